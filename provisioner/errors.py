@@ -1,0 +1,72 @@
+"""What can go wrong with a machine, as a manual for whoever catches it.
+
+Every error says which of four things to do next: try again later (`Transient`), give the machine
+up until an operator looks (`Permanent`), look before anything else happens (`UnknownOutcome`), or
+stop trusting the hypervisor as a whole (`HypervisorDown`). The reconciler has one handler for each;
+nothing else may decide by the text of an error.
+"""
+
+
+class ProvisionError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class Transient(ProvisionError):
+    """It did not happen, and may well happen next time: a lock, a full worker queue, a timeout.
+
+    What to do: nothing; the pass is tried again with backoff.
+    """
+
+
+class Locked(Transient):
+    """The machine carries a lock or an unfinished task; judging it now would be a mistake.
+
+    What to do: nothing; the next pass looks again.
+    """
+
+
+class NoRoom(Transient):
+    """No VMID, no storage or no node has room.
+
+    What to do: add capacity; the lease waits with an alarm and goes on by itself.
+    """
+
+
+class Permanent(ProvisionError):
+    """It will not happen however often it is tried: a refused parameter, a missing template.
+
+    What to do: read the sentence, mend the cause, then `chainwatch retry LEASE`.
+    """
+
+
+class NotOurs(Permanent):
+    """The machine cannot prove that it is ours, so nothing may be done to it.
+
+    What to do: look at it with `chainwatch orphans`; adopt or remove it by hand.
+    """
+
+
+class UnknownOutcome(ProvisionError):
+    """The call may or may not have happened: the reply was lost on the way.
+
+    What to do: nothing; the next pass observes before it does anything else.
+    """
+
+
+class AgentSilent(ProvisionError):
+    """The guest agent does not answer; nothing was changed inside the guest."""
+
+
+class HypervisorDown(ProvisionError):
+    """Nothing can be said or done about any machine: unreachable, refused, no quorum.
+
+    What to do: mend the cluster or the token; one alarm is raised, and no lease is parked for it.
+    """
+
+
+class Untrusted(HypervisorDown):
+    """The cluster answers, but what it shows is not evidence: no quorum, or an empty list.
+
+    What to do: restore quorum or the token's permissions; until then nothing is created or
+    destroyed.
+    """
