@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
 ParamValue: TypeAlias = str | int | bool
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 
 class ApiError(Exception):

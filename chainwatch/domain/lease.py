@@ -1,0 +1,181 @@
+"""A lease as the fold of what the chain said about it.
+
+`fold` is pure and total: any order-preserving list of events gives one state, and folding a list
+again gives the same. Access follows the owner only. What the fold must never do is compute an
+expiry: it takes the last absolute one. A token minted again (after a burn, or after a reorg) is
+another lease with another nonce.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import assert_never
+
+from chainwatch.domain.events import (
+    ZERO_ADDRESS,
+    ExpiryUpdated,
+    KeysChanged,
+    LeaseEvent,
+    LeaseMinted,
+    Logged,
+    PlanDefined,
+    PlanEvent,
+    PlanTerms,
+    Transferred,
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LeaseId:
+    """A lease's public name: its CAIP-19 asset id."""
+
+    chain_id: int
+    contract: str
+    token: int
+
+    def __str__(self) -> str:
+        return f"eip155:{self.chain_id}/erc721:{self.contract.lower()}/{self.token}"
+
+    @classmethod
+    def parse(cls, text: str) -> "LeaseId":
+        """Read `eip155:CHAIN/erc721:0x…/TOKEN`. Raises ValueError with what is wrong."""
+        try:
+            chain, asset, token = text.split("/")
+            namespace, chain_id = chain.split(":")
+            standard, contract = asset.split(":")
+            if (namespace, standard) != ("eip155", "erc721"):
+                raise ValueError
+            return cls(int(chain_id), contract.lower(), int(token))
+        except ValueError:
+            raise ValueError(
+                f"{text!r} is not a lease id; write eip155:CHAIN/erc721:0xCONTRACT/TOKEN"
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease at some block. `expires_at` is chain seconds; `plan` is None until the chain said.
+
+    `generation` counts changes of owner since the mint. `burnt` leases have no owner any more.
+    """
+
+    token: int
+    owner: str
+    nonce: str
+    generation: int = 0
+    plan: int | None = None
+    expires_at: int = 0
+    ssh_key: str = ""
+    encryption_key: str = ""
+    burnt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is sold under a plan's number: the hardware, the grace, and today's terms."""
+
+    id: int
+    name: str = ""
+    kind: int = 0
+    cores: int = 0
+    memory_mib: int = 0
+    disk_gib: int = 0
+    grace: int = 0
+    payment_token: str = ZERO_ADDRESS
+    price_per_second: int = 0
+    cap: int = 0
+    on_sale: bool = False
+    defined: bool = False
+
+
+class Phase(StrEnum):
+    """Where a lease stands in its life at some chain time."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    BURNT = "burnt"
+
+
+def nonce_of(tx_hash: str, token: int) -> str:
+    """Return the nonce of what `tx_hash` created: 32 hex digits, the same in whatever block."""
+    seed = bytes.fromhex(tx_hash.removeprefix("0x")) + token.to_bytes(32, "big")
+    return hashlib.sha256(seed).hexdigest()[:32]
+
+
+def fold(lease: Lease | None, event: LeaseEvent, tx_hash: str) -> Lease | None:
+    """Return the lease after `event` of `tx_hash`; None while the token was never minted.
+
+    Facts that precede the mint of their token (a hostile or foreign contract) change nothing.
+    """
+    match event:
+        case Transferred():
+            return _transferred(lease, event, tx_hash)
+        case LeaseMinted():
+            return lease and replace(lease, plan=event.plan)
+        case ExpiryUpdated():
+            return lease and replace(lease, expires_at=event.expires_at)
+        case KeysChanged():
+            return lease and replace(
+                lease, ssh_key=event.ssh_key, encryption_key=event.encryption_key
+            )
+        case _:
+            assert_never(event)
+
+
+def _transferred(lease: Lease | None, event: Transferred, tx_hash: str) -> Lease | None:
+    if event.sender == ZERO_ADDRESS:
+        return Lease(event.token, event.recipient, nonce_of(tx_hash, event.token))
+    if lease is None:
+        return None
+    return replace(
+        lease,
+        owner=event.recipient,
+        generation=lease.generation + 1,
+        ssh_key="",
+        encryption_key="",
+        burnt=event.recipient == ZERO_ADDRESS,
+    )
+
+
+def fold_all(history: Iterable[Logged]) -> Lease | None:
+    """Fold one token's events, oldest first."""
+    lease: Lease | None = None
+    for logged in history:
+        if not isinstance(logged.event, PlanDefined | PlanTerms):
+            lease = fold(lease, logged.event, logged.tx_hash)
+    return lease
+
+
+def fold_plan(plan: Plan | None, event: PlanEvent) -> Plan:
+    """Return the plan after `event`."""
+    before = plan or Plan(event.plan)
+    match event:
+        case PlanDefined():
+            return replace(
+                before,
+                name=event.name,
+                kind=event.kind,
+                cores=event.cores,
+                memory_mib=event.memory_mib,
+                disk_gib=event.disk_gib,
+                grace=event.grace,
+                defined=True,
+            )
+        case PlanTerms():
+            return replace(
+                before,
+                payment_token=event.payment_token,
+                price_per_second=event.price_per_second,
+                cap=event.cap,
+                on_sale=event.on_sale,
+            )
+        case _:
+            assert_never(event)
+
+
+def phase(lease: Lease, chain_time: int) -> Phase:
+    """Say where a lease stands; it is active up to, not including, its last second."""
+    if lease.burnt:
+        return Phase.BURNT
+    return Phase.ACTIVE if chain_time < lease.expires_at else Phase.EXPIRED

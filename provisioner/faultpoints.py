@@ -1,0 +1,113 @@
+"""The places where a crash may fall: one registry, named, before and after each call and commit.
+
+A process that dies at any of these and starts again must end in the same world; the tests kill it
+at each of them. `reach` costs one comparison unless a fault is armed, through the environment
+(`CHAINWATCH_FAULT_POINT=name` or `name:n` for the n-th time: SIGKILL) or by a test (`arm`). A point
+that is not in `POINTS` is an error at import, and a port's method without points fails a test.
+"""
+
+import functools
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Final, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ENVIRONMENT: Final = "CHAINWATCH_FAULT_POINT"
+
+CALLS: Final = (
+    "hypervisor.snapshot",
+    "hypervisor.vmid_is_free",
+    "hypervisor.config",
+    "hypervisor.power",
+    "hypervisor.clone",
+    "hypervisor.configure",
+    "hypervisor.scrub_firewall",
+    "hypervisor.resize",
+    "hypervisor.start",
+    "hypervisor.shutdown",
+    "hypervisor.destroy",
+    "hypervisor.task",
+    "hypervisor.tasks",
+    "hypervisor.volumes",
+    "guest.answers",
+    "guest.set_authorized_keys",
+    "guest.end_sessions",
+    "chain.tip",
+    "chain.read",
+    "chain.lease_at_latest",
+)
+
+COMMITS: Final = (
+    "commit.install",
+    "commit.batch",
+    "commit.rewind",
+    "commit.source",
+    "commit.enqueue",
+    "commit.work",
+    "commit.operation_begin",
+    "commit.operation_task",
+    "commit.operation_finish",
+    "commit.wake",
+    "commit.hold",
+    "commit.alarm",
+    "commit.audit",
+)
+
+POINTS: Final = frozenset(
+    f"{name}.{edge}" for name in CALLS + COMMITS for edge in ("before", "after")
+)
+
+Handler = Callable[[str], None]
+
+
+def _killer(armed: str) -> Handler:
+    name, _, nth = armed.partition(":")
+    if name not in POINTS:
+        raise ValueError(f"{ENVIRONMENT}={armed}: no such fault point")
+    left = int(nth or 1)
+
+    def kill(point: str) -> None:
+        nonlocal left
+        if point == name:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return kill
+
+
+_handler: Handler | None = _killer(os.environ[ENVIRONMENT]) if ENVIRONMENT in os.environ else None
+
+
+def arm(handler: Handler | None) -> None:
+    """Have `handler` called at every point from now on (None disarms): for tests in-process."""
+    global _handler
+    _handler = handler
+
+
+def reach(point: str) -> None:
+    """Pass a fault point; `point` is one of `POINTS`."""
+    if _handler is not None:
+        _handler(point)
+
+
+def guarded(name: str) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+    """Decorate a port's method with the points `name.before` and `name.after`."""
+    before, after = f"{name}.before", f"{name}.after"
+    if before not in POINTS:
+        raise ValueError(f"fault point {before!r} is not in the registry")
+
+    def decorate(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+        @functools.wraps(call)
+        async def passing(*args: P.args, **kwargs: P.kwargs) -> R:
+            reach(before)
+            result = await call(*args, **kwargs)
+            reach(after)
+            return result
+
+        return passing
+
+    return decorate

@@ -1,0 +1,212 @@
+"""The words this package thinks in: what a machine should be, and what was seen of it.
+
+Everything here is frozen and knows no I/O, no clock and no chain. A `DesiredMachine` says how one
+machine should look; an `Observed` says how it looked a moment ago; `provisioner.plan` compares the
+two. A field that neither side can show does not belong here: it becomes a stamp.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What is sold: a QEMU virtual machine or an LXC container."""
+
+    VM = "vm"
+    CONTAINER = "container"
+
+
+class PowerState(StrEnum):
+    """Whether the guest runs, as Proxmox says (`status/current`)."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    UNKNOWN = "unknown"
+
+
+class Presence(StrEnum):
+    """How present a machine should be; destruction follows from `Retirement`, never from here."""
+
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a machine is: our installation, whose it is, which one of them, and where it stands.
+
+    `key` is opaque here (a CAIP-19 lease id, or `cli:NAME`); `nonce` is 32 hex digits.
+    """
+
+    installation: str
+    key: str
+    nonce: str
+    vmid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """What was done to a machine that Proxmox cannot show; kept, signed, in its description.
+
+    `configured` and `access` are hashes of a step's inputs; `started` says that a start that was
+    owed has been observed running; `suspended_at` is chain time, seconds.
+    """
+
+    configured: str | None = None
+    access: str | None = None
+    started: bool = False
+    suspended_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """The hardware that was paid for; memory in MiB, disk in GiB."""
+
+    kind: Kind
+    template: int
+    cores: int
+    memory_mib: int
+    disk_gib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may enter: the owner (for the record), and the one SSH key; empty lets nobody in.
+
+    `generation` counts changes of owner, so that a key given back to a former owner is a new
+    permission and not a remembered one.
+    """
+
+    generation: int
+    owner: str
+    ssh_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """Permission to destroy, as far as the finalized view goes.
+
+    The machine may go once `max(suspended_at, ended_at) + grace <= final_time`; all in seconds of
+    chain time.
+    """
+
+    ended_at: int
+    grace: int
+    final_time: int
+
+    def due_at(self, suspended_at: int) -> int:
+        """Return the chain time from which the machine may be destroyed."""
+        return max(suspended_at, self.ended_at) + self.grace
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredMachine:
+    """How the machine (`key`, `nonce`) should look at chain time `at` (seconds).
+
+    `create` says whether a missing machine is owed; `spec` is None when what was sold is not
+    known, and then only taking away is possible. `held` is mirrored as Proxmox's protection.
+    """
+
+    key: str
+    nonce: str
+    name: str
+    presence: Presence
+    create: bool
+    spec: MachineSpec | None
+    access: Access
+    held: bool
+    at: int
+    retirement: Retirement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """What follows from a VMID's place in its range: MAC and CIDR addresses with gateways."""
+
+    mac: str
+    ipv4: str | None = None
+    gateway4: str | None = None
+    ipv6: str | None = None
+    gateway6: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSettings:
+    """The settings of a guest that we own, wanted or read back, in one comparable form.
+
+    `leftovers` names inherited keys that a machine of ours must not carry (always empty in a
+    wanted value); `link_up` is false when the guest's cable is pulled.
+    """
+
+    name: str
+    cores: int
+    memory_mib: int
+    bridge: str
+    mac: str
+    ipconfig: str
+    nameserver: str
+    user: str
+    ssh_keys: str
+    uuid: str
+    tags: frozenset[str]
+    onboot: bool
+    protection: bool
+    link_up: bool
+    agent: bool
+    leftovers: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestConfig:
+    """A guest's configuration as read: settings, description, disk (GiB), lock and digest.
+
+    `disk` is the boot disk's key (`scsi0`); `lock` is None or Proxmox's word for it.
+    """
+
+    settings: GuestSettings
+    description: str
+    disk: str | None
+    disk_gib: int
+    lock: str | None
+    digest: str
+    template: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOperation:
+    """An intent that has not been seen to end; `upid` is None while its reply is missing.
+
+    `started` is wall time in seconds, for the record and for searching task lists only.
+    """
+
+    id: int
+    step: str
+    vmid: int
+    node: str
+    nonce: str
+    upid: str | None
+    started: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What was seen of the machine (key, nonce) a moment ago.
+
+    `config` is None when no machine exists (`vmid` then is the one reserved for it, if any).
+    `identity` and `stamps` are what the description proves, None and empty when it proves
+    nothing. `answers` is None when the guest was not asked. `doubles` are other machines that
+    carry the same nonce. `ever_existed` tells a machine that vanished from one not made yet.
+    """
+
+    vmid: int | None
+    node: str | None
+    config: GuestConfig | None
+    identity: Identity | None
+    stamps: Stamps
+    power: PowerState
+    addresses: Addresses | None
+    answers: bool | None = None
+    operation: OpenOperation | None = None
+    doubles: tuple[int, ...] = ()
+    ever_existed: bool = False

@@ -1,0 +1,185 @@
+"""What this package needs from the outside, as protocols.
+
+A hypervisor, a way into a guest, and a durable log of intents. Each method of `Hypervisor` and
+`GuestShell` is one effect or one reading and never waits for a task; each is also two fault points
+(`before` and `after`), which a test holds against the registry in `provisioner.faultpoints`.
+
+Every method may raise `Transient`, `Permanent`, `UnknownOutcome` or `HypervisorDown` from
+`provisioner.errors`; what else a method raises, it says.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from provisioner.model import GuestConfig, GuestSettings, OpenOperation, PowerState
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRow:
+    """A guest as the cluster's resource list shows it; stale by seconds, so it only selects."""
+
+    vmid: int
+    node: str
+    name: str | None
+    kind: str
+    template: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSnapshot:
+    """A trusted list of every guest in the cluster; `taken_at` is monotonic seconds."""
+
+    taken_at: float
+    guests: Mapping[int, GuestRow]
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """Where a task stands; `error` is None for success (`OK`, `WARNINGS: n`) and while running.
+
+    `unknown` says that the exit status proves nothing (`unexpected status`, a lost log).
+    """
+
+    running: bool
+    error: str | None = None
+    unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """One line of a node's task list; times are wall seconds on the node."""
+
+    upid: str
+    kind: str
+    vmid: int | None
+    user: str
+    started: int
+    ended: int | None
+    status: str | None
+
+
+class Hypervisor(Protocol):
+    """A cluster that can hold machines. Writes return a task's UPID, or None when done."""
+
+    async def snapshot(self) -> ClusterSnapshot:
+        """Read the whole cluster. Raises Untrusted when it is not evidence."""
+        ...
+
+    async def vmid_is_free(self, vmid: int) -> bool:
+        """Say whether the cluster would accept `vmid` for a new guest: the proof of absence."""
+        ...
+
+    async def config(self, node: str, vmid: int) -> GuestConfig | None:
+        """Read a guest's configuration; None when there is none on that node."""
+        ...
+
+    async def power(self, node: str, vmid: int) -> PowerState:
+        """Read whether a guest runs."""
+        ...
+
+    async def clone(self, node: str, template: int, vmid: int, name: str, description: str) -> str:
+        """Clone `template` to `vmid`, which reserves it. Returns the UPID."""
+        ...
+
+    async def configure(
+        self, node: str, vmid: int, settings: GuestSettings, description: str, digest: str
+    ) -> None:
+        """Make a guest's configuration `settings` and `description`, and delete what it inherited.
+
+        Raises Transient when `digest` is no longer the configuration's.
+        """
+        ...
+
+    async def scrub_firewall(self, node: str, vmid: int) -> None:
+        """Delete the firewall rules, IP sets and aliases that a guest has."""
+        ...
+
+    async def resize(self, node: str, vmid: int, disk: str, gib: int) -> str | None:
+        """Grow `disk` to `gib` GiB (absolute). A shrink is Permanent."""
+        ...
+
+    async def start(self, node: str, vmid: int) -> str:
+        """Start a guest. Returns the UPID."""
+        ...
+
+    async def shutdown(self, node: str, vmid: int, timeout: int) -> str:
+        """Shut a guest down, by force after `timeout` seconds. Returns the UPID."""
+        ...
+
+    async def destroy(self, node: str, vmid: int) -> str:
+        """Destroy a stopped guest and its own disks. Returns the UPID."""
+        ...
+
+    async def task(self, upid: str) -> TaskState:
+        """Read where a task stands."""
+        ...
+
+    async def tasks(self, node: str, since: int) -> Sequence[TaskRow]:
+        """List a node's tasks started at or after `since` (wall seconds), newest first."""
+        ...
+
+    async def volumes(self, node: str, vmid: int) -> Sequence[str]:
+        """List the volumes that carry `vmid` on a node's storages."""
+        ...
+
+
+class GuestShell(Protocol):
+    """A way into a running guest. Raises AgentSilent when nobody answers there."""
+
+    async def answers(self, node: str, vmid: int) -> bool:
+        """Ask whether the guest is up and answering; False when it is silent."""
+        ...
+
+    async def set_authorized_keys(self, node: str, vmid: int, user: str, keys: str) -> None:
+        """Replace the keys that open `user`'s account (and root's) with `keys`, one a line."""
+        ...
+
+    async def end_sessions(self, node: str, vmid: int, user: str) -> None:
+        """End every session of `user`."""
+        ...
+
+
+class NodeShell(Protocol):
+    """A whitelist of verbs on a Proxmox node; no backend offers one yet."""
+
+    async def put_snippet(self, node: str, name: str, content: bytes) -> None:
+        """Write a cloud-init snippet into the node's snippet folder."""
+        ...
+
+
+class OperationLog(Protocol):
+    """The durable record of intents; every method has committed when it returns."""
+
+    async def begin(self, key: str, step: str, vmid: int, node: str, nonce: str) -> int:
+        """Record the intent to do `step`; returns the operation's id."""
+        ...
+
+    async def record_task(self, operation: int, upid: str) -> None:
+        """Record the task that carries the operation out."""
+        ...
+
+    async def finish(self, operation: int, outcome: str, error: str | None = None) -> None:
+        """Close an operation: outcome `ok`, `failed` or `lost`."""
+        ...
+
+    async def open_for(self, key: str, nonce: str) -> OpenOperation | None:
+        """Return the operation on (key, nonce) that has not been seen to end."""
+        ...
+
+    async def last_vmid(self, key: str, nonce: str) -> int | None:
+        """Return the VMID last used for (key, nonce); it stays reserved until proven foreign."""
+        ...
+
+    async def ever_cloned(self, key: str, nonce: str) -> bool:
+        """Say whether a clone or an adoption for (key, nonce) has ever succeeded."""
+        ...
+
+    async def reserved(self) -> frozenset[int]:
+        """Return the VMIDs we cloned to or adopted and have not seen destroyed since."""
+        ...
+
+    async def destroyed_since(self, since: int) -> Sequence[int]:
+        """Return the VMIDs that our own operations freed at or after `since` (wall seconds)."""
+        ...
