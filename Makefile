@@ -1,0 +1,81 @@
+# Everything lives in .venv and contracts/node_modules; nothing outside this folder is touched.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+PY := $(BIN)/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
+
+.PHONY: help
+help: ## Print this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) \
+		| while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+
+# ------------------------------------------------------------------------------------------ set-up
+
+.PHONY: setup
+setup: .venv/.editable contracts/node_modules/.installed ## Install all that the rest needs, as pinned
+
+.venv/.packages: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "setup: needs Python 3.11 or newer as python3 (or say make PYTHON=...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+		|| { echo "setup: Python cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
+	@echo "setup: Python packages into .venv"
+	@$(PYTHON) -m venv --clear .venv
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv/.editable: .venv/.packages pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+contracts/node_modules/.installed: contracts/package.json contracts/package-lock.json
+	@command -v node >/dev/null && command -v npm >/dev/null \
+		|| { echo "setup: node or npm is missing: apt-get install nodejs npm" >&2; exit 1; }
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 18)' \
+		|| { echo "setup: node $$(node --version) is too old: 18 or newer is needed" >&2; exit 1; }
+	@echo "setup: contract tools into contracts/node_modules"
+	@cd contracts && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	@touch $@
+
+# --------------------------------------------------------------------------------------- every day
+
+.PHONY: demo
+demo: setup ## Tell a machine's whole life, on a real chain (ARGS=--json for one object at the end)
+	@$(PY) -m chainwatch.demo $(ARGS)
+
+.PHONY: test
+test: setup ## Run the tests (ARGS="tests/unit -k lease" for some of them)
+	@$(PY) -m pytest --quiet $(ARGS)
+
+.PHONY: check
+check: setup ## Format, lint, types, import rules, dependencies, compiled contracts
+	@$(BIN)/ruff format --quiet --check . || { echo "check: run .venv/bin/ruff format ." >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --strict chainwatch provisioner tests
+	@$(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/deptry .
+	@node contracts/build.mjs --check
+
+.PHONY: bench
+bench: setup ## Measure what docs/explanation/performance.md says
+	@$(PY) -m tests.bench $(ARGS)
+
+# --------------------------------------------------------------------------------------- now and then
+
+.PHONY: requirements
+requirements: setup ## Pin the newest releases, with their hashes
+	@$(COMPILE) --upgrade --extra dev --output-file requirements/dev.txt pyproject.toml
+	@$(COMPILE) --upgrade --constraint requirements/dev.txt --output-file requirements/run.txt pyproject.toml
+
+.PHONY: clean
+clean: ## Remove what the other targets made
+	@rm -rf .venv build dist *.egg-info contracts/node_modules \
+		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
