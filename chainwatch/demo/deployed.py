@@ -1,0 +1,131 @@
+"""A contract on a chain of one's own: deploy it, send to it, ask it, and read what it said.
+
+Accounts are anvil's unlocked ones, so there is no key here. A call that would revert is never sent:
+it fails in the estimate, and `Reverted` carries the contract's own custom error by name. What a
+transaction emitted comes back decoded and in order, this contract's events only.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from web3 import AsyncWeb3
+from web3.contract import AsyncContract
+from web3.exceptions import ContractCustomError
+from web3.types import TxReceipt
+
+from chainwatch import artifacts
+from chainwatch.demo.anvil import Anvil
+
+T = TypeVar("T")
+_POLL_S = 0.02
+
+
+class Reverted(Exception):
+    """The contract refused: `error` is the name of its custom error, `values` its arguments."""
+
+    def __init__(self, error: str, values: tuple[object, ...]) -> None:
+        super().__init__(f"{error}{values}")
+        self.error = error
+        self.values = values
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An event of a contract, with its arguments by the names of the ABI."""
+
+    name: str
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A mined transaction: its hash and block (0x hex), the gas it used, and what was said."""
+
+    tx_hash: str
+    block_number: int
+    block_hash: str
+    gas_used: int
+    events: tuple[Said, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A contract at an address, made by `deploy`."""
+
+    anvil: Anvil
+    address: str
+    artifact: artifacts.Artifact
+    contract: AsyncContract
+
+    async def send(self, function: str, *arguments: object, sender: str, value: int = 0) -> Receipt:
+        """Sends a transaction of `value` wei and waits for its block; Reverted if it would."""
+        method = self.contract.get_function_by_name(function)
+        try:
+            tx_hash = await method(*arguments).transact({"from": sender, "value": value})
+        except ContractCustomError as refusal:
+            raise self._reverted(refusal) from refusal
+        receipt = await self.contract.w3.eth.wait_for_transaction_receipt(
+            tx_hash, poll_latency=_POLL_S
+        )
+        return self._read(receipt)
+
+    async def call(self, kind: type[T], function: str, *arguments: object) -> T:
+        """Asks a view at the latest block; TypeError if the answer is not a `kind`."""
+        try:
+            answer = await self.contract.get_function_by_name(function)(*arguments).call()
+        except ContractCustomError as refusal:
+            raise self._reverted(refusal) from refusal
+        if not isinstance(answer, kind):
+            raise TypeError(f"{function} answered {answer!r}, which is no {kind.__name__}")
+        return answer
+
+    def _read(self, receipt: TxReceipt) -> Receipt:
+        if receipt["status"] != 1:
+            raise RuntimeError(f"{receipt['transactionHash'].to_0x_hex()} failed in its block")
+        return Receipt(
+            tx_hash=receipt["transactionHash"].to_0x_hex(),
+            block_number=receipt["blockNumber"],
+            block_hash=receipt["blockHash"].to_0x_hex(),
+            gas_used=receipt["gasUsed"],
+            events=tuple(self._events(receipt)),
+        )
+
+    def _events(self, receipt: TxReceipt) -> Sequence[Said]:
+        by_topic = {event.topic: event for event in self.contract.all_events()}
+        ours = [log for log in receipt["logs"] if log["address"] == self.address]
+        read = [by_topic[log["topics"][0].to_0x_hex()].process_log(log) for log in ours]
+        return [Said(event["event"], dict(event["args"])) for event in read]
+
+    def _reverted(self, refusal: ContractCustomError) -> Reverted:
+        raw = bytes.fromhex(str(refusal.data).removeprefix("0x"))
+        for entry in self.artifact.abi:
+            if entry["type"] != "error":
+                continue
+            types = _types(entry)
+            if AsyncWeb3.keccak(text=f"{entry['name']}({','.join(types)})")[:4] == raw[:4]:
+                return Reverted(str(entry["name"]), self.contract.w3.codec.decode(types, raw[4:]))
+        return Reverted(raw.hex(), ())
+
+
+async def deploy(anvil: Anvil, name: str, *arguments: object, sender: str) -> Deployed:
+    """Deploys the compiled contract `name` with its constructor's arguments."""
+    artifact = artifacts.load(name)
+    web3 = AsyncWeb3(anvil.provider)
+    factory = web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+    tx_hash = await factory.constructor(*arguments).transact({"from": sender})
+    receipt = await web3.eth.wait_for_transaction_receipt(tx_hash, poll_latency=_POLL_S)
+    address = receipt["contractAddress"]
+    if receipt["status"] != 1 or address is None:
+        raise RuntimeError(f"{name} could not be deployed: {receipt}")
+    contract = web3.eth.contract(address=address, abi=artifact.abi)
+    return Deployed(anvil, address, artifact, contract)
+
+
+def _types(entry: Mapping[str, object]) -> list[str]:
+    """The types of an ABI entry's arguments, which are all elementary in our errors."""
+    match entry["inputs"]:
+        case list(inputs):
+            return [str(each["type"]) for each in inputs]
+        case other:
+            raise TypeError(f"an ABI entry has a list of inputs, not {other!r}")
