@@ -26,10 +26,14 @@ class PowerState(StrEnum):
 
 
 class Presence(StrEnum):
-    """How present a machine should be; destruction follows from `Retirement`, never from here."""
+    """How present a machine should be; destruction follows from `Retirement`, never from here.
+
+    `AS_IS` takes nothing away and gives nothing: a hold, or a source that cannot be trusted now.
+    """
 
     RUNNING = "running"
     SUSPENDED = "suspended"
+    AS_IS = "as it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ class Retirement:
 class DesiredMachine:
     """How the machine (`key`, `nonce`) should look at chain time `at` (seconds).
 
-    `create` says whether a missing machine is owed; `spec` is None when what was sold is not
+    A machine that should run and is missing is owed. `spec` is None when what was sold is not
     known, and then only taking away is possible. `held` is mirrored as Proxmox's protection.
     """
 
@@ -112,7 +116,6 @@ class DesiredMachine:
     nonce: str
     name: str
     presence: Presence
-    create: bool
     spec: MachineSpec | None
     access: Access
     held: bool
@@ -174,6 +177,14 @@ class GuestConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Power:
+    """Whether a guest runs, and for how many seconds already."""
+
+    state: PowerState
+    uptime: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class OpenOperation:
     """An intent that has not been seen to end; `upid` is None while its reply is missing.
 
@@ -205,7 +216,7 @@ class Observed:
     identity: Identity | None
     stamps: Stamps
     power: PowerState
-    addresses: Addresses | None
+    uptime: int = 0
     answers: bool | None = None
     operation: OpenOperation | None = None
     doubles: tuple[int, ...] = ()

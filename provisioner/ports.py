@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from provisioner.model import GuestConfig, GuestSettings, OpenOperation, PowerState
+from provisioner.errors import ProvisionError
+from provisioner.model import GuestConfig, GuestSettings, OpenOperation, Power
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,12 @@ class ClusterSnapshot:
 class TaskState:
     """Where a task stands; `error` is None for success (`OK`, `WARNINGS: n`) and while running.
 
-    `unknown` says that the exit status proves nothing (`unexpected status`, a lost log).
+    An `UnknownOutcome` says that the exit status proves nothing (`unexpected status`, a lost
+    log); any other error is what the task's exit status means.
     """
 
     running: bool
-    error: str | None = None
-    unknown: bool = False
+    error: ProvisionError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ class Hypervisor(Protocol):
         """Read a guest's configuration; None when there is none on that node."""
         ...
 
-    async def power(self, node: str, vmid: int) -> PowerState:
-        """Read whether a guest runs."""
+    async def power(self, node: str, vmid: int) -> Power:
+        """Read whether a guest runs, and since when."""
         ...
 
     async def clone(self, node: str, template: int, vmid: int, name: str, description: str) -> str:

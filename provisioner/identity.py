@@ -1,0 +1,120 @@
+"""How a machine proves whose it is: identity and stamps, signed, in its description.
+
+The description of a machine holds one line `chainwatch:1:{json}` with an identity authenticated by
+HMAC-SHA-256 over (installation, key, nonce, VMID) and stamps signed together with it. A clone of
+our machine has another VMID and so proves nothing; edited stamps count as absent; a description
+without the line proves nothing at all. The SMBIOS uuid follows from the identity, so that both have
+to be forged together.
+"""
+
+import hashlib
+import hmac
+import json
+import uuid
+from dataclasses import asdict, dataclass, field
+from typing import Final
+
+from provisioner.model import Access, Identity, Stamps
+
+MARK: Final = "chainwatch:1:"
+_NAMESPACE: Final = uuid.UUID("6f9619ff-4c1b-5e0a-9b1c-2f1d3a5b7c90")
+
+
+def uuid_of(identity: Identity) -> str:
+    """Return the SMBIOS uuid that a machine with this identity has (RFC 9562 version 5)."""
+    return str(uuid.uuid5(_NAMESPACE, _canonical(asdict(identity))))
+
+
+def access_stamp(access: Access) -> str:
+    """Return the stamp of having let in exactly `access` and nobody else."""
+    return hashlib.sha256(_canonical(asdict(access)).encode()).hexdigest()[:32]
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Writes and proves identities of one installation with one secret key."""
+
+    installation: str
+    secret: bytes = field(repr=False)
+
+    def describe(self, identity: Identity, stamps: Stamps) -> str:
+        """Return the description of a machine: a sentence for people and the signed line."""
+        body = {
+            "installation": identity.installation,
+            "key": identity.key,
+            "nonce": identity.nonce,
+            "mac": self._identity_mac(identity),
+            "stamps": asdict(stamps),
+            "sig": self._stamps_mac(identity, stamps),
+        }
+        return (
+            f"{identity.key}\n\n"
+            "Made by chainwatch, which undoes changes to this text. To keep this machine, "
+            f"put its lease on hold.\n\n{MARK}{_canonical(body)}"
+        )
+
+    def prove(self, description: str, vmid: int) -> tuple[Identity, Stamps] | None:
+        """Return what `description` proves about the machine `vmid`, None if nothing.
+
+        Stamps whose signature does not hold come back empty.
+        """
+        body = _signed_line(description)
+        if body is None:
+            return None
+        key, nonce, mac = body.get("key"), body.get("nonce"), body.get("mac")
+        if not (isinstance(key, str) and isinstance(nonce, str) and isinstance(mac, str)):
+            return None
+        identity = Identity(self.installation, key, nonce, vmid)
+        if not _same(mac, self._identity_mac(identity)):
+            return None
+        return identity, self._stamps(identity, body)
+
+    def _stamps(self, identity: Identity, body: dict[str, object]) -> Stamps:
+        raw, signature = body.get("stamps"), body.get("sig")
+        if not (isinstance(raw, dict) and isinstance(signature, str)):
+            return Stamps()
+        stamps = _parse_stamps(raw)
+        return stamps if _same(signature, self._stamps_mac(identity, stamps)) else Stamps()
+
+    def _identity_mac(self, identity: Identity) -> str:
+        return self._mac("identity", asdict(identity))
+
+    def _stamps_mac(self, identity: Identity, stamps: Stamps) -> str:
+        return self._mac("stamps", [asdict(identity), asdict(stamps)])
+
+    def _mac(self, purpose: str, value: object) -> str:
+        message = _canonical([purpose, value]).encode()
+        return hmac.new(self.secret, message, hashlib.sha256).hexdigest()
+
+
+def _same(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode(), expected.encode())
+
+
+def _signed_line(description: str) -> dict[str, object] | None:
+    lines = [line for line in description.splitlines() if line.startswith(MARK)]
+    if len(lines) != 1:
+        return None
+    try:
+        body = json.loads(lines[0].removeprefix(MARK))
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _parse_stamps(raw: dict[str, object]) -> Stamps:
+    configured, access, suspended_at = (
+        raw.get("configured"),
+        raw.get("access"),
+        raw.get("suspended_at"),
+    )
+    return Stamps(
+        configured=configured if isinstance(configured, str) else None,
+        access=access if isinstance(access, str) else None,
+        started=raw.get("started") is True,
+        suspended_at=suspended_at if isinstance(suspended_at, int) else None,
+    )

@@ -1,0 +1,96 @@
+"""What is the same for every machine that one installation makes.
+
+The site turns a desired machine into the settings that Proxmox should show. It is pure: it reads
+no file and asks nobody, so that the plan can compare wanted with observed settings for equality.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from provisioner.allocate import Pool
+from provisioner.identity import Signer, access_stamp, uuid_of
+from provisioner.model import (
+    Addresses,
+    DesiredMachine,
+    GuestConfig,
+    GuestSettings,
+    Identity,
+    Observed,
+    Presence,
+    Stamps,
+)
+
+#: Stamp of having removed the firewall rules that a clone inherits; a new rule set is a new stamp.
+CONFIGURED: Final = hashlib.sha256(b"firewall: nothing inherited").hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One installation's pool, network and habits; timeouts in seconds."""
+
+    signer: Signer
+    pool: Pool
+    bridge: str
+    nameserver: str
+    user: str
+    tags: frozenset[str]
+    shutdown_timeout: int
+    answer_timeout: int
+
+    def identity(self, want: DesiredMachine, vmid: int) -> Identity:
+        """Return the identity of `want` standing at `vmid`."""
+        return Identity(self.signer.installation, want.key, want.nonce, vmid)
+
+    def describe(self, want: DesiredMachine, vmid: int, stamps: Stamps) -> str:
+        """Return the description that `want` has at `vmid` with `stamps`."""
+        return self.signer.describe(self.identity(want, vmid), stamps)
+
+    def settings(
+        self, want: DesiredMachine, vmid: int, config: GuestConfig, stamps: Stamps
+    ) -> GuestSettings:
+        """Return the settings that `want` should show, given what was stamped on it.
+
+        Where it is not known what was sold, the hardware stays as it is. The cable is pulled
+        while somebody may enter the guest who should not.
+        """
+        have, addresses = config.settings, self.pool.addresses(vmid)
+        return GuestSettings(
+            name=want.name,
+            cores=want.spec.cores if want.spec else have.cores,
+            memory_mib=want.spec.memory_mib if want.spec else have.memory_mib,
+            bridge=self.bridge,
+            mac=addresses.mac,
+            ipconfig=_ipconfig(addresses),
+            nameserver=self.nameserver,
+            user=self.user,
+            ssh_keys=want.access.ssh_key,
+            uuid=uuid_of(self.identity(want, vmid)),
+            tags=self.tags,
+            onboot=_onboot(want.presence, have),
+            protection=want.held,
+            link_up=stamps.access == access_stamp(want.access),
+            agent=True,
+        )
+
+    def proven(self, want: DesiredMachine, have: Observed) -> bool:
+        """Say whether the observed machine is provably the one wanted, finished or not."""
+        return (
+            have.vmid is not None
+            and have.vmid in self.pool
+            and have.identity == self.identity(want, have.vmid)
+        )
+
+
+def _onboot(presence: Presence, have: GuestSettings) -> bool:
+    return have.onboot if presence is Presence.AS_IS else presence is Presence.RUNNING
+
+
+def _ipconfig(addresses: Addresses) -> str:
+    parts = (
+        ("ip", addresses.ipv4),
+        ("gw", addresses.gateway4),
+        ("ip6", addresses.ipv6),
+        ("gw6", addresses.gateway6),
+    )
+    return ",".join(f"{name}={value}" for name, value in parts if value)
