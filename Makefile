@@ -38,7 +38,7 @@ setup: .venv/.editable contracts/node_modules/.installed ## Install all that the
 contracts/node_modules/.installed: contracts/package.json contracts/package-lock.json
 	@command -v node >/dev/null && command -v npm >/dev/null \
 		|| { echo "setup: node or npm is missing: apt-get install nodejs npm" >&2; exit 1; }
-	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 18)' \
+	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' \
 		|| { echo "setup: node $$(node --version) is too old: 18 or newer is needed" >&2; exit 1; }
 	@echo "setup: contract tools into contracts/node_modules"
 	@cd contracts && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
