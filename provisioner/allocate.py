@@ -5,7 +5,7 @@ hypervisor's refusal of a VMID that exists is the only reservation there is. Wha
 pool that is too small for its range: `Pool.problems` says so before anything is made.
 """
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
@@ -77,10 +77,10 @@ class Pool:
         offset = vmid - self.first
         return Addresses(
             mac=self._mac(offset),
-            ipv4=self.ipv4 and self.ipv4.at(offset),
-            gateway4=self.ipv4 and self.ipv4.gateway,
-            ipv6=self.ipv6 and self.ipv6.at(offset),
-            gateway6=self.ipv6 and self.ipv6.gateway,
+            ipv4=self.ipv4.at(offset) if self.ipv4 else None,
+            gateway4=self.ipv4.gateway if self.ipv4 else None,
+            ipv6=self.ipv6.at(offset) if self.ipv6 else None,
+            gateway6=self.ipv6.gateway if self.ipv6 else None,
         )
 
     def problems(self) -> list[str]:
@@ -98,7 +98,7 @@ class Pool:
             for problem in addresses.problems(self.size)
         ]
 
-    def choose(self, taken: Set[int]) -> int:
+    def choose(self, taken: AbstractSet[int]) -> int:
         """Return the lowest VMID that is not `taken`. Raises NoRoom when there is none."""
         for vmid in range(self.first, self.last + 1):
             if vmid not in taken:

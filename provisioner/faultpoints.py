@@ -31,6 +31,7 @@ CALLS: Final = (
     "hypervisor.destroy",
     "hypervisor.task",
     "hypervisor.tasks",
+    "hypervisor.freed",
     "hypervisor.volumes",
     "guest.answers",
     "guest.set_authorized_keys",
@@ -79,19 +80,18 @@ def _killer(armed: str) -> Handler:
     return kill
 
 
-_handler: Handler | None = _killer(os.environ[ENVIRONMENT]) if ENVIRONMENT in os.environ else None
+_armed: list[Handler] = [_killer(os.environ[ENVIRONMENT])] if ENVIRONMENT in os.environ else []
 
 
 def arm(handler: Handler | None) -> None:
     """Have `handler` called at every point from now on (None disarms): for tests in-process."""
-    global _handler
-    _handler = handler
+    _armed[:] = [handler] if handler else []
 
 
 def reach(point: str) -> None:
     """Pass a fault point; `point` is one of `POINTS`."""
-    if _handler is not None:
-        _handler(point)
+    for handler in _armed:
+        handler(point)
 
 
 def guarded(name: str) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:

@@ -206,8 +206,9 @@ class Observed:
 
     `config` is None when no machine exists (`vmid` then is the one reserved for it, if any).
     `identity` and `stamps` are what the description proves, None and empty when it proves
-    nothing. `answers` is None when the guest was not asked. `doubles` are other machines that
-    carry the same nonce. `ever_existed` tells a machine that vanished from one not made yet.
+    nothing. `answers` is None when the guest was not asked. `ever_existed` tells a machine that
+    vanished from one not made yet.
+    `leftovers` are volumes that were still there right after a destroy.
     """
 
     vmid: int | None
@@ -219,5 +220,5 @@ class Observed:
     uptime: int = 0
     answers: bool | None = None
     operation: OpenOperation | None = None
-    doubles: tuple[int, ...] = ()
     ever_existed: bool = False
+    leftovers: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ Every method may raise `Transient`, `Permanent`, `UnknownOutcome` or `Hypervisor
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,6 +62,14 @@ class TaskRow:
     status: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a machine stands, or was meant to."""
+
+    vmid: int
+    node: str
+
+
 class Hypervisor(Protocol):
     """A cluster that can hold machines. Writes return a task's UPID, or None when done."""
 
@@ -105,8 +114,8 @@ class Hypervisor(Protocol):
         """Start a guest. Returns the UPID."""
         ...
 
-    async def shutdown(self, node: str, vmid: int, timeout: int) -> str:
-        """Shut a guest down, by force after `timeout` seconds. Returns the UPID."""
+    async def shutdown(self, node: str, vmid: int, force_after: int) -> str:
+        """Shut a guest down, by force after `force_after` seconds. Returns the UPID."""
         ...
 
     async def destroy(self, node: str, vmid: int) -> str:
@@ -119,6 +128,13 @@ class Hypervisor(Protocol):
 
     async def tasks(self, node: str, since: int) -> Sequence[TaskRow]:
         """List a node's tasks started at or after `since` (wall seconds), newest first."""
+        ...
+
+    async def freed(self, since: int) -> AbstractSet[int]:
+        """Return the VMIDs that the nodes' task lists show as destroyed at or after `since`.
+
+        Wall seconds; the answer may be a minute old.
+        """
         ...
 
     async def volumes(self, node: str, vmid: int) -> Sequence[str]:
@@ -169,8 +185,8 @@ class OperationLog(Protocol):
         """Return the operation on (key, nonce) that has not been seen to end."""
         ...
 
-    async def last_vmid(self, key: str, nonce: str) -> int | None:
-        """Return the VMID last used for (key, nonce); it stays reserved until proven foreign."""
+    async def place(self, key: str, nonce: str) -> Place | None:
+        """Return where (key, nonce) was last cloned or adopted, whatever became of that."""
         ...
 
     async def ever_cloned(self, key: str, nonce: str) -> bool:

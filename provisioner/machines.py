@@ -1,0 +1,188 @@
+"""Looking at one machine: what is known of it, settled against what the hypervisor shows now.
+
+`observe` is where every pass begins. It first settles the open operation (a task that ended is
+closed, one whose reply was lost is searched for), then finds the machine by the VMID that its
+operations recorded, then reads its configuration and, where it matters, power and guest agent. It
+changes nothing on the hypervisor. A machine that cannot be found is only gone if the cluster would
+accept its VMID again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from provisioner.errors import Locked, NotOurs, Transient, UnknownOutcome
+from provisioner.identity import access_stamp, uuid_of
+from provisioner.model import (
+    DesiredMachine,
+    GuestConfig,
+    Observed,
+    OpenOperation,
+    Power,
+    PowerState,
+    Presence,
+    Stamps,
+)
+from provisioner.ports import ClusterSnapshot, GuestShell, Hypervisor, OperationLog
+from provisioner.site import CONFIGURED, Site
+
+#: How far a node's clock may be from ours when a lost task is searched for, in seconds.
+CLOCK_SKEW = 300
+
+
+class Fate(Enum):
+    """How an operation that was open at the start of the pass stands now."""
+
+    RUNNING = auto()
+    ENDED = auto()
+    UNKNOWN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """Observes machines through the ports; `hypervisor.snapshot` is expected to be shared."""
+
+    hypervisor: Hypervisor
+    guest: GuestShell
+    log: OperationLog
+    site: Site
+
+    async def observe(
+        self, want: DesiredMachine, doubles: Mapping[str, tuple[int, ...]]
+    ) -> Observed:
+        """Return what is seen of (want.key, want.nonce) now.
+
+        `doubles` maps a nonce to every VMID that proves to carry it, where there are several.
+        Raises Untrusted when the cluster's list is not evidence, NotOurs when the machine's VMID
+        holds something that looks like it and cannot prove it, Locked while a clone is unfinished,
+        and Transient or Permanent for a task that failed.
+        """
+        snapshot = await self.hypervisor.snapshot()
+        operation = await self.log.open_for(want.key, want.nonce)
+        fate = await self._fate(operation) if operation else Fate.ENDED
+        if operation is not None and fate is Fate.RUNNING:
+            return _busy(operation)
+        seen = await self._locate(want, snapshot)
+        if operation is not None:
+            seen = await self._close(operation, fate, seen)
+        if len(doubles.get(want.nonce, ())) > 1:
+            raise NotOurs(
+                f"VMs {', '.join(map(str, doubles[want.nonce]))} all claim to be this machine; "
+                "remove the one that is not"
+            )
+        return seen
+
+    async def _fate(self, operation: OpenOperation) -> Fate:
+        """Say how an open operation stands. Closes it and raises if its task failed."""
+        upid = operation.upid or await self._search(operation)
+        if upid is None:
+            return Fate.UNKNOWN
+        state = await self.hypervisor.task(upid)
+        if state.running:
+            return Fate.RUNNING
+        if state.error is None:
+            return Fate.ENDED
+        if isinstance(state.error, UnknownOutcome):
+            return Fate.UNKNOWN
+        await self.log.finish(operation.id, "failed", str(state.error))
+        raise type(state.error)(f"{operation.step} of VM {operation.vmid}: {state.error}")
+
+    async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
+        """Close an operation that no longer runs, by what is there to be seen."""
+        made = operation.step == "clone" and seen.config is not None
+        if fate is Fate.ENDED or made:
+            await self.log.finish(operation.id, "ok")
+        else:
+            await self.log.finish(operation.id, "lost", "its end was not seen; looked instead")
+        if operation.step != "destroy" or seen.config is not None:
+            return seen
+        left = await self.hypervisor.volumes(operation.node, operation.vmid)
+        return replace(seen, leftovers=tuple(left))
+
+    async def _search(self, operation: OpenOperation) -> str | None:
+        """Find the running task of an operation whose reply was lost, and record it.
+
+        A clone's task carries the template's VMID and so cannot be told from another's; the
+        clone's own configuration (and its lock) is looked at instead.
+        """
+        if operation.step == "clone":
+            return None
+        since = operation.started - CLOCK_SKEW
+        for row in await self.hypervisor.tasks(operation.node, since):
+            if row.vmid == operation.vmid and row.ended is None:
+                await self.log.record_task(operation.id, row.upid)
+                return row.upid
+        return None
+
+    async def _locate(self, want: DesiredMachine, snapshot: ClusterSnapshot) -> Observed:
+        place = await self.log.place(want.key, want.nonce)
+        existed = await self.log.ever_cloned(want.key, want.nonce)
+        if place is None:
+            return _absent(None, None, existed)
+        row = snapshot.guests.get(place.vmid)
+        node = row.node if row else place.node
+        config = await self.hypervisor.config(node, place.vmid)
+        if config is None:
+            return await self._missing(place.vmid, node, existed)
+        return await self._present(want, place.vmid, node, config, existed)
+
+    async def _missing(self, vmid: int, node: str, existed: bool) -> Observed:
+        if not await self.hypervisor.vmid_is_free(vmid):
+            raise Transient(
+                f"VM {vmid} is not on node {node}, yet its id is taken: it is being made or moved"
+            )
+        return _absent(vmid, node, existed)
+
+    async def _present(
+        self, want: DesiredMachine, vmid: int, node: str, config: GuestConfig, existed: bool
+    ) -> Observed:
+        proof = self.site.signer.prove(config.description, vmid)
+        if proof is None:
+            return self._unproven(want, vmid, node, config, existed)
+        identity, stamps = proof
+        if (identity.key, identity.nonce) != (want.key, want.nonce):
+            return _absent(None, node, existed)
+        power, answers = await self._liveliness(want, vmid, node, config, stamps)
+        return Observed(vmid, node, config, identity, stamps, power.state, power.uptime, answers)
+
+    def _unproven(
+        self, want: DesiredMachine, vmid: int, node: str, config: GuestConfig, existed: bool
+    ) -> Observed:
+        """Tell a machine of ours that was tampered with from a stranger on a VMID we wanted."""
+        if config.lock is not None:
+            raise Locked(f"VM {vmid} is locked ({config.lock}) and does not yet say whose it is")
+        if config.settings.uuid == uuid_of(self.site.identity(want, vmid)):
+            raise NotOurs(
+                f"VM {vmid} has this machine's uuid, but its description proves nothing any more; "
+                "put the description back, or remove the machine, then retry"
+            )
+        return _absent(None, node, existed)
+
+    async def _liveliness(
+        self, want: DesiredMachine, vmid: int, node: str, config: GuestConfig, stamps: Stamps
+    ) -> tuple[Power, bool | None]:
+        """Read power, and ask the guest, only where the next step depends on it."""
+        if stamps.configured != CONFIGURED or config.lock is not None:
+            return Power(PowerState.UNKNOWN), None
+        power = await self.hypervisor.power(node, vmid)
+        if power.state is not PowerState.RUNNING or want.presence is Presence.SUSPENDED:
+            return power, None
+        if stamps.started and stamps.access == access_stamp(want.access):
+            return power, None
+        return power, await self.guest.answers(node, vmid)
+
+
+def _absent(vmid: int | None, node: str | None, existed: bool) -> Observed:
+    return Observed(vmid, node, None, None, Stamps(), PowerState.UNKNOWN, ever_existed=existed)
+
+
+def _busy(operation: OpenOperation) -> Observed:
+    return Observed(
+        operation.vmid,
+        operation.node,
+        None,
+        None,
+        Stamps(),
+        PowerState.UNKNOWN,
+        operation=operation,
+    )

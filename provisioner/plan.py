@@ -1,0 +1,107 @@
+"""The one ordered table of steps, and which of them comes next. Pure.
+
+`next_step` returns the first step that is due; its position in the table is its priority. While an
+operation is open, or the machine carries a lock, nothing is due: judging a machine in the middle of
+a change is how machines get doubled. `decide` adds the sentence that says why.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from provisioner.identity import access_stamp
+from provisioner.model import DesiredMachine, Observed, PowerState, Presence
+from provisioner.site import Site
+from provisioner.steps.access import ACCESS
+from provisioner.steps.clone import CLONE
+from provisioner.steps.configure import CONFIGURE
+from provisioner.steps.destroy import DESTROY, due_at
+from provisioner.steps.mark_started import MARK_STARTED
+from provisioner.steps.mark_suspended import MARK_SUSPENDED
+from provisioner.steps.resize import RESIZE
+from provisioner.steps.resume import RESUME
+from provisioner.steps.shutdown import SHUTDOWN
+from provisioner.steps.start import START
+from provisioner.steps.step import Step
+
+TABLE: Final = (
+    CLONE,
+    RESUME,
+    ACCESS,
+    CONFIGURE,
+    RESIZE,
+    START,
+    MARK_STARTED,
+    SHUTDOWN,
+    MARK_SUSPENDED,
+    DESTROY,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The next step if one is due, and the sentence that says why, or why none is.
+
+    `settled` means that the machine is as desired; otherwise something is still awaited.
+    `final_time` is when (finalized chain time) a step will become due by itself.
+    """
+
+    step: Step | None
+    reason: str
+    settled: bool = False
+    final_time: int | None = None
+
+
+def next_step(site: Site, want: DesiredMachine, have: Observed) -> Step | None:
+    """Return the first step of the table that is due; None when there is nothing to do now."""
+    return decide(site, want, have).step
+
+
+def decide(site: Site, want: DesiredMachine, have: Observed) -> Decision:
+    """Compare `want` with `have` and say what comes next."""
+    if have.operation is not None:
+        return Decision(None, f"waiting for {have.operation.step} of VM {have.operation.vmid}")
+    if have.config is not None and have.config.lock is not None:
+        return Decision(None, f"VM {have.vmid} is locked ({have.config.lock})")
+    for step in TABLE:
+        if reason := step.due(site, want, have):
+            return Decision(step, reason)
+    return _nothing_due(want, have)
+
+
+def _nothing_due(want: DesiredMachine, have: Observed) -> Decision:
+    if have.leftovers:
+        left = ", ".join(have.leftovers)
+        return Decision(None, f"VM {have.vmid} is destroyed, but left {left}: remove by hand")
+    if have.config is None:
+        return Decision(None, "no machine, and none is owed", settled=True)
+    if have.power is PowerState.UNKNOWN:
+        return Decision(None, f"VM {have.vmid}: its power state is unknown")
+    if want.presence is Presence.RUNNING:
+        return _running(want, have)
+    if want.presence is Presence.AS_IS:
+        return Decision(None, f"VM {have.vmid} is left {have.power}", settled=True)
+    return _suspended(want, have)
+
+
+def _running(want: DesiredMachine, have: Observed) -> Decision:
+    if not have.stamps.started:
+        return Decision(None, f"VM {have.vmid} runs and does not answer yet")
+    if have.stamps.access != access_stamp(want.access) and have.power is PowerState.RUNNING:
+        return Decision(
+            None,
+            f"VM {have.vmid} is cut off: its keys must change and its guest agent is silent; "
+            "start the agent or reboot the guest",
+        )
+    left_off = have.power is not PowerState.RUNNING
+    text = f"{have.power}, as its owner left it" if left_off else "running, as desired"
+    return Decision(None, f"VM {have.vmid} is {text}", settled=True)
+
+
+def _suspended(want: DesiredMachine, have: Observed) -> Decision:
+    at = due_at(want, have)
+    if at is None:
+        text = "suspended; the finalized view does not end it yet"
+        return Decision(None, f"VM {have.vmid} is {text}", settled=True)
+    return Decision(
+        None, f"VM {have.vmid} is suspended; its grace ends at {at}", settled=True, final_time=at
+    )

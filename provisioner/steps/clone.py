@@ -1,0 +1,34 @@
+"""Clone the template: the machine comes to be, and its VMID is taken, in one call.
+
+Name and description carry the signed identity, so that even a clone whose reply was lost is found
+again. The VMID is chosen and recorded by the executor before this runs.
+"""
+
+from provisioner.errors import Permanent
+from provisioner.model import DesiredMachine, Kind, Observed, Presence, Stamps
+from provisioner.site import Site
+from provisioner.steps.step import Step, Target
+
+
+def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
+    if have.config is not None or want.presence is not Presence.RUNNING:
+        return None
+    return "its machine is gone and a new one is owed" if have.ever_existed else "no machine yet"
+
+
+async def _effect(target: Target) -> str | None:
+    spec = target.want.spec
+    if spec is None:
+        raise Permanent("what this lease bought is unknown: its plan is not defined on the chain")
+    if spec.kind is not Kind.VM:
+        raise Permanent(f"this lease bought a {spec.kind}, and only virtual machines can be made")
+    return await target.hypervisor.clone(
+        target.node,
+        spec.template,
+        target.vmid,
+        target.want.name,
+        target.site.describe(target.want, target.vmid, Stamps()),
+    )
+
+
+CLONE = Step("clone", _due, _effect, creates=True)

@@ -1,0 +1,53 @@
+"""Make the settings those that were sold, and take away what a clone inherits.
+
+A template's password, firewall rules, IP sets and extra devices must not reach a tenant. The first
+time, cloud-init has not run yet, so the owner's key is let in by the same call. Later the step
+repairs drift, and pulls the cable of a guest that still lets in somebody it should not.
+"""
+
+from dataclasses import replace
+
+from provisioner.identity import access_stamp
+from provisioner.model import DesiredMachine, GuestSettings, Observed, Stamps
+from provisioner.site import CONFIGURED, Site
+from provisioner.steps.step import Step, Target
+
+
+def _due(site: Site, want: DesiredMachine, have: Observed) -> str | None:
+    if have.config is None or have.vmid is None:
+        return None
+    if have.stamps.configured != CONFIGURED:
+        return "it is a bare clone, or its stamps were lost"
+    wanted = site.settings(want, have.vmid, have.config, have.stamps)
+    if wanted == have.config.settings:
+        return None
+    return f"its settings differ: {', '.join(differences(wanted, have.config.settings))}"
+
+
+async def _effect(target: Target) -> str | None:
+    stamps = target.have.stamps
+    if stamps.configured != CONFIGURED:
+        await target.hypervisor.scrub_firewall(target.node, target.vmid)
+        stamps = _first(target, stamps)
+    await target.put_config(stamps)
+    return None
+
+
+def _first(target: Target, stamps: Stamps) -> Stamps:
+    """Stamp the scrub; a clone that never ran gets its keys from cloud-init at its first boot."""
+    never_ran = (
+        target.config.settings.uuid
+        != target.site.settings(target.want, target.vmid, target.config, stamps).uuid
+    )
+    access = access_stamp(target.want.access) if never_ran else stamps.access
+    return replace(stamps, configured=CONFIGURED, access=access)
+
+
+def differences(wanted: GuestSettings, have: GuestSettings) -> list[str]:
+    """Name the settings that differ."""
+    return [
+        name for name in GuestSettings.__slots__ if getattr(wanted, name) != getattr(have, name)
+    ]
+
+
+CONFIGURE = Step("configure", _due, _effect)

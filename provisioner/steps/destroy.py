@@ -1,0 +1,34 @@
+"""Destroy a machine whose grace is over by the finalized view. There is no way back.
+
+It has to have been observed stopped and stamped; the executor proves whose it is first, and the
+caller asks the chain once more.
+"""
+
+from provisioner.model import DesiredMachine, Observed, PowerState, Presence
+from provisioner.site import Site
+from provisioner.steps.step import Step, Target
+
+
+def due_at(want: DesiredMachine, have: Observed) -> int | None:
+    """Return the final chain time from which the machine may go; None while it may not."""
+    if want.presence is not Presence.SUSPENDED or want.retirement is None:
+        return None
+    if have.stamps.suspended_at is None:
+        return None
+    return want.retirement.due_at(have.stamps.suspended_at)
+
+
+def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
+    at = due_at(want, have)
+    if at is None or want.retirement is None or want.retirement.final_time < at:
+        return None
+    if have.config is None or have.power is not PowerState.STOPPED:
+        return None
+    return f"its grace ended at chain time {at}"
+
+
+async def _effect(target: Target) -> str | None:
+    return await target.hypervisor.destroy(target.node, target.vmid)
+
+
+DESTROY = Step("destroy", _due, _effect, irreversible=True)

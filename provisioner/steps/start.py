@@ -1,0 +1,21 @@
+"""Start a machine that is owed a start: once per provision or resume, until it was seen running.
+
+A guest that its owner powered off later is left off.
+"""
+
+from provisioner.model import DesiredMachine, Observed, PowerState, Presence
+from provisioner.site import Site
+from provisioner.steps.step import Step, Target
+
+
+def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
+    if want.presence is not Presence.RUNNING or have.stamps.started:
+        return None
+    return "it is owed a start" if have.power is PowerState.STOPPED else None
+
+
+async def _effect(target: Target) -> str | None:
+    return await target.hypervisor.start(target.node, target.vmid)
+
+
+START = Step("start", _due, _effect)

@@ -1,0 +1,58 @@
+"""What a step is: a name, a pure predicate, and one effect.
+
+The predicate returns the sentence that says why the step is due, or None. The effect returns the
+UPID of the task that carries it out, or None when it was done synchronously; it must be safe to
+run again after a crash anywhere in it.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from provisioner.model import DesiredMachine, GuestConfig, Observed, Stamps
+from provisioner.ports import GuestShell, Hypervisor
+from provisioner.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an effect works on: the machine wanted at (node, vmid), and the ways to reach it."""
+
+    hypervisor: Hypervisor
+    guest: GuestShell
+    site: Site
+    want: DesiredMachine
+    have: Observed
+    vmid: int
+    node: str
+
+    @property
+    def config(self) -> GuestConfig:
+        """The configuration that was observed; every step but the clone has one."""
+        if self.have.config is None:
+            raise LookupError(f"VM {self.vmid} has not been observed")
+        return self.have.config
+
+    async def put_config(self, stamps: Stamps) -> None:
+        """Write the wanted settings and `stamps` in one call, against the observed digest."""
+        await self.hypervisor.configure(
+            self.node,
+            self.vmid,
+            self.site.settings(self.want, self.vmid, self.config, stamps),
+            self.site.describe(self.want, self.vmid, stamps),
+            self.config.digest,
+        )
+
+
+Due = Callable[[Site, DesiredMachine, Observed], str | None]
+Effect = Callable[[Target], Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step; `irreversible` ones need the finalized view and a last look at the chain."""
+
+    name: str
+    due: Due
+    effect: Effect
+    creates: bool = False
+    irreversible: bool = False
