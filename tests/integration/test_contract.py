@@ -4,13 +4,16 @@ Every test has a chain and a contract of its own; time is the chain's.
 """
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from web3 import AsyncWeb3
 
 from chainwatch import artifacts
 from tests.support.lease_contract import NATIVE, LeaseContract, PlanOffer, Reverted, issue_token
 from tests.support.town import COIN, GRACE, HOUR, OFFER, PRICE, Town, founded, said, timestamp_of
 
+ROOT = Path(__file__).parents[2]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDx alice@example"
 
 
@@ -135,6 +138,15 @@ async def test_native_coin_sent_to_a_plan_paid_in_erc20_is_refused(town: Town) -
         )
 
 
+async def test_a_token_that_moves_less_than_it_says_is_refused(town: Town) -> None:
+    coin = await issue_token(town.anvil, town.alice, COIN)
+    plan = await town.shop.create_plan(PlanOffer(payment_token=coin.address))
+    answers_one_to_everything = "0x60015f5260205ff3"
+    await town.anvil.rpc("anvil_setCode", coin.address, answers_one_to_everything)
+    with pytest.raises(Reverted, match=r"TokenTookFee\(0, "):
+        await town.shop.mint(plan, town.alice)
+
+
 async def test_a_purchase_that_costs_more_than_accepted_is_refused(town: Town) -> None:
     with pytest.raises(Reverted, match="PriceAboveMaximum"):
         await town.mint_raw(value=COIN, maximum=HOUR * PRICE - 1)
@@ -240,6 +252,31 @@ def test_the_events_that_readers_rely_on_keep_their_signatures() -> None:
         "KeysChanged(uint256*,string,bytes)",
         "Transfer(address*,address*,uint256*)",
     }
+
+
+def test_the_reference_names_everything_that_the_contract_has_and_its_topics() -> None:
+    reference = (ROOT / "docs/reference/contract.md").read_text(encoding="utf-8")
+    inherited = {"ERC721", "AccessControl", "Role", "Approval", "SafeERC20", "ReentrancyGuard"}
+    abi = [entry for entry in artifacts.load("Lease").abi if "name" in entry]
+    ours = {str(entry["name"]) for entry in abi} - FROM_THE_STANDARDS
+    missing = {
+        name
+        for name in ours
+        if not any(name.startswith(prefix) for prefix in inherited) and f"{name}(" not in reference
+    }
+    assert missing == set()
+    for entry in abi:
+        if entry["type"] == "event" and f"`{entry['name']}(" in reference:
+            topic = AsyncWeb3.keccak(text=signature(entry).replace("*", ""))
+            assert topic.to_0x_hex() in reference
+
+
+FROM_THE_STANDARDS = {
+    *("approve", "balanceOf", "getApproved", "isApprovedForAll", "name", "ownerOf", "symbol"),
+    *("safeTransferFrom", "setApprovalForAll", "tokenURI", "transferFrom", "supportsInterface"),
+    *("DEFAULT_ADMIN_ROLE", "getRoleAdmin", "grantRole", "hasRole", "renounceRole", "revokeRole"),
+    *("FailedCall", "InsufficientBalance"),
+}
 
 
 def signature(entry: dict[str, object]) -> str:
