@@ -42,6 +42,7 @@ CALLS: Final = (
 )
 
 COMMITS: Final = (
+    "commit.migrate",
     "commit.install",
     "commit.batch",
     "commit.rewind",

@@ -1,0 +1,168 @@
+"""One SQLite file, one writer, and readers that see only what is committed.
+
+Law: everything that belongs together is written in one named transaction, which a crash, an
+exception or a cancellation leaves done or undone, never open. Reads go through a connection of
+their own, one snapshot for each `reading`, so no decision is made on what may still be rolled back
+or on halves of two commits. A lock beside the file keeps a second daemon out: two of them would
+each be right about their own half of the world.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import aiosqlite
+
+from chainwatch.errors import Fatal
+from chainwatch.store import schema
+from provisioner import faultpoints
+
+Value: TypeAlias = str | int | None
+Row: TypeAlias = sqlite3.Row
+
+WRITER = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
+READER = ("query_only=ON", "busy_timeout=5000")
+
+
+class Reading:
+    """One consistent, committed view of the database."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def rows(self, sql: str, *values: Value) -> list[Row]:
+        return list(await self._connection.execute_fetchall(sql, values))
+
+    async def one(self, sql: str, *values: Value) -> Row | None:
+        """Return the first row, None when there is none."""
+        found = await self.rows(sql, *values)
+        return found[0] if found else None
+
+
+class Transaction(Reading):
+    """A view that also writes; it sees what it has written."""
+
+    __slots__ = ()
+
+    async def run(self, sql: str, *values: Value) -> None:
+        await self._connection.execute_fetchall(sql, values)
+
+    async def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
+        """Run one statement for each row: the only way for anything that can be long."""
+        await self._connection.executemany(sql, rows)
+
+
+class Database:
+    """The open database; `open` makes one, `close` ends it."""
+
+    def __init__(
+        self, writer: aiosqlite.Connection, reader: aiosqlite.Connection, held: AsyncExitStack
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._held = held
+        self._writing = asyncio.Lock()
+        self._reading = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, path: Path, *, create: bool) -> "Database":
+        """Open the database at `path`, with the schema brought up to date.
+
+        Raises Fatal when it is missing and `create` is false, when another process has it, when
+        it is not a database, and when a newer program wrote it.
+        """
+        async with AsyncExitStack() as held:
+            held.callback(os.close, _locked(path, create=create))
+            try:
+                writer = await held.enter_async_context(_connection(path, "rw"))
+                await _prepare(writer, WRITER)
+                await schema.migrate(writer)
+                reader = await held.enter_async_context(_connection(path, "ro"))
+                await _prepare(reader, READER)
+            except sqlite3.DatabaseError as error:
+                raise Fatal(
+                    f"{path} cannot be used as a database ({error}); move it away and run "
+                    "`chainwatch rebuild` to make it again from the chains and the machines"
+                ) from error
+            return cls(writer, reader, held.pop_all())
+
+    async def close(self) -> None:
+        """Finish what was queued, close the file and let go of its lock."""
+        await self._held.aclose()
+
+    @asynccontextmanager
+    async def transaction(self, name: str) -> AsyncIterator[Transaction]:
+        """Write everything inside the block, or nothing; `name` gives the fault points."""
+        before, after = f"commit.{name}.before", f"commit.{name}.after"
+        if before not in faultpoints.POINTS:
+            raise ValueError(f"fault point {before!r} is not in the registry")
+        async with self._writing, _undone_unless_committed(self._writer):
+            await self._writer.execute_fetchall("BEGIN IMMEDIATE")
+            yield Transaction(self._writer)
+            faultpoints.reach(before)
+            await self._writer.execute_fetchall("COMMIT")
+        faultpoints.reach(after)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Reading]:
+        """Read one snapshot of what is committed; keep it short, readers take turns."""
+        async with self._reading, _undone_unless_committed(self._reader):
+            await self._reader.execute_fetchall("BEGIN")
+            yield Reading(self._reader)
+
+
+@asynccontextmanager
+async def _undone_unless_committed(connection: aiosqlite.Connection) -> AsyncIterator[None]:
+    """Roll back whatever is still open at the end, even while being cancelled.
+
+    A connection's statements run in the order in which they were asked for, so a roll-back that
+    was asked for is done before anything that comes later, also when nobody waits for it.
+    """
+    try:
+        yield
+    finally:
+        await asyncio.shield(connection.rollback())
+
+
+def _connection(path: Path, mode: str) -> aiosqlite.Connection:
+    return aiosqlite.connect(
+        f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None
+    )
+
+
+async def _prepare(connection: aiosqlite.Connection, pragmas: Sequence[str]) -> None:
+    connection.row_factory = sqlite3.Row
+    for pragma in pragmas:
+        await connection.execute_fetchall(f"PRAGMA {pragma}")
+
+
+def _locked(path: Path, *, create: bool) -> int:
+    """Take the lock beside `path` and make the file, private to us, if that is wanted."""
+    if not create and not path.exists():
+        raise Fatal(
+            f"there is no database at {path}; correct the path, or run `chainwatch rebuild` to "
+            "make it from the chains and the machines"
+        )
+    try:
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Fatal(f"{path.parent} must be a folder that the daemon may write: {error}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except BlockingIOError:
+        os.close(lock)
+        raise Fatal(
+            f"another chainwatch has {path} open; stop it first, or ask it through its socket"
+        ) from None
+    except OSError as error:
+        os.close(lock)
+        raise Fatal(f"{path} must be a file that the daemon may write: {error}") from error
+    return lock

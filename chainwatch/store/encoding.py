@@ -1,0 +1,82 @@
+"""How numbers and facts of a chain are written into SQLite, and read back the same.
+
+Law: what comes out equals what went in, for every uint256. SQLite's integers end at 2^63-1, so
+numbers that a contract chooses become 64 hex digits (which sort as the numbers do), and the fields
+of an event or a plan become JSON with integers as decimal strings.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Final
+
+from chainwatch.domain.events import (
+    Event,
+    ExpiryUpdated,
+    KeysChanged,
+    LeaseMinted,
+    PlanDefined,
+    PlanTerms,
+    Transferred,
+)
+from chainwatch.domain.lease import Plan
+
+KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
+    {
+        "plan_defined": PlanDefined,
+        "plan_terms": PlanTerms,
+        "lease_minted": LeaseMinted,
+        "transferred": Transferred,
+        "expiry_updated": ExpiryUpdated,
+        "keys_changed": KeysChanged,
+    }
+)
+_KIND_OF: Final[Mapping[type[Event], str]] = MappingProxyType({t: k for k, t in KINDS.items()})
+_READ: Final[Mapping[object, Callable[[object], object]]] = MappingProxyType(
+    {int: lambda value: int(str(value)), str: str, bool: bool}
+)
+_FIELDS: Final = MappingProxyType(
+    {
+        cls: tuple((field.name, _READ[field.type]) for field in fields(cls))
+        for cls in (*KINDS.values(), Plan)
+    }
+)
+
+
+def hex64(number: int) -> str:
+    """Write a uint256 as 64 hex digits. Raises ValueError outside its range."""
+    if not 0 <= number < 2**256:
+        raise ValueError(f"{number} is not a uint256")
+    return f"{number:064x}"
+
+
+def kind_of(event: Event) -> str:
+    """Return the word that stands for an event's class in the journal."""
+    return _KIND_OF[type(event)]
+
+
+def packed(record: Event | Plan) -> str:
+    """Write the fields of an event or a plan as JSON."""
+    return json.dumps({name: _written(getattr(record, name)) for name, _ in _FIELDS[type(record)]})
+
+
+def event_from(kind: str, text: str) -> Event:
+    """Read an event back."""
+    make: Callable[..., Event] = KINDS[kind]
+    return make(**_unpacked(KINDS[kind], text))
+
+
+def plan_from(text: str) -> Plan:
+    """Read a plan back."""
+    make: Callable[..., Plan] = Plan
+    return make(**_unpacked(Plan, text))
+
+
+def _written(value: str | int | bool) -> str | bool:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _unpacked(cls: type[Event | Plan], text: str) -> dict[str, object]:
+    values = json.loads(text)
+    return {name: read(values[name]) for name, read in _FIELDS[cls]}

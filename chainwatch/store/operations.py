@@ -1,0 +1,160 @@
+"""The durable log of intents (`provisioner.ports.OperationLog`), and what can be counted from it.
+
+Law: a row is committed before the call that it speaks of, and stays open until the call's end was
+observed. So a crash leaves at worst an intent without an effect, which the next pass looks for by
+its UPID, or by its VMID where even the reply is missing. At most one operation is open for each
+machine (key, nonce). A VMID is ours from the clone's intent to the observed end of its destroy;
+only a clone that was seen to fail gives it back.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chainwatch.store.database import Database
+from provisioner.errors import Locked
+from provisioner.model import OpenOperation
+
+_OPEN = (
+    "SELECT key, id, step, vmid, node, nonce, upid, started FROM operation WHERE finished IS NULL"
+)
+
+_OCCUPIED = """
+SELECT DISTINCT made.vmid FROM operation AS made
+WHERE made.step IN ('clone', 'adopt') AND made.outcome IS NOT 'failed'
+AND NOT EXISTS (
+    SELECT 1 FROM operation AS ended
+    WHERE ended.vmid = made.vmid AND ended.step = 'destroy' AND ended.outcome = 'ok'
+    AND ended.id > made.id
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of the log; times are wall seconds, `outcome` is None while it is open."""
+
+    id: int
+    key: str
+    nonce: str
+    step: str
+    attempt: int
+    vmid: int
+    node: str
+    upid: str | None
+    started: int
+    finished: int | None
+    outcome: str | None
+    error: str | None
+
+
+class Operations:
+    """The log; `wall` tells the wall time in seconds, for the record and the destroy budget."""
+
+    def __init__(self, db: Database, wall: Callable[[], int]) -> None:
+        self._db = db
+        self._wall = wall
+
+    async def begin(self, key: str, step: str, vmid: int, node: str, nonce: str) -> int:
+        """Record the intent. Raises Locked while another operation on (key, nonce) is open."""
+        async with self._db.transaction("operation_begin") as tx:
+            other = await tx.one(f"{_OPEN} AND key = ? AND nonce = ?", key, nonce)
+            if other is not None:
+                raise Locked(f"operation {other['id']} ({other['step']}) was not yet seen to end")
+            (row,) = await tx.rows(
+                "INSERT INTO operation (key, step, attempt, vmid, node, nonce, started)"
+                " VALUES (?1, ?2, 1 + (SELECT count(*) FROM operation"
+                " WHERE key = ?1 AND nonce = ?5 AND step = ?2), ?3, ?4, ?5, ?6) RETURNING id",
+                *(key, step, vmid, node, nonce, self._wall()),
+            )
+        return int(row["id"])
+
+    async def record_task(self, operation: int, upid: str) -> None:
+        async with self._db.transaction("operation_task") as tx:
+            await tx.run(
+                "UPDATE operation SET upid = ? WHERE id = ? AND finished IS NULL", upid, operation
+            )
+
+    async def finish(self, operation: int, outcome: str, error: str | None = None) -> None:
+        """Close an operation; what was closed before stays as it was."""
+        async with self._db.transaction("operation_finish") as tx:
+            await tx.run(
+                "UPDATE operation SET finished = ?, outcome = ?, error = ?"
+                " WHERE id = ? AND finished IS NULL",
+                *(self._wall(), outcome, error, operation),
+            )
+
+    async def adopt(self, key: str, nonce: str, vmid: int, node: str) -> None:
+        """Record that the machine at `vmid`, which this log knew nothing of, is (key, nonce)."""
+        async with self._db.transaction("operation_begin") as tx:
+            if await tx.one(
+                f"{_OCCUPIED} AND key = ? AND nonce = ? AND vmid = ?", key, nonce, vmid
+            ):
+                return
+            await tx.run(
+                "INSERT INTO operation"
+                " (key, step, attempt, vmid, node, nonce, started, finished, outcome)"
+                " VALUES (?1, 'adopt', 1, ?2, ?3, ?4, ?5, ?5, 'ok')",
+                *(key, vmid, node, nonce, self._wall()),
+            )
+
+    async def open_for(self, key: str, nonce: str) -> OpenOperation | None:
+        async with self._db.reading() as read:
+            row = await read.one(f"{_OPEN} AND key = ? AND nonce = ?", key, nonce)
+        return None if row is None else OpenOperation(*row[1:])
+
+    async def open_all(self) -> list[tuple[str, OpenOperation]]:
+        """Return every open operation with its key, oldest first."""
+        async with self._db.reading() as read:
+            rows = await read.rows(f"{_OPEN} ORDER BY id")
+        return [(key, OpenOperation(*rest)) for key, *rest in rows]
+
+    async def last_vmid(self, key: str, nonce: str) -> int | None:
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT vmid FROM operation WHERE key = ? AND nonce = ? ORDER BY id DESC LIMIT 1",
+                *(key, nonce),
+            )
+        return None if row is None else row["vmid"]
+
+    async def ever_cloned(self, key: str, nonce: str) -> bool:
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT 1 FROM operation WHERE key = ? AND nonce = ?"
+                " AND step IN ('clone', 'adopt') AND outcome = 'ok'",
+                *(key, nonce),
+            )
+        return row is not None
+
+    async def reserved(self) -> frozenset[int]:
+        async with self._db.reading() as read:
+            return frozenset(row["vmid"] for row in await read.rows(_OCCUPIED))
+
+    async def destroyed_since(self, since: int) -> Sequence[int]:
+        async with self._db.reading() as read:
+            rows = await read.rows(
+                "SELECT DISTINCT vmid FROM operation"
+                " WHERE step = 'destroy' AND outcome = 'ok' AND finished >= ? ORDER BY vmid",
+                since,
+            )
+        return [row["vmid"] for row in rows]
+
+    async def destroys_since(self, since: int) -> int:
+        """Count the machines whose destroy was begun at or after `since`, however it ended."""
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT count(DISTINCT key || ' ' || nonce) FROM operation"
+                " WHERE step = 'destroy' AND started >= ?",
+                since,
+            )
+        return 0 if row is None else row[0]
+
+    async def recent(self, limit: int, key: str | None = None) -> list[Operation]:
+        """Return the last operations (of one key), newest first."""
+        async with self._db.reading() as read:
+            rows = await read.rows(
+                "SELECT id, key, nonce, step, attempt, vmid, node, upid, started, finished,"
+                " outcome, error FROM operation WHERE ?1 IS NULL OR key = ?1"
+                " ORDER BY id DESC LIMIT ?2",
+                *(key, limit),
+            )
+        return [Operation(*row) for row in rows]

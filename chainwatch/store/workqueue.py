@@ -1,0 +1,152 @@
+"""Which keys want a pass of the reconciler, and not before when.
+
+A row is a key and never a payload: whoever takes it reads the world again, so enqueuing twice is
+enqueuing once. Law: news is never lost. Each enqueue raises the row's `seq`; a pass that ends says
+which `seq` it took, and whatever came in between makes the key due again at once. A parked key
+stays parked until an operator says otherwise, and only remembers that there is news.
+"""
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from chainwatch.store.database import Database, Row, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """A key taken for a pass: `seq` says what it knew of, `attempts` failures came before."""
+
+    key: str
+    seq: int
+    attempts: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkRow:
+    """A key's row as it stands; wall seconds. `news` came since the pass that parked it."""
+
+    key: str
+    not_before: int
+    attempts: int
+    reason: str
+    last_error: str | None
+    parked_at: int | None
+    parked_reason: str | None
+    news: bool
+
+
+_ROW = (
+    "SELECT key, not_before, attempts, reason, last_error, parked_at, parked_reason,"
+    " parked_seq IS NOT NULL AND seq > parked_seq AS news FROM work"
+)
+
+
+def _row(row: Row) -> WorkRow:
+    *rest, news = row
+    return WorkRow(*rest, news=bool(news))
+
+
+async def enqueue(tx: Transaction, keys: Iterable[str], reason: str) -> None:
+    """Make keys due at once, within a transaction that has more to say."""
+    await tx.many(
+        "INSERT INTO work (key, seq, not_before, attempts, reason) VALUES (?, 1, 0, 0, ?)"
+        " ON CONFLICT (key) DO UPDATE SET seq = seq + 1, not_before = 0, reason = excluded.reason",
+        [(key, reason) for key in keys],
+    )
+
+
+class WorkQueue:
+    """The queue; `now` and `not_before` are wall seconds throughout."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def enqueue(self, keys: Iterable[str], reason: str) -> None:
+        """Make keys due at once, because of `reason`."""
+        async with self._db.transaction("enqueue") as tx:
+            await enqueue(tx, keys, reason)
+
+    async def due(self, now: int, limit: int, exclude: Collection[str] = ()) -> list[WorkItem]:
+        """Return up to `limit` keys whose time has come, without those in `exclude`.
+
+        `exclude` names the keys that a pass has in hand: what is returned is not marked as taken.
+        """
+        async with self._db.reading() as read:
+            rows = await read.rows(
+                "SELECT key, seq, attempts, reason FROM work"
+                " WHERE parked_at IS NULL AND not_before <= ?"
+                " AND key NOT IN (SELECT value FROM json_each(?)) ORDER BY not_before LIMIT ?",
+                *(now, json.dumps(list(exclude)), limit),
+            )
+        return [WorkItem(*row) for row in rows]
+
+    async def next_due(self, now: int) -> int | None:
+        """Return when the next key that is not due yet becomes due."""
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT min(not_before) FROM work WHERE parked_at IS NULL AND not_before > ?", now
+            )
+        return None if row is None else row[0]
+
+    async def done(self, item: WorkItem, recheck_at: int | None = None) -> None:
+        """End a pass: the key leaves, or is due again at `recheck_at`; at once if there is news."""
+        async with self._db.transaction("work") as tx:
+            if recheck_at is None:
+                await tx.run("DELETE FROM work WHERE key = ? AND seq = ?", item.key, item.seq)
+            await tx.run(
+                "UPDATE work SET attempts = 0, last_error = NULL,"
+                " not_before = CASE WHEN seq = ? THEN ? ELSE not_before END WHERE key = ?",
+                *(item.seq, recheck_at, item.key),
+            )
+
+    async def failed(self, item: WorkItem, error: str, not_before: int) -> None:
+        """End a pass that failed: the key is due again at `not_before`; at once if there is news."""
+        async with self._db.transaction("work") as tx:
+            await tx.run(
+                "UPDATE work SET attempts = attempts + 1, last_error = ?,"
+                " not_before = CASE WHEN seq = ? THEN ? ELSE not_before END WHERE key = ?",
+                *(error, item.seq, not_before, item.key),
+            )
+
+    async def park(self, item: WorkItem, reason: str, now: int) -> None:
+        """Give a key up until an operator looks."""
+        async with self._db.transaction("work") as tx:
+            await tx.run(
+                "UPDATE work SET attempts = attempts + 1, last_error = ?, parked_at = ?,"
+                " parked_reason = ?, parked_seq = ? WHERE key = ?",
+                *(reason, now, reason, item.seq, item.key),
+            )
+
+    async def unpark(self, key: str) -> bool:
+        """Make a parked key due at once; false when it is not parked."""
+        async with self._db.transaction("work") as tx:
+            unparked = await tx.rows(
+                "UPDATE work SET seq = seq + 1, not_before = 0, attempts = 0,"
+                " parked_at = NULL, parked_reason = NULL, parked_seq = NULL,"
+                " reason = 'retried by an operator'"
+                " WHERE key = ? AND parked_at IS NOT NULL RETURNING key",
+                key,
+            )
+        return bool(unparked)
+
+    async def row(self, key: str) -> WorkRow | None:
+        """Return where a key stands; None when nothing is to be done for it."""
+        async with self._db.reading() as read:
+            row = await read.one(f"{_ROW} WHERE key = ?", key)
+        return None if row is None else _row(row)
+
+    async def parked(self) -> list[WorkRow]:
+        """Return what was given up, longest ago first."""
+        async with self._db.reading() as read:
+            rows = await read.rows(f"{_ROW} WHERE parked_at IS NOT NULL ORDER BY parked_at, key")
+        return [_row(row) for row in rows]
+
+    async def depth(self, now: int) -> int:
+        """Return how many keys are due."""
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT count(*) FROM work WHERE parked_at IS NULL AND not_before <= ?", now
+            )
+        return 0 if row is None else row[0]
