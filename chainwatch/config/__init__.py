@@ -1,0 +1,280 @@
+"""The settings that the daemon runs with: read once, checked whole, frozen.
+
+They come from one TOML file; a variable CHAINWATCH_TABLE__KEY replaces a single key, and systemd's
+credentials stand in for the files of secrets that were not named. Everything wrong is said at once.
+How it fails: before anything else has started, with Fatal and a line for each problem.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+)
+
+from chainwatch.chain.settings import SourceSettings
+from chainwatch.config import schema
+from chainwatch.config.problems import problems, unknown_variables
+from chainwatch.credentials import Secret
+from chainwatch.domain.batches import Source
+from chainwatch.errors import Fatal
+from provisioner import faultpoints
+from provisioner.allocate import Pool
+
+#: Variables with our prefix that are not settings.
+_OTHER_VARIABLES: Final = frozenset({faultpoints.ENVIRONMENT})
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationConfig:
+    """Who this installation is; `identity_key` signs its machines' identities."""
+
+    id: str
+    state_dir: Path
+    identity_key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class ProxmoxConfig:
+    """The cluster's API (`url` is https://host:port) and our token there; `timeout` in seconds.
+
+    `ca_file` None means the system's certificates; `pool` None means no resource pool.
+    """
+
+    url: str
+    token_id: str
+    token: Secret
+    ca_file: Path | None
+    pool: str | None
+    timeout: float
+    clones_per_storage: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class MachinesConfig:
+    """What is the same for all machines; timeouts in seconds."""
+
+    pool: Pool
+    template_vm: int
+    bridge: str
+    nameserver: str
+    user: str
+    tags: frozenset[str]
+    shutdown_timeout: int
+    answer_timeout: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """How far the daemon may go; durations in seconds, `default_grace` of chain time."""
+
+    default_grace: int
+    destroys_per_hour: int
+    resync_interval: float
+    tick: float
+    workers: int
+    quarantine: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdminConfig:
+    """Who may look and change; None for a group means nobody besides owner and root.
+
+    `metrics_listen` is a loopback host and a port (0: any), None for no TCP listener.
+    """
+
+    socket: Path
+    read_group: str | None
+    admin_group: str | None
+    metrics_listen: tuple[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """What is logged (`debug`, `info`, `warning`, `error`) and how (`auto`, `json`, `console`)."""
+
+    level: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of one daemon."""
+
+    installation: InstallationConfig
+    sources: tuple[SourceSettings, ...]
+    proxmox: ProxmoxConfig
+    machines: MachinesConfig
+    policy: PolicyConfig
+    admin: AdminConfig
+    log: LogConfig
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read the settings from the TOML file at `path` and from `environ`.
+
+    Raises Fatal with a line for each problem: the key's path, what is wrong, what to write instead.
+    """
+    written = _read(path)
+    found = list(unknown_variables(environ, _OTHER_VARIABLES))
+    file: schema.File | None = None
+    try:
+        file = _settings(written, environ)()
+    except ValidationError as error:
+        found += problems(error, environ)
+    if file is None or found:
+        raise Fatal(f"{path} cannot be used:\n" + "\n".join(f"  {problem}" for problem in found))
+    return _config(file)
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Fatal(
+            f"{path} cannot be read ({error.strerror}); start from docs/reference/chainwatch.toml"
+        ) from None
+    except UnicodeDecodeError:
+        raise Fatal(f"{path} is not UTF-8 text; save it as such") from None
+    except tomllib.TOMLDecodeError as error:
+        raise Fatal(f"{path} is not TOML: {error}; mend that line") from None
+
+
+# --------------------------------------------------------------------------- where values come from
+
+
+def _settings(written: dict[str, object], environ: Mapping[str, str]) -> type[schema.File]:
+    class Layered(schema.File):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del init_settings, env_settings, dotenv_settings, file_secret_settings
+            return (
+                _Variables(settings_cls, environ),
+                InitSettingsSource(settings_cls, written),
+                InitSettingsSource(settings_cls, _credentials(environ)),
+            )
+
+    return Layered
+
+
+class _Variables(EnvSettingsSource):
+    """CHAINWATCH_TABLE__KEY in the environment that was handed in; lists are written as JSON."""
+
+    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
+        self._environ = {name.lower(): value for name, value in environ.items()}
+        super().__init__(settings_cls)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return self._environ
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: object) -> object:
+        """Decode JSON; what is not JSON is left for the key's own check to refuse."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
+def _credentials(environ: Mapping[str, str]) -> dict[str, object]:
+    """Return the keys that systemd's credentials stand in for, see systemd.exec(5)."""
+    keys = {
+        "identity-key": ("installation", "identity_key_file"),
+        "proxmox-token": ("proxmox", "token_file"),
+    }
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    return {
+        table: {key: Path(folder, name)}
+        for name, (table, key) in keys.items()
+        if folder and Path(folder, name).exists()
+    }
+
+
+# ----------------------------------------------------------------------------- what becomes of them
+
+
+def _config(file: schema.File) -> Config:
+    return Config(
+        installation=InstallationConfig(
+            id=file.installation.id,
+            state_dir=file.installation.state_dir,
+            identity_key=file.installation.identity_key_file,
+        ),
+        sources=tuple(map(_source, file.source)),
+        proxmox=_proxmox(file.proxmox),
+        machines=_machines(file.machines),
+        policy=PolicyConfig(**file.policy.model_dump()),
+        admin=_admin(file.admin),
+        log=LogConfig(level=file.log.level, format=file.log.format),
+    )
+
+
+def _source(table: schema.Source) -> SourceSettings:
+    return SourceSettings(
+        source=Source(
+            name=table.name,
+            chain_id=table.chain_id,
+            contract=table.contract,
+            start_block=table.start_block,
+            profile=table.profile,
+        ),
+        http=table.http,
+        ws=table.ws,
+        confirmations=table.confirmations,
+        finality=table.finality,
+        poll_interval=table.poll_interval,
+        stale_after=table.stale_after,
+        max_range=table.max_range,
+        timeout=table.timeout,
+    )
+
+
+def _proxmox(table: schema.Proxmox) -> ProxmoxConfig:
+    return ProxmoxConfig(
+        url=table.url,
+        token_id=table.token_id,
+        token=table.token_file,
+        ca_file=table.ca_file,
+        pool=table.pool,
+        timeout=table.timeout,
+        clones_per_storage=table.clones_per_storage,
+        threads=table.threads,
+    )
+
+
+def _machines(table: schema.Machines) -> MachinesConfig:
+    return MachinesConfig(
+        pool=table.pool(),
+        template_vm=table.template_vm,
+        bridge=table.bridge,
+        nameserver=table.nameserver,
+        user=table.user,
+        tags=frozenset(table.tags),
+        shutdown_timeout=table.shutdown_timeout,
+        answer_timeout=table.answer_timeout,
+    )
+
+
+def _admin(table: schema.Admin) -> AdminConfig:
+    host, _, port = table.metrics_listen.rpartition(":")
+    return AdminConfig(
+        socket=table.socket,
+        read_group=table.read_group or None,
+        admin_group=table.admin_group or None,
+        metrics_listen=(host.strip("[]"), int(port)) if host else None,
+    )

@@ -1,0 +1,429 @@
+"""Every key that a person may write, with its default, its meaning and an example.
+
+This is the only place that knows them: the reference (docs/reference/config.md) is held against it
+by a test, and a refused value quotes the example. Each table checks its own keys and whether they
+can go together; whatever is wrong is raised as a ValueError that completes the sentence
+"KEY: …", and values are never quoted, for they may be secrets in the wrong place.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chainwatch.chain.addresses import parse_address
+from chainwatch.config.values import (
+    BIGGEST_VMID,
+    SMALLEST_VMID,
+    absolute,
+    ca_bundle,
+    finality,
+    http_url,
+    identity_key,
+    local_address,
+    mac_prefix,
+    name_servers,
+    not_empty,
+    proxmox_url,
+    token_secret,
+    unix_path,
+    websocket_url,
+)
+from chainwatch.credentials import Secret
+from provisioner.allocate import AddressRange, Pool
+
+Folder = Annotated[Path, AfterValidator(absolute)]
+Vmid = Annotated[int, Field(ge=SMALLEST_VMID, le=BIGGEST_VMID)]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
+WebSocketUrl = Annotated[str, AfterValidator(websocket_url)]
+
+
+class Problems(ValueError):
+    """Several things wrong with one table: pairs of a key (or "" for all of it) and a sentence."""
+
+    def __init__(self, found: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(text for _, text in found))
+        self.found = found
+
+
+class Table(BaseModel):
+    """A table of the file; keys that are not listed are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_key_is_true_or_false(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("is true or false, which no key here is")  # noqa: TRY004 (pydantic collects ValueError)
+        return value
+
+
+class Installation(Table):
+    """Who this installation is."""
+
+    id: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,31}$",
+        description="This installation's name, part of every machine's identity; never change it. "
+        "Lower case letters, digits and dashes, 32 at most.",
+        examples=["berlin-1"],
+    )
+    state_dir: Folder = Field(
+        default=Path("/var/lib/chainwatch"),
+        validate_default=True,
+        description="Folder of the database.",
+        examples=["/var/lib/chainwatch"],
+    )
+    identity_key_file: Annotated[Secret, PlainValidator(identity_key)] = Field(
+        description="File with the secret that signs the machines' identities: at least 32 bytes "
+        "of text, from `head -c 32 /dev/urandom | base64`. Not needed where systemd provides the "
+        "credential `identity-key`. Losing it makes every machine a stranger's.",
+        examples=["/etc/chainwatch/credentials/identity-key"],
+    )
+
+
+class Source(Table):
+    """A contract on a chain, and where to read it."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,31}$",
+        description="Its name in status, logs and metrics.",
+        examples=["base"],
+    )
+    chain_id: int = Field(gt=0, description="The chain's EIP-155 id.", examples=[8453])
+    contract: Annotated[str, AfterValidator(parse_address)] = Field(
+        description="Address of the lease contract; in mixed case its checksum is verified.",
+        examples=["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"],
+    )
+    profile: Literal["lease"] = Field(
+        default="lease",
+        description="How the contract's logs are read.",
+        examples=["lease"],
+    )
+    start_block: int = Field(
+        ge=0,
+        description="Block in which the contract was created, or an earlier one.",
+        examples=[21000000],
+    )
+    http: Annotated[tuple[HttpUrl, ...], AfterValidator(not_empty)] = Field(
+        description="JSON-RPC endpoints, the preferred one first. With two, a destroy is confirmed "
+        "by both. Keys in them never reach a log.",
+        examples=[["https://rpc.example.net/v1/KEY", "https://rpc.example.org"]],
+    )
+    ws: tuple[WebSocketUrl, ...] = Field(
+        default=(),
+        description="WebSocket endpoints that announce new blocks sooner than polling finds them.",
+        examples=[["wss://rpc.example.net/v1/KEY"]],
+    )
+    confirmations: int = Field(
+        default=2,
+        ge=0,
+        description="Blocks that must follow one before anything reversible is done about it.",
+        examples=[2],
+    )
+    finality: Annotated[Literal["finalized", "safe"] | int, BeforeValidator(finality)] = Field(
+        default="finalized",
+        description="What allows the irreversible: the chain's tag `finalized` or `safe`, or a "
+        "number of blocks on chains without tags.",
+        examples=["finalized"],
+    )
+    poll_interval: float = Field(
+        default=2.0, gt=0, description="Seconds between looks at the head.", examples=[2.0]
+    )
+    stale_after: float = Field(
+        default=120.0,
+        gt=0,
+        description="Seconds without a new block after which an alarm is raised.",
+        examples=[120.0],
+    )
+    max_range: int = Field(
+        default=2000,
+        gt=0,
+        description="Most blocks asked for in one `eth_getLogs`; lowered by itself where the "
+        "endpoint wants less.",
+        examples=[2000],
+    )
+    timeout: float = Field(
+        default=10.0, gt=0, description="Seconds that one request may take.", examples=[10.0]
+    )
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        found = []
+        if isinstance(self.finality, int) and self.finality < self.confirmations:
+            found.append(("finality", "is less than confirmations; write a greater depth"))
+        if self.stale_after <= self.poll_interval:
+            found.append(("stale_after", "is not more than poll_interval; write several times it"))
+        if found:
+            raise Problems(found)
+        return self
+
+
+class Proxmox(Table):
+    """The cluster, and who we are there."""
+
+    url: Annotated[str, AfterValidator(proxmox_url)] = Field(
+        description="The API of the cluster: https, host and port.",
+        examples=["https://pve.example.net:8006"],
+    )
+    token_id: str = Field(
+        pattern=r"^[^\s@!=/]+@[^\s@!=/]+![^\s@!=/]+$",
+        description="Name of the API token: user, realm and token name.",
+        examples=["chainwatch@pve!daemon"],
+    )
+    token_file: Annotated[Secret, PlainValidator(token_secret)] = Field(
+        description="File with the API token's secret (a UUID). Not needed where systemd provides "
+        "the credential `proxmox-token`.",
+        examples=["/etc/chainwatch/credentials/proxmox-token"],
+    )
+    ca_file: Annotated[Path, AfterValidator(ca_bundle)] | None = Field(
+        default=None,
+        description="PEM file with the certificates to verify the API against (on a node: "
+        "`/etc/pve/pve-root-ca.pem`); the system's otherwise. It is always verified.",
+        examples=["/etc/chainwatch/pve-root-ca.pem"],
+    )
+    pool: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z][A-Za-z0-9._-]*$",
+        description="Resource pool that new machines join.",
+        examples=["leases"],
+    )
+    timeout: float = Field(
+        default=35.0,
+        gt=0,
+        description="Seconds that one API call may take; the API's own limit is 30, so stay above.",
+        examples=[35.0],
+    )
+    clones_per_storage: int = Field(
+        default=2, gt=0, description="Clones that may run at once on one storage.", examples=[2]
+    )
+    threads: int = Field(
+        default=8, gt=0, le=64, description="API calls that may run at once.", examples=[8]
+    )
+
+
+class Addresses(Table):
+    """Consecutive addresses of one network."""
+
+    first: str
+    gateway: str
+
+    def range(self) -> AddressRange:
+        """Return them in the words of the pool."""
+        return AddressRange(self.first, self.gateway)
+
+
+class Ipv4(Addresses):
+    """The IPv4 addresses that go with the VMIDs."""
+
+    first: str = Field(
+        description="Address of the first VMID, with the length of the network's prefix; the "
+        "others follow one by one.",
+        examples=["203.0.113.10/24"],
+    )
+    gateway: str = Field(description="The machines' gateway.", examples=["203.0.113.1"])
+
+
+class Ipv6(Addresses):
+    """The IPv6 addresses that go with the VMIDs."""
+
+    first: str = Field(
+        description="Address of the first VMID, with the length of the network's prefix; the "
+        "others follow one by one.",
+        examples=["2001:db8::1000/64"],
+    )
+    gateway: str = Field(description="The machines' gateway.", examples=["2001:db8::1"])
+
+
+class Machines(Table):
+    """What is the same for all machines, and the pool that they come from."""
+
+    vmid_first: Vmid = Field(
+        description="First of the VMIDs that are this installation's.", examples=[20000]
+    )
+    vmid_last: Vmid = Field(
+        description="Last of them; as many machines can exist.", examples=[20199]
+    )
+    template_vm: Vmid = Field(
+        description="VMID of the template that QEMU machines are cloned from; not one of ours.",
+        examples=[9000],
+    )
+    bridge: str = Field(
+        default="vmbr0",
+        pattern=r"^[A-Za-z][A-Za-z0-9_.]{0,14}$",
+        description="Bridge (or SDN VNet) that their network card is on.",
+        examples=["vmbr0"],
+    )
+    mac_prefix: Annotated[str, AfterValidator(mac_prefix)] = Field(
+        default="02:00:00",
+        description="First three bytes of their MAC addresses: locally administered and unicast "
+        "(the second digit is 2, 6, A or E), and nobody else's on that network.",
+        examples=["02:00:00"],
+    )
+    nameserver: Annotated[str, AfterValidator(name_servers)] = Field(
+        description="Addresses of name servers, separated by blanks.",
+        examples=["203.0.113.1 2001:db8::1"],
+    )
+    user: str = Field(
+        default="tenant",
+        pattern=r"^[a-z_][a-z0-9_-]{0,31}$",
+        description="Account that the buyer's SSH key opens.",
+        examples=["tenant"],
+    )
+    tags: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_][a-z0-9_.+-]*$")], ...] = Field(
+        default=("chainwatch",),
+        description="Tags that every machine carries, in lower case.",
+        examples=[["chainwatch"]],
+    )
+    shutdown_timeout: int = Field(
+        default=60,
+        gt=0,
+        description="Seconds that a guest gets to shut down before it is stopped.",
+        examples=[60],
+    )
+    answer_timeout: int = Field(
+        default=300,
+        gt=0,
+        description="Seconds after its start in which a guest should answer.",
+        examples=[300],
+    )
+    ipv4: Ipv4 | None = None
+    ipv6: Ipv6 | None = None
+
+    def pool(self) -> Pool:
+        """Return the pool that these keys describe."""
+        return Pool(
+            first=self.vmid_first,
+            last=self.vmid_last,
+            mac_prefix=self.mac_prefix,
+            ipv4=self.ipv4.range() if self.ipv4 else None,
+            ipv6=self.ipv6.range() if self.ipv6 else None,
+        )
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        pool = self.pool()
+        found = [("", f"{problem}; write a range that fits") for problem in pool.problems()]
+        if self.template_vm in pool:
+            found.append(("template_vm", "lies in vmid_first to vmid_last; move one of them"))
+        for version, addresses in ((4, self.ipv4), (6, self.ipv6)):
+            if addresses and (":" in addresses.first) != (version == 6):
+                found.append((f"ipv{version}.first", f"is not an IPv{version} address"))
+        if found:
+            raise Problems(found)
+        return self
+
+
+class Policy(Table):
+    """How far the daemon may go, and how often it looks."""
+
+    default_grace: int = Field(
+        default=604800,
+        ge=0,
+        description="Seconds of grace (chain time) for a machine whose plan is not known.",
+        examples=[604800],
+    )
+    destroys_per_hour: int = Field(
+        default=5,
+        ge=0,
+        description="Machines destroyed in an hour at most; what exceeds it waits and raises an "
+        "alarm. 0 destroys nothing.",
+        examples=[5],
+    )
+    resync_interval: float = Field(
+        default=300.0,
+        gt=0,
+        description="Seconds after which every lease is looked at again, whatever happened.",
+        examples=[300.0],
+    )
+    tick: float = Field(
+        default=1.0,
+        gt=0,
+        description="Seconds between looks at the tasks that run, and the greatest age of the "
+        "cluster's shared snapshot.",
+        examples=[1.0],
+    )
+    workers: int = Field(
+        default=8, gt=0, le=256, description="Leases worked on at once.", examples=[8]
+    )
+    quarantine: int = Field(
+        default=86400,
+        ge=0,
+        description="Seconds that a freed VMID, and so its addresses, rests before reuse.",
+        examples=[86400],
+    )
+
+
+class Admin(Table):
+    """Who may look, and who may change things."""
+
+    socket: Annotated[Path, AfterValidator(unix_path)] = Field(
+        default=Path("/run/chainwatch/admin.sock"),
+        validate_default=True,
+        description="The status socket.",
+        examples=["/run/chainwatch/admin.sock"],
+    )
+    read_group: str = Field(
+        default="",
+        description="Group that may read; empty: the socket's own group.",
+        examples=["chainwatch"],
+    )
+    admin_group: str = Field(
+        default="",
+        description="Group that may change things, besides root; empty: nobody else.",
+        examples=["chainwatch-admin"],
+    )
+    metrics_listen: Annotated[str, AfterValidator(local_address)] = Field(
+        default="",
+        description="Loopback address and port for `/metrics`, `/healthz` and `/readyz` over TCP; "
+        "empty: on the socket only.",
+        examples=["127.0.0.1:9464"],
+    )
+
+
+class Log(Table):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is written.", examples=["info"]
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description="`json`: an object a line; `console`: for people; `auto`: `console` on a "
+        "terminal, else `json`.",
+        examples=["auto"],
+    )
+
+
+def _differ(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    if len({source.name for source in sources}) < len(sources):
+        raise ValueError("two sources have the same name; give each its own")
+    if len({(source.chain_id, source.contract) for source in sources}) < len(sources):
+        raise ValueError("two sources read the same contract; write it once")
+    return sources
+
+
+class File(BaseSettings):
+    """The whole file."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="CHAINWATCH_", env_nested_delimiter="__"
+    )
+
+    installation: Installation
+    source: Annotated[tuple[Source, ...], AfterValidator(not_empty), AfterValidator(_differ)]
+    proxmox: Proxmox
+    machines: Machines
+    policy: Policy = Policy()
+    admin: Admin = Admin()
+    log: Log = Log()

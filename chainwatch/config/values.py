@@ -1,0 +1,153 @@
+"""Single values of the file: what makes each of them acceptable.
+
+A check returns the value in the form used inside, or raises ValueError with the rest of the
+sentence "KEY: …". It never quotes the value: secrets get written in the wrong place.
+"""
+
+import ssl
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from chainwatch.credentials import Secret, read_secret, remember_url
+
+Value = TypeVar("Value")
+
+SMALLEST_VMID: Final = 100
+BIGGEST_VMID: Final = 999_999_999
+
+_KEY_BYTES: Final = 32
+_SOCKET_PATH_BYTES: Final = 107  # sun_path, unix(7)
+
+
+def not_empty(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    if not values:
+        raise ValueError("is empty")
+    return values
+
+
+def absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("is not an absolute path")
+    return path
+
+
+def unix_path(path: Path) -> Path:
+    if len(bytes(absolute(path))) > _SOCKET_PATH_BYTES:
+        raise ValueError(f"is longer than the {_SOCKET_PATH_BYTES} bytes that a socket may have")
+    return path
+
+
+def ca_bundle(path: Path) -> Path:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=absolute(path))
+    except ssl.SSLError:
+        raise ValueError(f"{path} holds no certificate in PEM form") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror})") from None
+    return path
+
+
+def identity_key(path: object) -> Secret:
+    secret = _secret_at(path)
+    if len(secret.reveal()) < _KEY_BYTES:
+        raise ValueError(
+            f"{path} is shorter than {_KEY_BYTES} bytes; fill it with: "
+            "head -c 32 /dev/urandom | base64"
+        )
+    return secret
+
+
+def token_secret(path: object) -> Secret:
+    secret = _secret_at(path)
+    value = secret.reveal()
+    if b"=" in value or not value.isascii() or len(value.split()) != 1:
+        raise ValueError(f"{path} holds more than the token's secret; keep only the UUID after '='")
+    return secret
+
+
+def _secret_at(path: object) -> Secret:
+    if not isinstance(path, str | Path):
+        raise ValueError("is not a path")  # noqa: TRY004 (a TypeError would escape the validation)
+    return read_secret(Path(path))
+
+
+def http_url(url: str) -> str:
+    return _endpoint(url, ("http", "https"))
+
+
+def websocket_url(url: str) -> str:
+    return _endpoint(url, ("ws", "wss"))
+
+
+def _endpoint(url: str, schemes: tuple[str, ...]) -> str:
+    _split(url, schemes)
+    remember_url(url)
+    return url
+
+
+def proxmox_url(url: str) -> str:
+    parts = _split(url, ("https",))
+    if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("is more than https, host and port; leave out the rest")
+    return f"https://{parts.netloc}" if parts.port else f"https://{parts.netloc}:8006"
+
+
+def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
+    wanted = " or ".join(f"{scheme}://" for scheme in schemes)
+    try:
+        parts = urlsplit(url)
+        port_is_possible = parts.port != 0
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if parts.scheme not in schemes:
+        raise ValueError(f"does not begin with {wanted}")
+    if not parts.hostname or not port_is_possible or url.split() != [url]:
+        raise ValueError("is not a URL with a host")
+    return parts
+
+
+def finality(value: object) -> object:
+    """Accept a tag, or a positive number of blocks (as text too: it may come from a variable)."""
+    if value in ("finalized", "safe"):
+        return value
+    depth = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if isinstance(depth, int) and depth > 0:
+        return depth
+    raise ValueError('is neither "finalized" nor "safe" nor a number of blocks above 0')
+
+
+def mac_prefix(prefix: str) -> str:
+    parts = prefix.split(":")
+    if len(parts) != 3 or any(len(part) != 2 or not _is_hex(part) for part in parts):
+        raise ValueError("is not three bytes in hexadecimal with colons between")
+    if int(parts[0], 16) & 0b11 != 0b10:
+        raise ValueError("is not locally administered and unicast: its second digit is 2, 6, A, E")
+    return prefix.upper()
+
+
+def _is_hex(text: str) -> bool:
+    return all(digit in "0123456789abcdefABCDEF" for digit in text)
+
+
+def name_servers(text: str) -> str:
+    servers = text.split()
+    try:
+        return " ".join(str(ip_address(server)) for server in servers)
+    except ValueError:
+        raise ValueError("is not a list of IP addresses separated by blanks") from None
+
+
+def local_address(text: str) -> str:
+    """Accept nothing, or a loopback address and a port: numbers of machines are not for all."""
+    if not text:
+        return text
+    host, _, port = text.rpartition(":")
+    try:
+        loopback = ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback or not port.isdecimal() or int(port) > 65_535:
+        raise ValueError("is not a loopback address with a port")
+    return text
