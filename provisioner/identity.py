@@ -117,4 +117,5 @@ def _parse_stamps(raw: dict[str, object]) -> Stamps:
         access=access if isinstance(access, str) else None,
         started=raw.get("started") is True,
         suspended_at=suspended_at if isinstance(suspended_at, int) else None,
+        ended=raw.get("ended") is True,
     )

@@ -54,13 +54,15 @@ class Stamps:
     """What was done to a machine that Proxmox cannot show; kept, signed, in its description.
 
     `configured` and `access` are hashes of a step's inputs; `started` says that a start that was
-    owed has been observed running; `suspended_at` is chain time, seconds.
+    owed has been observed running; `suspended_at` is the chain time (s) at which the machine was
+    observed stopped, and `ended` says that it was for the lease's end and not by order alone.
     """
 
     configured: str | None = None
     access: str | None = None
     started: bool = False
     suspended_at: int | None = None
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class DesiredMachine:
     """How the machine (`key`, `nonce`) should look at chain time `at` (seconds).
 
     A machine that should run and is missing is owed. `spec` is None when what was sold is not
-    known, and then only taking away is possible. `held` is mirrored as Proxmox's protection.
+    known, and then only taking away is possible. `held` is mirrored as Proxmox's protection;
+    `ended` says that nobody pays for the machine at `at`, which starts its grace.
     """
 
     key: str
@@ -119,6 +122,7 @@ class DesiredMachine:
     spec: MachineSpec | None
     access: Access
     held: bool
+    ended: bool
     at: int
     retirement: Retirement | None = None
 

@@ -13,7 +13,7 @@ def due_at(want: DesiredMachine, have: Observed) -> int | None:
     """Return the final chain time from which the machine may go; None while it may not."""
     if want.presence is not Presence.SUSPENDED or want.retirement is None:
         return None
-    if have.stamps.suspended_at is None:
+    if have.stamps.suspended_at is None or not (have.stamps.ended and want.ended):
         return None
     return want.retirement.due_at(have.stamps.suspended_at)
 

@@ -18,7 +18,9 @@ def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
 
 
 async def _effect(target: Target) -> str | None:
-    await target.put_config(replace(target.have.stamps, suspended_at=None, started=False))
+    await target.put_config(
+        replace(target.have.stamps, suspended_at=None, ended=False, started=False)
+    )
     return None
 
 

@@ -1,0 +1,154 @@
+"""What machine a lease should have: one frozen input, one pure function.
+
+Everything that the daemon knows of a lease is in `Facts`; `desired` says how the machine with a
+given nonce should look because of it, and `nonces` which machines there are to speak of. What the
+confirmed head says may be followed while it is reversible; only the finalized view permits a
+destroy (`Retirement`) and lets a new owner in. A hold, or a source that cannot be trusted now,
+leaves machines as they are.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from chainwatch.domain.events import ZERO_ADDRESS
+from chainwatch.domain.lease import Lease, LeaseId, Phase, Plan, phase
+from provisioner.model import Access, DesiredMachine, Kind, MachineSpec, Presence, Retirement
+
+#: The on-chain number of a kind of machine (`PlanDefined.kind`).
+KINDS = {0: Kind.VM, 1: Kind.CONTAINER}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The site's own rules: the template to clone, and the grace (s) where no plan tells one."""
+
+    template: int
+    default_grace: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """What a source says of time and of itself; times are chain seconds.
+
+    `caught_up`: since the start, the cursor has reached the confirmed head. `live`: the head has
+    been seen lately and the cursor is at it. `final_time` is None before anything is final.
+    """
+
+    chain_time: int
+    final_time: int | None
+    caught_up: bool
+    live: bool
+    halted: bool
+
+
+class Hold(StrEnum):
+    """An operator's word on one lease: take nothing away, or suspend it now (abuse).
+
+    Both keep the machine from being destroyed.
+    """
+
+    HOLD = "hold"
+    SUSPEND = "suspend"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that decides about one lease.
+
+    `lease` is folded to the confirmed head, `final` to the finalized block; either is None where
+    its view knows no such lease. `former` are nonces that this token had in other mints.
+    """
+
+    id: LeaseId
+    lease: Lease | None
+    final: Lease | None
+    plan: Plan | None
+    source: SourceView
+    hold: Hold | None
+    former: frozenset[str] = frozenset()
+
+    @property
+    def nonces(self) -> tuple[str, ...]:
+        """Every machine that this lease is about, the one that is paid for first."""
+        current = (self.lease.nonce,) if self.lease else ()
+        return current + tuple(sorted(self.former - set(current)))
+
+
+def desired(facts: Facts, nonce: str, policy: Policy) -> DesiredMachine:
+    """Return how the machine (lease, `nonce`) should look."""
+    lease = facts.lease if facts.lease and facts.lease.nonce == nonce else None
+    return DesiredMachine(
+        key=str(facts.id),
+        nonce=nonce,
+        name=machine_name(facts.id, nonce),
+        presence=_presence(facts, lease),
+        spec=_spec(facts.plan, policy) if lease else None,
+        access=_access(facts, lease),
+        held=facts.hold is not None,
+        ended=not _paid(facts, lease),
+        at=facts.source.chain_time,
+        retirement=_retirement(facts, nonce, policy),
+    )
+
+
+def machine_name(lease: LeaseId, nonce: str) -> str:
+    """Return a machine's name: a DNS label that tells the token and which mint of it."""
+    token = str(lease.token)
+    return f"lease-{token if len(token) <= 20 else 'x' + token[-19:]}-{nonce[:8]}"
+
+
+def deadline(facts: Facts) -> int | None:
+    """Return the chain time at which this lease will want something else by itself."""
+    if facts.lease is None or phase(facts.lease, facts.source.chain_time) is not Phase.ACTIVE:
+        return None
+    return facts.lease.expires_at
+
+
+def _paid(facts: Facts, lease: Lease | None) -> bool:
+    return lease is not None and phase(lease, facts.source.chain_time) is Phase.ACTIVE
+
+
+def _presence(facts: Facts, lease: Lease | None) -> Presence:
+    if facts.hold is Hold.SUSPEND:
+        return Presence.SUSPENDED
+    if _paid(facts, lease):
+        return Presence.RUNNING
+    trusted = facts.source.live and not facts.source.halted
+    return Presence.SUSPENDED if trusted and facts.hold is None else Presence.AS_IS
+
+
+def _spec(plan: Plan | None, policy: Policy) -> MachineSpec | None:
+    if plan is None or not plan.defined or plan.kind not in KINDS:
+        return None
+    return MachineSpec(
+        KINDS[plan.kind], policy.template, plan.cores, plan.memory_mib, plan.disk_gib
+    )
+
+
+def _access(facts: Facts, lease: Lease | None) -> Access:
+    """Say who may enter: a buyer at once, who bought it from him only when that is final."""
+    if lease is None or lease.burnt:
+        return Access(0, ZERO_ADDRESS, "")
+    final = facts.final
+    settled = lease.generation == 0 or (
+        final is not None and (final.nonce, final.generation) == (lease.nonce, lease.generation)
+    )
+    return Access(lease.generation, lease.owner, lease.ssh_key if settled else "")
+
+
+def _retirement(facts: Facts, nonce: str, policy: Policy) -> Retirement | None:
+    """Return the permission to destroy, as far as the finalized view gives one.
+
+    A mint that is no longer on the chain (or not of this nonce) ended when nobody knows: its
+    grace then runs from its suspension alone.
+    """
+    final, final_time = facts.final, facts.source.final_time
+    if final_time is None or facts.hold or facts.source.halted:
+        return None
+    grace = facts.plan.grace if facts.plan and facts.plan.defined else policy.default_grace
+    if final is None or final.nonce != nonce:
+        current = facts.lease is not None and facts.lease.nonce == nonce
+        return None if current else Retirement(0, policy.default_grace, final_time)
+    if phase(final, final_time) is Phase.ACTIVE:
+        return None
+    return Retirement(0 if final.burnt else final.expires_at, grace, final_time)
