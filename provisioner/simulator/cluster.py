@@ -1,0 +1,344 @@
+"""The simulated cluster: the one object that tests, the in-process transport and the front hold.
+
+`submit` takes a call and gives it back open; it is answered when virtual time has gone far enough
+(at once, unless something waits). `handle` is `submit` plus the waiting. Nothing happens between
+calls except through `advance`. Whoever changes guests from the outside (a stranger in the web
+interface, a node that loses power) goes through the methods here, so that statistics and locks
+stay true.
+"""
+
+from collections.abc import Generator, Mapping
+from functools import partial
+
+from provisioner.simulator.access import Ask, authenticate, require
+from provisioner.simulator.config import apply_pending
+from provisioner.simulator.disks import add_disk, make_template
+from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.guests import ConfigValue, Guest
+from provisioner.simulator.inventory import Inventory, take_inventory
+from provisioner.simulator.outages import power_cycle
+from provisioner.simulator.params import verify
+from provisioner.simulator.power import switch_off, switch_on
+from provisioner.simulator.routes import TABLE, Route
+from provisioner.simulator.settings import Settings
+from provisioner.simulator.state import Draws, Firewall, Node, Pool, State, Storage, Token
+from provisioner.simulator.timeline import Script, Sleep, Timeline
+from provisioner.simulator.wire import ApiRequest, ApiResponse, Fate, Listing, Refused
+
+TOKEN = "root@pam!sim"  # noqa: S105 - a token's name
+LATE_401 = 3.0
+HTML_502 = "<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
+KEEPS_OUT = {FaultName.REFUSE, FaultName.UNREACHABLE, FaultName.PROXY_DOWN, FaultName.HTML}
+
+
+class Call:
+    """A submitted call; `response` is None until it is answered."""
+
+    def __init__(self, request: ApiRequest, asked_at: float) -> None:
+        self.request = request
+        self.asked_at = asked_at
+        self.response: ApiResponse | None = None
+
+    def answered(self) -> bool:
+        """Say whether the answer is there."""
+        return self.response is not None
+
+
+class Cluster:
+    """A whole cluster on virtual time."""
+
+    def __init__(self, settings: Settings | None = None, seed: int = 0) -> None:
+        self.settings = settings or Settings()
+        timeline = Timeline(self.settings.start)
+        self.state = State(self.settings, timeline, Draws(seed))
+        for name in self.settings.nodes:
+            self.state.nodes[name] = Node(name, up_since=self.settings.start - 4200)
+        storage = Storage(
+            self.settings.storage, self.settings.storage_size, self.settings.storage_shared
+        )
+        self.state.storages[storage.name] = storage
+
+    # ------------------------------------------------------------------------------------- time
+
+    @property
+    def now(self) -> float:
+        """Return virtual time, seconds since the epoch."""
+        return self.state.timeline.now
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        self.advance_to(self.now + seconds)
+
+    def advance_to(self, moment: float) -> None:
+        """Let time pass until `moment`."""
+        self.state.timeline.advance_to(moment)
+
+    def settle(self, limit: float = 3600.0) -> None:
+        """Let time pass until no task runs, at most `limit` seconds."""
+        end = self.now + limit
+        while any(task.status is None for task in self.state.tasks.values()):
+            due = self.state.timeline.next_due()
+            if due is None or due > end:
+                break
+            self.advance_to(due)
+
+    # ------------------------------------------------------------------------------------ calls
+
+    def submit(self, request: ApiRequest) -> Call:
+        """Take a call; it is answered now or while time advances."""
+        call = Call(request, self.now)
+        self.state.timeline.spawn(self._serve(request), partial(self._answered, call))
+        self.state.timeline.advance_to(self.now)
+        return call
+
+    def handle(self, request: ApiRequest) -> ApiResponse:
+        """Answer a call, letting time pass for as long as it waits."""
+        call = self.submit(request)
+        while call.response is None:
+            due = self.state.timeline.next_due()
+            if due is None:
+                raise RuntimeError(f"{request.method} {request.path} waits for nothing")
+            self.advance_to(due)
+        return call.response
+
+    def _answered(self, call: Call, response: ApiResponse | None, refusal: Refused | None) -> None:
+        if response is None:
+            raise RuntimeError("a call ended without an answer") from refusal
+        delay = self.now - call.asked_at
+        request = call.request
+        call.response = response if not delay else _delayed(response, delay)
+        token = None if request.token is None else request.token.partition("=")[0]
+        self.state.record(call.asked_at, request.method, request.path, response.status, token)
+
+    def _serve(self, request: ApiRequest) -> Script[ApiResponse]:
+        path = request.path.split("?")[0].rstrip("/") or "/"
+        fault = self.state.faults.match(request.method, path)
+        if fault is not None and fault.name is FaultName.HANG:
+            yield Sleep(fault.seconds)
+        if fault is not None and fault.name in KEEPS_OUT:
+            return _kept_out(fault)
+        if not any(node.online for node in self.state.nodes.values()):
+            return ApiResponse(595, "Connection refused", fate=Fate.UNREACHABLE)
+        try:
+            response = yield from self._dispatch(request, path, fault)
+        except Refused as refused:
+            if refused.status == 401:
+                yield Sleep(LATE_401)
+                return ApiResponse(401, refused.reason, raw="")
+            raw = "" if refused.status > 590 else None
+            response = ApiResponse(refused.status, refused.reason, errors=refused.errors, raw=raw)
+        return response if fault is None else _spoiled(response, fault)
+
+    def _dispatch(self, request: ApiRequest, path: str, fault: Fault | None) -> Script[ApiResponse]:
+        token = authenticate(self.state, request.token)
+        found = TABLE.find(request.method, [part for part in path.split("/") if part])
+        if found is None:
+            raise Refused(f"Method '{request.method} {path}' not implemented", 501)
+        route, names = found
+        self.state.counts[f"{route.method} {route.pattern}"] += 1
+        self._refuse_without_node(names)
+        if route.need is not None:
+            where, privileges = route.need
+            require(self.state, token, where.format(**names), privileges)
+        params = verify(route.rules, request.params)
+        ask = Ask(request.method, path, names, params, token, fault)
+        if request.method != "GET":
+            self._about_to_change(ask, route)
+        data = route.handler(self.state, ask)
+        if isinstance(data, Generator):
+            data = yield from data
+        if isinstance(data, Listing):
+            return ApiResponse(200, data=list(data.rows), total=data.total)
+        if fault is not None and fault.name is FaultName.EMPTY and route.lists:
+            data = []
+        return ApiResponse(200, data=data)
+
+    def _refuse_without_node(self, names: Mapping[str, str]) -> None:
+        name = names.get("node")
+        if name is None:
+            return
+        node = self.state.nodes.get(name)
+        if node is None:
+            text = "failed to get address info for: "
+            raise Refused(f"hostname lookup '{name}' failed - {text}{name}: Name not known")
+        if not node.online:
+            raise Refused("No route to host", 595)
+
+    def _about_to_change(self, ask: Ask, route: Route) -> None:
+        if not self.state.quorate:
+            raise Refused("cluster not ready - no quorum?")
+        guest = self.state.guests.get(ask.vmid) if "vmid" in ask.names else None
+        if "volume" in ask.names:
+            volume = self.state.volumes.get(ask.names["volume"])
+            guest = None if volume is None else self.state.guests.get(volume.vmid)
+        reads_only = route.pattern.endswith(("/clone", "/agent/ping"))
+        if guest is not None and not reads_only and guest.created_by != ask.token.id:
+            self.state.touched.add((ask.token.id, guest.vmid))
+
+    # -------------------------------------------------------------------------------- the world
+
+    def add_token(self, token: Token) -> Token:
+        """Make an API token known."""
+        self.state.tokens[token.id] = token
+        return token
+
+    def default_token(self) -> str:
+        """Return the credentials of a token that may do everything, made on first use."""
+        if TOKEN not in self.state.tokens:
+            self.add_token(Token(TOKEN, self.state.draws.uuid()))
+        return f"{TOKEN}={self.state.tokens[TOKEN].secret}"
+
+    def add_pool(self, name: str) -> None:
+        """Make an empty resource pool."""
+        self.state.pools[name] = Pool(name)
+
+    def add_guest(
+        self,
+        vmid: int,
+        *,
+        node: str | None = None,
+        created_by: str = "root@pam",
+        disk: int = 4 * 2**30,
+        running: bool = False,
+        config: Mapping[str, ConfigValue] | None = None,
+    ) -> Guest:
+        """Add a guest that somebody made by hand: `disk` bytes on scsi0 and a cloud-init drive."""
+        guest = Guest(vmid, node or self.settings.nodes[0], created_by, self.now)
+        guest.config = {
+            "name": f"guest-{vmid}",
+            "memory": "2048",
+            "cores": 1,
+            "scsihw": "virtio-scsi-pci",
+            "ostype": "l26",
+            "boot": "order=scsi0",
+            "agent": "1",
+            "net0": f"virtio={self.state.draws.mac()},bridge=vmbr0",
+            "smbios1": f"uuid={self.state.draws.uuid()}",
+            "vmgenid": self.state.draws.uuid(),
+        }
+        self.state.add_guest(guest)
+        add_disk(self.state, guest, "ide2", 4 * 2**20, cdrom=True)
+        add_disk(self.state, guest, "scsi0", disk)
+        guest.config.update(config or {})
+        if running:
+            switch_on(self.state, guest)
+        guest.heard = guest.hear(self.state.last_round())
+        return guest
+
+    def add_template(
+        self,
+        vmid: int = 9000,
+        *,
+        node: str | None = None,
+        config: Mapping[str, ConfigValue] | None = None,
+    ) -> Guest:
+        """Add a template that a clone inherits nasty things from.
+
+        A password, a tag, an address, `onboot`, firewall options and rules, an IP set and an alias.
+        """
+        nasty: dict[str, ConfigValue] = {
+            "name": "debian-template",
+            "description": "made by hand",
+            "tags": "template",
+            "onboot": 1,
+            "ciuser": "admin",
+            "cipassword": "$5$template",
+            "ipconfig0": "ip=192.0.2.77/24,gw=192.0.2.1",
+            "serial0": "socket",
+            "vga": "serial0",
+        }
+        guest = self.add_guest(vmid, node=node, config=nasty | dict(config or {}))
+        make_template(self.state, guest)
+        self.state.firewalls[vmid] = Firewall(
+            options={"enable": 1, "policy_in": "ACCEPT", "ipfilter": 1},
+            rules=[{"type": "in", "action": "ACCEPT", "enable": 1, "proto": "tcp", "dport": "22"}],
+            ipsets={"ipfilter-net0": {"192.0.2.77": ""}, "admins": {"198.51.100.0/24": ""}},
+            aliases={"office": {"name": "office", "cidr": "198.51.100.7"}},
+        )
+        return guest
+
+    def edit_guest(self, vmid: int, **config: ConfigValue | None) -> None:
+        """Change a guest's configuration behind everybody's back; None deletes a key."""
+        guest = self.state.changing(self.state.guests[vmid])
+        for key, value in config.items():
+            if value is None:
+                guest.config.pop(key, None)
+            else:
+                guest.config[key] = value
+
+    def start_guest(self, vmid: int) -> None:
+        """Start a guest behind everybody's back, at once."""
+        switch_on(self.state, self.state.guests[vmid])
+
+    def stop_guest(self, vmid: int) -> None:
+        """Power a guest off from within or behind everybody's back, at once."""
+        switch_off(self.state, self.state.guests[vmid])
+
+    def remove_guest(self, vmid: int) -> None:
+        """Destroy a guest behind everybody's back, disks, firewall and all."""
+        apply_pending(self.state, self.state.guests[vmid])
+        for volume in self.state.volumes_of(vmid):
+            del self.state.volumes[volume.volid]
+        self.state.firewalls.pop(vmid, None)
+        del self.state.guests[vmid]
+
+    def guest(self, vmid: int) -> Guest:
+        """Return a guest, to look at or to misbehave with."""
+        return self.state.guests[vmid]
+
+    def admits(self, vmid: int, public_key: str) -> bool:
+        """Say whether `public_key` gets somebody into guest `vmid` now; False when it is gone."""
+        guest = self.state.guests.get(vmid)
+        return guest is not None and guest.admits(public_key)
+
+    def arm(self, fault: Fault) -> None:
+        """Have something go wrong."""
+        self.state.faults.arm(fault)
+
+    def set_quorum(self, *, quorate: bool) -> None:
+        """Lose or regain quorum: without it nothing can be changed, everything read."""
+        self.state.quorate = quorate
+
+    def set_grants(self, token: str, *, everything: bool) -> None:
+        """Take every privilege from a token, or give all."""
+        self.state.tokens[token].everything = everything
+        self.state.tokens[token].grants = ()
+
+    def power_cycle(self, node: str) -> None:
+        """Cut a node's power; it comes back after its boot time and starts `onboot` guests."""
+        power_cycle(self.state, node)
+
+    def inventory(self) -> Inventory:
+        """Return what is really there."""
+        return take_inventory(self.state)
+
+
+def _kept_out(fault: Fault) -> ApiResponse:
+    if fault.name is FaultName.UNREACHABLE:
+        return ApiResponse(595, "Connection refused", fate=Fate.UNREACHABLE)
+    if fault.name is FaultName.PROXY_DOWN:
+        return ApiResponse(595, "No route to host", raw="")
+    if fault.name is FaultName.HTML:
+        return ApiResponse(502, "Bad Gateway", raw=HTML_502)
+    return ApiResponse(fault.status, fault.text)
+
+
+def _spoiled(response: ApiResponse, fault: Fault) -> ApiResponse:
+    if fault.name is FaultName.LOSE_REPLY:
+        return ApiResponse(response.status, response.reason, fate=Fate.LOST)
+    if fault.name is FaultName.PROXY_BROKEN:
+        return ApiResponse(596, "Broken pipe", raw="")
+    return response
+
+
+def _delayed(response: ApiResponse, delay: float) -> ApiResponse:
+    return ApiResponse(
+        response.status,
+        response.reason,
+        response.data,
+        response.errors,
+        response.total,
+        response.raw,
+        response.fate,
+        delay,
+    )

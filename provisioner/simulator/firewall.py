@@ -1,0 +1,223 @@
+"""The firewall of a guest: options, rules, IP sets and aliases.
+
+It lives in a file of its own that carries the VMID: it can be written while the machine is still
+being cloned or does not exist at all, a clone inherits it, and a destroy removes it. A new rule
+goes to position 0.
+"""
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Callable
+
+from provisioner.backends.proxmox.api import JsonValue
+from provisioner.simulator.access import Ask
+from provisioner.simulator.params import COUNT, FLAG, TEXT, Rule
+from provisioner.simulator.state import Firewall, State
+from provisioner.simulator.wire import Refused, bad_parameters
+
+MODIFIED = "detected modified configuration - file changed by other user? Try again."
+
+
+def _digest(content: object) -> str:
+    empty = content in ({}, [])
+    text = "" if empty else repr(content)
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _check_digest(ask: Ask, content: object) -> None:
+    if "digest" in ask.params and ask.text("digest") != _digest(content):
+        raise Refused(MODIFIED)
+
+
+def read_options(state: State, ask: Ask) -> JsonValue:
+    """GET firewall/options."""
+    options = _peek(state, ask).options
+    return {**options, "digest": _digest(options)}
+
+
+def _peek(state: State, ask: Ask) -> Firewall:
+    return state.firewalls.get(ask.vmid) or Firewall()
+
+
+def write_options(state: State, ask: Ask) -> JsonValue:
+    """PUT firewall/options."""
+    options = state.firewall(ask.vmid).options
+    _check_digest(ask, options)
+    for key in re.split(r"[,;\s]+", ask.text("delete")):
+        options.pop(key, None)
+    for key, value in ask.params.items():
+        if key not in {"digest", "delete"} and isinstance(value, str | int):
+            options[key] = value
+    return None
+
+
+def list_rules(state: State, ask: Ask) -> JsonValue:
+    """GET firewall/rules."""
+    rules = _peek(state, ask).rules
+    digest = _digest(rules)
+    return [{**rule, "pos": pos, "digest": digest} for pos, rule in enumerate(rules)]
+
+
+def add_rule(state: State, ask: Ask) -> JsonValue:
+    """POST firewall/rules: at `pos`, by default before all others."""
+    given = {k: v for k, v in ask.params.items() if isinstance(v, str | int)}
+    if given["type"] in {"in", "out"} and given["action"] not in {"ACCEPT", "DROP", "REJECT"}:
+        raise bad_parameters(action=f"unknown action '{given['action']}'")
+    if ("dport" in given or "sport" in given) and "proto" not in given:
+        which = "dport" if "dport" in given else "sport"
+        raise bad_parameters(proto=f"missing property - '{which}' requires this property")
+    position = ask.number("pos", 0)
+    given.pop("pos", None)
+    given.pop("digest", None)
+    state.firewall(ask.vmid).rules.insert(position, given)
+    return None
+
+
+def delete_rule(state: State, ask: Ask) -> JsonValue:
+    """DELETE firewall/rules/{pos}."""
+    rules, position = state.firewall(ask.vmid).rules, int(ask.names["pos"])
+    _check_digest(ask, rules)
+    if position >= len(rules):
+        raise Refused(f"no rule at position {position}")
+    del rules[position]
+    return None
+
+
+def list_ipsets(state: State, ask: Ask) -> JsonValue:
+    """GET firewall/ipset."""
+    firewall = _peek(state, ask)
+    rows: list[JsonValue] = []
+    for name, members in sorted(firewall.ipsets.items()):
+        row: dict[str, JsonValue] = {"name": name, "digest": _digest(members)}
+        if name in firewall.ipset_comments:
+            row["comment"] = firewall.ipset_comments[name]
+        rows.append(row)
+    return rows
+
+
+def create_ipset(state: State, ask: Ask) -> JsonValue:
+    """POST firewall/ipset."""
+    firewall, name = state.firewall(ask.vmid), ask.text("name")
+    if name in firewall.ipsets:
+        raise bad_parameters(name=f"IPSet '{name}' already exists")
+    firewall.ipsets[name] = {}
+    if "comment" in ask.params:
+        firewall.ipset_comments[name] = ask.text("comment")
+    return None
+
+
+def _members(state: State, ask: Ask) -> dict[str, str]:
+    name = ask.names["name"]
+    members = _peek(state, ask).ipsets.get(name)
+    if members is None:
+        raise Refused(f"no such IPSet '{name}'")
+    return members
+
+
+def list_members(state: State, ask: Ask) -> JsonValue:
+    """GET firewall/ipset/{name}."""
+    members = _members(state, ask)
+    return [{"cidr": cidr, "digest": _digest(members)} for cidr in sorted(members)]
+
+
+def add_member(state: State, ask: Ask) -> JsonValue:
+    """POST firewall/ipset/{name}: an address or network, stored in its shortest form."""
+    members, cidr = _members(state, ask), _normal(ask.text("cidr"))
+    if cidr in members:
+        raise bad_parameters(cidr=f"address '{cidr}' already exists")
+    members[cidr] = ask.text("comment")
+    return None
+
+
+def _normal(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise Refused(f"no such alias '{text}'") from None
+    if network.prefixlen == 0:
+        raise bad_parameters(cidr="a zero prefix is not allowed in ipset entries")
+    single = network.prefixlen == network.max_prefixlen
+    return str(network.network_address) if single else str(network)
+
+
+def delete_member(state: State, ask: Ask) -> JsonValue:
+    """DELETE firewall/ipset/{name}/{cidr}; one that is not there is fine."""
+    _members(state, ask).pop(_normal(ask.names["cidr"]), None)
+    return None
+
+
+def delete_ipset(state: State, ask: Ask) -> JsonValue:
+    """DELETE firewall/ipset/{name}: an empty one, unless `force`."""
+    name = ask.names["name"]
+    if _members(state, ask) and not ask.flag("force"):
+        raise Refused(f"IPSet '{name}' is not empty")
+    firewall = state.firewall(ask.vmid)
+    del firewall.ipsets[name]
+    firewall.ipset_comments.pop(name, None)
+    return None
+
+
+def list_aliases(state: State, ask: Ask) -> JsonValue:
+    """GET firewall/aliases."""
+    aliases = _peek(state, ask).aliases
+    return [{**alias, "digest": _digest(aliases)} for _, alias in sorted(aliases.items())]
+
+
+def create_alias(state: State, ask: Ask) -> JsonValue:
+    """POST firewall/aliases."""
+    name = ask.text("name")
+    state.firewall(ask.vmid).aliases[name] = {"name": name, "cidr": _normal(ask.text("cidr"))}
+    return None
+
+
+def delete_alias(state: State, ask: Ask) -> JsonValue:
+    """DELETE firewall/aliases/{name}."""
+    if state.firewall(ask.vmid).aliases.pop(ask.names["name"], None) is None:
+        raise Refused(f"no such alias '{ask.names['name']}'")
+    return None
+
+
+POLICY = Rule(words=("ACCEPT", "REJECT", "DROP"))
+LEVEL = Rule(words=("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", "nolog"))
+FLAGS = ("dhcp", "enable", "ipfilter", "macfilter", "ndp", "radv")
+OPTIONS: dict[str, Rule] = {
+    **dict.fromkeys(FLAGS, FLAG),
+    **dict.fromkeys(("policy_in", "policy_out"), POLICY),
+    **dict.fromkeys(("log_level_in", "log_level_out"), LEVEL),
+    "delete": TEXT,
+    "digest": TEXT,
+}
+NETS = re.compile(r"net\d+")
+RULE: dict[str, Rule] = {
+    **dict.fromkeys(("comment", "dest", "dport", "icmp-type", "log", "macro", "proto"), TEXT),
+    **dict.fromkeys(("source", "sport", "digest"), TEXT),
+    "iface": Rule(pattern=NETS),
+    "type": Rule(required=True, words=("in", "out", "group")),
+    "action": Rule(required=True),
+    "enable": COUNT,
+    "pos": COUNT,
+}
+SET_NAME = Rule(required=True, pattern=re.compile(r"[A-Za-z][A-Za-z0-9\-_]+"))
+IPSET: dict[str, Rule] = {"name": SET_NAME, "comment": TEXT, "digest": TEXT}
+MEMBER: dict[str, Rule] = {"cidr": Rule(required=True), "comment": TEXT, "nomatch": FLAG}
+DIGEST: dict[str, Rule] = {"digest": TEXT}
+ALIAS: dict[str, Rule] = {"name": SET_NAME, "cidr": Rule(required=True), "comment": TEXT}
+Handler = Callable[[State, Ask], JsonValue]
+
+CALLS: tuple[tuple[str, str, Handler, dict[str, Rule]], ...] = (
+    ("GET", "options", read_options, {}),
+    ("PUT", "options", write_options, OPTIONS),
+    ("GET", "rules", list_rules, {}),
+    ("POST", "rules", add_rule, RULE),
+    ("DELETE", "rules/{pos}", delete_rule, DIGEST),
+    ("GET", "ipset", list_ipsets, {}),
+    ("POST", "ipset", create_ipset, IPSET),
+    ("GET", "ipset/{name}", list_members, {}),
+    ("POST", "ipset/{name}", add_member, MEMBER),
+    ("DELETE", "ipset/{name}", delete_ipset, DIGEST | {"force": FLAG}),
+    ("DELETE", "ipset/{name}/{cidr}", delete_member, DIGEST),
+    ("GET", "aliases", list_aliases, {}),
+    ("POST", "aliases", create_alias, ALIAS),
+    ("DELETE", "aliases/{name}", delete_alias, DIGEST),
+)

@@ -1,0 +1,111 @@
+"""The operating system inside a simulated guest: accounts, files, sessions, and cloud-init.
+
+Only as much as decides who can enter. cloud-init runs when its instance-id is one it has not seen,
+and Proxmox's instance-id is a hash of the generated data: so a changed key *adds* a key at the next
+boot, and none is ever taken away by it. A test that asks `admits` gets the truth of the files, not
+of the configuration; a controller that only changes `sshkeys` leaves the former owner inside.
+"""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+
+KEY_TYPES = ("ssh-", "ecdsa-", "sk-")
+ROOT_ONLY_SAYS_NO = (
+    "no-port-forwarding,command=\"echo 'Please login as the user rather than the user root.'\" "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CloudInit:
+    """What the cloud-init drive says; `instance_id` is Proxmox's hash of it."""
+
+    hostname: str
+    user: str | None
+    password: str | None
+    keys: tuple[str, ...]
+    network: str
+
+    @property
+    def instance_id(self) -> str:
+        """Return the hash that makes cloud-init run again when anything here changed."""
+        text = repr((self.hostname, self.user, self.password, self.keys, self.network))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody logged in as `user`."""
+
+    user: str
+
+
+@dataclass(slots=True)
+class GuestOs:
+    """What is on the boot disk, and who is logged in."""
+
+    default_user: str = "debian"
+    files: dict[str, str] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=lambda: {"/", "/tmp", "/etc", "/root", "/home"})  # noqa: S108 - a folder of the simulated guest
+    users: set[str] = field(default_factory=lambda: {"root"})
+    passwords: dict[str, str] = field(default_factory=dict)
+    sessions: list[Session] = field(default_factory=list)
+    instance: str | None = None
+    hostname: str = "localhost"
+
+    def copy(self) -> "GuestOs":
+        """Return what a clone of the disk holds: everything but the sessions."""
+        return replace(
+            self,
+            files=dict(self.files),
+            folders=set(self.folders),
+            users=set(self.users),
+            passwords=dict(self.passwords),
+            sessions=[],
+        )
+
+    def boot(self, data: CloudInit | None) -> None:
+        """Come up: nobody is logged in, and cloud-init runs if its instance is new."""
+        self.sessions.clear()
+        if data is None or data.instance_id == self.instance:
+            return
+        self.instance = data.instance_id
+        self.hostname = data.hostname
+        user = data.user or self.default_user
+        self.users.add(user)
+        if data.password is not None:
+            self.passwords[user] = data.password
+        self._add_keys(user, data.keys, "" if user != "root" else None)
+        if user != "root":
+            self._add_keys("root", data.keys, ROOT_ONLY_SAYS_NO)
+
+    def _add_keys(self, user: str, keys: tuple[str, ...], prefix: str | None) -> None:
+        path = key_file(user)
+        self.folders.update((path.rsplit("/", 2)[0], path.rsplit("/", 1)[0]))
+        lines = [line for line in self.files.get(path, "").splitlines() if line.strip()]
+        known = {_blob(line) for line in lines}
+        lines += [f"{prefix or ''}{key}" for key in keys if _blob(key) not in known]
+        self.files[path] = "".join(f"{line}\n" for line in lines)
+
+    def accepts(self, public_key: str) -> bool:
+        """Say whether `public_key` opens an account; a key with a forced command does not."""
+        wanted = _blob(public_key)
+        lines = (line for user in self.users for line in self._key_lines(user))
+        return any(line.startswith(KEY_TYPES) and _blob(line) == wanted for line in lines)
+
+    def _key_lines(self, user: str) -> list[str]:
+        return [line.strip() for line in self.files.get(key_file(user), "").splitlines()]
+
+
+def key_file(user: str) -> str:
+    """Return where `user`'s authorized keys are kept."""
+    home = "/root" if user == "root" else f"/home/{user}"
+    return f"{home}/.ssh/authorized_keys"
+
+
+def _blob(line: str) -> str:
+    """Return the key itself: the word after its type."""
+    words = line.split()
+    for position, word in enumerate(words[:-1]):
+        if word.startswith(KEY_TYPES):
+            return words[position + 1]
+    return line

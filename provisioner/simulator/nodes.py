@@ -1,0 +1,304 @@
+"""What the cluster and its nodes say about themselves and about everything on them.
+
+`cluster/resources` is stale on purpose: name, power and size come from the last statistics round
+(up to 10 s old), and a machine that no round has seen is `unknown` and nameless, while lock, tags
+and pool are current. `cluster/nextid?vmid=` asks the cluster file system, so it is never stale.
+"""
+
+from provisioner.backends.proxmox.api import JsonValue
+from provisioner.simulator.access import Ask, allows, require
+from provisioner.simulator.disks import volume_row
+from provisioner.simulator.guests import Guest, Heard
+from provisioner.simulator.power import status_row
+from provisioner.simulator.state import Node, State, Storage
+from provisioner.simulator.task import Task
+from provisioner.simulator.tasks import start_task
+from provisioner.simulator.timeline import Script
+from provisioner.simulator.wire import Refused, bad_parameters
+
+VERSION = {"version": "8.4.21", "release": "8.4", "repoid": "2606ac850d46da29"}
+CONTENT = "images,rootdir,snippets,vztmpl,iso,backup"
+MAY_SEE_STORAGE = "Datastore.Audit|Datastore.AllocateSpace"
+
+
+def version(_: State, __: Ask) -> JsonValue:
+    """GET version."""
+    return dict[str, JsonValue](VERSION)
+
+
+def cluster_status(state: State, _: Ask) -> JsonValue:
+    """GET cluster/status: a lone node has no `cluster` entry, unless its peers are gone."""
+    rows: list[JsonValue] = []
+    if len(state.nodes) > 1 or not state.quorate:
+        rows.append(
+            {
+                "type": "cluster",
+                "id": "cluster",
+                "name": state.settings.cluster_name,
+                "nodes": max(len(state.nodes), 2),
+                "quorate": int(state.quorate),
+                "version": len(state.nodes),
+            }
+        )
+    alone = len(rows) == 0
+    for number, node in enumerate(state.nodes.values()):
+        rows.append(
+            {
+                "type": "node",
+                "id": f"node/{node.name}",
+                "name": node.name,
+                "nodeid": 0 if alone else number + 1,
+                "ip": f"192.0.2.{10 + number}",
+                "local": int(number == 0),
+                "online": int(node.online),
+                "level": "",
+            }
+        )
+    return rows
+
+
+def next_id(state: State, ask: Ask) -> JsonValue:
+    """GET cluster/nextid: accepts `vmid` when no guest has it. Reserves nothing."""
+    if "vmid" in ask.params:
+        vmid = ask.number("vmid", 0)
+        if vmid in state.guests:
+            raise bad_parameters(vmid=f"VM {vmid} already exists")
+        return str(vmid)
+    return str(next(vmid for vmid in range(100, 10**9) if vmid not in state.guests))
+
+
+def resources(state: State, ask: Ask) -> JsonValue:
+    """GET cluster/resources: what of the cluster the token may see, up to 10 s old."""
+    wanted = ask.text("type")
+    rows: list[JsonValue] = []
+    if not wanted:
+        rows += [{"type": "pool", "id": f"/pool/{name}", "pool": name} for name in state.pools]
+    if wanted in {"", "vm"}:
+        pools = {vmid: pool.name for pool in state.pools.values() for vmid in pool.members}
+        rows += [
+            _resource(state, guest, pools.get(guest.vmid))
+            for guest in state.guests.values()
+            if allows(state, ask.token, f"/vms/{guest.vmid}", "VM.Audit")
+        ]
+    if wanted in {"", "node"}:
+        rows += [_node_row(state, ask, node) for node in state.nodes.values()]
+    if wanted in {"", "storage"}:
+        rows += _storage_resources(state, ask)
+    return rows
+
+
+def _resource(state: State, guest: Guest, pool: str | None) -> JsonValue:
+    row: dict[str, JsonValue] = {
+        "id": f"qemu/{guest.vmid}",
+        "type": "qemu",
+        "vmid": guest.vmid,
+        "node": guest.node,
+        "status": "unknown",
+    }
+    config = guest.config
+    if "lock" in config:
+        row["lock"] = config["lock"]
+    if "tags" in config:
+        row["tags"] = config["tags"]
+    if pool is not None:
+        row["pool"] = pool
+    heard = state.heard(guest)
+    if heard is not None and state.nodes[guest.node].online:
+        row.update(_heard_row(heard))
+    return row
+
+
+def _heard_row(heard: Heard) -> dict[str, JsonValue]:
+    running = heard.status == "running"
+    return {
+        "name": heard.name,
+        "status": heard.status,
+        "template": int(heard.template),
+        "maxcpu": heard.cpus,
+        "maxmem": heard.memory,
+        "mem": heard.memory // 2 if running else 0,
+        "maxdisk": heard.disk,
+        "disk": 0,
+        "cpu": 0,
+        "netin": 0,
+        "netout": 0,
+        "diskread": 0,
+        "diskwrite": 0,
+        "uptime": int(heard.at - heard.started_at) if running else 0,
+    }
+
+
+def _node_row(state: State, ask: Ask, node: Node) -> JsonValue:
+    row: dict[str, JsonValue] = {
+        "id": f"node/{node.name}",
+        "type": "node",
+        "node": node.name,
+        "status": "online" if node.online else "offline",
+        "level": "",
+    }
+    if node.online and allows(state, ask.token, f"/nodes/{node.name}", "Sys.Audit"):
+        row |= _node_load(state, node)
+    return row
+
+
+def _node_load(state: State, node: Node) -> dict[str, JsonValue]:
+    running = [g for g in state.guests.values() if g.node == node.name and g.running]
+    used = sum(guest.memory for guest in running)
+    return {
+        "cpu": 0.05,
+        "maxcpu": state.settings.node_cpus,
+        "mem": used,
+        "maxmem": state.settings.node_memory,
+        "disk": _used(state, state.settings.storage),
+        "maxdisk": state.settings.storage_size,
+        "uptime": int(state.timeline.now - node.up_since),
+    }
+
+
+def _used(state: State, storage: str) -> int:
+    return sum(v.size // 8 for v in state.volumes.values() if v.volid.startswith(f"{storage}:"))
+
+
+def _storage_resources(state: State, ask: Ask) -> list[JsonValue]:
+    return [
+        {
+            "id": f"storage/{node}/{storage.name}",
+            "type": "storage",
+            "node": node,
+            "storage": storage.name,
+            "status": "available" if storage.active else "unknown",
+            "plugintype": "dir",
+            "content": CONTENT,
+            "shared": int(storage.shared),
+            "disk": _used(state, storage.name),
+            "maxdisk": storage.size,
+        }
+        for node in state.nodes
+        for storage in state.storages.values()
+        if allows(state, ask.token, f"/storage/{storage.name}", MAY_SEE_STORAGE)
+    ]
+
+
+def list_nodes(state: State, ask: Ask) -> JsonValue:
+    """GET nodes: named even to a token without any grant."""
+    return [_node_row(state, ask, node) for node in state.nodes.values()]
+
+
+def node_status(state: State, ask: Ask) -> JsonValue:
+    """GET nodes/{node}/status."""
+    node, memory = state.nodes[ask.node], state.settings.node_memory
+    used = sum(g.memory for g in state.guests.values() if g.node == node.name and g.running)
+    disk = _used(state, state.settings.storage)
+    room = state.settings.storage_size
+    return {
+        "uptime": int(state.timeline.now - node.up_since),
+        "pveversion": f"pve-manager/{VERSION['version']}/{VERSION['repoid']}",
+        "kversion": "Linux 6.8.12-1-pve",
+        "cpu": 0.05,
+        "wait": 0,
+        "idle": 0,
+        "loadavg": ["0.10", "0.10", "0.10"],
+        "cpuinfo": {"cpus": state.settings.node_cpus, "sockets": 1, "model": "simulated"},
+        "memory": {"total": memory, "used": used, "free": memory - used},
+        "swap": {"total": 0, "used": 0, "free": 0},
+        "rootfs": {"total": room, "used": disk, "free": room - disk, "avail": room - disk},
+        "ksm": {"shared": 0},
+        "boot-info": {"mode": "efi"},
+        "current-kernel": {
+            "machine": "x86_64",
+            "release": "6.8.12-1-pve",
+            "sysname": "Linux",
+            "version": "#1 SMP PREEMPT_DYNAMIC",
+        },
+    }
+
+
+def list_guests(state: State, ask: Ask) -> JsonValue:
+    """GET nodes/{node}/qemu: current, unlike cluster/resources."""
+    return [
+        status_row(state, guest)
+        for guest in state.guests.values()
+        if guest.node == ask.node and allows(state, ask.token, f"/vms/{guest.vmid}", "VM.Audit")
+    ]
+
+
+def list_storages(state: State, ask: Ask) -> JsonValue:
+    """GET nodes/{node}/storage."""
+    return [
+        {
+            "storage": storage.name,
+            "type": "dir",
+            "content": CONTENT,
+            "enabled": int(storage.enabled),
+            "active": int(storage.active),
+            "shared": int(storage.shared),
+            "total": storage.size,
+            "used": _used(state, storage.name),
+            "avail": storage.size - _used(state, storage.name),
+            "used_fraction": _used(state, storage.name) / storage.size,
+        }
+        for storage in state.storages.values()
+        if allows(state, ask.token, f"/storage/{storage.name}", MAY_SEE_STORAGE)
+    ]
+
+
+def _storage(state: State, ask: Ask) -> Storage:
+    name = ask.names["storage"]
+    storage = state.storages.get(name)
+    if storage is None:
+        raise Refused(f"storage '{name}' does not exist")
+    if not storage.enabled:
+        raise Refused(f"storage '{name}' is disabled")
+    if not storage.active:
+        raise Refused(f"unable to activate storage '{name}'")
+    return storage
+
+
+def storage_content(state: State, ask: Ask) -> JsonValue:
+    """GET storage/{storage}/content; `vmid` narrows it to one guest's volumes."""
+    storage = _storage(state, ask)
+    vmid = ask.number("vmid", 0)
+    return [
+        volume_row(volume)
+        for volume in state.volumes.values()
+        if volume.volid.startswith(f"{storage.name}:")
+        and (not vmid or volume.vmid == vmid)
+        and ask.text("content", "images") == "images"
+    ]
+
+
+def delete_volume(state: State, ask: Ask) -> JsonValue:
+    """DELETE storage/{storage}/content/{volume}. Returns a UPID."""
+    storage, name = _storage(state, ask), ask.names["volume"]
+    volid = name if ":" in name else f"{storage.name}:{name}"
+    volume = state.volumes.get(volid)
+    if volume is not None:
+        require(state, ask.token, f"/vms/{volume.vmid}", "VM.Config.Disk")
+
+    def work(task: Task) -> Script[None]:
+        if any(other.parent == volid for other in state.volumes.values()):
+            base = volid.partition(":")[2]
+            raise Refused(f"base volume '{base}' is still in use by linked clones")
+        state.volumes.pop(volid, None)
+        task.log.append(f"Removed volume '{volid}'")
+        yield from ()
+
+    target = f"{volume.vmid}@{storage.name}" if volume is not None else f"@{storage.name}"
+    return start_task(state, ask, "imgdel", target, work)
+
+
+def list_pools(state: State, _: Ask) -> JsonValue:
+    """GET pools."""
+    return [{"poolid": pool.name, "comment": pool.comment} for pool in state.pools.values()]
+
+
+def read_pool(state: State, ask: Ask) -> JsonValue:
+    """GET pools/{pool}: its members as cluster/resources shows them."""
+    pool = state.pools.get(ask.names["pool"])
+    if pool is None:
+        raise Refused(f"pool '{ask.names['pool']}' does not exist")
+    guests = [state.guests[vmid] for vmid in sorted(pool.members) if vmid in state.guests]
+    return {
+        "poolid": pool.name,
+        "members": [_resource(state, guest, pool.name) for guest in guests],
+    }

@@ -1,0 +1,56 @@
+"""A node that loses power, and what it does when it is back.
+
+Its running tasks end without an exit status of their own (`unexpected status`), its guests stop,
+and calls to it find no route. When it is back it starts the guests that have `onboot`, each as a
+task of root@pam, whatever a controller wanted: a suspended machine stays off only by `onboot=0`.
+"""
+
+from functools import partial
+
+from provisioner.simulator.power import start_script, switch_off
+from provisioner.simulator.state import State
+from provisioner.simulator.task import Task
+from provisioner.simulator.tasks import lock_of, start_system_task, with_lock
+from provisioner.simulator.timeline import Script, Sleep
+from provisioner.simulator.wire import Refused
+
+
+def power_cycle(state: State, name: str) -> None:
+    """Cut the power of node `name`; it is back after its boot time."""
+    node = state.nodes[name]
+    node.online = False
+    for task in list(state.tasks.values()):
+        if task.node == name and task.status is None and task.process is not None:
+            task.status = "unexpected status"
+            task.ended = int(state.timeline.now)
+            task.process.abandon()
+    for guest in state.guests.values():
+        if guest.node == name and guest.running:
+            switch_off(state, guest)
+    state.timeline.after(state.settings.durations.node_boot, partial(_back, state, name))
+
+
+def _back(state: State, name: str) -> None:
+    node = state.nodes[name]
+    node.online = True
+    node.up_since = state.timeline.now
+    start_system_task(state, name, "startall", "", partial(_start_all, state, name))
+
+
+def _start_all(state: State, name: str, task: Task) -> Script[None]:
+    wanted = [
+        guest.vmid
+        for guest in state.guests.values()
+        if guest.node == name and guest.config.get("onboot") and not guest.template
+    ]
+    for vmid in sorted(wanted):
+        task.log.append(f"Starting VM {vmid}")
+        start_system_task(state, name, "qmstart", str(vmid), partial(_start_one, state, vmid))
+        yield Sleep(state.settings.durations.start)
+
+
+def _start_one(state: State, vmid: int, task: Task) -> Script[None]:
+    guest = state.guests.get(vmid)
+    if guest is None:
+        raise Refused(f"VM {vmid} does not exist")
+    yield from with_lock(state, lock_of(vmid), start_script(state, guest, task), task)

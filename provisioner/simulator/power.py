@@ -1,0 +1,219 @@
+"""Starting and stopping: what is checked in the task, what in the request, and what the guest does.
+
+Nearly everything is decided in the task: a start of a running machine is a 200 and a failed task.
+A shutdown asks the guest, which may ignore it (it also does until it has booted), and holds the
+config lock all the while. A power change has one place each, `switch_on` and `switch_off`, so that
+cloud-init, sessions and the agent follow from it and from nothing else.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from provisioner.backends.proxmox.api import JsonValue
+from provisioner.simulator.access import Ask
+from provisioner.simulator.config import apply_pending
+from provisioner.simulator.guests import Guest, Power
+from provisioner.simulator.state import State
+from provisioner.simulator.task import Task
+from provisioner.simulator.tasks import lock_of, start_task, with_lock
+from provisioner.simulator.timeline import Script, Sleep
+from provisioner.simulator.wire import Refused, bad_parameters
+
+TIMED_OUT = "VM quit/powerdown failed - got timeout"
+DEFAULT_SHUTDOWN = 60
+Body = Callable[[State, Ask, Guest, Task], Script[None]]
+
+
+def switch_on(state: State, guest: Guest) -> None:
+    """QEMU runs from now on; the guest has booted some seconds later."""
+    apply_pending(state, guest)
+    guest.power = Power.RUNNING
+    guest.started_at = state.timeline.now
+    _boot(state, guest)
+
+
+def _boot(state: State, guest: Guest) -> None:
+    guest.boots += 1
+    guest.booted = False
+    guest.os.sessions.clear()
+    data = guest.cloud_init()
+
+    def up(boot: int) -> None:
+        if guest.boots == boot and guest.running:
+            guest.booted = True
+            guest.os.boot(data)
+
+    state.timeline.after(state.settings.durations.boot, partial(up, guest.boots))
+
+
+def switch_off(state: State, guest: Guest) -> None:
+    """QEMU is gone, and with it every session and process inside."""
+    apply_pending(state, guest)
+    guest.power = Power.STOPPED
+    guest.booted = False
+    guest.os.sessions.clear()
+    guest.processes.clear()
+
+
+def _as_task(kind: str, body: Body) -> Callable[[State, Ask], JsonValue]:
+    def handler(state: State, ask: Ask) -> JsonValue:
+        state.guest(ask.node, ask.vmid)
+        if "skiplock" in ask.params:
+            raise bad_parameters(skiplock="Only root may use this option.")
+
+        def under_lock(task: Task) -> Script[None]:
+            yield from body(state, ask, state.guest(ask.node, ask.vmid), task)
+
+        def work(task: Task) -> Script[None]:
+            yield from with_lock(state, lock_of(ask.vmid), under_lock(task), task)
+
+        return start_task(state, ask, kind, str(ask.vmid), work)
+
+    return handler
+
+
+def _only(kind: str, body: Body, *, shutdown: bool) -> Callable[[State, Ask], JsonValue]:
+    """Make a handler for what a stopped (and perhaps a paused) machine refuses at once."""
+    begin = _as_task(kind, body)
+
+    def handler(state: State, ask: Ask) -> JsonValue:
+        guest = state.guest(ask.node, ask.vmid)
+        if not guest.running and kind != "qmshutdown":
+            raise Refused(f"VM {ask.vmid} not running")
+        if shutdown and guest.power is Power.PAUSED:
+            raise Refused("VM is paused - cannot shutdown")
+        return begin(state, ask)
+
+    return handler
+
+
+def _refuse_locked(guest: Guest) -> None:
+    if guest.lock is not None:
+        raise Refused(f"VM is locked ({guest.lock})")
+
+
+def start_script(state: State, guest: Guest, task: Task) -> Script[None]:
+    """Start a machine, as a task does under its lock."""
+    if guest.template:
+        raise Refused("you can't start a vm if it's a template")
+    _refuse_locked(guest)
+    if guest.running:
+        raise Refused(f"VM {guest.vmid} already running")
+    for line in guest.disks().values():
+        if not state.storages[line.split(":")[0]].active:
+            raise Refused(f"storage '{line.split(':')[0]}' is not online")
+    if guest.cloud_init() is not None:
+        task.log.append("generating cloud-init ISO")
+    yield Sleep(state.settings.durations.start)
+    switch_on(state, guest)
+
+
+def _start(state: State, _: Ask, guest: Guest, task: Task) -> Script[None]:
+    yield from start_script(state, guest, task)
+
+
+def _stop(state: State, _: Ask, guest: Guest, __: Task) -> Script[None]:
+    if guest.running:
+        _refuse_locked(guest)
+        yield Sleep(state.settings.durations.stop)
+        switch_off(state, guest)
+
+
+def _shutdown(state: State, ask: Ask, guest: Guest, task: Task) -> Script[None]:
+    if not guest.running:
+        return
+    _refuse_locked(guest)
+    yield from _power_down(state, ask, guest, task, force=ask.flag("forceStop"))
+
+
+def _power_down(state: State, ask: Ask, guest: Guest, task: Task, *, force: bool) -> Script[None]:
+    patience = ask.number("timeout", DEFAULT_SHUTDOWN)
+    needed = state.settings.durations.shutdown
+    if guest.booted and not guest.ignores_acpi and needed <= patience:
+        yield Sleep(needed)
+    else:
+        yield Sleep(patience)
+        if not force:
+            raise Refused(TIMED_OUT)
+        task.log.append("VM still running - terminating now with SIGTERM")
+        yield Sleep(state.settings.durations.stop)
+    switch_off(state, guest)
+
+
+def _reboot(state: State, ask: Ask, guest: Guest, task: Task) -> Script[None]:
+    _refuse_locked(guest)
+    yield from _power_down(state, ask, guest, task, force=False)
+    yield Sleep(state.settings.durations.start)
+    switch_on(state, guest)
+
+
+def _reset(state: State, _: Ask, guest: Guest, __: Task) -> Script[None]:
+    _refuse_locked(guest)
+    _boot(state, state.changing(guest))
+    yield from ()
+
+
+def _suspend(state: State, _: Ask, guest: Guest, __: Task) -> Script[None]:
+    state.changing(guest).power = Power.PAUSED
+    yield from ()
+
+
+def _resume(state: State, _: Ask, guest: Guest, __: Task) -> Script[None]:
+    state.changing(guest).power = Power.RUNNING
+    yield from ()
+
+
+start = _as_task("qmstart", _start)
+_stop_task = _as_task("qmstop", _stop)
+shutdown = _only("qmshutdown", _shutdown, shutdown=True)
+reboot = _only("qmreboot", _reboot, shutdown=True)
+reset = _only("qmreset", _reset, shutdown=False)
+suspend = _only("qmpause", _suspend, shutdown=False)
+resume = _only("qmresume", _resume, shutdown=False)
+
+
+def stop(state: State, ask: Ask) -> JsonValue:
+    """POST status/stop; with `overrule-shutdown` a shutdown under way is interrupted first."""
+    if ask.flag("overrule-shutdown"):
+        for task in state.tasks.values():
+            under_way = task.status is None and task.kind == "qmshutdown"
+            if under_way and task.id == str(ask.vmid) and task.process is not None:
+                task.process.interrupt(Refused("received interrupt"))
+    return _stop_task(state, ask)
+
+
+def current(state: State, ask: Ask) -> JsonValue:
+    """GET status/current: up to date, unlike cluster/resources."""
+    guest = state.guest(ask.node, ask.vmid)
+    return status_row(state, guest) | {
+        "qmpstatus": guest.power.value,
+        "ha": {"managed": 0},
+        **({"agent": 1} if guest.agent_configured else {}),
+    }
+
+
+def status_row(state: State, guest: Guest) -> dict[str, JsonValue]:
+    """Return a guest as the node's own list shows it."""
+    up = int(state.timeline.now - guest.started_at) if guest.running else 0
+    row: dict[str, JsonValue] = {
+        "vmid": guest.vmid,
+        "status": "running" if guest.running else "stopped",
+        "name": guest.name,
+        "cpus": guest.cores,
+        "maxmem": guest.memory,
+        "mem": guest.memory // 2 if guest.running else 0,
+        "maxdisk": guest.boot_disk_size(),
+        "disk": 0,
+        "cpu": 0,
+        "netin": 0,
+        "netout": 0,
+        "uptime": up,
+    }
+    for key in ("lock", "tags"):
+        if key in guest.config:
+            row[key] = guest.config[key]
+    if guest.template:
+        row["template"] = 1
+    if guest.running:
+        row["pid"] = 10_000 + guest.vmid
+    return row

@@ -1,0 +1,87 @@
+"""The few programs that exist inside a simulated guest: those a controller runs.
+
+Each gets the operating system, its arguments and its standard input, and says how it ended. A
+program that is not here does not exist in the guest either.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from provisioner.simulator.guestos import GuestOs
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a program ended; `seconds` is how long it took."""
+
+    code: int = 0
+    output: str = ""
+    error: str = ""
+    seconds: float = 0.1
+
+
+Program = Callable[[GuestOs, tuple[str, ...], str], Run]
+
+
+def _true(_: GuestOs, __: tuple[str, ...], ___: str) -> Run:
+    return Run()
+
+
+def _echo(_: GuestOs, words: tuple[str, ...], __: str) -> Run:
+    return Run(output=" ".join(words) + "\n")
+
+
+def _cat(_: GuestOs, __: tuple[str, ...], text: str) -> Run:
+    return Run(output=text)
+
+
+def _hostname(system: GuestOs, _: tuple[str, ...], __: str) -> Run:
+    return Run(output=f"{system.hostname}\n")
+
+
+def _sleep(_: GuestOs, words: tuple[str, ...], __: str) -> Run:
+    return Run(seconds=float(words[0]))
+
+
+def _pkill(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
+    """`pkill -KILL -u USER`: 1 when nothing matched, 2 for an unknown user."""
+    user = words[-1]
+    if user not in system.users:
+        return Run(2, error=f"pkill: invalid user name: {user}\n")
+    return Run(0 if _end_sessions(system, user) else 1)
+
+
+def _loginctl(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
+    """`loginctl terminate-user USER`."""
+    user = words[-1]
+    if words[:1] != ("terminate-user",) or user not in system.users:
+        return Run(1, error=f"Failed to look up user {user}: No such process\n")
+    _end_sessions(system, user)
+    return Run()
+
+
+def _end_sessions(system: GuestOs, user: str) -> bool:
+    before = len(system.sessions)
+    system.sessions[:] = [session for session in system.sessions if session.user != user]
+    return len(system.sessions) < before
+
+
+def _mkdir(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
+    for path in (word for word in words if word.startswith("/")):
+        parts = path.rstrip("/").split("/")
+        system.folders.update("/".join(parts[:n]) for n in range(2, len(parts) + 1))
+    return Run()
+
+
+PROGRAMS: dict[str, Program] = {
+    "true": _true,
+    "echo": _echo,
+    "cat": _cat,
+    "hostname": _hostname,
+    "sleep": _sleep,
+    "pkill": _pkill,
+    "loginctl": _loginctl,
+    "mkdir": _mkdir,
+    "chmod": _true,
+    "chown": _true,
+}

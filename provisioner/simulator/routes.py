@@ -1,0 +1,193 @@
+"""Every call the simulated API answers: method, path, parameters, privilege, handler.
+
+One line is one endpoint. A path that is not here is a 501, as for any unknown path of the real API;
+`need` is checked before the parameters are, and an unknown parameter is refused, so a controller
+cannot come to rely on something that Proxmox would not accept.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from provisioner.backends.proxmox.api import JsonValue
+from provisioner.simulator import agent, clone, config, disks, firewall, nodes, power, tasks
+from provisioner.simulator.access import Ask
+from provisioner.simulator.configrules import (
+    ANY_CONFIG_PRIVILEGE,
+    CALL_RULES,
+    CONFIG_RULES,
+    NAME,
+)
+from provisioner.simulator.params import COUNT, FLAG, INTEGER, TEXT, VMID, Kind, Rule
+from provisioner.simulator.state import State
+from provisioner.simulator.timeline import Hold, Sleep
+from provisioner.simulator.wire import Listing
+
+Answer: TypeAlias = "JsonValue | Listing | Generator[Sleep | Hold, None, JsonValue]"
+Handler: TypeAlias = Callable[[State, Ask], Answer]
+Rules: TypeAlias = dict[str, Rule]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint; `need` is (path pattern, privileges) or None; `lists` may come back empty."""
+
+    method: str
+    pattern: str
+    handler: Handler
+    rules: Rules
+    need: tuple[str, str] | None
+    lists: bool = False
+
+
+GUEST = "/nodes/{node}/qemu/{vmid}"
+VM = "/vms/{vmid}"
+TIMEOUT: Rules = {"timeout": COUNT}
+SKIPLOCK: Rules = {"skiplock": FLAG}
+SIZE = Rule(required=True, pattern=disks.SIZE_PATTERN)
+DISKS = tuple(key for key in CONFIG_RULES if key.rstrip("0123456789") in disks.FAMILIES)
+CLONE: Rules = {
+    "newid": Rule(Kind.INTEGER, required=True, check=VMID.check),
+    "name": NAME,
+    "description": TEXT,
+    "pool": TEXT,
+    "full": FLAG,
+    "storage": TEXT,
+    "format": Rule(words=("raw", "qcow2", "vmdk")),
+    "target": TEXT,
+    "bwlimit": COUNT,
+    "snapname": TEXT,
+}
+TASKS: Rules = {
+    "source": Rule(words=("archive", "active", "all")),
+    "since": INTEGER,
+    "until": INTEGER,
+    "limit": COUNT,
+    "start": COUNT,
+    "vmid": VMID,
+    "typefilter": TEXT,
+    "userfilter": TEXT,
+    "statusfilter": TEXT,
+    "errors": FLAG,
+}
+LOG: Rules = {"start": COUNT, "limit": COUNT}
+CONTENT: Rules = {"content": TEXT, "vmid": VMID}
+DESTROY: Rules = SKIPLOCK | {"purge": FLAG, "destroy-unreferenced-disks": FLAG}
+RESIZE: Rules = SKIPLOCK | {
+    "disk": Rule(required=True, words=DISKS),
+    "size": SIZE,
+    "digest": TEXT,
+}
+RESOURCES: Rules = {"type": Rule(words=("vm", "storage", "node", "sdn"))}
+SEE_STORAGE = ("/storage/{storage}", nodes.MAY_SEE_STORAGE)
+CONFIGURE = (VM, ANY_CONFIG_PRIVILEGE)
+AUDIT, POWER = (VM, "VM.Audit"), (VM, "VM.PowerMgmt")
+STATUS = f"{GUEST}/status"
+STOP: Rules = SKIPLOCK | TIMEOUT | {"keepActive": FLAG, "overrule-shutdown": FLAG}
+
+ROUTES = (
+    Route("GET", "/version", nodes.version, {}, None),
+    Route("GET", "/cluster/status", nodes.cluster_status, {}, ("/", "Sys.Audit")),
+    Route("GET", "/cluster/resources", nodes.resources, RESOURCES, None, lists=True),
+    Route("GET", "/cluster/nextid", nodes.next_id, {"vmid": VMID}, None),
+    Route("GET", "/nodes", nodes.list_nodes, {}, None, lists=True),
+    Route("GET", "/nodes/{node}/status", nodes.node_status, {}, ("/nodes/{node}", "Sys.Audit")),
+    Route("GET", "/nodes/{node}/tasks", tasks.list_tasks, TASKS, None, lists=True),
+    Route("GET", "/nodes/{node}/tasks/{upid}/status", tasks.task_status, {}, None),
+    Route("GET", "/nodes/{node}/tasks/{upid}/log", tasks.task_log, LOG, None),
+    Route("DELETE", "/nodes/{node}/tasks/{upid}", tasks.stop_task, {}, None),
+    Route("GET", "/nodes/{node}/storage", nodes.list_storages, {}, None, lists=True),
+    Route(
+        "GET",
+        "/nodes/{node}/storage/{storage}/content",
+        nodes.storage_content,
+        CONTENT,
+        SEE_STORAGE,
+        lists=True,
+    ),
+    Route(
+        "DELETE",
+        "/nodes/{node}/storage/{storage}/content/{volume}",
+        nodes.delete_volume,
+        {"delay": COUNT},
+        None,
+    ),
+    Route("GET", "/pools", nodes.list_pools, {}, None, lists=True),
+    Route("GET", "/pools/{pool}", nodes.read_pool, {}, ("/pool/{pool}", "Pool.Audit")),
+    Route("GET", "/nodes/{node}/qemu", nodes.list_guests, {"full": FLAG}, None, lists=True),
+    Route("DELETE", GUEST, disks.destroy, DESTROY, (VM, "VM.Allocate")),
+    Route("GET", f"{GUEST}/config", config.read_config, {"current": FLAG}, AUDIT),
+    Route("PUT", f"{GUEST}/config", config.put_config, CONFIG_RULES | CALL_RULES, CONFIGURE),
+    Route("POST", f"{GUEST}/config", config.post_config, CONFIG_RULES | CALL_RULES, CONFIGURE),
+    Route("POST", f"{GUEST}/clone", clone.clone, CLONE, (VM, "VM.Clone")),
+    Route("PUT", f"{GUEST}/resize", disks.resize, RESIZE, (VM, "VM.Config.Disk")),
+    Route("POST", f"{GUEST}/template", disks.template, {}, (VM, "VM.Allocate")),
+    Route("GET", f"{STATUS}/current", power.current, {}, AUDIT),
+    Route("POST", f"{STATUS}/start", power.start, SKIPLOCK | TIMEOUT, POWER),
+    Route("POST", f"{STATUS}/stop", power.stop, STOP, POWER),
+    Route(
+        "POST",
+        f"{STATUS}/shutdown",
+        power.shutdown,
+        SKIPLOCK | TIMEOUT | {"forceStop": FLAG, "keepActive": FLAG},
+        POWER,
+    ),
+    Route("POST", f"{STATUS}/reboot", power.reboot, TIMEOUT, POWER),
+    Route("POST", f"{STATUS}/reset", power.reset, SKIPLOCK, POWER),
+    Route("POST", f"{STATUS}/suspend", power.suspend, SKIPLOCK | {"todisk": FLAG}, POWER),
+    Route("POST", f"{STATUS}/resume", power.resume, SKIPLOCK | {"nocheck": FLAG}, POWER),
+    *(
+        Route(method, f"{GUEST}/agent/{path}", handler, rules, (VM, "VM.Monitor"))
+        for method, path, handler, rules in agent.CALLS
+    ),
+    *(
+        Route(
+            method,
+            f"{GUEST}/firewall/{path}",
+            handler,
+            rules,
+            AUDIT if method == "GET" else (VM, "VM.Config.Network"),
+            lists=method == "GET" and path in {"rules", "ipset", "aliases"},
+        )
+        for method, path, handler, rules in firewall.CALLS
+    ),
+)
+
+
+@dataclass(slots=True)
+class Segment:
+    """One segment of the tree of paths; a name in braces matches any one segment."""
+
+    literal: dict[str, "Segment"] = field(default_factory=dict)
+    named: "tuple[str, Segment] | None" = None
+    routes: dict[str, Route] = field(default_factory=dict)
+
+    def add(self, parts: list[str], route: Route) -> None:
+        """Put `route` where `parts` lead."""
+        if not parts:
+            self.routes[route.method] = route
+        elif parts[0].startswith("{"):
+            if self.named is None:
+                self.named = (parts[0].strip("{}"), Segment())
+            self.named[1].add(parts[1:], route)
+        else:
+            self.literal.setdefault(parts[0], Segment()).add(parts[1:], route)
+
+    def find(self, method: str, parts: list[str]) -> tuple[Route, dict[str, str]] | None:
+        """Return the route for `method` on the path's segments, and the names it binds."""
+        here, names = self, dict[str, str]()
+        for part in parts:
+            if part in here.literal:
+                here = here.literal[part]
+            elif here.named is not None:
+                name, here = here.named
+                names[name] = part
+            else:
+                return None
+        route = here.routes.get(method)
+        return None if route is None else (route, names)
+
+
+TABLE = Segment()
+for _route in ROUTES:
+    TABLE.add([part for part in _route.pattern.split("/") if part], _route)

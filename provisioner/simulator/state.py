@@ -1,0 +1,202 @@
+"""Everything the simulated cluster is made of, in one place and without behaviour of its own.
+
+Each subject (clone, power, agent, …) is a module of functions over this state. It is mutable on
+purpose, and has one owner, the `Cluster`; whoever holds a reference sees every change. Randomness
+(MAC addresses, uuids) is drawn from the seed and a counter, so equal histories are equal.
+"""
+
+import hashlib
+import math
+import uuid
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from provisioner.simulator.faults import Faults
+from provisioner.simulator.guests import Guest, Heard
+from provisioner.simulator.settings import Settings
+from provisioner.simulator.task import Task
+from provisioner.simulator.timeline import Timeline
+from provisioner.simulator.wire import Refused
+
+CALL_LOG = 20_000
+
+
+class Draws:
+    """A stream of values that follows from a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._drawn = 0
+
+    def take(self, size: int) -> bytes:
+        """Return the next `size` bytes (at most 32)."""
+        self._drawn += 1
+        return hashlib.sha256(f"{self._seed}:{self._drawn}".encode()).digest()[:size]
+
+    def uuid(self) -> str:
+        """Return a random uuid (version 4)."""
+        return str(uuid.UUID(bytes=self.take(16), version=4))
+
+    def mac(self) -> str:
+        """Return a MAC address with Proxmox's default prefix."""
+        return ":".join(["BC", "24", "11", *(f"{byte:02X}" for byte in self.take(3))])
+
+
+@dataclass(slots=True)
+class Volume:
+    """One disk image; sizes in bytes, `parent` is the base volume's id of a linked clone."""
+
+    volid: str
+    vmid: int
+    size: int
+    format: str
+    ctime: int
+    parent: str | None = None
+
+
+@dataclass(slots=True)
+class Storage:
+    """Where volumes lie; not `active` means its file system is away."""
+
+    name: str
+    size: int
+    shared: bool = False
+    enabled: bool = True
+    active: bool = True
+
+
+@dataclass(slots=True)
+class Node:
+    """One member of the cluster."""
+
+    name: str
+    online: bool = True
+    up_since: float = 0.0
+    next_pid: int = 18_000
+
+
+@dataclass(slots=True)
+class Pool:
+    """A resource pool."""
+
+    name: str
+    comment: str = ""
+    members: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Firewall:
+    """The firewall file of one VMID; it exists apart from the guest, as on a real node."""
+
+    options: dict[str, str | int] = field(default_factory=dict)
+    rules: list[dict[str, str | int]] = field(default_factory=list)
+    ipsets: dict[str, dict[str, str]] = field(default_factory=dict)
+    ipset_comments: dict[str, str] = field(default_factory=dict)
+    aliases: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def copy(self) -> "Firewall":
+        """Return what a clone inherits: all of it."""
+        return Firewall(
+            dict(self.options),
+            [dict(rule) for rule in self.rules],
+            {name: dict(members) for name, members in self.ipsets.items()},
+            dict(self.ipset_comments),
+            {name: dict(alias) for name, alias in self.aliases.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Privileges on a path and, unless told otherwise, below it."""
+
+    path: str
+    privileges: frozenset[str]
+
+
+@dataclass(slots=True)
+class Token:
+    """An API token, `user@realm!name`; `everything` is an Administrator on `/`."""
+
+    id: str
+    secret: str
+    everything: bool = True
+    grants: tuple[Grant, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One line of the call log; `at` is when it was asked (virtual seconds)."""
+
+    at: float
+    method: str
+    path: str
+    status: int
+    token: str | None
+
+
+@dataclass(slots=True)
+class State:
+    """The cluster."""
+
+    settings: Settings
+    timeline: Timeline
+    draws: Draws
+    faults: Faults = field(default_factory=Faults)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    guests: dict[int, Guest] = field(default_factory=dict)
+    storages: dict[str, Storage] = field(default_factory=dict)
+    volumes: dict[str, Volume] = field(default_factory=dict)
+    firewalls: dict[int, Firewall] = field(default_factory=dict)
+    pools: dict[str, Pool] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    quorate: bool = True
+    touched: set[tuple[str, int]] = field(default_factory=set)
+    counts: Counter[str] = field(default_factory=Counter)
+    calls: deque[CallRecord] = field(default_factory=lambda: deque(maxlen=CALL_LOG))
+
+    def record(self, at: float, method: str, path: str, status: int, token: str | None) -> None:
+        """Keep one line of the call log."""
+        self.calls.append(CallRecord(at, method, path, status, token))
+
+    def last_round(self) -> float:
+        """Return when the statistics daemon last broadcast."""
+        interval = self.settings.statistics_interval
+        return math.floor(self.timeline.now / interval) * interval
+
+    def changing(self, guest: Guest) -> Guest:
+        """Settle what the last round heard, then hand `guest` out for a change."""
+        self.heard(guest)
+        guest.digest_seen = None
+        return guest
+
+    def heard(self, guest: Guest) -> Heard | None:
+        """Return what the last statistics round said of `guest`, None before its first."""
+        latest = self.last_round()
+        if latest > guest.settled_at:
+            guest.heard = guest.hear(latest)
+            guest.settled_at = latest
+        return guest.heard
+
+    def guest(self, node: str, vmid: int) -> Guest:
+        """Return the guest `vmid` on `node`, or refuse as Proxmox does."""
+        guest = self.guests.get(vmid)
+        if guest is None or guest.node != node:
+            raise Refused(
+                f"Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist"
+            )
+        return guest
+
+    def add_guest(self, guest: Guest) -> Guest:
+        """Put a new guest into the cluster; no statistics round has seen it yet."""
+        guest.settled_at = self.last_round()
+        self.guests[guest.vmid] = guest
+        return guest
+
+    def firewall(self, vmid: int) -> Firewall:
+        """Return the firewall file of `vmid`, an empty one if there is none."""
+        return self.firewalls.setdefault(vmid, Firewall())
+
+    def volumes_of(self, vmid: int) -> list[Volume]:
+        """Return every volume that carries `vmid`, referenced or not."""
+        return [volume for volume in self.volumes.values() if volume.vmid == vmid]
