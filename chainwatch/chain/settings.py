@@ -1,20 +1,27 @@
-"""How one source is read: where, how far behind the head, and what counts as final."""
+"""What a source needs to be read: where to ask, how sure to be, how much to ask at once.
+
+Numbers that depend on the chain (confirmations, finality) and on the provider (range, timeout) are
+settings; nothing else about reading is. A depth that is too small for its chain makes irreversible
+what a reorg can still take back: prefer the tag wherever the chain has one.
+"""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from chainwatch.domain.batches import Source
 
-#: A tag of the chain, or a number of blocks behind its head.
-Finality: TypeAlias = Literal["finalized", "safe"] | int
+FinalityTag: TypeAlias = Literal["finalized", "safe"]
+Finality: TypeAlias = FinalityTag | int
+"""The block tag that the node calls final, or how many blocks below its head we call so."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """One source's endpoints and limits.
+    """One source and how to read it.
 
-    `confirmations` and `max_range` are numbers of blocks; `poll_interval`, `stale_after` and
-    `timeout` are seconds. `http` holds at least one URL, the preferred one first.
+    `confirmations` is blocks below the head; `poll_interval`, `stale_after` and `timeout` are
+    seconds; `max_range` is the most blocks asked for in one `eth_getLogs`. Endpoint addresses may
+    hold API keys: they are never shown beyond their host.
     """
 
     source: Source

@@ -1,0 +1,31 @@
+"""Whether a header's bloom admits logs of our contract.
+
+A bloom never misses a log that was there, so a hit with an empty answer is a reason for doubt; it
+may also hit by chance, the more so the fuller the block, so it is never proof. Some chains break
+it altogether, but then it only costs a second question.
+"""
+
+from collections.abc import Iterable
+
+from web3 import Web3
+
+
+def bits_of(value: bytes) -> int:
+    """The three bits that `value` sets (yellow paper, 4.3.1): the low 11 of three 16-bit pairs."""
+    digest = bytes(Web3.keccak(value))
+    mask = 0
+    for start in (0, 2, 4):
+        mask |= 1 << (int.from_bytes(digest[start : start + 2]) & 2047)
+    return mask
+
+
+class Watch:
+    """The blooms of one contract's address together with any of its topics."""
+
+    def __init__(self, contract: str, topics: Iterable[bytes]) -> None:
+        address = bits_of(bytes.fromhex(contract.removeprefix("0x")))
+        self._masks = tuple(address | bits_of(topic) for topic in topics)
+
+    def admits(self, bloom: int) -> bool:
+        """Whether a block with this bloom may hold a log of ours."""
+        return any(bloom & mask == mask for mask in self._masks)

@@ -1,0 +1,112 @@
+"""A lease as the chain has it right now: the last question before something irreversible.
+
+The answer is given at one block, named by its hash in both calls, on an endpoint whose chain holds
+the block that the decision rests on. Where there are two endpoints, two must agree. "There is no
+such token" is an answer only as the contract's own revert; every other failure is raised, and
+stops whatever was about to happen.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from chainwatch.chain import headers
+from chainwatch.chain.decode import Profile, seconds
+from chainwatch.chain.rpc import Call, Endpoints, Rpc, RpcError
+from chainwatch.chain.settings import SourceSettings
+from chainwatch.chain.wire import header, quantity, raw_bytes
+from chainwatch.domain.batches import LatestLease
+from chainwatch.domain.events import Block
+from chainwatch.errors import NotAChain, RpcUnavailable, Transient
+from provisioner.faultpoints import guarded
+
+_ANSWERS_WANTED: Final = 2
+
+
+class LatestReader:
+    """Asks the contract of one source at `latest`."""
+
+    def __init__(self, settings: SourceSettings, rpc: Endpoints, profile: Profile) -> None:
+        self._source = settings.source
+        self._rpc = rpc
+        self._profile = profile
+
+    @guarded("chain.lease_at_latest")
+    async def lease_at_latest(self, token: int, at_least: Block) -> LatestLease:
+        """The lease of `token` at the head of a chain that holds `at_least`.
+
+        Raises `RpcUnavailable` when too few endpoints answer, `NotAChain` when two disagree.
+        """
+        endpoints = self._rpc.ranked()
+        wanted = min(len(endpoints), _ANSWERS_WANTED)
+        answers: list[LatestLease] = []
+        troubles: list[str] = []
+        for rpc in endpoints:
+            if len(answers) == wanted:
+                break
+            try:
+                answers.append(await self._ask(rpc, token, at_least))
+            except Transient as trouble:
+                troubles.append(f"{rpc.name}: {trouble}")
+        if not answers or len(answers) < wanted:
+            raise RpcUnavailable(
+                f"{len(answers)} of {wanted} endpoints told lease {token}: {'; '.join(troubles)}"
+            )
+        return _agreed(token, answers)
+
+    async def _ask(self, rpc: Rpc, token: int, at_least: Block) -> LatestLease:
+        chain_id, held, latest = await rpc.batch(
+            [("eth_chainId", ()), headers.by_number(at_least.number), headers.by_number("latest")]
+        )
+        for failed in (chain_id, held, latest):
+            if isinstance(failed, RpcError):
+                raise failed
+        head = header(latest).block
+        if quantity(chain_id) != self._source.chain_id or head.number < at_least.number:
+            raise NotAChain(f"it has not reached block {at_least.number} of our chain")
+        if headers.numbered(held, at_least.number).block.hash != at_least.hash:
+            raise NotAChain(f"its block {at_least.number} is not {at_least.hash}")
+        owner, expiry = await rpc.batch(self._questions(token, head))
+        return self._read(token, head, owner, expiry)
+
+    def _questions(self, token: int, head: Block) -> list[Call]:
+        at: dict[str, object] = {"blockHash": head.hash, "requireCanonical": True}
+        return [
+            ("eth_call", ({"to": self._source.contract, "data": data}, at))
+            for data in (self._profile.owner_call(token), self._profile.expiry_call(token))
+        ]
+
+    def _read(self, token: int, head: Block, owner: object, expiry: object) -> LatestLease:
+        missing = [self._is_missing(answer, token) for answer in (owner, expiry)]
+        if all(missing):
+            return LatestLease(head.number, head.timestamp, None, 0)
+        for answer in (owner, expiry):
+            if isinstance(answer, RpcError):
+                raise answer
+        owner_word = _word(owner)
+        if not 0 < owner_word < 2**160:
+            raise NotAChain(f"the owner of lease {token} is not an address: {owner!r:.120}")
+        expires_at = _word(expiry)
+        if expires_at >= 2**64:
+            raise NotAChain(f"the expiry of lease {token} is not a time: {expiry!r:.120}")
+        return LatestLease(head.number, head.timestamp, f"0x{owner_word:040x}", seconds(expires_at))
+
+    def _is_missing(self, answer: object, token: int) -> bool:
+        return isinstance(answer, RpcError) and self._profile.says_no_such_token(answer.data, token)
+
+
+def _word(answer: object) -> int:
+    data = raw_bytes(answer)
+    if len(data) != 32:
+        raise NotAChain(f"a call was answered with {len(data)} bytes instead of 32")
+    return int.from_bytes(data)
+
+
+def _agreed(token: int, answers: Sequence[LatestLease]) -> LatestLease:
+    """The newest of answers that say the same; raises `NotAChain` when they do not."""
+    if len({(answer.owner, answer.expires_at) for answer in answers}) > 1:
+        told = "; ".join(
+            f"at block {answer.block}: owner {answer.owner}, expires {answer.expires_at}"
+            for answer in answers
+        )
+        raise NotAChain(f"two endpoints disagree about lease {token}: {told}")
+    return max(answers, key=lambda answer: answer.block)

@@ -1,0 +1,193 @@
+"""Our own contract, `contracts/src/Lease.sol`: plans and leases whose events are absolute facts.
+
+What buyers write is hostile. A key that is not one printable line of sane length is taken as no
+key, with a doubt that reaches the operator: a machine without a key locks nobody in, and a text
+with a newline in it would be a second line of authorized_keys.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from eth_abi import decode as abi_decode
+from eth_abi.exceptions import DecodingError
+from web3 import Web3
+
+from chainwatch.chain.decode import (
+    Decoded,
+    Decoder,
+    Malformed,
+    address,
+    boolean,
+    expect,
+    expect_words,
+    seconds,
+    uint,
+    word,
+)
+from chainwatch.chain.wire import RawLog
+from chainwatch.domain.events import (
+    ExpiryUpdated,
+    KeysChanged,
+    LeaseMinted,
+    PlanDefined,
+    PlanTerms,
+    Transferred,
+)
+
+MAX_KEY_BYTES: Final = 1024
+MAX_NAME_LENGTH: Final = 64
+
+_NO_KEYS: Final = b"".join(value.to_bytes(32) for value in (64, 96, 0, 0))
+
+
+def _hash(signature: str) -> bytes:
+    return bytes(Web3.keccak(text=signature))
+
+
+def _transferred(log: RawLog) -> Decoded:
+    expect(log, topics=4, words=0)
+    sender, recipient, token = (int.from_bytes(topic) for topic in log.topics[1:])
+    return Decoded(Transferred(token, address(sender), address(recipient)))
+
+
+def _minted(log: RawLog) -> Decoded:
+    expect(log, topics=4, words=2)
+    token, plan, payer = (int.from_bytes(topic) for topic in log.topics[1:])
+    bought, paid = word(log.data, 0), word(log.data, 1)
+    return Decoded(LeaseMinted(token, plan, address(payer), bought, paid))
+
+
+def _expiry_updated(log: RawLog) -> Decoded:
+    expect(log, topics=2, words=1)
+    return Decoded(ExpiryUpdated(int.from_bytes(log.topics[1]), seconds(word(log.data, 0))))
+
+
+def _plan_terms(log: RawLog) -> Decoded:
+    expect(log, topics=2, words=4)
+    data = log.data
+    return Decoded(
+        PlanTerms(
+            plan=int.from_bytes(log.topics[1]),
+            payment_token=address(word(data, 0)),
+            price_per_second=word(data, 1),
+            cap=uint(word(data, 2), 32),
+            on_sale=boolean(word(data, 3)),
+        )
+    )
+
+
+def _plan_defined(log: RawLog) -> Decoded:
+    plan = _only_indexed(log)
+    types = ("bytes", "uint8", "uint32", "uint32", "uint32", "uint64")
+    name, kind, cores, memory_mib, disk_gib, grace = _dynamic(types, log.data)
+    text = _bytes(name).decode(errors="replace")
+    return Decoded(
+        PlanDefined(
+            plan=plan,
+            name="".join(char for char in text if char.isprintable())[:MAX_NAME_LENGTH],
+            kind=_int(kind),
+            cores=_int(cores),
+            memory_mib=_int(memory_mib),
+            disk_gib=_int(disk_gib),
+            grace=seconds(_int(grace)),
+        )
+    )
+
+
+def _keys_changed(log: RawLog) -> Decoded:
+    token = _only_indexed(log)
+    if log.data == _NO_KEYS:
+        return Decoded(KeysChanged(token, "", ""))
+    ssh_key, encryption_key = _dynamic(("bytes", "bytes"), log.data)
+    ssh, ssh_doubt = _ssh_key(_bytes(ssh_key))
+    encryption, encryption_doubt = _encryption_key(_bytes(encryption_key))
+    doubts = [doubt for doubt in (ssh_doubt, encryption_doubt) if doubt is not None]
+    return Decoded(KeysChanged(token, ssh, encryption), "; ".join(doubts) or None)
+
+
+def _ssh_key(raw: bytes) -> tuple[str, str | None]:
+    if len(raw) > MAX_KEY_BYTES:
+        return "", f"the SSH key has {len(raw)} bytes, more than {MAX_KEY_BYTES}: taken as none"
+    text = raw.decode("ascii", errors="replace").strip(" ")
+    if not all(" " <= char <= "~" for char in text):
+        return "", "the SSH key is not one line of printable ASCII: taken as none"
+    return text, None
+
+
+def _encryption_key(raw: bytes) -> tuple[str, str | None]:
+    if len(raw) > MAX_KEY_BYTES:
+        reason = f"the encryption key has {len(raw)} bytes, more than {MAX_KEY_BYTES}"
+        return "", f"{reason}: taken as none"
+    return (f"0x{raw.hex()}" if raw else ""), None
+
+
+def _only_indexed(log: RawLog) -> int:
+    """The one indexed argument of an event with dynamic data."""
+    if len(log.topics) != 2:
+        raise Malformed(f"expected 2 topics, got {len(log.topics)}")
+    expect_words(log)
+    return int.from_bytes(log.topics[1])
+
+
+def _dynamic(types: tuple[str, ...], data: bytes) -> tuple[object, ...]:
+    try:
+        return tuple(abi_decode(types, data))
+    except (DecodingError, OverflowError) as wrong:
+        raise Malformed(f"its data is not ({', '.join(types)}): {wrong!s:.120}") from wrong
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise Malformed(f"expected bytes, got {value!r:.60}")
+    return value
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int):
+        raise Malformed(f"expected a number, got {value!r:.60}")
+    return value
+
+
+_SIGNATURES: Final[dict[str, Decoder]] = {
+    "Transfer(address,address,uint256)": _transferred,
+    "LeaseMinted(uint256,uint256,address,uint256,uint256)": _minted,
+    "SubscriptionUpdate(uint256,uint64)": _expiry_updated,
+    "KeysChanged(uint256,string,bytes)": _keys_changed,
+    "PlanDefined(uint256,string,uint8,uint32,uint32,uint32,uint64)": _plan_defined,
+    "PlanTerms(uint256,address,uint256,uint32,bool)": _plan_terms,
+}
+
+_IGNORED: Final = (
+    "Approval(address,address,uint256)",
+    "ApprovalForAll(address,address,bool)",
+    "RoleAdminChanged(bytes32,bytes32,bytes32)",
+    "RoleGranted(bytes32,address,address)",
+    "RoleRevoked(bytes32,address,address)",
+    "SalesPaused(bool)",
+    "Withdrawn(address,address,uint256)",
+)
+
+_OWNER_OF: Final = _hash("ownerOf(uint256)")[:4].hex()
+_EXPIRES_AT: Final = _hash("expiresAt(uint256)")[:4].hex()
+_NONEXISTENT: Final = _hash("ERC721NonexistentToken(uint256)")[:4].hex()
+
+
+class LeaseProfile:
+    """Reads the logs of `Lease`."""
+
+    name = "lease"
+
+    def __init__(self) -> None:
+        self.decoders: Mapping[bytes, Decoder] = {
+            _hash(signature): decoder for signature, decoder in _SIGNATURES.items()
+        }
+        self.ignored = frozenset(_hash(signature) for signature in _IGNORED)
+
+    def owner_call(self, token: int) -> str:
+        return f"0x{_OWNER_OF}{token:064x}"
+
+    def expiry_call(self, token: int) -> str:
+        return f"0x{_EXPIRES_AT}{token:064x}"
+
+    def says_no_such_token(self, revert_data: str, token: int) -> bool:
+        return revert_data.lower() == f"0x{_NONEXISTENT}{token:064x}"

@@ -1,0 +1,78 @@
+"""Where the stored chain and a node's chain part, found by hash, from the top down.
+
+Three findings: a common ancestor (everything above is to be taken back), no common block at all
+(everything is), or a contradiction of what was final, which is no reorg but a halt: nothing is
+taken back, and somebody has to look. A node whose head is below our cursor but on our chain has
+said nothing against us: it is behind.
+"""
+
+from typing import Final, Protocol
+
+from chainwatch.chain import headers
+from chainwatch.chain.rpc import Rpc
+from chainwatch.domain.batches import SourceState
+from chainwatch.domain.events import Block
+from chainwatch.errors import SourceHalted, Transient
+
+_AT_ONCE: Final = 32
+
+
+class Behind(Transient):
+    """The node is on our chain but has not come as far as we have."""
+
+
+class KnownBlocks(Protocol):
+    """The blocks that are stored for one source."""
+
+    async def block(self, number: int) -> Block | None:
+        """The stored block of that number, if it was kept."""
+
+
+async def ancestor(
+    rpc: Rpc, known: KnownBlocks, state: SourceState, head: int, start_block: int
+) -> Block | None:
+    """The highest stored block that the node has too; None when there is none down to the start.
+
+    Raises `SourceHalted` when the node contradicts the final block, `Behind` when its head is a
+    stored block or lies below the final one.
+    """
+    if state.cursor is None:
+        return None
+    top = min(state.cursor.number, head)
+    floor = state.final.number if state.final is not None else start_block
+    if top < floor:
+        await _below_final(rpc, known, top)
+    for high in range(top, floor - 1, -_AT_ONCE):
+        numbers = range(high, max(floor, high - _AT_ONCE + 1) - 1, -1)
+        for header in await headers.fetch(rpc, numbers):
+            mine = await _stored(known, state, header.block.number)
+            if mine is not None and mine.hash == header.block.hash:
+                if mine.number == head:
+                    raise Behind(f"{rpc.name} is at block {head}, which is on our chain")
+                return mine
+            if state.final is not None and header.block.number == floor:
+                raise _contradiction(rpc, state.final, header.block)
+    return None
+
+
+async def _stored(known: KnownBlocks, state: SourceState, number: int) -> Block | None:
+    for block in (state.cursor, state.final):
+        if block is not None and block.number == number:
+            return block
+    return await known.block(number)
+
+
+async def _below_final(rpc: Rpc, known: KnownBlocks, head: int) -> None:
+    mine = await known.block(head) if head >= 0 else None
+    if mine is not None:
+        theirs = (await headers.fetch(rpc, [head]))[0].block
+        if theirs.hash != mine.hash:
+            raise _contradiction(rpc, mine, theirs)
+    raise Behind(f"{rpc.name} is at block {head}, below what is final")
+
+
+def _contradiction(rpc: Rpc, mine: Block, theirs: Block) -> SourceHalted:
+    return SourceHalted(
+        f"block {mine.number} was final as {mine.hash}, and {rpc.name} now says {theirs.hash}; "
+        "compare both with a node that you trust"
+    )

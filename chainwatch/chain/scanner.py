@@ -1,0 +1,241 @@
+"""Reads one source step by step: what is next after the cursor, or what has to be taken back.
+
+A step asks one endpoint only, so that everything in it comes from one view of the chain, and ends
+in a `Batch`, a `Rewind` or nothing. The first endpoint with news decides; "nothing new" has to be
+the answer of all. Below the finalized block logs come by range, above it block by block along the
+parents' hashes. A step covers what it has read and verified and not one block more; whoever commits
+it moves the cursor, the scanner keeps none. Failure mode: a node that lies consistently about blocks
+that are not final is believed until another one, or its own next answer, contradicts it.
+"""
+
+from typing import Final
+
+from chainwatch.chain import headers, logs
+from chainwatch.chain.bloom import Watch
+from chainwatch.chain.decode import Profile, Unreadable, decode
+from chainwatch.chain.ranges import Span
+from chainwatch.chain.reorg import Behind, KnownBlocks, ancestor
+from chainwatch.chain.rpc import Endpoints, Rpc, RpcError
+from chainwatch.chain.settings import SourceSettings
+from chainwatch.chain.tip import Tip, ask_tip
+from chainwatch.chain.wire import Header, RawLog
+from chainwatch.domain.batches import Batch, Rewind, SourceState
+from chainwatch.domain.events import Block
+from chainwatch.errors import Fatal, NotAChain, RpcUnavailable, SourceHalted, Transient
+from provisioner.faultpoints import guarded
+
+_WINDOW: Final = 64
+"""Blocks above finality in one step: what one step holds in memory, and may have to read again."""
+
+
+class Scanner:
+    """Reads one source; `unreadable` collects the logs that no decoder could read."""
+
+    def __init__(
+        self, settings: SourceSettings, rpc: Endpoints, profile: Profile, known: KnownBlocks
+    ) -> None:
+        self._settings = settings
+        self._contract = settings.source.contract.lower()
+        self._rpc = rpc
+        self._profile = profile
+        self._known = known
+        self._watch = Watch(self._contract, profile.decoders)
+        self._span = Span(settings.max_range)
+        self._unreadable: list[Unreadable] = []
+
+    async def check(self) -> None:
+        """Raise `Fatal` unless the endpoints serve the right chain and the contract is on it.
+
+        An endpoint that does not answer is passed over; `RpcUnavailable` when none does.
+        """
+        failed: Transient | None = None
+        reached = False
+        for rpc in self._rpc.ranked():
+            try:
+                await self._check(rpc)
+                reached = True
+            except Transient as trouble:
+                failed = failed or trouble
+        if not reached:
+            raise RpcUnavailable(f"no endpoint of source {self._settings.source.name}: {failed}")
+
+    async def _check(self, rpc: Rpc) -> None:
+        source = self._settings.source
+        tip = await ask_tip(rpc, self._settings.finality, None)
+        if tip.chain_id != source.chain_id:
+            raise Fatal(
+                f"{rpc.name} serves chain {tip.chain_id}, but source {source.name} is configured "
+                f"for chain {source.chain_id}: correct its chain_id or its endpoints"
+            )
+        code = await rpc.call("eth_getCode", source.contract, "latest")
+        if code in ("0x", "0x0", None):
+            raise Fatal(
+                f"there is no contract at {source.contract} on chain {source.chain_id} "
+                f"(asked {rpc.name}): correct the contract of source {source.name}"
+            )
+
+    def take_unreadable(self) -> tuple[Unreadable, ...]:
+        """The logs that could not be read since the last time, each a reason for an alarm."""
+        taken = tuple(self._unreadable)
+        self._unreadable.clear()
+        return taken
+
+    async def next(self, state: SourceState) -> Batch | Rewind | None:
+        """The next step from `state`; None when no endpoint that answers has anything new.
+
+        Raises `RpcUnavailable` when none answers, `NotAChain` when those that do contradict
+        themselves, `SourceHalted` when what is final is contradicted and nobody confirms it.
+        """
+        troubles: list[Transient] = []
+        halted: SourceHalted | None = None
+        quiet = False
+        for rpc in self._rpc.ranked():
+            try:
+                step = await self._read(rpc, state)
+            except Behind:
+                quiet = True
+                continue
+            except Transient as trouble:
+                if isinstance(trouble, NotAChain):
+                    rpc.distrust(str(trouble))
+                troubles.append(trouble)
+                continue
+            except SourceHalted as contradiction:
+                rpc.distrust(str(contradiction))
+                halted = halted or contradiction
+                continue
+            if step is not None:
+                return step
+            quiet = True
+        if halted is not None and not quiet:
+            raise halted
+        if not quiet:
+            raise _worst(troubles)
+        return None
+
+    @guarded("chain.read")
+    async def _read(self, rpc: Rpc, state: SourceState) -> Batch | Rewind | None:
+        tip = await self._tip(rpc, state)
+        cursor, head = state.cursor, tip.head.block.number
+        if tip.chain_id != self._settings.source.chain_id:
+            raise NotAChain(f"{rpc.name} now serves chain {tip.chain_id}")
+        if cursor is not None and (tip.at_cursor is None or tip.at_cursor.hash != cursor.hash):
+            start = self._settings.source.start_block
+            common = await ancestor(rpc, self._known, state, head, start)
+            return Rewind(common, head)
+        return await self._onwards(rpc, state, tip)
+
+    @guarded("chain.tip")
+    async def _tip(self, rpc: Rpc, state: SourceState) -> Tip:
+        tip = await ask_tip(rpc, self._settings.finality, state.cursor)
+        rpc.saw_head(tip.head.block.number)
+        return tip
+
+    async def _onwards(self, rpc: Rpc, state: SourceState, tip: Tip) -> Batch | None:
+        start = self._settings.source.start_block
+        first = start if state.cursor is None else state.cursor.number + 1
+        confirmed = tip.head.block.number - self._settings.confirmations
+        final = tip.final_number
+        if state.final is not None:
+            final = max(final, state.final.number)
+        if first <= min(final, confirmed):
+            return await self._below_final(rpc, state, tip, first, min(final, confirmed))
+        if first <= confirmed:
+            return await self._above_final(rpc, state, tip, first, final)
+        return await self._only_final(rpc, state, tip, final)
+
+    async def _below_final(
+        self, rpc: Rpc, state: SourceState, tip: Tip, first: int, last: int
+    ) -> Batch:
+        """Blocks that can't change any more: a range of logs, headers where there are events."""
+        end, found = await logs.in_range(rpc, self._contract, first, last, self._span)
+        if not found or found[-1].block != end.block.number:
+            await logs.of_blocks(rpc, self._contract, [end], self._watch)
+        numbers = sorted({log.block for log in found} - {end.block.number})
+        kept = [*(await headers.fetch(rpc, numbers)), end]
+        _check_homes(found, kept)
+        blocks = [header.block for header in kept]
+        headers.check_links(blocks if state.cursor is None else [state.cursor, *blocks])
+        return self._batch(state, tip, blocks, found, final=end.block)
+
+    async def _above_final(
+        self, rpc: Rpc, state: SourceState, tip: Tip, first: int, final: int
+    ) -> Batch:
+        """Blocks that may still change: every header, and logs by its hash."""
+        confirmed = tip.head.block.number - self._settings.confirmations
+        last = min(confirmed, first + _WINDOW - 1)
+        fetched = await headers.fetch(rpc, range(first, last + 1))
+        blocks = [header.block for header in fetched]
+        headers.check_links(blocks if state.cursor is None else [state.cursor, *blocks])
+        found = await logs.of_blocks(rpc, self._contract, fetched, self._watch)
+        return self._batch(state, tip, blocks, found, await self._final(rpc, state, tip, final))
+
+    async def _only_final(self, rpc: Rpc, state: SourceState, tip: Tip, final: int) -> Batch | None:
+        """No new block, but more of the old ones are final now."""
+        if state.cursor is None or (state.final is not None and final <= state.final.number):
+            return None
+        block = await self._final(rpc, state, tip, min(final, state.cursor.number))
+        if block is None or block == state.final:
+            return None
+        return self._batch(state, tip, [], [], block)
+
+    async def _final(self, rpc: Rpc, state: SourceState, tip: Tip, number: int) -> Block | None:
+        """The finalized block at `number`, at or below the cursor; None below the start block."""
+        for block in (state.final, state.cursor):
+            if block is not None and block.number == number:
+                return block
+        if state.cursor is None or number < self._settings.source.start_block:
+            return None
+        mine = await self._known.block(number)
+        if mine is None:
+            mine = (await headers.fetch(rpc, [number]))[0].block
+        if tip.final is not None and tip.final.number == number and tip.final.hash != mine.hash:
+            raise NotAChain(f"{rpc.name} calls another block {number} final than the one it shows")
+        return mine
+
+    def _batch(
+        self,
+        state: SourceState,
+        tip: Tip,
+        blocks: list[Block],
+        found: list[RawLog],
+        final: Block | None,
+    ) -> Batch:
+        events, unreadable = decode(self._profile, found)
+        self._unreadable += unreadable
+        cursor = blocks[-1] if blocks else state.cursor
+        if cursor is None:
+            raise ValueError("a batch without blocks needs a cursor")
+        kept = {block.number: block for block in (*blocks, *((final,) if final else ()))}
+        head = tip.head.block.number
+        return Batch(
+            after=state.cursor,
+            cursor=cursor,
+            final=final,
+            head=max(head, state.head),
+            blocks=tuple(kept[number] for number in sorted(kept)),
+            events=tuple(events),
+            caught_up=cursor.number >= head - self._settings.confirmations,
+        )
+
+
+def _check_homes(found: list[RawLog], kept: list[Header]) -> None:
+    """Every log lies in the block that the node's own header names."""
+    hashes = {header.block.number: header.block.hash for header in kept}
+    for log in found:
+        if hashes.get(log.block) != log.block_hash:
+            raise NotAChain(
+                f"a log is of block {log.block} {log.block_hash}, "
+                f"whose header says {hashes.get(log.block)}"
+            )
+
+
+def _worst(troubles: list[Transient]) -> Transient:
+    """What to tell when nobody gave a usable answer; a contradiction says more than silence."""
+    for trouble in troubles:
+        if isinstance(trouble, NotAChain):
+            return trouble
+    if not troubles:
+        return RpcUnavailable("the source has no endpoint")
+    first = troubles[0]
+    return RpcUnavailable(str(first)) if isinstance(first, RpcError) else first

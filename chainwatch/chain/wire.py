@@ -1,0 +1,125 @@
+"""What nodes say, read strictly: headers, logs and quantities out of raw JSON.
+
+Everything a node says is checked for shape here and nowhere else; what does not fit is `NotAChain`,
+a reason to ask again or to ask somebody else, never a crash and never a guess. Hashes and addresses
+are compared in lower case.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from chainwatch.domain.events import Block
+from chainwatch.errors import NotAChain
+
+_HASH_LENGTH: Final = 66
+_BLOOM_LENGTH: Final = 514
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A block's header as far as we use it: the block, and its 2048-bit bloom as an integer."""
+
+    block: Block
+    bloom: int
+
+
+@dataclass(frozen=True, slots=True)
+class RawLog:
+    """A log as the node tells it: where it was said, its topics and data as bytes."""
+
+    block: int
+    block_hash: str
+    log_index: int
+    tx_hash: str
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
+def quantity(value: object) -> int:
+    """A JSON-RPC quantity (0x and hex digits); raises `NotAChain`."""
+    if isinstance(value, str) and value.startswith("0x") and value[2:].isalnum():
+        try:
+            return int(value, 16)
+        except ValueError:
+            pass
+    _strange("a number", value)
+
+
+def raw_bytes(value: object) -> bytes:
+    """JSON-RPC data (0x and an even number of hex digits); raises `NotAChain`."""
+    if isinstance(value, str) and value.startswith("0x"):
+        try:
+            data = bytes.fromhex(value[2:])
+        except ValueError:
+            data = b""
+        if 2 * len(data) + 2 == len(value):
+            return data
+    _strange("hex data", value)
+
+
+def block_hash(value: object) -> str:
+    """A 32-byte hash in lower case; raises `NotAChain`."""
+    if isinstance(value, str) and len(value) == _HASH_LENGTH:
+        raw_bytes(value)
+        return value.lower()
+    _strange("a hash", value)
+
+
+def header(value: object) -> Header:
+    """A header out of a block object; raises `NotAChain`, for `null` too."""
+    match value:
+        case {
+            "number": number,
+            "hash": digest,
+            "parentHash": parent,
+            "timestamp": timestamp,
+            "logsBloom": str(bloom),
+        } if len(bloom) == _BLOOM_LENGTH:
+            block = Block(
+                quantity(number), block_hash(digest), block_hash(parent), quantity(timestamp)
+            )
+            return Header(block, int.from_bytes(raw_bytes(bloom)))
+    _strange("a block", value)
+
+
+def raw_log(value: object) -> RawLog:
+    """A log out of a log object; raises `NotAChain`."""
+    match value:
+        case {
+            "blockNumber": number,
+            "blockHash": digest,
+            "logIndex": index,
+            "transactionHash": tx_hash,
+            "topics": list(topics),
+            "data": data,
+        } if not value.get("removed", False):
+            return RawLog(
+                quantity(number),
+                block_hash(digest),
+                quantity(index),
+                block_hash(tx_hash),
+                tuple([raw_bytes(topic) for topic in topics]),
+                raw_bytes(data),
+            )
+    _strange("a log", value)
+
+
+def raw_logs(values: object, contract: str) -> list[RawLog]:
+    """The logs of `contract` in the order of the chain, each once; raises `NotAChain`.
+
+    An answer that holds another address' logs, or two logs in one place, is not an answer.
+    """
+    if not isinstance(values, list):
+        _strange("a list of logs", values)
+    logs: dict[tuple[int, int], RawLog] = {}
+    for value in values:
+        log = raw_log(value)
+        if str(value["address"]).lower() != contract:
+            raise NotAChain(f"asked for logs of {contract}, got one of {value['address']!s:.60}")
+        if logs.setdefault((log.block, log.log_index), log) != log:
+            raise NotAChain(f"block {log.block} has two logs at index {log.log_index}")
+    return [logs[place] for place in sorted(logs)]
+
+
+def _strange(wanted: str, value: object) -> NoReturn:
+    raise NotAChain(f"the node's answer has no {wanted} where one must be: {value!r:.120}")
