@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from chainwatch.store.database import Database, Row, Transaction
+from chainwatch.store.database import Database, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,27 +25,28 @@ class WorkItem:
 
 @dataclass(frozen=True, slots=True)
 class WorkRow:
-    """A key's row as it stands; wall seconds. `news` came since the pass that parked it."""
+    """A key's row as it stands; wall seconds."""
 
     key: str
+    seq: int
     not_before: int
     attempts: int
     reason: str
     last_error: str | None
     parked_at: int | None
     parked_reason: str | None
-    news: bool
+    parked_seq: int | None
+
+    @property
+    def news(self) -> bool:
+        """Whether something new came since the pass that parked it."""
+        return self.parked_seq is not None and self.seq > self.parked_seq
 
 
 _ROW = (
-    "SELECT key, not_before, attempts, reason, last_error, parked_at, parked_reason,"
-    " parked_seq IS NOT NULL AND seq > parked_seq AS news FROM work"
+    "SELECT key, seq, not_before, attempts, reason, last_error, parked_at, parked_reason,"
+    " parked_seq FROM work"
 )
-
-
-def _row(row: Row) -> WorkRow:
-    *rest, news = row
-    return WorkRow(*rest, news=bool(news))
 
 
 async def enqueue(tx: Transaction, keys: Iterable[str], reason: str) -> None:
@@ -102,7 +103,7 @@ class WorkQueue:
             )
 
     async def failed(self, item: WorkItem, error: str, not_before: int) -> None:
-        """End a pass that failed: the key is due again at `not_before`; at once if there is news."""
+        """End a failed pass: the key is due again at `not_before`; at once if there is news."""
         async with self._db.transaction("work") as tx:
             await tx.run(
                 "UPDATE work SET attempts = attempts + 1, last_error = ?,"
@@ -135,13 +136,13 @@ class WorkQueue:
         """Return where a key stands; None when nothing is to be done for it."""
         async with self._db.reading() as read:
             row = await read.one(f"{_ROW} WHERE key = ?", key)
-        return None if row is None else _row(row)
+        return None if row is None else WorkRow(*row)
 
     async def parked(self) -> list[WorkRow]:
         """Return what was given up, longest ago first."""
         async with self._db.reading() as read:
             rows = await read.rows(f"{_ROW} WHERE parked_at IS NOT NULL ORDER BY parked_at, key")
-        return [_row(row) for row in rows]
+        return [WorkRow(*row) for row in rows]
 
     async def depth(self, now: int) -> int:
         """Return how many keys are due."""

@@ -1,0 +1,193 @@
+"""The lease and plan rows, kept equal to the fold of the journal's events.
+
+Two ways lead there and must agree: `extend` folds new events onto the stored rows (every batch),
+`refold` folds a token's whole history again (after a rewind, and to verify). A lease whose mint a
+reorg took back is not deleted: its row stays as gone, without an owner but with the last known
+nonce and plan, so that its machine is still found and given its grace.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
+
+from chainwatch.domain.batches import Source
+from chainwatch.domain.events import Logged, PlanDefined, PlanEvent
+from chainwatch.domain.lease import Lease, LeaseId, Plan, fold, fold_all, fold_plan
+from chainwatch.store.database import Reading, Row, Transaction
+from chainwatch.store.encoding import event_from, hex64, packed, plan_from
+
+LEASE = (
+    "SELECT id, source, token, owner, nonce, generation, plan, expires_at, ssh_key,"
+    " encryption_key, burnt, wake_at, wake_final_at FROM lease"
+)
+EVENT = (
+    "SELECT id, source, block, block_hash, log_index, tx_hash, kind, token, plan, fields, seen_at,"
+    " orphaned_at FROM event"
+)
+_AMONG = "(SELECT value FROM json_each(?)) "
+_TOKENS = f"{EVENT} WHERE source = ? AND token IN {_AMONG} AND orphaned_at IS NULL"
+_PLANS = f"{EVENT} WHERE source = ? AND plan IN {_AMONG} AND orphaned_at IS NULL"
+
+
+def lease_from(row: Row) -> Lease | None:
+    """Read a lease back; None when it is gone."""
+    if row["owner"] is None:
+        return None
+    return Lease(
+        token=int(row["token"], 16),
+        owner=row["owner"],
+        nonce=row["nonce"],
+        generation=row["generation"],
+        plan=None if row["plan"] is None else int(row["plan"], 16),
+        expires_at=int(row["expires_at"], 16),
+        ssh_key=row["ssh_key"],
+        encryption_key=row["encryption_key"],
+        burnt=bool(row["burnt"]),
+    )
+
+
+def logged_from(row: Row) -> Logged:
+    """Read an event back."""
+    event = event_from(row["kind"], row["fields"])
+    return Logged(event, row["block"], row["block_hash"], row["log_index"], row["tx_hash"])
+
+
+async def extend(tx: Transaction, source: Source, events: Sequence[Logged]) -> set[str]:
+    """Fold new events, oldest first, onto the rows; returns the ids of the leases they change."""
+    said = [logged.event for logged in events]
+    leases = await _stored_leases(
+        tx, source, {e.token for e in said if not isinstance(e, PlanEvent)}
+    )
+    plans = await _stored_plans(tx, source, {e.plan for e in said if isinstance(e, PlanEvent)})
+    defined = set()
+    for logged in events:
+        event = logged.event
+        if isinstance(event, PlanEvent):
+            plans[event.plan] = fold_plan(plans.get(event.plan), event)
+            defined |= {event.plan} if isinstance(event, PlanDefined) else set()
+        else:
+            leases[event.token] = fold(leases.get(event.token), event, logged.tx_hash)
+    dirty = await _write_leases(tx, source, leases)
+    await _write_plans(tx, source, plans)
+    return dirty | await _leases_of(tx, source, defined)
+
+
+async def refold(
+    tx: Transaction, source: Source, tokens: Collection[str], plans: Collection[str]
+) -> set[str]:
+    """Fold the whole histories of `tokens` and `plans` (64 hex digits) onto their rows."""
+    known = await _ids(tx, source, tokens)
+    folded = await folded_leases(tx, source.name, tokens)
+    await _write_leases(tx, source, {lease.token: lease for lease in folded.values()})
+    await tx.many(
+        "UPDATE lease SET owner = NULL, ssh_key = '', encryption_key = '', burnt = 0"
+        " WHERE source = ? AND token = ?",
+        [(source.name, token) for token in tokens if token not in folded],
+    )
+    kept = await folded_plans(tx, source.name, plans)
+    await _write_plans(tx, source, {plan.id: plan for plan in kept.values()})
+    await tx.many(
+        "DELETE FROM plan WHERE source = ? AND id = ?",
+        [(source.name, plan) for plan in plans if plan not in kept],
+    )
+    return known | await _leases_of(tx, source, {int(plan, 16) for plan in plans})
+
+
+async def folded_leases(read: Reading, source: str, tokens: Collection[str]) -> Mapping[str, Lease]:
+    """Fold the journal anew for `tokens` (64 hex digits); one that was never minted is missing."""
+    folded = {}
+    rows = await read.rows(
+        f"{_TOKENS} ORDER BY token, block, log_index", source, json.dumps(list(tokens))
+    )
+    for token, history in groupby(rows, key=lambda row: str(row["token"])):
+        lease = fold_all(map(logged_from, history))
+        if lease is not None:
+            folded[token] = lease
+    return folded
+
+
+async def folded_plans(read: Reading, source: str, plans: Collection[str]) -> Mapping[str, Plan]:
+    """Fold the journal anew for `plans` (64 hex digits)."""
+    folded: dict[str, Plan] = {}
+    rows = await read.rows(
+        f"{_PLANS} ORDER BY plan, block, log_index", source, json.dumps(list(plans))
+    )
+    for row in rows:
+        event = logged_from(row).event
+        if isinstance(event, PlanEvent):
+            folded[row["plan"]] = fold_plan(folded.get(row["plan"]), event)
+    return folded
+
+
+async def _stored_leases(
+    read: Reading, source: Source, tokens: Iterable[int]
+) -> dict[int, Lease | None]:
+    rows = await read.rows(
+        f"{LEASE} WHERE source = ? AND token IN {_AMONG}",
+        *(source.name, json.dumps([hex64(token) for token in tokens])),
+    )
+    return {int(row["token"], 16): lease_from(row) for row in rows}
+
+
+async def _stored_plans(read: Reading, source: Source, plans: Iterable[int]) -> dict[int, Plan]:
+    rows = await read.rows(
+        "SELECT id, fields FROM plan WHERE source = ? AND id IN (SELECT value FROM json_each(?))",
+        *(source.name, json.dumps([hex64(plan) for plan in plans])),
+    )
+    return {int(row["id"], 16): plan_from(row["fields"]) for row in rows}
+
+
+async def _write_leases(
+    tx: Transaction, source: Source, leases: Mapping[int, Lease | None]
+) -> set[str]:
+    rows = [_lease_row(source, lease) for lease in leases.values() if lease is not None]
+    await tx.many(
+        "INSERT INTO lease (id, source, token, owner, nonce, generation, plan, expires_at,"
+        " ssh_key, encryption_key, burnt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, nonce = excluded.nonce,"
+        " generation = excluded.generation, plan = excluded.plan,"
+        " expires_at = excluded.expires_at, ssh_key = excluded.ssh_key,"
+        " encryption_key = excluded.encryption_key, burnt = excluded.burnt",
+        rows,
+    )
+    return {str(row[0]) for row in rows}
+
+
+def _lease_row(source: Source, lease: Lease) -> tuple[str | int | None, ...]:
+    return (
+        str(LeaseId(source.chain_id, source.contract, lease.token)),
+        source.name,
+        hex64(lease.token),
+        lease.owner,
+        lease.nonce,
+        lease.generation,
+        None if lease.plan is None else hex64(lease.plan),
+        hex64(lease.expires_at),
+        lease.ssh_key,
+        lease.encryption_key,
+        int(lease.burnt),
+    )
+
+
+async def _write_plans(tx: Transaction, source: Source, plans: Mapping[int, Plan]) -> None:
+    await tx.many(
+        "INSERT INTO plan (source, id, fields) VALUES (?, ?, ?)"
+        " ON CONFLICT (source, id) DO UPDATE SET fields = excluded.fields",
+        [(source.name, hex64(number), packed(plan)) for number, plan in plans.items()],
+    )
+
+
+async def _ids(read: Reading, source: Source, tokens: Collection[str]) -> set[str]:
+    rows = await read.rows(
+        "SELECT id FROM lease WHERE source = ? AND token IN (SELECT value FROM json_each(?))",
+        *(source.name, json.dumps(list(tokens))),
+    )
+    return {row["id"] for row in rows}
+
+
+async def _leases_of(read: Reading, source: Source, plans: Iterable[int]) -> set[str]:
+    rows = await read.rows(
+        "SELECT id FROM lease WHERE source = ? AND plan IN (SELECT value FROM json_each(?))",
+        *(source.name, json.dumps([hex64(plan) for plan in plans])),
+    )
+    return {row["id"] for row in rows}
