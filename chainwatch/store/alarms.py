@@ -1,0 +1,70 @@
+"""What a person should know now: raised by name and subject, until cleared.
+
+Raising an alarm again is not another alarm: it keeps since when it has been true and says when it
+was last seen to be. Whoever raises one clears it when it is over; a restart forgets nothing.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from chainwatch.store.database import Database
+
+
+class Severity(StrEnum):
+    """Whether somebody has to get up for it."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something is wrong with `subject` ('' is the installation) since `since`, wall seconds."""
+
+    name: str
+    subject: str
+    severity: Severity
+    text: str
+    since: int
+    last_raised: int
+
+
+class Alarms:
+    """The alarms that stand; `now` is wall seconds."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def sound(
+        self, name: str, subject: str, severity: Severity, text: str, *, now: int
+    ) -> bool:
+        """Raise an alarm, or keep it raised with the newest text; true when it is a new one."""
+        async with self._db.transaction("alarm") as tx:
+            stands = await tx.one(
+                "SELECT 1 FROM alarm WHERE name = ? AND subject = ?", name, subject
+            )
+            await tx.run(
+                "INSERT INTO alarm (name, subject, severity, text, since, last_raised)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (name, subject) DO UPDATE SET"
+                " severity = excluded.severity, text = excluded.text,"
+                " last_raised = excluded.last_raised",
+                *(name, subject, severity.value, text, now),
+            )
+        return stands is None
+
+    async def clear(self, name: str, subject: str) -> bool:
+        """End an alarm; false when it did not stand."""
+        async with self._db.transaction("alarm") as tx:
+            cleared = await tx.rows(
+                "DELETE FROM alarm WHERE name = ? AND subject = ? RETURNING name", name, subject
+            )
+        return bool(cleared)
+
+    async def all(self) -> list[Alarm]:
+        """Return what stands, the critical and the oldest first."""
+        async with self._db.reading() as read:
+            rows = await read.rows(
+                "SELECT name, subject, severity, text, since, last_raised FROM alarm"
+                " ORDER BY severity, since, name, subject"
+            )
+        return [Alarm(name, about, Severity(how), *rest) for name, about, how, *rest in rows]
