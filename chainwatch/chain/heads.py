@@ -1,10 +1,11 @@
 """The wake-up call: a WebSocket subscription to new heads, and nothing more than a hint.
 
 What a head says is never used; truth is the cursor and what the scanner asks. So messages need no
-order, no completeness and no queue: each one wakes, and so does each new connection, since something
-may have happened in the gap. A plain aiohttp socket is enough, and safer than web3's provider, whose
-listener feeds bounded queues that nobody would empty. A connection that is silent for too long, or
-whose ping stays unanswered, is dropped and made again, to the next address if there is one.
+order, no completeness and no queue: each one wakes, and so does each new connection, since
+something may have happened in the gap. A plain aiohttp socket is enough, and safer than web3's
+provider, whose listener feeds bounded queues that nobody would empty. A connection that is silent
+for too long, or whose ping stays unanswered, is dropped and made again, to the next address if
+there is one.
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 
 A range on a node that lags, or that lost an index, is answered by an empty list and no error. So a
 range is asked together with the header of its end, in one request; near the head logs are asked by
-block hash, which an ignorant node cannot answer; and where a header's bloom admits logs that did not
-come, the block's receipts decide.
+block hash, which an ignorant node cannot answer; and where a header's bloom admits logs that did
+not come, the block's receipts decide.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from chainwatch.errors import NotAChain, RpcUnavailable
 async def in_range(
     rpc: Rpc, contract: str, first: int, last: int, span: Span
 ) -> tuple[Header, list[RawLog]]:
-    """Logs from `first` up to a block at most `last`, as far as the provider lets us, and its header.
+    """The header of a block up to `last`, as far as we may ask, and the logs from `first` to it.
 
     Raises `RpcUnavailable` when even one block is refused.
     """

@@ -12,17 +12,17 @@ from typing import Final
 _MANY_LOGS: Final = 20_000
 _GROWTH: Final = 1.05
 
-_SUGGESTED_RANGE: Final = re.compile(r"\[\s*0x([0-9a-f]+)\s*,\s*0x([0-9a-f]+)\s*\]", re.IGNORECASE)
+_SUGGESTED_RANGE: Final = re.compile(r"(?i)\[\s*0x([0-9a-f]+)\s*,\s*0x([0-9a-f]+)\s*\]")
 _STATED_LIMIT: Final = (
-    re.compile(r"(?:limited to|up to)(?: an?| 0 -)? ([\d,]+)(k?)[ -](?:blocks?|range)", re.I),
-    re.compile(r"(?:max(?:imum)?(?: allowed)?(?: is| of|:)?|limit(?: of|:)?) ([\d,]+)(k?)\b", re.I),
-    re.compile(r"max(?:imum)?(?: allowed)? (?:block )?range(?: is| of|:)? ([\d,]+)(k?)\b", re.I),
-    re.compile(r"(?:more|greater|wider|larger) than ([\d,]+)(k?) (?:block|range)", re.I),
-    re.compile(r"\b([\d,]+)(k?)[ -]blocks? (?:range )?(?:limit|max)", re.I),
+    re.compile(r"(?i)(?:limited to|up to)(?: an?| 0 -)? ([\d,]+)(k?)[ -](?:blocks?|range)"),
+    re.compile(r"(?i)(?:max(?:imum)?(?: allowed)?(?: is| of|:)?|limit(?: of|:)?) ([\d,]+)(k?)\b"),
+    re.compile(r"(?i)max(?:imum)?(?: allowed)? (?:block )?range(?: is| of|:)? ([\d,]+)(k?)\b"),
+    re.compile(r"(?i)(?:more|greater|wider|larger) than ([\d,]+)(k?) (?:block|range)"),
+    re.compile(r"(?i)\b([\d,]+)(k?)[ -]blocks? (?:range )?(?:limit|max)"),
 )
-_ABOUT_RESULTS: Final = re.compile(r"results?|logs? (?:matched|returned)|response size", re.I)
+_ABOUT_RESULTS: Final = re.compile(r"(?i)results?|logs? (?:matched|returned)|response size")
 _ABOUT_RATE: Final = re.compile(
-    r"rate.?limit|too many requests|requests? per (?:second|minute|day)|compute units|quota", re.I
+    r"(?i)rate.?limit|too many requests|requests? per (?:second|minute|day)|compute units|quota"
 )
 
 

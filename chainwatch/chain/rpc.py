@@ -183,13 +183,16 @@ def _result(host: str, answer: object) -> object | RpcError:
         case {"error": {"code": int(code), "message": str(message), **rest}}:
             return RpcError(code, message[:500], _revert_data(rest.get("data")))
         case {"result": result}:
-            return result
+            found: object = result
+            return found
     raise RpcUnavailable(f"{host} answered something that is not JSON-RPC")
 
 
 def _revert_data(data: object) -> str:
     """The revert's data as hex: some nodes give it bare, some within an object."""
     match data:
-        case str(text) | {"data": str(text)}:
-            return text if text.startswith("0x") else ""
+        case {"data": str(text)}:
+            return text
+        case str(text):
+            return text
     return ""

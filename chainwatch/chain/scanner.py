@@ -3,9 +3,10 @@
 A step asks one endpoint only, so that everything in it comes from one view of the chain, and ends
 in a `Batch`, a `Rewind` or nothing. The first endpoint with news decides; "nothing new" has to be
 the answer of all. Below the finalized block logs come by range, above it block by block along the
-parents' hashes. A step covers what it has read and verified and not one block more; whoever commits
-it moves the cursor, the scanner keeps none. Failure mode: a node that lies consistently about blocks
-that are not final is believed until another one, or its own next answer, contradicts it.
+parents' hashes. A step covers what it has read and verified and not one block more; whoever
+commits it moves the cursor, the scanner keeps none. Failure mode: a node that lies consistently
+about blocks that are not final is believed until another one, or its own next answer, contradicts
+it.
 """
 
 from typing import Final

@@ -6,7 +6,7 @@ are compared in lower case.
 """
 
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final
 
 from chainwatch.domain.events import Block
 from chainwatch.errors import NotAChain
@@ -25,8 +25,9 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class RawLog:
-    """A log as the node tells it: where it was said, its topics and data as bytes."""
+    """A log as the node tells it: whose, where it was said, its topics and data as bytes."""
 
+    address: str
     block: int
     block_hash: str
     log_index: int
@@ -37,12 +38,12 @@ class RawLog:
 
 def quantity(value: object) -> int:
     """A JSON-RPC quantity (0x and hex digits); raises `NotAChain`."""
-    if isinstance(value, str) and value.startswith("0x") and value[2:].isalnum():
+    if isinstance(value, str) and value.startswith("0x") and value.isascii() and value.isalnum():
         try:
             return int(value, 16)
         except ValueError:
             pass
-    _strange("a number", value)
+    raise _strange("a number", value)
 
 
 def raw_bytes(value: object) -> bytes:
@@ -54,7 +55,7 @@ def raw_bytes(value: object) -> bytes:
             data = b""
         if 2 * len(data) + 2 == len(value):
             return data
-    _strange("hex data", value)
+    raise _strange("hex data", value)
 
 
 def block_hash(value: object) -> str:
@@ -62,7 +63,7 @@ def block_hash(value: object) -> str:
     if isinstance(value, str) and len(value) == _HASH_LENGTH:
         raw_bytes(value)
         return value.lower()
-    _strange("a hash", value)
+    raise _strange("a hash", value)
 
 
 def header(value: object) -> Header:
@@ -79,21 +80,24 @@ def header(value: object) -> Header:
                 quantity(number), block_hash(digest), block_hash(parent), quantity(timestamp)
             )
             return Header(block, int.from_bytes(raw_bytes(bloom)))
-    _strange("a block", value)
+    raise _strange("a block", value)
 
 
 def raw_log(value: object) -> RawLog:
     """A log out of a log object; raises `NotAChain`."""
     match value:
         case {
+            "address": str(address),
             "blockNumber": number,
             "blockHash": digest,
             "logIndex": index,
             "transactionHash": tx_hash,
             "topics": list(topics),
             "data": data,
-        } if not value.get("removed", False):
+            **rest,
+        } if not rest.get("removed"):
             return RawLog(
+                address.lower(),
                 quantity(number),
                 block_hash(digest),
                 quantity(index),
@@ -101,7 +105,7 @@ def raw_log(value: object) -> RawLog:
                 tuple([raw_bytes(topic) for topic in topics]),
                 raw_bytes(data),
             )
-    _strange("a log", value)
+    raise _strange("a log", value)
 
 
 def raw_logs(values: object, contract: str) -> list[RawLog]:
@@ -110,16 +114,16 @@ def raw_logs(values: object, contract: str) -> list[RawLog]:
     An answer that holds another address' logs, or two logs in one place, is not an answer.
     """
     if not isinstance(values, list):
-        _strange("a list of logs", values)
+        raise _strange("a list of logs", values)
     logs: dict[tuple[int, int], RawLog] = {}
     for value in values:
         log = raw_log(value)
-        if str(value["address"]).lower() != contract:
-            raise NotAChain(f"asked for logs of {contract}, got one of {value['address']!s:.60}")
+        if log.address != contract:
+            raise NotAChain(f"asked for logs of {contract}, got one of {log.address:.60}")
         if logs.setdefault((log.block, log.log_index), log) != log:
             raise NotAChain(f"block {log.block} has two logs at index {log.log_index}")
     return [logs[place] for place in sorted(logs)]
 
 
-def _strange(wanted: str, value: object) -> NoReturn:
-    raise NotAChain(f"the node's answer has no {wanted} where one must be: {value!r:.120}")
+def _strange(wanted: str, value: object) -> NotAChain:
+    return NotAChain(f"the node's answer has no {wanted} where one must be: {value!r:.120}")

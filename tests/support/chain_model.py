@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from eth_abi import encode
+from eth_abi.abi import encode
 from web3 import Web3
 
 from chainwatch.chain.rpc import Call, Rpc, RpcError

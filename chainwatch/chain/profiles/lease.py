@@ -8,7 +8,7 @@ with a newline in it would be a second line of authorized_keys.
 from collections.abc import Mapping
 from typing import Final
 
-from eth_abi import decode as abi_decode
+from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 from web3 import Web3
 
