@@ -7,13 +7,15 @@ interface, a node that loses power) goes through the methods here, so that stati
 stay true.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
+from urllib.parse import unquote
 
 from provisioner.simulator.access import Ask, authenticate, require
 from provisioner.simulator.config import apply_pending
 from provisioner.simulator.disks import add_disk, make_template
 from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.guestos import Session
 from provisioner.simulator.guests import ConfigValue, Guest
 from provisioner.simulator.inventory import Inventory, take_inventory
 from provisioner.simulator.outages import power_cycle
@@ -38,6 +40,7 @@ class Call:
         self.request = request
         self.asked_at = asked_at
         self.response: ApiResponse | None = None
+        self.when_answered: Callable[[], None] | None = None
 
     def answered(self) -> bool:
         """Say whether the answer is there."""
@@ -109,6 +112,8 @@ class Cluster:
         call.response = response if not delay else _delayed(response, delay)
         token = None if request.token is None else request.token.partition("=")[0]
         self.state.record(call.asked_at, request.method, request.path, response.status, token)
+        if call.when_answered is not None:
+            call.when_answered()
 
     def _serve(self, request: ApiRequest) -> Script[ApiResponse]:
         path = request.path.split("?")[0].rstrip("/") or "/"
@@ -131,7 +136,8 @@ class Cluster:
 
     def _dispatch(self, request: ApiRequest, path: str, fault: Fault | None) -> Script[ApiResponse]:
         token = authenticate(self.state, request.token)
-        found = TABLE.find(request.method, [part for part in path.split("/") if part])
+        parts = [unquote(part) for part in path.split("/") if part]
+        found = TABLE.find(request.method, parts)
         if found is None:
             raise Refused(f"Method '{request.method} {path}' not implemented", 501)
         route, names = found
@@ -290,6 +296,16 @@ class Cluster:
         """Say whether `public_key` gets somebody into guest `vmid` now; False when it is gone."""
         guest = self.state.guests.get(vmid)
         return guest is not None and guest.admits(public_key)
+
+    def log_in(self, vmid: int, public_key: str) -> bool:
+        """Open a session with `public_key` if it is admitted; say whether it was."""
+        if not self.admits(vmid, public_key):
+            return False
+        system = self.state.guests[vmid].os
+        user = system.account_of(public_key)
+        if user is not None:
+            system.sessions.append(Session(user))
+        return user is not None
 
     def arm(self, fault: Fault) -> None:
         """Have something go wrong."""

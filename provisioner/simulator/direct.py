@@ -6,7 +6,7 @@ comes. A test that needs two calls at once uses `Cluster.submit`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from provisioner.backends.proxmox.api import (
     ApiError,
@@ -20,12 +20,21 @@ from provisioner.simulator.wire import ApiRequest, ApiResponse, Fate, ParamText
 
 
 class DirectApi:
-    """An `Api` over `cluster` as one token; `patience` is the client's timeout in seconds."""
+    """An `Api` over `cluster` as one token; `patience` is the client's timeout in seconds.
+
+    `sleep` lets the caller's own clock pass while a call waits, so that others get their turn.
+    """
 
     def __init__(
-        self, cluster: Cluster, token: str | None = None, *, patience: float = 35.0
+        self,
+        cluster: Cluster,
+        token: str | None = None,
+        *,
+        patience: float = 35.0,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
         self._cluster = cluster
+        self._sleep = sleep
         self._token = token or cluster.default_token()
         self._patience = patience
 
@@ -40,13 +49,16 @@ class DirectApi:
         """Do `method` on `path` and return its data; raises as `Api.call` says."""
         given = {name: as_text(value) for name, value in (params or {}).items()}
         call = self._cluster.submit(ApiRequest(method, path, given, self._token))
-        return _data(self._waited(call))
+        return _data(await self._waited(call))
 
-    def _waited(self, call: Call) -> ApiResponse:
+    async def _waited(self, call: Call) -> ApiResponse:
         end = call.asked_at + self._patience
         while not call.answered() and self._cluster.now < end:
             due = self._cluster.state.timeline.next_due()
-            self._cluster.advance_to(end if due is None else min(due, end))
+            until = end if due is None else min(due, end)
+            if self._sleep is not None:
+                await self._sleep(until - self._cluster.now)
+            self._cluster.advance_to(until)
         if call.response is None:
             raise ReplyLost(f"no answer within {self._patience:g} s")
         return call.response

@@ -88,12 +88,16 @@ class GuestOs:
 
     def accepts(self, public_key: str) -> bool:
         """Say whether `public_key` opens an account; a key with a forced command does not."""
-        wanted = _blob(public_key)
-        lines = (line for user in self.users for line in self._key_lines(user))
-        return any(line.startswith(KEY_TYPES) and _blob(line) == wanted for line in lines)
+        return self.account_of(public_key) is not None
 
-    def _key_lines(self, user: str) -> list[str]:
-        return [line.strip() for line in self.files.get(key_file(user), "").splitlines()]
+    def account_of(self, public_key: str) -> str | None:
+        """Return the account that `public_key` opens, None when there is none."""
+        wanted = _blob(public_key)
+        for user in sorted(self.users):
+            for line in self.files.get(key_file(user), "").splitlines():
+                if line.strip().startswith(KEY_TYPES) and _blob(line) == wanted:
+                    return user
+        return None
 
 
 def key_file(user: str) -> str:

@@ -176,12 +176,15 @@ class Segment:
     def find(self, method: str, parts: list[str]) -> tuple[Route, dict[str, str]] | None:
         """Return the route for `method` on the path's segments, and the names it binds."""
         here, names = self, dict[str, str]()
-        for part in parts:
+        for position, part in enumerate(parts):
             if part in here.literal:
                 here = here.literal[part]
             elif here.named is not None:
                 name, here = here.named
                 names[name] = part
+                if name == "volume":  # a volume's name has slashes of its own
+                    names[name] = "/".join(parts[position:])
+                    break
             else:
                 return None
         route = here.routes.get(method)
