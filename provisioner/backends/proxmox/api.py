@@ -10,7 +10,8 @@ how machines leak.
 from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
-ParamValue: TypeAlias = str | int | bool
+#: A parameter; a tuple is one that is repeated (the words of an agent's command).
+ParamValue: TypeAlias = str | int | bool | tuple[str, ...]
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 

@@ -1,0 +1,239 @@
+"""What an answer of Proxmox means: one ordered table, read top down, first match wins.
+
+Proxmox says 500 for what is permanent and what will pass alike, so the text decides; the same text
+comes as a reason phrase or, later, as a task's exit status. A text that is not in the table is
+`Transient`: every pass observes before it acts, so trying again costs a call, while giving up on a
+paid lease because of an unknown sentence costs a buyer. Only what answers in Proxmox's place (502
+to 504) is `UnknownOutcome`: it cannot know what Proxmox did.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from provisioner.backends.proxmox.api import ApiError, JsonValue, ReplyLost, Unreachable
+from provisioner.errors import (
+    AgentSilent,
+    HypervisorDown,
+    Locked,
+    NoRoom,
+    Permanent,
+    ProvisionError,
+    Transient,
+    UnknownOutcome,
+)
+
+#: No sentence of an error is longer; what a guest or a proxy sends in its place may be.
+LONGEST: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """One row: what a text (and, where given, a status) means, and what to do about it."""
+
+    name: str
+    error: type[ProvisionError]
+    pattern: str
+    statuses: frozenset[int] = frozenset()
+    advice: str = ""
+
+    def fits(self, status: int | None, sentence: str) -> bool:
+        """Say whether this row explains the answer; a task has no status."""
+        if self.statuses and status not in self.statuses:
+            return False
+        return re.search(self.pattern, sentence) is not None
+
+    def explain(self, sentence: str) -> ProvisionError:
+        """Return the error that says so, with the advice."""
+        return self.error(f"{sentence} ({self.advice})" if self.advice else sentence)
+
+
+def _statuses(*numbers: int) -> frozenset[int]:
+    return frozenset(numbers)
+
+
+TABLE: Final = (
+    # ------------------------------------------------------------- the hypervisor as a whole
+    Meaning(
+        "token refused",
+        HypervisorDown,
+        "",
+        _statuses(401),
+        "is the API token still there, enabled and not expired?",
+    ),
+    Meaning("no quorum", HypervisorDown, "no quorum", advice="restore the cluster's quorum"),
+    Meaning(
+        "cluster filesystem offline",
+        HypervisorDown,
+        "cluster filesystem not online|ipcc_send_rec|Unable to load access control list",
+        advice="is pve-cluster running on the node?",
+    ),
+    Meaning("node not reached", HypervisorDown, "", _statuses(595), "is the node up?"),
+    Meaning(
+        "node unknown",
+        HypervisorDown,
+        "hostname lookup '.*' failed|no such cluster node",
+        advice="does the cluster still have this node?",
+    ),
+    Meaning(
+        "no privilege on a guest",
+        Transient,
+        r"^Permission check failed \(/vms/",
+        _statuses(403),
+        "give the token this privilege on the guest or its pool",
+    ),
+    Meaning("no privilege", HypervisorDown, "", _statuses(403), "see the token's permissions"),
+    Meaning(
+        "not Proxmox",
+        HypervisorDown,
+        "",
+        _statuses(300, 301, 302, 303, 307, 308, 404),
+        "is this the address of a Proxmox API?",
+    ),
+    # ------------------------------------------------------------------- it may have happened
+    Meaning("reply lost by the proxy", UnknownOutcome, "", _statuses(596, 597, 598, 599)),
+    Meaning("answered by something in between", UnknownOutcome, "", _statuses(502, 503, 504)),
+    Meaning("worker lost", UnknownOutcome, "got no worker upid"),
+    Meaning("task ended without a word", UnknownOutcome, r"^unexpected status$"),
+    Meaning("task forgotten", UnknownOutcome, "no such task"),
+    Meaning(
+        "VMID in use",
+        UnknownOutcome,
+        r"VM \d+ already exists|config file already exists",
+        advice="whose it is has to be seen first",
+    ),
+    # --------------------------------------------------------------------- the guest's agent
+    Meaning("agent not configured", AgentSilent, "No QEMU guest agent configured"),
+    Meaning("agent not running", AgentSilent, "QEMU guest agent is not running"),
+    Meaning("agent went away", AgentSilent, "qmp command 'guest-.*' failed"),
+    Meaning("guest refused", Transient, "^Agent error: "),
+    # -------------------------------------------------------------------------------- locks
+    Meaning("guest locked", Locked, r"(VM|CT) is locked \("),
+    Meaning("lock file busy", Locked, "can't lock file|can't acquire lock"),
+    Meaning("storage lock busy", Locked, "cfs-lock|-locked command timed out|lock request timeout"),
+    # ------------------------------------------------------------------------------- no room
+    Meaning(
+        "storage full",
+        NoRoom,
+        "not enough free space|No space left on device|[Oo]ut of (data )?space|lvcreate .*error"
+        "|insufficient free space|out of pool space|thin pool .*(full|exceed|threshold)",
+        advice="make room on the storage",
+    ),
+    Meaning("no VMID left", NoRoom, "unable to get any free VMID"),
+    # ---------------------------------------------- the machine is not what it was a moment ago
+    Meaning(
+        "config changed meanwhile", Transient, "checksum mismatch|detected modified configuration"
+    ),
+    Meaning(
+        "guest gone",
+        Transient,
+        r"[Cc]onfiguration file .*does not exist|unable to find configuration file",
+    ),
+    Meaning("guest runs", Transient, "is running - destroy failed|already running"),
+    Meaning("guest stands still", Transient, "not running|is paused - cannot shutdown"),
+    Meaning("guest protected", Transient, "protection mode enabled"),
+    Meaning("guest ignores shutdown", Transient, r"VM quit/powerdown failed"),
+    Meaning("task stopped", Transient, "interrupted by signal|received interrupt"),
+    Meaning("start failed", Transient, "^start failed"),
+    Meaning("cannot change while running", Transient, "hotplug problem"),
+    Meaning(
+        "storage away",
+        Transient,
+        "storage '.*' is (disabled|not online|not available)|unable to activate storage",
+        advice="bring the storage back",
+    ),
+    # --------------------------------------------------------------------- never, as it stands
+    Meaning("storage unknown", Permanent, "storage '.*' does not exist", advice="name a storage"),
+    Meaning(
+        "cannot clone so",
+        Permanent,
+        "can't clone|[Ll]inked clone feature|not allowed for linked clones",
+        advice="look at the template's disks and storage",
+    ),
+    Meaning("base in use", Permanent, "still in use by linked clone"),
+    Meaning("shrink", Permanent, "shrinking disks is not supported"),
+    Meaning("SSH key refused", Permanent, "SSH public key validation error|invalid urlencoded"),
+    Meaning(
+        "for root only",
+        Permanent,
+        "[Oo]nly root",
+        advice="take this option out of the template, a token may not change it",
+    ),
+    Meaning("parameter refused", Permanent, "", _statuses(400)),
+    Meaning("not offered", Permanent, "", _statuses(501, 505, 506), "is this Proxmox VE 8 or 9?"),
+)
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn a transport's errors into ours around a call that changes something."""
+    try:
+        yield
+    except ApiError as error:
+        raise meaning(error) from error
+    except Unreachable as error:
+        raise HypervisorDown(f"{what}: no connection: {error}") from error
+    except ReplyLost as error:
+        raise UnknownOutcome(f"{what}: no answer, it may have happened: {error}") from error
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn a transport's errors into ours around a call that changes nothing."""
+    try:
+        with writing(what):
+            yield
+    except UnknownOutcome as error:
+        raise Transient(f"{what}: could not be read: {error}") from error
+
+
+def meaning(error: ApiError) -> ProvisionError:
+    """Return what an answer means."""
+    return _explain(error.status, sentence(error))
+
+
+def task_meaning(exit_status: str) -> ProvisionError | None:
+    """Return what a task's exit status means, None for success: `OK` or `WARNINGS: n`."""
+    if exit_status == "OK" or exit_status.startswith("WARNINGS:"):
+        return None
+    return _explain(None, exit_status.strip()[:LONGEST])
+
+
+def absent(error: ApiError) -> bool:
+    """Say whether the answer is that this guest has no configuration on that node."""
+    missing = r"Configuration file '[^']*\.conf' does not exist"
+    return error.status == 500 and re.fullmatch(missing, sentence(error)) is not None
+
+
+def sentence(error: ApiError) -> str:
+    """Return what Proxmox said: its reason phrase and the errors of single parameters.
+
+    The body repeats the phrase as `message`, which counts where the phrase got lost on the way.
+    """
+    phrase = error.reason.strip() or str(_body(error).get("message") or "").strip()
+    details = "; ".join(f"{name}: {why.strip()}" for name, why in parameter_errors(error).items())
+    return " ".join(part for part in (phrase, details) if part)[:LONGEST]
+
+
+def parameter_errors(error: ApiError) -> dict[str, str]:
+    """Return the parameters that were refused and why; empty when the body names none."""
+    errors = _body(error).get("errors")
+    return {k: str(v) for k, v in errors.items()} if isinstance(errors, dict) else {}
+
+
+def _body(error: ApiError) -> dict[str, JsonValue]:
+    try:
+        body: JsonValue = json.loads(error.body)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _explain(status: int | None, said: str) -> ProvisionError:
+    for row in TABLE:
+        if row.fits(status, said):
+            return row.explain(said or f"status {status} without a word")
+    return Transient(said or f"status {status} without a word")

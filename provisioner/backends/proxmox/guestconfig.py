@@ -1,0 +1,222 @@
+"""A guest's configuration, as Proxmox writes it and as we mean it.
+
+Reading and writing are two halves of one thing: what `changes` writes, `parse` reads back as equal
+settings, or a machine would be configured for ever. Keys that say what a guest is given (disks,
+firmware, display) belong to the template and stay. Keys that a machine of ours must not carry, and
+foreign parts of keys that are ours, are `leftovers`: deleted, or written over, in the same call.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+from urllib.parse import quote, unquote
+
+from provisioner.backends.proxmox.answers import Record, flag, number, text
+from provisioner.model import GuestConfig, GuestSettings
+
+#: What a clone inherits and a tenant must not get: secrets, hooks, devices, networks, shares of CPU
+#: other than the bought ones.
+_FOREIGN: Final = re.compile(
+    r"cipassword|cicustom|args|hookscript|searchdomain|startup|vcpus|cpulimit|affinity|ivshmem"
+    r"|audio\d+|net(?!0$)\d+|ipconfig(?!0$)\d+|(usb|hostpci|parallel|virtiofs)\d+"
+)
+_DISK: Final = re.compile(r"(scsi|virtio|sata|ide)\d+")
+_UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_GIB: Final = 2**30
+_ADDRESS_PARTS: Final = ("ip", "gw", "ip6", "gw6")
+_DEFAULTS: Final = {"cores": "1", "memory": "512", "onboot": "0", "protection": "0"}
+_NET_PARTS: Final = frozenset({"virtio", "bridge", "firewall", "link_down"})
+_NET_KEPT: Final = ("tag", "trunks", "rate", "queues", "mtu")
+
+
+def parse(raw: Record) -> GuestConfig:
+    """Return the meaning of a configuration as `GET …/config` gives it (pending values)."""
+    disk = _boot_disk(raw)
+    return GuestConfig(
+        settings=_settings(raw),
+        description=text(raw, "description").rstrip(),
+        disk=disk,
+        disk_gib=_size(text(raw, disk)) // _GIB if disk else 0,
+        lock=text(raw, "lock") or None,
+        digest=text(raw, "digest"),
+        template=flag(raw, "template"),
+    )
+
+
+def changes(raw: Record, settings: GuestSettings, description: str) -> dict[str, str]:
+    """Return the parameters that make `raw` show `settings` and `description`; {} for none.
+
+    Only what differs is sent. An empty value is a deletion, and so is a leftover.
+    """
+    wanted = _render(raw, settings, description)
+    send = {key: value for key, value in wanted.items() if value and value != _shown(raw, key)}
+    gone = {key for key, value in wanted.items() if not value and key in raw}
+    gone |= {key for key in _leftovers(raw) if key not in wanted}
+    if gone:
+        send["delete"] = ",".join(sorted(gone))
+    return send
+
+
+def _settings(raw: Record) -> GuestSettings:
+    net = _properties(text(raw, "net0"))
+    return GuestSettings(
+        name=text(raw, "name"),
+        cores=number(raw, "cores", 1),
+        memory_mib=_memory(raw),
+        bridge=net.get("bridge", ""),
+        mac=_mac(net),
+        ipconfig=_ipconfig(text(raw, "ipconfig0")),
+        nameserver=text(raw, "nameserver"),
+        user=text(raw, "ciuser"),
+        ssh_keys=unquote(text(raw, "sshkeys")),
+        uuid=_properties(text(raw, "smbios1")).get("uuid", "").lower(),
+        tags=frozenset(_tags(text(raw, "tags"))),
+        onboot=flag(raw, "onboot"),
+        protection=flag(raw, "protection"),
+        link_up=net.get("link_down", "0") != "1",
+        agent=_agent_enabled(raw),
+        leftovers=frozenset(_leftovers(raw)),
+    )
+
+
+def _render(raw: Record, settings: GuestSettings, description: str) -> dict[str, str]:
+    return {
+        "name": settings.name,
+        "description": description.rstrip(),
+        "cores": str(settings.cores),
+        "memory": str(settings.memory_mib),
+        "net0": _net0(raw, settings),
+        "ipconfig0": settings.ipconfig,
+        "nameserver": settings.nameserver,
+        "ciuser": settings.user,
+        "sshkeys": quote(settings.ssh_keys, safe=""),
+        "smbios1": f"uuid={settings.uuid}" if settings.uuid else "",
+        "tags": ";".join(_tags(";".join(settings.tags))),
+        "onboot": str(int(settings.onboot)),
+        "protection": str(int(settings.protection)),
+        "agent": _agent(raw, enabled=settings.agent),
+    }
+
+
+def _net0(raw: Record, settings: GuestSettings) -> str:
+    """Return net0 with our MAC, bridge, firewall and cable, and the template's VLAN and limits."""
+    if not settings.mac:
+        return ""
+    have = _properties(text(raw, "net0"))
+    parts = [f"virtio={settings.mac}", f"bridge={settings.bridge}", "firewall=1"]
+    if not settings.link_up:
+        parts.append("link_down=1")
+    return ",".join(parts + [f"{key}={have[key]}" for key in _NET_KEPT if key in have])
+
+
+def _shown(raw: Record, key: str) -> str:
+    """Return what Proxmox shows for `key`, in the form in which `_render` would write it."""
+    value = text(raw, key, _DEFAULTS.get(key, ""))
+    match key:
+        case "memory":
+            return str(_memory(raw))
+        case "tags":
+            return ";".join(_tags(value))
+        case "ipconfig0":
+            return _ipconfig(value)
+        case "net0":
+            return ",".join(f"{k}={v}" for k, v in _ordered_net(_properties(value)).items())
+        case "onboot" | "protection":
+            return str(int(flag(raw, key)))
+        case "description":
+            return value.rstrip()
+        case "smbios1":
+            return _lower_uuid(value)
+        case _:
+            return value
+
+
+def _lower_uuid(value: str) -> str:
+    return value.lower() if set(_properties(value)) == {"uuid"} else value
+
+
+def _ordered_net(net: Mapping[str, str]) -> dict[str, str]:
+    """Return net0's properties in our order, so that order alone is no difference."""
+    order = ("virtio", "bridge", "firewall", "link_down", *_NET_KEPT)
+    known = {key: net[key] for key in order if key in net and (key, net[key]) != ("link_down", "0")}
+    return known | {key: value for key, value in net.items() if key not in order}
+
+
+def _leftovers(raw: Record) -> list[str]:
+    """Return what must not stay: foreign keys, and keys of ours with foreign parts."""
+    found = [key for key in raw if _FOREIGN.fullmatch(key) and text(raw, key) not in {"", "0"}]
+    if text(raw, "sockets", "1") != "1":
+        found.append("sockets")
+    if text(raw, "numa0"):
+        found.extend(key for key in raw if re.fullmatch(r"numa\d+", key))
+    if set(_properties(text(raw, "smbios1"))) - {"uuid"}:
+        found.append("smbios1")
+    if _foreign_net(raw):
+        found.append("net0")
+    return found
+
+
+def _foreign_net(raw: Record) -> bool:
+    net = _properties(text(raw, "net0"))
+    odd = set(net) - _NET_PARTS - set(_NET_KEPT)
+    return bool(net) and (bool(odd) or "virtio" not in net or net.get("firewall") != "1")
+
+
+def _properties(value: str) -> dict[str, str]:
+    """Return a property string (`a=1,b=2`) as a mapping; a bare first word has the key ''."""
+    pairs = (part.partition("=") for part in value.split(",") if part)
+    return {(key if equals else ""): (rest if equals else key) for key, equals, rest in pairs}
+
+
+def _mac(net: Mapping[str, str]) -> str:
+    """Return the MAC: net0's model is the key (`virtio=BC:24:…`), or there is a `macaddr`."""
+    hardware = r"([0-9A-F]{2}:){5}[0-9A-F]{2}"
+    found = (value.upper() for value in net.values() if re.fullmatch(hardware, value.upper()))
+    return next(found, "")
+
+
+def _memory(raw: Record) -> int:
+    """Return MiB; Proxmox shows `"384"` or `"current=384"`, and nothing for its default, 512."""
+    value = text(raw, "memory", _DEFAULTS["memory"])
+    return int(_properties(value).get("current", value))
+
+
+def _ipconfig(value: str) -> str:
+    parts = _properties(value)
+    return ",".join(f"{key}={parts[key]}" for key in _ADDRESS_PARTS if key in parts)
+
+
+def _tags(value: str) -> list[str]:
+    """Return tags as Proxmox keeps them: lower case, sorted, each once."""
+    return sorted(set(re.split(r"[;,\s]+", value.lower())) - {""})
+
+
+def _agent_enabled(raw: Record) -> bool:
+    agent = _properties(text(raw, "agent"))
+    return agent.get("enabled", agent.get("", "0")) == "1"
+
+
+def _agent(raw: Record, *, enabled: bool) -> str:
+    """Return the agent's setting, as it stands if it says so already, its other parts kept."""
+    have = text(raw, "agent")
+    if _agent_enabled(raw) is enabled and have:
+        return have
+    rest = {k: v for k, v in _properties(have).items() if k not in {"", "enabled"}}
+    return ",".join([str(int(enabled)), *(f"{key}={value}" for key, value in rest.items())])
+
+
+def _boot_disk(raw: Record) -> str | None:
+    """Return the key of the disk that the guest boots from, by `boot`, else the first there is."""
+    boot = _properties(text(raw, "boot")).get("order", "").split(";")
+    ordered: Iterable[str] = (*boot, text(raw, "bootdisk"), *sorted(raw))
+    return next((key for key in ordered if key in raw and _is_disk(key, text(raw, key))), None)
+
+
+def _is_disk(key: str, value: str) -> bool:
+    return bool(_DISK.fullmatch(key)) and "media=cdrom" not in value
+
+
+def _size(disk: str) -> int:
+    """Return a disk's size in bytes, 0 when it is not shown."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", _properties(disk).get("size", ""))
+    return int(float(found[1]) * _UNITS[found[2]]) if found else 0

@@ -1,0 +1,259 @@
+"""A Proxmox VE cluster as a `Hypervisor`: one method, one effect or one reading.
+
+Nothing here waits, retries or decides; what an error means says the table in `errors`. A lost
+answer to a read is `Transient`, because a read changes nothing; a lost answer to a write is
+`UnknownOutcome`, because somebody may have a machine now. Sources: the API schema of 8.4 and 9.1,
+and what an 8.4.21 answered.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from provisioner.backends.proxmox import guestconfig
+from provisioner.backends.proxmox.answers import (
+    Record,
+    flag,
+    number,
+    record,
+    records,
+    text,
+    upid,
+)
+from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
+from provisioner.backends.proxmox.errors import absent, parameter_errors, reading, sentence, writing
+from provisioner.backends.proxmox.settings import ProxmoxSettings
+from provisioner.backends.proxmox.snapshot import MonotonicClock, read_snapshot
+from provisioner.backends.proxmox.tasks import read_rows, read_state, read_states
+from provisioner.errors import HypervisorDown, Transient
+from provisioner.faultpoints import guarded
+from provisioner.model import GuestConfig, GuestSettings, Power, PowerState
+from provisioner.ports import ClusterSnapshot, TaskRow, TaskState
+
+#: How many configurations read are kept for the write that may follow.
+_REMEMBERED: Final = 256
+
+
+class ProxmoxHypervisor:
+    """One cluster, called as one token; see `provisioner.ports.Hypervisor`.
+
+    `monotonic` stamps snapshots, in seconds.
+    """
+
+    def __init__(self, api: Api, settings: ProxmoxSettings, monotonic: MonotonicClock) -> None:
+        self._api = api
+        self._settings = settings
+        self._monotonic = monotonic
+        self._read: dict[int, Record] = {}
+
+    # ------------------------------------------------------------------------------- readings
+
+    @guarded("hypervisor.snapshot")
+    async def snapshot(self) -> ClusterSnapshot:
+        """Read the whole cluster. Raises Untrusted when it is not evidence."""
+        try:
+            with reading("the cluster"):
+                return await read_snapshot(self._api, self._settings.template, self._monotonic)
+        except Transient as error:
+            raise HypervisorDown(str(error)) from error
+
+    @guarded("hypervisor.vmid_is_free")
+    async def vmid_is_free(self, vmid: int) -> bool:
+        """Ask `nextid`, which needs no privilege and so cannot be fooled by a lost one."""
+        with reading(f"VMID {vmid}"):
+            try:
+                await self._api.call("GET", "/cluster/nextid", {"vmid": vmid})
+            except ApiError as error:
+                if "already exists" in parameter_errors(error).get("vmid", ""):
+                    return False
+                raise
+        return True
+
+    @guarded("hypervisor.config")
+    async def config(self, node: str, vmid: int) -> GuestConfig | None:
+        """Read a VM's configuration, pending changes included; None when there is none."""
+        with reading(f"the configuration of {vmid}"):
+            try:
+                raw = await self._config(node, vmid)
+            except ApiError as error:
+                if absent(error):
+                    self._read.pop(vmid, None)
+                    return None
+                raise
+        self._remember(vmid, raw)
+        return guestconfig.parse(raw)
+
+    @guarded("hypervisor.power")
+    async def power(self, node: str, vmid: int) -> Power:
+        """Read `status/current`: `status` says running or stopped, `qmpstatus` how it runs."""
+        with reading(f"the state of {vmid}"):
+            data = await self._api.call("GET", f"{_guest(node, vmid)}/status/current")
+        row = record(data, f"the state of {vmid}")
+        return Power(_power(row), number(row, "uptime"))
+
+    @guarded("hypervisor.task")
+    async def task(self, upid: str) -> TaskState:
+        """Read where a task stands; one that the node forgot proves nothing."""
+        with reading(f"task {upid}"):
+            return await read_state(self._api, upid)
+
+    @guarded("hypervisor.task")
+    async def task_states(self, upids: Collection[str]) -> Mapping[str, TaskState]:
+        """Read where tasks of one node stand, by one call when they are several."""
+        with reading("tasks"):
+            return await read_states(self._api, upids)
+
+    @guarded("hypervisor.tasks")
+    async def tasks(self, node: str, since: int) -> Sequence[TaskRow]:
+        """List a node's tasks started at or after `since` (wall seconds), newest first."""
+        with reading(f"tasks of {node}"):
+            return await read_rows(self._api, node, since)
+
+    @guarded("hypervisor.volumes")
+    async def volumes(self, node: str, vmid: int) -> Sequence[str]:
+        """List the volumes of `vmid`. Raises Transient while an enabled storage is away."""
+        found: list[str] = []
+        with reading(f"the volumes of {vmid}"):
+            for storage in await self._storages(node):
+                path = f"/nodes/{node}/storage/{storage}/content"
+                rows = records(await self._api.call("GET", path, {"vmid": vmid}), path)
+                found += [text(row, "volid") for row in rows if number(row, "vmid") == vmid]
+        return sorted(found)
+
+    # -------------------------------------------------------------------------------- effects
+
+    @guarded("hypervisor.clone")
+    async def clone(self, node: str, template: int, vmid: int, name: str, description: str) -> str:
+        """Clone `template` to `vmid`, which reserves it. Returns the UPID (of the template)."""
+        params: dict[str, ParamValue] = {
+            "newid": vmid,
+            "name": name,
+            "description": description.rstrip(),
+            "full": self._settings.full_clone,
+        }
+        if self._settings.pool is not None:
+            params["pool"] = self._settings.pool
+        if self._settings.full_clone and self._settings.storage is not None:
+            params["storage"] = self._settings.storage
+        return await self._task("POST", f"{_guest(node, template)}/clone", params)
+
+    @guarded("hypervisor.configure")
+    async def configure(
+        self, node: str, vmid: int, settings: GuestSettings, description: str, digest: str
+    ) -> None:
+        """Make a VM's configuration `settings` and `description`; delete what it inherited.
+
+        One `PUT`, guarded by `digest`; none when nothing differs. Raises Transient when `digest`
+        is no longer the configuration's.
+        """
+        raw = await self._raw_at(node, vmid, digest)
+        params = guestconfig.changes(raw, settings, description)
+        if params:
+            with writing(f"configure {vmid}"):
+                await self._api.call(
+                    "PUT", f"{_guest(node, vmid)}/config", {**params, "digest": digest}
+                )
+
+    @guarded("hypervisor.scrub_firewall")
+    async def scrub_firewall(self, node: str, vmid: int) -> None:
+        """Delete rules first: they may name the IP sets and aliases that go after them."""
+        firewall = f"{_guest(node, vmid)}/firewall"
+        with writing(f"the firewall of {vmid}"):
+            rules = records(await self._api.call("GET", f"{firewall}/rules"), "rules")
+            for position in sorted((number(rule, "pos") for rule in rules), reverse=True):
+                await self._api.call("DELETE", f"{firewall}/rules/{position}")
+            for kind, params in (("ipset", {"force": True}), ("aliases", None)):
+                for row in records(await self._api.call("GET", f"{firewall}/{kind}"), kind):
+                    await self._api.call("DELETE", f"{firewall}/{kind}/{text(row, 'name')}", params)
+
+    @guarded("hypervisor.resize")
+    async def resize(self, node: str, vmid: int, disk: str, gib: int) -> str | None:
+        """Grow `disk` to `gib` GiB, absolute, so that doing it twice is doing it once."""
+        with writing(f"resize {disk} of {vmid}"):
+            data = await self._api.call(
+                "PUT", f"{_guest(node, vmid)}/resize", {"disk": disk, "size": f"{gib}G"}
+            )
+        return data if isinstance(data, str) else None
+
+    @guarded("hypervisor.start")
+    async def start(self, node: str, vmid: int) -> str:
+        """Start a VM; that it runs already is the task's error, not the call's."""
+        return await self._task("POST", f"{_guest(node, vmid)}/status/start")
+
+    @guarded("hypervisor.shutdown")
+    async def shutdown(self, node: str, vmid: int, timeout: int) -> str:  # noqa: ASYNC109 - the node waits, not we
+        """Shut a VM down, by force after `timeout` seconds; a paused one can only be stopped."""
+        path = f"{_guest(node, vmid)}/status"
+        with writing(f"shutdown of {vmid}"):
+            try:
+                data = await self._api.call(
+                    "POST", f"{path}/shutdown", {"timeout": timeout, "forceStop": True}
+                )
+            except ApiError as error:
+                if "is paused" not in sentence(error):
+                    raise
+                data = await self._api.call("POST", f"{path}/stop")
+        return upid(data, f"shutdown of {vmid}")
+
+    @guarded("hypervisor.destroy")
+    async def destroy(self, node: str, vmid: int) -> str:
+        """Destroy a stopped VM with the disks that its configuration names, and no others.
+
+        An unreferenced volume with this VMID may belong to somebody who had the VMID before.
+        """
+        params = {"purge": True, "destroy-unreferenced-disks": False}
+        return await self._task("DELETE", _guest(node, vmid), params)
+
+    # -------------------------------------------------------------------------------- details
+
+    async def _task(
+        self, method: str, path: str, params: Mapping[str, ParamValue] | None = None
+    ) -> str:
+        with writing(f"{method} {path}"):
+            return upid(await self._api.call(method, path, params), f"{method} {path}")
+
+    async def _config(self, node: str, vmid: int) -> Record:
+        return record(await self._api.call("GET", f"{_guest(node, vmid)}/config"), f"VM {vmid}")
+
+    def _remember(self, vmid: int, raw: Record) -> None:
+        self._read.pop(vmid, None)
+        self._read[vmid] = raw
+        if len(self._read) > _REMEMBERED:
+            del self._read[next(iter(self._read))]
+
+    async def _raw_at(self, node: str, vmid: int, digest: str) -> Record:
+        """Return the configuration that has `digest`: as read before, else read again."""
+        raw = self._read.pop(vmid, {})
+        if text(raw, "digest") != digest:
+            with reading(f"the configuration of {vmid}"):
+                raw = await self._config(node, vmid)
+        if text(raw, "digest") != digest:
+            raise Transient(f"the configuration of {vmid} was changed by somebody else meanwhile")
+        return raw
+
+    async def _storages(self, node: str) -> list[str]:
+        wanted: dict[str, ParamValue] = {"content": "images", "enabled": True}
+        rows = records(await self._api.call("GET", f"/nodes/{node}/storage", wanted), "storages")
+        away = [text(row, "storage") for row in rows if not flag(row, "active")]
+        if away:
+            raise Transient(f"storage {', '.join(away)} is away: bring it back or disable it")
+        return [text(row, "storage") for row in rows]
+
+
+def _guest(node: str, vmid: int) -> str:
+    return f"/nodes/{node}/qemu/{vmid}"
+
+
+def _power(row: Record) -> PowerState:
+    """Return the state; a guest that QEMU holds (paused, prelaunch) runs for Proxmox."""
+    status = text(row, "status")
+    if status == "stopped":
+        return PowerState.STOPPED
+    if status != "running":
+        return PowerState.UNKNOWN
+    match text(row, "qmpstatus", status):
+        case "running":
+            return PowerState.RUNNING
+        case "paused" | "suspended" | "prelaunch":
+            return PowerState.PAUSED
+        case _:
+            return PowerState.UNKNOWN

@@ -1,0 +1,126 @@
+"""Blocking calls on threads that a process may leave behind.
+
+A call to Proxmox can hang for half a minute, and an exit must not wait for it: the threads are
+daemons, and `close` only tells them to stop after what they are doing. That is why this is not
+`concurrent.futures`, whose threads are joined at exit. Each thread owns one session for life. A
+job that was given up before a thread took it is never run.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Generic, Protocol, TypeVar
+
+S = TypeVar("S")
+T_contra = TypeVar("T_contra", contravariant=True)
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Closed(Exception):
+    """The lane was closed before a thread took up the job, so nothing happened."""
+
+
+class Lane(Generic[S]):
+    """At most `size` daemon threads, begun when needed, each with a session from `open_session`.
+
+    `open_session` must not fail: whatever can, fails in the first job instead.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        open_session: Callable[[], S],
+        close_session: Callable[[S], None],
+    ) -> None:
+        self._name = name
+        self._size = size
+        self._open_session = open_session
+        self._close_session = close_session
+        self._jobs: SimpleQueue[_Runnable[S] | None] = SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._threads = 0
+        self._closed = False
+
+    async def run(self, work: Callable[[S], R]) -> R:
+        """Do `work` with a session on one of the threads. Raises Closed, or what `work` raises."""
+        if self._closed:
+            raise Closed(f"{self._name} is closed")
+        job = _Job(work)
+        self._jobs.put(job)
+        if not self._idle.acquire(blocking=False) and self._threads < self._size:
+            self._begin_thread()
+        return await job.outcome()
+
+    def close(self) -> None:
+        """Refuse what no thread has taken up, let the threads end, wait for none. Idempotent."""
+        self._closed = True
+        with contextlib.suppress(Empty):
+            while (job := self._jobs.get_nowait()) is not None:
+                job.refuse(f"{self._name} is closed")
+        for _ in range(self._threads):
+            self._jobs.put(None)
+
+    def _begin_thread(self) -> None:
+        name = f"{self._name}-{self._threads}"
+        self._threads += 1
+        threading.Thread(target=self._serve, name=name, daemon=True).start()
+
+    def _serve(self) -> None:
+        session = self._open_session()
+        while (job := self._jobs.get()) is not None:
+            job.run(session)
+            self._idle.release()
+        self._close_session(session)
+
+
+class _Runnable(Protocol[T_contra]):
+    """A job, whatever its result."""
+
+    def run(self, session: T_contra) -> None: ...
+
+    def refuse(self, why: str) -> None: ...
+
+
+class _Job(Generic[S, R]):
+    """Work, and the future on the caller's loop that its outcome goes to."""
+
+    __slots__ = ("_future", "_loop", "_work")
+
+    def __init__(self, work: Callable[[S], R]) -> None:
+        self._work = work
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[R] = self._loop.create_future()
+
+    async def outcome(self) -> R:
+        return await self._future
+
+    def run(self, session: S) -> None:
+        """Do the work on this thread, unless nobody waits for it any more."""
+        if self._future.cancelled():
+            return
+        try:
+            result = self._work(session)
+        except Exception as error:  # noqa: BLE001 - whoever awaits gets it, whatever it is
+            self._hand_over(self._fail, error)
+        else:
+            self._hand_over(self._succeed, result)
+
+    def refuse(self, why: str) -> None:
+        """Say that the work was never begun."""
+        self._hand_over(self._fail, Closed(why))
+
+    def _hand_over(self, settle: Callable[[T], None], outcome: T) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits
+            self._loop.call_soon_threadsafe(settle, outcome)
+
+    def _succeed(self, result: R) -> None:
+        if not self._future.done():
+            self._future.set_result(result)
+
+    def _fail(self, error: Exception) -> None:
+        if not self._future.done():
+            self._future.set_exception(error)

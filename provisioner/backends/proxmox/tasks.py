@@ -1,0 +1,92 @@
+"""Where tasks stand: one call for one of them, and one call for all of a node's.
+
+A task is a fact about an effect, never the effect itself: `unexpected status` and a forgotten task
+prove nothing and come back as `UnknownOutcome`. Many tasks of a node are read from its task list,
+which holds running and ended ones; what the list no longer shows is asked for singly.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from provisioner.backends.proxmox.answers import Record, number, record, records, text
+from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
+from provisioner.backends.proxmox.errors import sentence, task_meaning
+from provisioner.errors import Permanent, UnknownOutcome
+from provisioner.ports import TaskRow, TaskState
+
+#: More rows than a node makes in days; a list is cut at 50 unless told otherwise.
+LIMIT: Final = 5000
+
+
+def node_of(upid: str) -> str:
+    """Return the node of a task: `UPID:node:pid:pstart:starttime:type:id:user:`."""
+    return _fields(upid)[1]
+
+
+def started_at(upid: str) -> int:
+    """Return when a task began, in seconds on its node's wall clock."""
+    return int(_fields(upid)[4], 16)
+
+
+def _fields(upid: str) -> list[str]:
+    fields = upid.split(":")
+    if len(fields) < 8 or fields[0] != "UPID":
+        raise Permanent(f"{upid!r} is no task id of Proxmox")
+    return fields
+
+
+async def read_state(api: Api, upid: str) -> TaskState:
+    """Ask where one task stands."""
+    try:
+        data = await api.call("GET", f"/nodes/{node_of(upid)}/tasks/{upid}/status")
+    except ApiError as error:
+        if "no such task" in sentence(error):
+            return TaskState(False, UnknownOutcome(f"{upid}: the node has forgotten this task"))
+        raise
+    row = record(data, f"task {upid}")
+    if text(row, "status") == "running":
+        return TaskState(running=True)
+    return TaskState(False, task_meaning(text(row, "exitstatus")))
+
+
+async def read_states(api: Api, upids: Collection[str]) -> Mapping[str, TaskState]:
+    """Ask where tasks of one node stand, by one list call when they are several."""
+    if len(upids) < 2:
+        return {upid: await read_state(api, upid) for upid in upids}
+    rows = await read_rows(api, node_of(min(upids)), min(map(started_at, upids)))
+    listed = {row.upid: _state(row) for row in rows}
+    return {upid: listed.get(upid) or await read_state(api, upid) for upid in upids}
+
+
+async def read_rows(api: Api, node: str, since: int) -> Sequence[TaskRow]:
+    """List a node's running and ended tasks since `since` (wall seconds), newest first."""
+    wanted: dict[str, ParamValue] = {"source": "all", "since": since, "limit": LIMIT}
+    data = await api.call("GET", f"/nodes/{node}/tasks", wanted)
+    rows = [_row(row) for row in records(data, f"tasks of {node}")]
+    return sorted(rows, key=lambda row: row.started, reverse=True)
+
+
+def _state(row: TaskRow) -> TaskState:
+    if row.status is None:
+        return TaskState(running=True)
+    return TaskState(False, task_meaning(row.status))
+
+
+def _row(row: Record) -> TaskRow:
+    ended = number(row, "endtime") or None
+    ident = text(row, "id")
+    return TaskRow(
+        upid=text(row, "upid"),
+        kind=text(row, "type"),
+        vmid=int(ident) if ident.isdecimal() else None,
+        user=_user(row),
+        started=number(row, "starttime"),
+        ended=ended,
+        status=text(row, "status") if ended else None,
+    )
+
+
+def _user(row: Record) -> str:
+    """Return the identity that began a task; a token shows as `user!token` while it runs only."""
+    user, token = text(row, "user"), text(row, "tokenid")
+    return f"{user}!{token}" if token and "!" not in user else user
