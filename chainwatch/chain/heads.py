@@ -67,7 +67,7 @@ class HeadFeed:
                 return await self._follow(socket)
         except TimeoutError:
             return f"silent for {self._silence:.0f} s"
-        except (ClientError, OSError, ValueError) as failed:
+        except (ClientError, OSError, ValueError, RecursionError) as failed:
             return type(failed).__name__
 
     async def _follow(self, socket: ClientWebSocketResponse) -> str:

@@ -9,6 +9,7 @@ about blocks that are not final is believed until another one, or its own next a
 it.
 """
 
+from collections import deque
 from typing import Final
 
 from chainwatch.chain import headers, logs
@@ -29,8 +30,11 @@ _WINDOW: Final = 64
 """Blocks above finality in one step: what one step holds in memory, and may have to read again."""
 
 
+_UNREADABLE_KEPT: Final = 1000
+
+
 class Scanner:
-    """Reads one source; `unreadable` collects the logs that no decoder could read."""
+    """Reads one source, and remembers the logs that no decoder could read."""
 
     def __init__(
         self, settings: SourceSettings, rpc: Endpoints, profile: Profile, known: KnownBlocks
@@ -42,7 +46,7 @@ class Scanner:
         self._known = known
         self._watch = Watch(self._contract, profile.decoders)
         self._span = Span(settings.max_range)
-        self._unreadable: list[Unreadable] = []
+        self._unreadable: deque[Unreadable] = deque(maxlen=_UNREADABLE_KEPT)
 
     async def check(self) -> None:
         """Raise `Fatal` unless the endpoints serve the right chain and the contract is on it.

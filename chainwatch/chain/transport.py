@@ -10,7 +10,7 @@ is not an answer to what was asked becomes `RpcUnavailable`, naming the host onl
 import json
 import logging
 from collections.abc import Sequence
-from typing import cast
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
@@ -18,6 +18,8 @@ from web3 import AsyncHTTPProvider
 from web3.types import RPCEndpoint
 
 from chainwatch.errors import RpcUnavailable
+
+_RETRY_AFTER_S: Final = 5.0
 
 _SILENT = logging.getLogger("chainwatch.chain.transport.silent")
 _SILENT.disabled = True  # web3 logs whole addresses, and an address may hold an API key
@@ -69,7 +71,7 @@ class Transport:
             headers = {"Content-Type": "application/json"}
             self._session = ClientSession(timeout=self._timeout, headers=headers)
         try:
-            async with self._session.post(self._url, data=body) as response:
+            async with self._session.post(self._url, data=body, allow_redirects=False) as response:
                 self.retry_after = _seconds(response.headers.get("Retry-After"), response.status)
                 return self._parse(response.status, await response.read())
         except TimeoutError:
@@ -98,6 +100,7 @@ def _is_error(answer: object) -> bool:
 
 
 def _seconds(header: str | None, status: int) -> float | None:
+    """How long a 429 wants us to be silent; a date or nothing counts as a few seconds."""
     if status != 429:
         return None
-    return float(header) if header is not None and header.isdigit() else None
+    return float(header) if header is not None and header.isdecimal() else _RETRY_AFTER_S
