@@ -90,7 +90,7 @@ class _Register:
         self._any: re.Pattern[str] | None = None
 
     def add(self, value: bytes) -> None:
-        new = {form for form in _forms(value) if len(form) >= _SHORTEST} - self._forms
+        new = set(_forms(value)) - self._forms
         if new:
             self._forms |= new
             longest_first = sorted(self._forms, key=len, reverse=True)
@@ -131,11 +131,11 @@ _PRIVATE_KEY: Final = re.compile(
 )
 _URL: Final = re.compile(r"""\b([A-Za-z][A-Za-z0-9+.-]{0,15}://)([^\s"'<>\\]*)""")
 _HEADER: Final = re.compile(
-    rf"""(?i)((?:authorization|cookie)\\?["']?\s*[:=,]\s*)(?!\[redacted\])({_QUOTED}|[^\r\n"'}}]+)"""
+    rf"""(?i)((?:authorization|cookie)\\?["']?\s*[:=,]\s*+)(?!\[redacted\])({_QUOTED}|[^\r\n"'}}]+)"""
 )
-_SCHEME: Final = re.compile(r"\b(Bearer|Basic|PVEAPIToken)(\s+|=)(?!\[redacted\])[^\s\"',;}]{8,}")
+_SCHEME: Final = re.compile(r"\b(Bearer|Basic|PVEAPIToken)(\s++|=)(?!\[redacted\])[^\s\"',;}]{8,}")
 _NAMED: Final = re.compile(
-    rf"""(?i)({CONFIDENTIAL}(?![\w-]*_file)[\w-]{{0,24}}\\?["']?\s*[:=,]\s*)"""
+    rf"""(?i)({CONFIDENTIAL}(?![\w-]*_file)[\w-]{{0,24}}\\?["']?\s*[:=,]\s*+)"""
     rf"""(?!\[redacted\])({_QUOTED}|[^\s"',;&}}\])]+)"""
 )
 
@@ -155,5 +155,7 @@ def _host_only(url: re.Match[str]) -> str:
     authority, tail = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
     if "@" in tail:
         return f"{scheme}{REDACTED}"
-    host = authority.rpartition("@")[2]
-    return f"{scheme}{host}" + (f"/{REDACTED}" if tail.strip("/") else tail)
+    user, at, host = authority.rpartition("@")
+    return f"{scheme}{REDACTED if user else ''}{at}{host}" + (
+        f"/{REDACTED}" if tail.strip("/") else tail
+    )

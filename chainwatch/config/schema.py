@@ -27,14 +27,14 @@ from chainwatch.config.values import (
     SMALLEST_VMID,
     absolute,
     ca_bundle,
-    finality,
     http_url,
     identity_key,
     local_address,
-    mac_prefix,
     name_servers,
     not_empty,
     proxmox_url,
+    tag_or_depth,
+    three_bytes,
     token_secret,
     unix_path,
     websocket_url,
@@ -86,7 +86,7 @@ class Installation(Table):
     )
     identity_key_file: Annotated[Secret, PlainValidator(identity_key)] = Field(
         description="File with the secret that signs the machines' identities: at least 32 bytes "
-        "of text, from `head -c 32 /dev/urandom | base64`. Not needed where systemd provides the "
+        "of text, from `openssl rand -base64 32`. Not needed where systemd provides the "
         "credential `identity-key`. Losing it makes every machine a stranger's.",
         examples=["/etc/chainwatch/credentials/identity-key"],
     )
@@ -131,7 +131,7 @@ class Source(Table):
         description="Blocks that must follow one before anything reversible is done about it.",
         examples=[2],
     )
-    finality: Annotated[Literal["finalized", "safe"] | int, BeforeValidator(finality)] = Field(
+    finality: Annotated[Literal["finalized", "safe"] | int, BeforeValidator(tag_or_depth)] = Field(
         default="finalized",
         description="What allows the irreversible: the chain's tag `finalized` or `safe`, or a "
         "number of blocks on chains without tags.",
@@ -264,7 +264,7 @@ class Machines(Table):
         description="Bridge (or SDN VNet) that their network card is on.",
         examples=["vmbr0"],
     )
-    mac_prefix: Annotated[str, AfterValidator(mac_prefix)] = Field(
+    mac_prefix: Annotated[str, AfterValidator(three_bytes)] = Field(
         default="02:00:00",
         description="First three bytes of their MAC addresses: locally administered and unicast "
         "(the second digit is 2, 6, A or E), and nobody else's on that network.",

@@ -53,8 +53,7 @@ def identity_key(path: object) -> Secret:
     secret = _secret_at(path)
     if len(secret.reveal()) < _KEY_BYTES:
         raise ValueError(
-            f"{path} is shorter than {_KEY_BYTES} bytes; fill it with: "
-            "head -c 32 /dev/urandom | base64"
+            f"{path} is shorter than {_KEY_BYTES} bytes; fill it with: openssl rand -base64 32"
         )
     return secret
 
@@ -108,7 +107,7 @@ def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
     return parts
 
 
-def finality(value: object) -> object:
+def tag_or_depth(value: object) -> object:
     """Accept a tag, or a positive number of blocks (as text too: it may come from a variable)."""
     if value in ("finalized", "safe"):
         return value
@@ -118,7 +117,7 @@ def finality(value: object) -> object:
     raise ValueError('is neither "finalized" nor "safe" nor a number of blocks above 0')
 
 
-def mac_prefix(prefix: str) -> str:
+def three_bytes(prefix: str) -> str:
     parts = prefix.split(":")
     if len(parts) != 3 or any(len(part) != 2 or not _is_hex(part) for part in parts):
         raise ValueError("is not three bytes in hexadecimal with colons between")
