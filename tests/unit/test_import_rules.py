@@ -19,7 +19,7 @@ LAWFUL = {
     "chainwatch.cli.main": "import typer, rich",
     "chainwatch.cli.simulator": "import provisioner.simulator",
     "chainwatch.store.database": "import aiosqlite",
-    "provisioner.backends.proxmox.client": "import proxmoxer, requests",
+    "provisioner.backends.proxmox.client": "import proxmoxer, requests, urllib3",
     "provisioner.guest.shell": "import asyncssh",
 }
 UNLAWFUL = {
