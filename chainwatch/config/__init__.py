@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import schema
+from chainwatch.config.machines import Machines
 from chainwatch.config.problems import problems, unknown_variables
 from chainwatch.credentials import Secret
 from chainwatch.domain.batches import Source
@@ -257,7 +258,7 @@ def _proxmox(table: schema.Proxmox) -> ProxmoxConfig:
     )
 
 
-def _machines(table: schema.Machines) -> MachinesConfig:
+def _machines(table: Machines) -> MachinesConfig:
     return MachinesConfig(
         pool=table.pool(),
         template_vm=table.template_vm,

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from chainwatch.config.schema import File, Problems
+from chainwatch.config.schema import File
+from chainwatch.config.table import Problems
 
 PREFIX: Final = "CHAINWATCH_"
 

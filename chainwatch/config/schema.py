@@ -1,9 +1,9 @@
 """Every key that a person may write, with its default, its meaning and an example.
 
-This is the only place that knows them: the reference (docs/reference/config.md) is held against it
-by a test, and a refused value quotes the example. Each table checks its own keys and whether they
-can go together; whatever is wrong is raised as a ValueError that completes the sentence
-"KEY: …", and values are never quoted, for they may be secrets in the wrong place.
+Here and in `machines.py`, and nowhere else: the reference (docs/reference/config.md) is held
+against them by a test, and a refused value is answered with the example. Each table checks its own
+keys and whether they can go together; what is wrong is raised as a ValueError that completes the
+sentence "KEY: …" and quotes nothing that may be a secret in the wrong place.
 """
 
 from pathlib import Path
@@ -11,62 +11,35 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
-    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chainwatch.chain.addresses import parse_address
+from chainwatch.config.machines import Machines
+from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import (
-    BIGGEST_VMID,
-    SMALLEST_VMID,
     absolute,
     ca_bundle,
     http_url,
     identity_key,
+    known_profile,
     local_address,
-    name_servers,
     not_empty,
     proxmox_url,
     tag_or_depth,
-    three_bytes,
     token_secret,
     unix_path,
     websocket_url,
 )
 from chainwatch.credentials import Secret
-from provisioner.allocate import AddressRange, Pool
 
 Folder = Annotated[Path, AfterValidator(absolute)]
-Vmid = Annotated[int, Field(ge=SMALLEST_VMID, le=BIGGEST_VMID)]
 HttpUrl = Annotated[str, AfterValidator(http_url)]
 WebSocketUrl = Annotated[str, AfterValidator(websocket_url)]
-
-
-class Problems(ValueError):
-    """Several things wrong with one table: pairs of a key (or "" for all of it) and a sentence."""
-
-    def __init__(self, found: list[tuple[str, str]]) -> None:
-        super().__init__("; ".join(text for _, text in found))
-        self.found = found
-
-
-class Table(BaseModel):
-    """A table of the file; keys that are not listed are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_key_is_true_or_false(cls, value: object) -> object:
-        if isinstance(value, bool):
-            raise ValueError("is true or false, which no key here is")  # noqa: TRY004 (pydantic collects ValueError)
-        return value
 
 
 class Installation(Table):
@@ -105,7 +78,7 @@ class Source(Table):
         description="Address of the lease contract; in mixed case its checksum is verified.",
         examples=["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"],
     )
-    profile: Literal["lease"] = Field(
+    profile: Annotated[str, AfterValidator(known_profile)] = Field(
         default="lease",
         description="How the contract's logs are read.",
         examples=["lease"],
@@ -210,118 +183,6 @@ class Proxmox(Table):
     threads: int = Field(
         default=8, gt=0, le=64, description="API calls that may run at once.", examples=[8]
     )
-
-
-class Addresses(Table):
-    """Consecutive addresses of one network."""
-
-    first: str
-    gateway: str
-
-    def range(self) -> AddressRange:
-        """Return them in the words of the pool."""
-        return AddressRange(self.first, self.gateway)
-
-
-class Ipv4(Addresses):
-    """The IPv4 addresses that go with the VMIDs."""
-
-    first: str = Field(
-        description="Address of the first VMID, with the length of the network's prefix; the "
-        "others follow one by one.",
-        examples=["203.0.113.10/24"],
-    )
-    gateway: str = Field(description="The machines' gateway.", examples=["203.0.113.1"])
-
-
-class Ipv6(Addresses):
-    """The IPv6 addresses that go with the VMIDs."""
-
-    first: str = Field(
-        description="Address of the first VMID, with the length of the network's prefix; the "
-        "others follow one by one.",
-        examples=["2001:db8::1000/64"],
-    )
-    gateway: str = Field(description="The machines' gateway.", examples=["2001:db8::1"])
-
-
-class Machines(Table):
-    """What is the same for all machines, and the pool that they come from."""
-
-    vmid_first: Vmid = Field(
-        description="First of the VMIDs that are this installation's.", examples=[20000]
-    )
-    vmid_last: Vmid = Field(
-        description="Last of them; as many machines can exist.", examples=[20199]
-    )
-    template_vm: Vmid = Field(
-        description="VMID of the template that QEMU machines are cloned from; not one of ours.",
-        examples=[9000],
-    )
-    bridge: str = Field(
-        default="vmbr0",
-        pattern=r"^[A-Za-z][A-Za-z0-9_.]{0,14}$",
-        description="Bridge (or SDN VNet) that their network card is on.",
-        examples=["vmbr0"],
-    )
-    mac_prefix: Annotated[str, AfterValidator(three_bytes)] = Field(
-        default="02:00:00",
-        description="First three bytes of their MAC addresses: locally administered and unicast "
-        "(the second digit is 2, 6, A or E), and nobody else's on that network.",
-        examples=["02:00:00"],
-    )
-    nameserver: Annotated[str, AfterValidator(name_servers)] = Field(
-        description="Addresses of name servers, separated by blanks.",
-        examples=["203.0.113.1 2001:db8::1"],
-    )
-    user: str = Field(
-        default="tenant",
-        pattern=r"^[a-z_][a-z0-9_-]{0,31}$",
-        description="Account that the buyer's SSH key opens.",
-        examples=["tenant"],
-    )
-    tags: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_][a-z0-9_.+-]*$")], ...] = Field(
-        default=("chainwatch",),
-        description="Tags that every machine carries, in lower case.",
-        examples=[["chainwatch"]],
-    )
-    shutdown_timeout: int = Field(
-        default=60,
-        gt=0,
-        description="Seconds that a guest gets to shut down before it is stopped.",
-        examples=[60],
-    )
-    answer_timeout: int = Field(
-        default=300,
-        gt=0,
-        description="Seconds after its start in which a guest should answer.",
-        examples=[300],
-    )
-    ipv4: Ipv4 | None = None
-    ipv6: Ipv6 | None = None
-
-    def pool(self) -> Pool:
-        """Return the pool that these keys describe."""
-        return Pool(
-            first=self.vmid_first,
-            last=self.vmid_last,
-            mac_prefix=self.mac_prefix,
-            ipv4=self.ipv4.range() if self.ipv4 else None,
-            ipv6=self.ipv6.range() if self.ipv6 else None,
-        )
-
-    @model_validator(mode="after")
-    def _goes_together(self) -> Self:
-        pool = self.pool()
-        found = [("", f"{problem}; write a range that fits") for problem in pool.problems()]
-        if self.template_vm in pool:
-            found.append(("template_vm", "lies in vmid_first to vmid_last; move one of them"))
-        for version, addresses in ((4, self.ipv4), (6, self.ipv6)):
-            if addresses and (":" in addresses.first) != (version == 6):
-                found.append((f"ipv{version}.first", f"is not an IPv{version} address"))
-        if found:
-            raise Problems(found)
-        return self
 
 
 class Policy(Table):

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from chainwatch.credentials import Secret, read_secret, remember_url
+from chainwatch.errors import Fatal
 
 Value = TypeVar("Value")
 
@@ -105,6 +106,16 @@ def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
     if not parts.hostname or not port_is_possible or url.split() != [url]:
         raise ValueError("is not a URL with a host")
     return parts
+
+
+def known_profile(name: str) -> str:
+    from chainwatch.chain import profiles  # costs a second, which the default need not pay
+
+    try:
+        profiles.get(name)
+    except Fatal as error:
+        raise ValueError(str(error)) from None
+    return name
 
 
 def tag_or_depth(value: object) -> object:

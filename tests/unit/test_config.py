@@ -1,16 +1,12 @@
 import json
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from chainwatch.chain.settings import SourceSettings
-from chainwatch.config import AdminConfig, Config, PolicyConfig, load, schema
-from chainwatch.config.problems import as_toml, table_of
+from chainwatch.config import AdminConfig, Config, PolicyConfig, load
 from chainwatch.domain.batches import Source
 from chainwatch.errors import Fatal
 from provisioner import faultpoints
@@ -20,8 +16,6 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 EXAMPLE = (REFERENCE / "chainwatch.toml").read_text()
 TOKEN = "0f8fad5b-d9cb-469f-a165-70867728950e"
 KEY = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3JldA=="
-
-type_words: dict[type, str] = {str: "text", int: "whole number", float: "number", list: "list"}
 
 
 @pytest.fixture
@@ -165,6 +159,11 @@ REFUSED = [
     ('id = "berlin-1"', 'id = "Berlin 1"', "installation.id: is not of the form expected here"),
     ("[[source]]", "[source]", "source: should be a list"),
     ('name = "base"', 'name = "base"\nfoo = 1', "source[0].foo: there is no such key; known are"),
+    (
+        "ws = [",
+        'profile = "dao"\nws = [',
+        "source[0].profile: there is no profile 'dao': write one",
+    ),
     ("chain_id = 8453", "chain_id = true", "source[0].chain_id: is true or false"),
     ("chain_id = 8453", "chain_id = 0", "source[0].chain_id: should be greater than 0"),
     ("BeAed", "BeAeD", "source[0].contract: has a wrong checksum (EIP-55)"),
@@ -382,63 +381,3 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path: Path, content: bytes, sent
 
     with pytest.raises(Fatal, match=sentence):
         load(path, {})
-
-
-# ------------------------------------------------------------------------------------ the reference
-
-
-def keys(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str, FieldInfo]]:
-    """Yield (table, key, field) for everything that may be written."""
-    for name, field in model.model_fields.items():
-        table = table_of(field)
-        if table is None:
-            yield path, name, field
-        else:
-            yield from keys(table, f"{path}.{name}" if path else name)
-
-
-def row(name: str, field: FieldInfo) -> str:
-    """Return the line of the reference that documents a key."""
-    assert field.examples
-    assert field.description
-    (example,) = field.examples
-    default = "required" if field.default is PydanticUndefined else f"`{as_toml(field.default)}`"
-    if field.default is None:
-        default = "none"
-    word = type_words[type(example)]
-    return f"| `{name}` | {word} | {default} | {field.description} | `{as_toml(example)}` |"
-
-
-def documented() -> dict[str, list[str]]:
-    """Return the rows of the reference by table."""
-    tables: dict[str, list[str]] = {}
-    table = ""
-    for line in (REFERENCE / "config.md").read_text().splitlines():
-        if line.startswith("## `["):
-            table = line.removeprefix("## `").strip("[]`")
-        elif line.startswith("| `"):
-            tables.setdefault(table, []).append(line)
-    return tables
-
-
-def test_the_reference_says_of_every_key_what_the_code_says_and_of_no_other() -> None:
-    expected: dict[str, list[str]] = {}
-    for table, name, field in keys(schema.File):
-        expected.setdefault(table, []).append(row(name, field))
-
-    assert documented() == expected
-
-
-def test_the_example_uses_documented_keys_only(reading: Reading) -> None:
-    known = {(table, name) for table, name, _ in keys(schema.File)}
-    written = tomllib.loads(EXAMPLE)
-    written["source"] = written["source"][0]
-
-    def walk(table: dict[str, object], path: str) -> Iterator[tuple[str, str]]:
-        for name, value in table.items():
-            if isinstance(value, dict):
-                yield from walk(value, f"{path}.{name}" if path else name)
-            else:
-                yield path, name
-
-    assert set(walk(written, "")) <= known

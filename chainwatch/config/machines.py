@@ -1,0 +1,127 @@
+"""The keys that describe the machines: their pool of VMIDs and addresses, and what they share.
+
+Whether a pool can work is for the pool itself to say (`provisioner.allocate`); what is added here
+is what only the file can get wrong: a template among the machines, a range of the other kind.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from chainwatch.config.table import Problems, Table
+from chainwatch.config.values import BIGGEST_VMID, SMALLEST_VMID, name_servers, three_bytes
+from provisioner.allocate import AddressRange, Pool
+
+Vmid = Annotated[int, Field(ge=SMALLEST_VMID, le=BIGGEST_VMID)]
+
+
+class Addresses(Table):
+    """Consecutive addresses of one network."""
+
+    first: str
+    gateway: str
+
+    def range(self) -> AddressRange:
+        """Return them in the words of the pool."""
+        return AddressRange(self.first, self.gateway)
+
+
+class Ipv4(Addresses):
+    """The IPv4 addresses that go with the VMIDs."""
+
+    first: str = Field(
+        description="Address of the first VMID, with the length of the network's prefix; the "
+        "others follow one by one.",
+        examples=["203.0.113.10/24"],
+    )
+    gateway: str = Field(description="The machines' gateway.", examples=["203.0.113.1"])
+
+
+class Ipv6(Addresses):
+    """The IPv6 addresses that go with the VMIDs."""
+
+    first: str = Field(
+        description="Address of the first VMID, with the length of the network's prefix; the "
+        "others follow one by one.",
+        examples=["2001:db8::1000/64"],
+    )
+    gateway: str = Field(description="The machines' gateway.", examples=["2001:db8::1"])
+
+
+class Machines(Table):
+    """What is the same for all machines, and the pool that they come from."""
+
+    vmid_first: Vmid = Field(
+        description="First of the VMIDs that are this installation's.", examples=[20000]
+    )
+    vmid_last: Vmid = Field(
+        description="Last of them; as many machines can exist.", examples=[20199]
+    )
+    template_vm: Vmid = Field(
+        description="VMID of the template that QEMU machines are cloned from; not one of ours.",
+        examples=[9000],
+    )
+    bridge: str = Field(
+        default="vmbr0",
+        pattern=r"^[A-Za-z][A-Za-z0-9_.]{0,14}$",
+        description="Bridge (or SDN VNet) that their network card is on.",
+        examples=["vmbr0"],
+    )
+    mac_prefix: Annotated[str, AfterValidator(three_bytes)] = Field(
+        default="02:00:00",
+        description="First three bytes of their MAC addresses: locally administered and unicast "
+        "(the second digit is 2, 6, A or E), and nobody else's on that network.",
+        examples=["02:00:00"],
+    )
+    nameserver: Annotated[str, AfterValidator(name_servers)] = Field(
+        description="Addresses of name servers, separated by blanks.",
+        examples=["203.0.113.1 2001:db8::1"],
+    )
+    user: str = Field(
+        default="tenant",
+        pattern=r"^[a-z_][a-z0-9_-]{0,31}$",
+        description="Account that the buyer's SSH key opens.",
+        examples=["tenant"],
+    )
+    tags: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_][a-z0-9_.+-]*$")], ...] = Field(
+        default=("chainwatch",),
+        description="Tags that every machine carries, in lower case.",
+        examples=[["chainwatch"]],
+    )
+    shutdown_timeout: int = Field(
+        default=60,
+        gt=0,
+        description="Seconds that a guest gets to shut down before it is stopped.",
+        examples=[60],
+    )
+    answer_timeout: int = Field(
+        default=300,
+        gt=0,
+        description="Seconds after its start in which a guest should answer.",
+        examples=[300],
+    )
+    ipv4: Ipv4 | None = None
+    ipv6: Ipv6 | None = None
+
+    def pool(self) -> Pool:
+        """Return the pool that these keys describe."""
+        return Pool(
+            first=self.vmid_first,
+            last=self.vmid_last,
+            mac_prefix=self.mac_prefix,
+            ipv4=self.ipv4.range() if self.ipv4 else None,
+            ipv6=self.ipv6.range() if self.ipv6 else None,
+        )
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        pool = self.pool()
+        found = [("", f"{problem}; write a range that fits") for problem in pool.problems()]
+        if self.template_vm in pool:
+            found.append(("template_vm", "lies in vmid_first to vmid_last; move one of them"))
+        for version, addresses in ((4, self.ipv4), (6, self.ipv6)):
+            if addresses and (":" in addresses.first) != (version == 6):
+                found.append((f"ipv{version}.first", f"is not an IPv{version} address"))
+        if found:
+            raise Problems(found)
+        return self
