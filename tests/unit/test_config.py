@@ -29,8 +29,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def example(folder: Path) -> str:
-    """The documented example, its secrets where this test keeps them."""
-    return EXAMPLE.replace("/etc/chainwatch/credentials", str(folder))
+    """The documented example, naming the files in which this test keeps its secrets."""
+    named = EXAMPLE.replace("# identity_key_file", "identity_key_file")
+    named = named.replace("# token_file", "token_file")
+    return named.replace("/etc/chainwatch/credentials", str(folder))
 
 
 @pytest.fixture
@@ -125,14 +127,8 @@ def test_only_the_environment_that_is_handed_in_counts(
     assert reading().proxmox.url == "https://pve.example.net:8006"
 
 
-def test_systemd_credentials_stand_in_for_secrets_that_no_key_names(
-    reading: Reading, folder: Path
-) -> None:
-    config = reading(
-        (f'identity_key_file = "{folder}/identity-key"\n', ""),
-        (f'token_file = "{folder}/proxmox-token"\n', ""),
-        CREDENTIALS_DIRECTORY=str(folder),
-    )
+def test_under_systemd_the_documented_example_needs_no_change(folder: Path) -> None:
+    config = load(REFERENCE / "chainwatch.toml", {"CREDENTIALS_DIRECTORY": str(folder)})
 
     assert config.proxmox.token.text() == TOKEN
     assert config.installation.identity_key.text() == KEY
