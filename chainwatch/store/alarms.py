@@ -5,16 +5,12 @@ was last seen to be. Whoever raises one clears it when it is over; a restart for
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Literal, TypeAlias
 
 from chainwatch.store.database import Database
 
-
-class Severity(StrEnum):
-    """Whether somebody has to get up for it."""
-
-    WARNING = "warning"
-    CRITICAL = "critical"
+#: Whether somebody has to get up for it.
+Severity: TypeAlias = Literal["warning", "critical"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +31,8 @@ class Alarms:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def sound(
-        self, name: str, subject: str, severity: Severity, text: str, *, now: int
+    async def raise_(
+        self, name: str, subject: str, severity: Severity, text: str, now: int
     ) -> bool:
         """Raise an alarm, or keep it raised with the newest text; true when it is a new one."""
         async with self._db.transaction("alarm") as tx:
@@ -48,7 +44,7 @@ class Alarms:
                 " VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (name, subject) DO UPDATE SET"
                 " severity = excluded.severity, text = excluded.text,"
                 " last_raised = excluded.last_raised",
-                *(name, subject, severity.value, text, now),
+                *(name, subject, severity, text, now),
             )
         return stands is None
 
@@ -67,4 +63,4 @@ class Alarms:
                 "SELECT name, subject, severity, text, since, last_raised FROM alarm"
                 " ORDER BY severity, since, name, subject"
             )
-        return [Alarm(name, about, Severity(how), *rest) for name, about, how, *rest in rows]
+        return [Alarm(*row) for row in rows]

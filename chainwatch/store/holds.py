@@ -6,33 +6,23 @@ a restart, and each change commits together with its line in the audit.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Literal, TypeAlias
 
+from chainwatch.domain.desired import Hold
 from chainwatch.errors import OperatorError
 from chainwatch.store import audit, workqueue
-from chainwatch.store.database import Database
+from chainwatch.store.database import Database, Reading
 
-
-class HoldKind(StrEnum):
-    """What is asked for a lease."""
-
-    HOLD = "hold"
-    SUSPEND = "suspend"
-
-
-class PauseScope(StrEnum):
-    """What is paused."""
-
-    EFFECTS = "effects"
-    DESTROYS = "destroys"
+#: What is paused: everything that changes a machine, or only destroys.
+Scope: TypeAlias = Literal["effects", "destroys"]
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class HoldRow:
     """User `uid` holds a lease since `since` (wall seconds)."""
 
     lease: str
-    kind: HoldKind
+    kind: Hold
     reason: str
     uid: int
     since: int
@@ -42,7 +32,7 @@ class Hold:
 class Pause:
     """User `uid` paused `scope` at `since` (wall seconds)."""
 
-    scope: PauseScope
+    scope: Scope
     reason: str
     uid: int
     since: int
@@ -54,7 +44,7 @@ class Holds:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def hold(self, lease: str, kind: HoldKind, reason: str, uid: int, *, now: int) -> None:
+    async def hold(self, lease: str, kind: Hold, reason: str, uid: int, *, now: int) -> None:
         """Hold a lease; a second hold of a kind keeps the first's reason. Its key becomes due."""
         _need(reason)
         async with self._db.transaction("hold") as tx:
@@ -66,7 +56,7 @@ class Holds:
             await audit.record(tx, uid, kind.value, lease, reason, now=now)
             await workqueue.enqueue(tx, [lease], f"an operator asked for {kind.value}")
 
-    async def release(self, lease: str, kind: HoldKind, reason: str, uid: int, *, now: int) -> None:
+    async def release(self, lease: str, kind: Hold, reason: str, uid: int, *, now: int) -> None:
         """Lift a hold; its key becomes due. Raises OperatorError when there is none."""
         async with self._db.transaction("hold") as tx:
             lifted = await tx.rows(
@@ -79,27 +69,27 @@ class Holds:
             await audit.record(tx, uid, f"release {kind.value}", lease, reason, now=now)
             await workqueue.enqueue(tx, [lease], f"an operator lifted its {kind.value}")
 
-    async def of(self, lease: str) -> list[Hold]:
+    async def of(self, lease: str) -> list[HoldRow]:
         """Return the holds of a lease."""
         return [hold for hold in await self.all() if hold.lease == lease]
 
-    async def all(self) -> list[Hold]:
+    async def all(self) -> list[HoldRow]:
         async with self._db.reading() as read:
             rows = await read.rows(
                 "SELECT lease, kind, reason, uid, since FROM hold ORDER BY lease, kind"
             )
-        return [Hold(lease, HoldKind(kind), *rest) for lease, kind, *rest in rows]
+        return [HoldRow(lease, Hold(kind), *rest) for lease, kind, *rest in rows]
 
-    async def pause(self, scope: PauseScope, reason: str, uid: int, *, now: int) -> None:
+    async def pause(self, scope: Scope, reason: str, uid: int, *, now: int) -> None:
         """Pause; a second pause of a scope keeps the first's reason."""
         _need(reason)
         async with self._db.transaction("hold") as tx:
             await tx.run(
                 "INSERT INTO pause (scope, reason, uid, since) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (scope) DO NOTHING",
-                *(scope.value, reason, uid, now),
+                *(scope, reason, uid, now),
             )
-            await audit.record(tx, uid, "pause", scope.value, reason, now=now)
+            await audit.record(tx, uid, "pause", scope, reason, now=now)
 
     async def resume(self, reason: str, uid: int, *, now: int) -> list[Pause]:
         """Lift every pause and return what was lifted."""
@@ -107,12 +97,23 @@ class Holds:
             lifted = await tx.rows("DELETE FROM pause RETURNING scope, reason, uid, since")
             for row in lifted:
                 await audit.record(tx, uid, "resume", row["scope"], reason, now=now)
-        return [Pause(PauseScope(scope), *rest) for scope, *rest in lifted]
+        return [Pause(*row) for row in lifted]
+
+    async def paused(self, scope: Scope) -> Pause | None:
+        """Return the pause of `scope` that stands."""
+        return next((pause for pause in await self.pauses() if pause.scope == scope), None)
 
     async def pauses(self) -> list[Pause]:
         async with self._db.reading() as read:
             rows = await read.rows("SELECT scope, reason, uid, since FROM pause ORDER BY scope")
-        return [Pause(PauseScope(scope), *rest) for scope, *rest in rows]
+        return [Pause(*row) for row in rows]
+
+
+async def hold_of(read: Reading, lease: str) -> Hold | None:
+    """Return the strongest hold of a lease, within a view that reads more."""
+    rows = await read.rows("SELECT kind FROM hold WHERE lease = ?", lease)
+    kinds = {Hold(row["kind"]) for row in rows}
+    return Hold.SUSPEND if Hold.SUSPEND in kinds else next(iter(kinds), None)
 
 
 def _need(reason: str) -> None:

@@ -3,8 +3,9 @@
 Law: a row is committed before the call that it speaks of, and stays open until the call's end was
 observed. So a crash leaves at worst an intent without an effect, which the next pass looks for by
 its UPID, or by its VMID where even the reply is missing. At most one operation is open for each
-machine (key, nonce). A VMID is ours from the clone's intent to the observed end of its destroy;
-only a clone that was seen to fail gives it back.
+machine (key, nonce). A VMID is ours from the clone's intent to the observed end of its destroy; a
+clone that was seen to fail gives it back, and so does one that went elsewhere the next time,
+because what stood there proved to be a stranger.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from chainwatch.store.database import Database
 from provisioner.errors import Locked
 from provisioner.model import OpenOperation
+from provisioner.ports import Place
 
 _OPEN = (
     "SELECT key, id, step, vmid, node, nonce, upid, started FROM operation WHERE finished IS NULL"
@@ -25,6 +27,11 @@ AND NOT EXISTS (
     SELECT 1 FROM operation AS ended
     WHERE ended.vmid = made.vmid AND ended.step = 'destroy' AND ended.outcome = 'ok'
     AND ended.id > made.id
+)
+AND NOT EXISTS (
+    SELECT 1 FROM operation AS moved
+    WHERE moved.key = made.key AND moved.nonce = made.nonce
+    AND moved.step IN ('clone', 'adopt') AND moved.vmid <> made.vmid AND moved.id > made.id
 )
 """
 
@@ -108,13 +115,14 @@ class Operations:
             rows = await read.rows(f"{_OPEN} ORDER BY id")
         return [(key, OpenOperation(*rest)) for key, *rest in rows]
 
-    async def last_vmid(self, key: str, nonce: str) -> int | None:
+    async def place(self, key: str, nonce: str) -> Place | None:
         async with self._db.reading() as read:
             row = await read.one(
-                "SELECT vmid FROM operation WHERE key = ? AND nonce = ? ORDER BY id DESC LIMIT 1",
+                "SELECT vmid, node FROM operation WHERE key = ? AND nonce = ?"
+                " AND step IN ('clone', 'adopt') ORDER BY id DESC LIMIT 1",
                 *(key, nonce),
             )
-        return None if row is None else row["vmid"]
+        return None if row is None else Place(*row)
 
     async def ever_cloned(self, key: str, nonce: str) -> bool:
         async with self._db.reading() as read:
@@ -124,6 +132,15 @@ class Operations:
                 *(key, nonce),
             )
         return row is not None
+
+    async def nonces(self, key: str) -> frozenset[str]:
+        """Return the nonces of every machine that was ever made or adopted for `key`."""
+        async with self._db.reading() as read:
+            rows = await read.rows(
+                "SELECT DISTINCT nonce FROM operation WHERE key = ? AND step IN ('clone', 'adopt')",
+                key,
+            )
+        return frozenset(row["nonce"] for row in rows)
 
     async def reserved(self) -> frozenset[int]:
         async with self._db.reading() as read:
@@ -138,13 +155,16 @@ class Operations:
             )
         return [row["vmid"] for row in rows]
 
-    async def destroys_since(self, since: int) -> int:
-        """Count the machines whose destroy was begun at or after `since`, however it ended."""
+    async def destroys_since(self, since: int, other_than: tuple[str, str]) -> int:
+        """Count the machines whose destroy was begun at or after `since`, however it ended.
+
+        The machine (key, nonce) `other_than` is not counted: trying again spends nothing.
+        """
         async with self._db.reading() as read:
             row = await read.one(
-                "SELECT count(DISTINCT key || ' ' || nonce) FROM operation"
-                " WHERE step = 'destroy' AND started >= ?",
-                since,
+                "SELECT count(*) FROM (SELECT DISTINCT key, nonce FROM operation"
+                " WHERE step = 'destroy' AND started >= ? AND (key, nonce) <> (?, ?))",
+                *(since, *other_than),
             )
         return 0 if row is None else row[0]
 
