@@ -1,0 +1,218 @@
+"""Endpoints over real HTTP: what is an answer, what is none, who is asked next."""
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
+
+from chainwatch.chain.rpc import BATCH, Call, RpcError, RpcPool
+from chainwatch.errors import RpcUnavailable
+
+SECRET = "v3/an-api-key"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def serving(*handlers: Handler, patience: float = 5.0) -> AsyncIterator[RpcPool]:
+    """A pool of one endpoint for each handler, each on a port of its own."""
+    servers: list[TestServer] = []
+    for handler in handlers:
+        app = web.Application()
+        app.router.add_post(f"/{SECRET}", handler)
+        servers.append(TestServer(app))
+        await servers[-1].start_server()
+    pool = RpcPool([str(server.make_url(f"/{SECRET}")) for server in servers], timeout=patience)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+        for server in servers:
+            await server.close()
+
+
+def _echo(request: dict[str, object]) -> dict[str, object]:
+    return {"jsonrpc": "2.0", "id": request["id"], "result": request["params"]}
+
+
+async def echoing(request: web.Request) -> web.Response:
+    body = await request.json()
+    answer = [_echo(one) for one in reversed(body)] if isinstance(body, list) else _echo(body)
+    return web.json_response(answer)
+
+
+def answering(body: str, status: int = 200, headers: dict[str, str] | None = None) -> Handler:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(text=body, status=status, headers=headers)
+
+    return handle
+
+
+async def test_a_call_gets_the_nodes_result() -> None:
+    async with serving(echoing) as pool:
+        assert await pool.ranked()[0].call("eth_something", "0x1", False) == ["0x1", False]
+
+
+async def test_a_batch_keeps_its_order_whatever_order_the_answers_come_in() -> None:
+    calls: list[Call] = [("eth_something", (number,)) for number in range(2 * BATCH + 7)]
+    async with serving(echoing) as pool:
+        assert await pool.ranked()[0].batch(calls) == [[n] for n in range(2 * BATCH + 7)]
+
+
+async def test_an_empty_batch_asks_nothing() -> None:
+    async with serving(answering("never asked", 500)) as pool:
+        assert await pool.ranked()[0].batch([]) == []
+
+
+async def test_the_nodes_error_is_an_answer_with_its_code_text_and_data() -> None:
+    error = {"code": 3, "message": "execution reverted", "data": "0x7e27"}
+    async with serving(answering(json.dumps({"id": 0, "error": error}))) as pool:
+        with pytest.raises(RpcError) as failed:
+            await pool.ranked()[0].call("eth_call")
+        assert (failed.value.code, failed.value.data) == (3, "0x7e27")
+        both = await pool.ranked()[0].batch([("eth_call", ()), ("eth_call", ())])
+        assert [isinstance(one, RpcError) for one in both] == [True, True]
+        assert pool.health()[0].failures == 0
+
+
+async def test_an_error_in_a_refused_requests_body_is_still_the_nodes_answer() -> None:
+    error = {"id": 0, "error": {"code": -32602, "message": "range is limited to 10 blocks"}}
+    async with serving(answering(json.dumps(error), 400)) as pool:
+        with pytest.raises(RpcError, match="limited to 10 blocks"):
+            await pool.ranked()[0].call("eth_getLogs")
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        answering("<html>bad gateway</html>", 502),
+        answering("<html>welcome</html>"),
+        answering('{"result": "0x1"}', 500),
+        answering('{"id": 0, "resu'),
+        answering("[]"),
+        answering("[" * 100_000),
+        answering('{"id": 0}'),
+        answering("", 302, {"Location": "http://127.0.0.1:1/elsewhere"}),
+        answering("\xff"),
+    ],
+)
+async def test_what_is_no_json_rpc_answer_is_unavailable_and_names_the_host_only(
+    handler: Handler,
+) -> None:
+    async with serving(handler) as pool:
+        rpc = pool.ranked()[0]
+        with pytest.raises(RpcUnavailable) as failed:
+            await rpc.call("eth_chainId")
+        assert rpc.name in str(failed.value)
+        assert SECRET not in str(failed.value)
+        with pytest.raises(RpcUnavailable):
+            await rpc.batch([("eth_chainId", ()), ("eth_chainId", ())])
+
+
+async def test_a_batch_that_is_answered_in_part_is_not_answered() -> None:
+    async def partly(request: web.Request) -> web.Response:
+        body = await request.json()
+        return web.json_response([_echo(one) for one in body[1:]])
+
+    async with serving(partly) as pool:
+        with pytest.raises(RpcUnavailable, match="did not answer every call"):
+            await pool.ranked()[0].batch([("eth_a", ()), ("eth_b", ())])
+
+
+async def test_a_connection_that_is_refused_or_cut_is_unavailable() -> None:
+    async def cutting(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async with serving(cutting) as pool:
+        with pytest.raises(RpcUnavailable, match=r"127\.0\.0\.1:\d+: \w+"):
+            await pool.ranked()[0].call("eth_chainId")
+    nobody = RpcPool([f"http://127.0.0.1:{unused_port()}/{SECRET}"], timeout=5)
+    try:
+        with pytest.raises(RpcUnavailable) as failed:
+            await nobody.ranked()[0].call("eth_chainId")
+    finally:
+        await nobody.close()
+    assert SECRET not in str(failed.value)
+
+
+async def test_an_answer_past_the_timeout_is_none() -> None:
+    too_late = asyncio.Event()
+
+    async def hanging(_: web.Request) -> web.Response:
+        await too_late.wait()
+        return web.Response()
+
+    async with serving(hanging, patience=0.05) as pool:
+        with pytest.raises(RpcUnavailable, match=r"did not answer within 0\.05 s"):
+            await pool.ranked()[0].call("eth_chainId")
+        too_late.set()
+
+
+def test_json_that_nests_without_end_is_an_error_and_no_crash() -> None:
+    program = "import sys, chainwatch.chain.scanner; print(sys.getrecursionlimit())"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert int(told.stdout) <= 1000
+
+
+async def test_an_endpoint_that_failed_is_asked_after_those_that_did_not() -> None:
+    async with serving(answering("no", 503), echoing) as pool:
+        first, second = pool.ranked()
+        with pytest.raises(RpcUnavailable):
+            await first.call("eth_chainId")
+        assert list(pool.ranked()) == [second, first]
+        failing = pool.health()[0]
+        assert failing.resting
+        assert failing.failures == 1
+        assert "HTTP 503" in str(failing.last_error)
+
+
+async def test_an_endpoint_that_contradicted_itself_is_asked_last_and_the_reason_is_shown() -> None:
+    async with serving(echoing, echoing) as pool:
+        first, second = pool.ranked()
+        first.saw_head(17)
+        first.distrust("block 5 is not block 5")
+        await first.call("eth_chainId")
+        assert list(pool.ranked()) == [second, first]
+        assert pool.health()[0].head == 17
+        assert pool.health()[0].last_error == "block 5 is not block 5"
+
+
+@pytest.mark.parametrize("header", [{"Retry-After": "30"}, {"Retry-After": "tomorrow"}, {}])
+async def test_who_limits_our_rate_is_left_alone_for_as_long_as_it_asks(
+    header: dict[str, str],
+) -> None:
+    asked: list[str] = []
+
+    async def limiting(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=429, headers=header, text='{"error": {"code": 1}}')
+
+    async with serving(limiting) as pool:
+        rpc = pool.ranked()[0]
+        with pytest.raises(RpcUnavailable, match="HTTP 429"):
+            await rpc.call("eth_chainId")
+        with pytest.raises(RpcUnavailable, match="limits our rate"):
+            await rpc.call("eth_chainId")
+        with pytest.raises(RpcUnavailable, match="limits our rate"):
+            await rpc.batch([("eth_chainId", ())])
+    assert len(asked) == 1
+
+
+async def test_no_log_line_holds_the_address(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        caplog.at_level(logging.DEBUG, logger="chainwatch"),
+        caplog.at_level(logging.DEBUG, "web3"),
+    ):
+        async with serving(answering("no", 503), echoing) as pool:
+            with pytest.raises(RpcUnavailable):
+                await pool.ranked()[0].call("eth_chainId")
+            await pool.ranked()[0].batch([("eth_chainId", ())])
+    assert SECRET not in caplog.text
