@@ -23,6 +23,13 @@ from provisioner.simulator.wire import Refused
 NOT_INHERITED = ("template", "lock", "snapshots", "parent")
 
 
+def snapshot_name(text: str) -> str | None:
+    """Say what is wrong with a snapshot's name; there are no snapshots here."""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]+", text):
+        return None
+    return f"invalid format - invalid configuration ID '{text}'\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Copy:
     """One clone under way."""
@@ -44,6 +51,8 @@ def clone(state: State, ask: Ask) -> JsonValue:
     if source.lock is not None:
         raise Refused(f"VM is locked ({source.lock})")
     _refuse_for_linked(ask, source, full=full)
+    if "snapname" in ask.params:
+        raise Refused(f"snapshot '{ask.text('snapname')}' does not exist")
     copy = Copy(ask, source, _reserve(state, ask, storage), storage, full)
 
     def work(task: Task) -> Script[None]:

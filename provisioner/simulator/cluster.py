@@ -25,7 +25,7 @@ from provisioner.simulator.routes import TABLE, Route
 from provisioner.simulator.settings import Settings
 from provisioner.simulator.state import Draws, Firewall, Node, Pool, State, Storage, Token
 from provisioner.simulator.timeline import Script, Sleep, Timeline
-from provisioner.simulator.wire import ApiRequest, ApiResponse, Fate, Listing, Refused
+from provisioner.simulator.wire import ApiRequest, ApiResponse, Fate, Listing, ParamText, Refused
 
 TOKEN = "root@pam!sim"  # noqa: S105 - a token's name
 LATE_401 = 3.0
@@ -146,7 +146,7 @@ class Cluster:
         if route.need is not None:
             where, privileges = route.need
             require(self.state, token, where.format(**names), privileges)
-        params = verify(route.rules, request.params)
+        params = verify(route.rules, _without_uri_names(names, request.params))
         ask = Ask(request.method, path, names, params, token, fault)
         if request.method != "GET":
             self._about_to_change(ask, route)
@@ -327,6 +327,17 @@ class Cluster:
     def inventory(self) -> Inventory:
         """Return what is really there."""
         return take_inventory(self.state)
+
+
+def _without_uri_names(
+    names: Mapping[str, str], params: Mapping[str, ParamText]
+) -> Mapping[str, ParamText]:
+    """Return the parameters without those that only repeat what the path says."""
+    for name in names.keys() & params.keys():
+        if params[name] != names[name]:
+            text = "duplicate parameter (already defined in URI) with conflicting values!"
+            raise Refused("Parameter verification failed.", 400, {name: text})
+    return {name: text for name, text in params.items() if name not in names}
 
 
 def _kept_out(fault: Fault) -> ApiResponse:

@@ -17,7 +17,6 @@ from provisioner.simulator.tasks import lock_of, start_task, with_lock
 from provisioner.simulator.timeline import Script, Sleep
 from provisioner.simulator.wire import Refused, bad_parameters
 
-FAMILIES = ("ide", "scsi", "virtio", "sata")
 SIZE_PATTERN = re.compile(r"\+?\d+(\.\d+)?[KMGT]?")
 
 

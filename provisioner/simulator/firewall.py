@@ -188,11 +188,17 @@ OPTIONS: dict[str, Rule] = {
     "delete": TEXT,
     "digest": TEXT,
 }
-NETS = re.compile(r"net\d+")
+
+
+def _net(text: str) -> str | None:
+    fits = re.fullmatch(r"net\d+", text)
+    return None if fits else "value does not match the regex pattern 'net\\d+'"
+
+
 RULE: dict[str, Rule] = {
     **dict.fromkeys(("comment", "dest", "dport", "icmp-type", "log", "macro", "proto"), TEXT),
     **dict.fromkeys(("source", "sport", "digest"), TEXT),
-    "iface": Rule(pattern=NETS),
+    "iface": Rule(check=_net),
     "type": Rule(required=True, words=("in", "out", "group")),
     "action": Rule(required=True),
     "enable": COUNT,

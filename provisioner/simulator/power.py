@@ -88,7 +88,7 @@ def _only(kind: str, body: Body, *, shutdown: bool) -> Callable[[State, Ask], Js
 
 
 def _refuse_locked(guest: Guest) -> None:
-    if guest.lock is not None:
+    if guest.lock not in {None, "suspended"}:
         raise Refused(f"VM is locked ({guest.lock})")
 
 
@@ -99,6 +99,9 @@ def start_script(state: State, guest: Guest, task: Task) -> Script[None]:
     _refuse_locked(guest)
     if guest.running:
         raise Refused(f"VM {guest.vmid} already running")
+    if "cicustom" in guest.config:  # no snippet can be uploaded through the API, so none is here
+        volid = str(guest.config["cicustom"]).partition("=")[2].split(",")[0]
+        raise Refused(f"volume '{volid}' does not exist")
     for line in guest.disks().values():
         if not state.storages[line.split(":")[0]].active:
             raise Refused(f"storage '{line.split(':')[0]}' is not online")

@@ -45,7 +45,8 @@ VM = "/vms/{vmid}"
 TIMEOUT: Rules = {"timeout": COUNT}
 SKIPLOCK: Rules = {"skiplock": FLAG}
 SIZE = Rule(required=True, pattern=disks.SIZE_PATTERN)
-DISKS = tuple(key for key in CONFIG_RULES if key.rstrip("0123456789") in disks.FAMILIES)
+DRIVES = {"ide": 4, "scsi": 31, "virtio": 16, "sata": 6, "efidisk": 1, "tpmstate": 1}
+DISKS = tuple(f"{family}{number}" for family, count in DRIVES.items() for number in range(count))
 CLONE: Rules = {
     "newid": Rule(Kind.INTEGER, required=True, check=VMID.check),
     "name": NAME,
@@ -56,7 +57,7 @@ CLONE: Rules = {
     "format": Rule(words=("raw", "qcow2", "vmdk")),
     "target": TEXT,
     "bwlimit": COUNT,
-    "snapname": TEXT,
+    "snapname": Rule(longest=40, check=clone.snapshot_name),
 }
 TASKS: Rules = {
     "source": Rule(words=("archive", "active", "all")),
@@ -67,7 +68,7 @@ TASKS: Rules = {
     "vmid": VMID,
     "typefilter": TEXT,
     "userfilter": TEXT,
-    "statusfilter": TEXT,
+    "statusfilter": Rule(check=tasks.status_filter),
     "errors": FLAG,
 }
 LOG: Rules = {"start": COUNT, "limit": COUNT}

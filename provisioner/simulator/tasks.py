@@ -212,6 +212,14 @@ def _matches(task: Task, ask: Ask) -> bool:
     )
 
 
+def status_filter(text: str) -> str | None:
+    """Say what is wrong with a list of kinds of exit status."""
+    for kind in text.split(","):
+        if kind not in {"ok", "error", "warning", "unknown"}:
+            return f"invalid format - invalid status '{kind}'\n"
+    return None
+
+
 def _kind_of(task: Task) -> str:
     status = task.status or ""
     if status == "OK":
