@@ -2,17 +2,19 @@
 
 Three findings: a common ancestor (everything above is to be taken back), no common block at all
 (everything is), or a contradiction of what was final, which is no reorg but a halt: nothing is
-taken back, and somebody has to look. A node whose head is below our cursor but on our chain has
-said nothing against us: it is behind.
+taken back, and somebody has to look. Only what a node itself calls final can contradict what we
+do: one that is stuck on a fork of the past is not believed, and has halted nothing. A node whose
+head is below our cursor but on our chain has said nothing against us: it is behind.
 """
 
 from typing import Final, Protocol
 
 from chainwatch.chain import headers
 from chainwatch.chain.rpc import Rpc
+from chainwatch.chain.tip import Tip
 from chainwatch.domain.batches import SourceState
 from chainwatch.domain.events import Block
-from chainwatch.errors import SourceHalted, Transient
+from chainwatch.errors import NotAChain, SourceHalted, Transient
 
 _AT_ONCE: Final = 32
 
@@ -29,19 +31,21 @@ class KnownBlocks(Protocol):
 
 
 async def ancestor(
-    rpc: Rpc, known: KnownBlocks, state: SourceState, head: int, start_block: int
+    rpc: Rpc, known: KnownBlocks, state: SourceState, tip: Tip, start_block: int
 ) -> Block | None:
     """The highest stored block that the node has too; None when there is none down to the start.
 
-    Raises `SourceHalted` when the node contradicts the final block, `Behind` when its head is a
-    stored block or lies below the final one.
+    Raises `SourceHalted` when the node's final blocks contradict ours, `NotAChain` when it is on
+    another chain without calling that final, `Behind` when its head is a stored block or lies
+    below the final one.
     """
     if state.cursor is None:
         return None
+    head = tip.head.block.number
     top = min(state.cursor.number, head)
     floor = state.final.number if state.final is not None else start_block
     if top < floor:
-        await _below_final(rpc, known, top)
+        raise Behind(f"{rpc.name} is at block {head}, below what is final")
     for high in range(top, floor - 1, -_AT_ONCE):
         numbers = range(high, max(floor, high - _AT_ONCE + 1) - 1, -1)
         for header in await headers.fetch(rpc, numbers):
@@ -51,7 +55,7 @@ async def ancestor(
                     raise Behind(f"{rpc.name} is at block {head}, which is on our chain")
                 return mine
             if state.final is not None and header.block.number == floor:
-                raise _contradiction(rpc, state.final, header.block)
+                raise _contradiction(rpc, state.final, header.block, tip.final_number)
     return None
 
 
@@ -62,17 +66,10 @@ async def _stored(known: KnownBlocks, state: SourceState, number: int) -> Block 
     return await known.block(number)
 
 
-async def _below_final(rpc: Rpc, known: KnownBlocks, head: int) -> None:
-    mine = await known.block(head) if head >= 0 else None
-    if mine is not None:
-        theirs = (await headers.fetch(rpc, [head]))[0].block
-        if theirs.hash != mine.hash:
-            raise _contradiction(rpc, mine, theirs)
-    raise Behind(f"{rpc.name} is at block {head}, below what is final")
-
-
-def _contradiction(rpc: Rpc, mine: Block, theirs: Block) -> SourceHalted:
-    return SourceHalted(
-        f"block {mine.number} was final as {mine.hash}, and {rpc.name} now says {theirs.hash}; "
-        "compare both with a node that you trust"
-    )
+def _contradiction(
+    rpc: Rpc, mine: Block, theirs: Block, their_final: int
+) -> SourceHalted | NotAChain:
+    found = f"block {mine.number} was final as {mine.hash}, and {rpc.name} now says {theirs.hash}"
+    if their_final < mine.number:
+        return NotAChain(f"{found}, which it does not call final itself")
+    return SourceHalted(f"{found}; compare both with a node that you trust")

@@ -126,7 +126,7 @@ class Scanner:
             raise NotAChain(f"{rpc.name} now serves chain {tip.chain_id}")
         if cursor is not None and (tip.at_cursor is None or tip.at_cursor.hash != cursor.hash):
             start = self._settings.source.start_block
-            common = await ancestor(rpc, self._known, state, head, start)
+            common = await ancestor(rpc, self._known, state, tip, start)
             return Rewind(common, head)
         return await self._onwards(rpc, state, tip)
 

@@ -177,6 +177,17 @@ async def test_a_reorg_below_finality_halts_with_both_hashes_and_takes_nothing_b
     assert chain.blocks[final.number].block.hash in str(halted.value)
 
 
+async def test_a_node_that_is_stuck_on_a_fork_of_the_past_halts_nothing() -> None:
+    chain = busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    chain.drop(12)
+    for _ in range(10):
+        chain.mine()
+    with pytest.raises(NotAChain, match="does not call final itself"):
+        await scanner.next(ledger.state)
+
+
 async def test_one_node_on_another_chain_halts_nobody_while_another_confirms_ours() -> None:
     chain, other = busy_chain(30), busy_chain(30)
     scanner, ledger = reading(chain)
