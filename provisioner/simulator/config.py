@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask, require
-from provisioner.simulator.configrules import CALL_RULES, CONFIG_RULES, privilege_for
+from provisioner.simulator.configrules import CONFIG_RULES, privilege_for
 from provisioner.simulator.guests import DISK_KEYS, ConfigValue, Guest, format_size, size_of
 from provisioner.simulator.state import State
 from provisioner.simulator.task import Task
@@ -66,7 +66,9 @@ def post_config(state: State, ask: Ask) -> Script[JsonValue]:
             _write(state, guest, sets, deletes)
             yield from ()
 
-        return start_task(state, ask, "qmconfig", str(ask.vmid), work)
+        upid = start_task(state, ask, "qmconfig", str(ask.vmid), work)
+        done = state.tasks[upid].status == "OK"
+        return None if done and "background_delay" in ask.params else upid
     finally:
         state.timeline.locks.release(hold)
 
@@ -84,7 +86,7 @@ def _wanted(state: State, ask: Ask) -> tuple[dict[str, ConfigValue], list[str]]:
     sets = {
         key: value
         for key, value in ask.params.items()
-        if key not in CALL_RULES and not isinstance(value, tuple)
+        if key in CONFIG_RULES and not isinstance(value, tuple)
     }
     deletes = [key for key in re.split(r"[,;\s]+", ask.text("delete")) if key]
     if not sets and not deletes and "revert" not in ask.params:

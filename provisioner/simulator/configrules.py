@@ -9,7 +9,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 
-from provisioner.simulator.params import FLAG, INTEGER, TEXT, Kind, Rule
+from provisioner.simulator.params import FLAG, TEXT, Kind, Rule
 
 LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 DNS_NAME = re.compile(rf"{LABEL}(?:\.{LABEL})*")
@@ -199,7 +199,6 @@ CONFIG_RULES: dict[str, Rule] = {
 }
 
 CALL_RULES: dict[str, Rule] = {
-    "background_delay": INTEGER,
     "delete": TEXT,
     "digest": Rule(longest=64),
     "force": FLAG,

@@ -221,7 +221,7 @@ CALLS: tuple[tuple[str, str, Handler, dict[str, Rule]], ...] = (
     ("POST", "ipset", create_ipset, IPSET),
     ("GET", "ipset/{name}", list_members, {}),
     ("POST", "ipset/{name}", add_member, MEMBER),
-    ("DELETE", "ipset/{name}", delete_ipset, DIGEST | {"force": FLAG}),
+    ("DELETE", "ipset/{name}", delete_ipset, {"force": FLAG}),
     ("DELETE", "ipset/{name}/{cidr}", delete_member, DIGEST),
     ("GET", "aliases", list_aliases, {}),
     ("POST", "aliases", create_alias, ALIAS),

@@ -198,7 +198,12 @@ def node_status(state: State, ask: Ask) -> JsonValue:
         "wait": 0,
         "idle": 0,
         "loadavg": ["0.10", "0.10", "0.10"],
-        "cpuinfo": {"cpus": state.settings.node_cpus, "sockets": 1, "model": "simulated"},
+        "cpuinfo": {
+            "cpus": state.settings.node_cpus,
+            "cores": state.settings.node_cpus,
+            "sockets": 1,
+            "model": "simulated",
+        },
         "memory": {"total": memory, "used": used, "free": memory - used},
         "swap": {"total": 0, "used": 0, "free": 0},
         "rootfs": {"total": room, "used": disk, "free": room - disk, "avail": room - disk},

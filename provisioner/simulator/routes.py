@@ -81,6 +81,7 @@ RESIZE: Rules = SKIPLOCK | {
 }
 RESOURCES: Rules = {"type": Rule(words=("vm", "storage", "node", "sdn"))}
 SEE_STORAGE = ("/storage/{storage}", nodes.MAY_SEE_STORAGE)
+POST_CONFIG = CONFIG_RULES | CALL_RULES | {"background_delay": COUNT}
 CONFIGURE = (VM, ANY_CONFIG_PRIVILEGE)
 AUDIT, POWER = (VM, "VM.Audit"), (VM, "VM.PowerMgmt")
 STATUS = f"{GUEST}/status"
@@ -119,7 +120,7 @@ ROUTES = (
     Route("DELETE", GUEST, disks.destroy, DESTROY, (VM, "VM.Allocate")),
     Route("GET", f"{GUEST}/config", config.read_config, {"current": FLAG}, AUDIT),
     Route("PUT", f"{GUEST}/config", config.put_config, CONFIG_RULES | CALL_RULES, CONFIGURE),
-    Route("POST", f"{GUEST}/config", config.post_config, CONFIG_RULES | CALL_RULES, CONFIGURE),
+    Route("POST", f"{GUEST}/config", config.post_config, POST_CONFIG, CONFIGURE),
     Route("POST", f"{GUEST}/clone", clone.clone, CLONE, (VM, "VM.Clone")),
     Route("PUT", f"{GUEST}/resize", disks.resize, RESIZE, (VM, "VM.Config.Disk")),
     Route("POST", f"{GUEST}/template", disks.template, {}, (VM, "VM.Allocate")),

@@ -77,9 +77,7 @@ def play(cluster: Cluster, recorded: dict[str, JsonValue]) -> Iterator[str]:
         return
     method, path = str(recorded["method"]), str(recorded["path"])
     put_back(cluster, path, f"{recorded['reason']}{recorded.get('exit')}")
-    request = ApiRequest(
-        method, path, texts(recorded.get("params", {})), cluster.default_token()
-    )
+    request = ApiRequest(method, path, texts(recorded.get("params", {})), cluster.default_token())
     response = cluster.handle(request)
     got = [response.status, response.reason, dict(response.errors) if response.errors else None]
     wanted = [recorded["status"], recorded["reason"], recorded.get("errors")]

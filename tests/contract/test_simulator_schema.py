@@ -1,0 +1,160 @@
+"""Everything a machine's life asks and is told fits the official API schema.
+
+The life is played through the in-process transport; every exchange is held against the schema next
+to the repository (8.4) and against the one in the pip package (9.2).
+"""
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import pytest
+
+from provisioner.backends.proxmox.api import JsonValue, ParamValue
+from provisioner.simulator.cluster import Cluster
+from provisioner.simulator.direct import DirectApi
+from provisioner.simulator.routes import ROUTES
+from tests.support import pve_schema
+from tests.support.pve_schema import SchemaViolation, check_exchange
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8Mkwgtjc8zTUx4 a@b"
+GUEST = "/nodes/pve/qemu/218"
+SCHEMAS = {"next to the repository": pve_schema.paths, "in the package": pve_schema.packaged_paths}
+
+
+class Checked:
+    """An API whose every exchange is checked, and remembered."""
+
+    def __init__(self, cluster: Cluster, schemas: Mapping[str, Mapping[str, pve_schema.Schema]]):
+        self.api = DirectApi(cluster)
+        self.cluster = cluster
+        self.schemas = schemas
+        self.seen: set[tuple[str, str]] = set()
+
+    async def __call__(self, method: str, path: str, **params: ParamValue) -> JsonValue:
+        given = {name.replace("_", "-"): value for name, value in params.items()}
+        data = await self.api.call(method, path, given)
+        check_exchange(method, path, given, data, self.schemas)
+        self.seen.add((method, pve_schema.find(path, self.schemas)[0]))
+        return data
+
+    async def task(self, method: str, path: str, **params: ParamValue) -> None:
+        upid = await self(method, path, **params)
+        self.cluster.settle()
+        told = pve_schema.an_object(await self("GET", f"/nodes/pve/tasks/{upid}/status"))
+        assert told["exitstatus"] == "OK"
+        await self("GET", f"/nodes/pve/tasks/{upid}/log")
+
+
+async def live(api: Checked) -> None:
+    """Play a machine's life from the clone to the destroy."""
+    for path in ("/version", "/cluster/status", "/cluster/resources", "/nodes", "/pools"):
+        await api("GET", path)
+    for path in ("status", "qemu", "storage", "tasks", "storage/local/content"):
+        await api("GET", f"/nodes/pve/{path}")
+    await api("GET", "/pools/rented")
+    await api("GET", "/cluster/nextid", vmid=218)
+    await api.task("POST", "/nodes/pve/qemu/9000/clone", newid=218, name="a", pool="rented")
+    await configure(api)
+    await api.task("PUT", f"{GUEST}/resize", disk="scsi0", size="20G")
+    await api.task("POST", f"{GUEST}/status/start")
+    api.cluster.advance(30)
+    await talk(api)
+    await api.task("POST", f"{GUEST}/status/reset")
+    await api.task("POST", f"{GUEST}/status/suspend")
+    await api.task("POST", f"{GUEST}/status/resume")
+    api.cluster.advance(30)
+    await api.task("POST", f"{GUEST}/status/reboot", timeout=20)
+    await api("GET", f"{GUEST}/status/current")
+    await api.task("POST", f"{GUEST}/status/shutdown", timeout=20, forceStop=1)
+    await api.task("POST", f"{GUEST}/status/stop")
+    await api("GET", "/cluster/resources", type="vm")
+    await api("GET", "/nodes/pve/tasks", since=1, limit=50, source="all")
+    await api.task("DELETE", GUEST, purge=1, destroy_unreferenced_disks=0)
+
+
+async def configure(api: Checked) -> None:
+    """Give the machine its configuration and take its inheritance away."""
+    config = pve_schema.an_object(await api("GET", f"{GUEST}/config"))
+    await api(
+        "PUT",
+        f"{GUEST}/config",
+        cores=2,
+        memory=2048,
+        net0="virtio=BC:24:11:00:02:18,bridge=vmbr0,firewall=1",
+        ipconfig0="ip=192.0.2.18/24,gw=192.0.2.1,ip6=2001:db8::18/64,gw6=2001:db8::1",
+        nameserver="192.0.2.53",
+        ciuser="owner",
+        sshkeys=quote(KEY, safe=""),
+        smbios1="uuid=11111111-2222-4333-8444-555555555555",
+        tags="lease",
+        onboot=1,
+        protection=0,
+        agent="enabled=1",
+        delete="cipassword,searchdomain",
+        digest=str(config["digest"]),
+    )
+    await api.task("POST", f"{GUEST}/config", description="ours")
+    for path in ("firewall/options", "firewall/rules", "firewall/ipset", "firewall/aliases"):
+        await api("GET", f"{GUEST}/{path}")
+    await api("DELETE", f"{GUEST}/firewall/rules/0")
+    await api("POST", f"{GUEST}/firewall/rules", type="in", action="DROP")
+    await api("GET", f"{GUEST}/firewall/ipset/admins")
+    await api("DELETE", f"{GUEST}/firewall/ipset/admins/198.51.100.0%2F24")
+    await api("DELETE", f"{GUEST}/firewall/ipset/admins")
+    await api("POST", f"{GUEST}/firewall/ipset", name="mine")
+    await api("POST", f"{GUEST}/firewall/ipset/mine", cidr="192.0.2.18")
+    await api("DELETE", f"{GUEST}/firewall/aliases/office")
+    await api("POST", f"{GUEST}/firewall/aliases", name="home", cidr="192.0.2.1")
+    await api("PUT", f"{GUEST}/firewall/options", enable=1, ipfilter=1, macfilter=1)
+
+
+async def talk(api: Checked) -> None:
+    """Ask the guest agent everything it knows."""
+    await api("POST", f"{GUEST}/agent/ping")
+    await api("GET", f"{GUEST}/agent/get-host-name")
+    await api("GET", f"{GUEST}/agent/network-get-interfaces")
+    started = await api("POST", f"{GUEST}/agent/exec", command=("true",))
+    pid = pve_schema.an_object(started)["pid"]
+    await api("GET", f"{GUEST}/agent/exec-status", pid=int(str(pid)))
+    await api("POST", f"{GUEST}/agent/file-write", file="/etc/motd", content="hello")
+    await api("GET", f"{GUEST}/agent/file-read", file="/etc/motd")
+    await api("POST", f"{GUEST}/agent/set-user-password", username="owner", password="secret")
+
+
+@pytest.mark.parametrize("which", SCHEMAS)
+async def test_a_whole_life_fits_the_official_schema(which: str) -> None:
+    cluster = Cluster()
+    cluster.add_template(9000)
+    cluster.add_pool("rented")
+    api = Checked(cluster, SCHEMAS[which]())
+    await live(api)
+    unplayed = {(route.method, route.pattern) for route in ROUTES if "{" not in route.pattern}
+    assert unplayed <= {(method, path) for method, path in api.seen}
+
+
+def test_every_parameter_the_simulator_takes_is_in_the_official_schema() -> None:
+    for route in ROUTES:
+        template, _ = pve_schema.find(route.pattern.replace("{", "_").replace("}", "_"), paths())
+        known = pve_schema.an_object(paths()[template][route.method]["parameters"])
+        properties = pve_schema.an_object(known.get("properties") or {})
+        for name in route.rules:
+            family = name.rstrip("0123456789")
+            assert name in properties or f"{family}[n]" in properties, (route.pattern, name)
+
+
+def paths() -> Mapping[str, Mapping[str, pve_schema.Schema]]:
+    return pve_schema.paths()
+
+
+def test_the_checker_refuses_what_the_schema_does_not_allow() -> None:
+    clone = "/nodes/pve/qemu/9000/clone"
+    with pytest.raises(SchemaViolation, match="'newid' is missing"):
+        check_exchange("POST", clone, {"name": "a"}, "UPID:x")
+    with pytest.raises(SchemaViolation, match="unknown parameter 'tags'"):
+        check_exchange("POST", clone, {"newid": 218, "tags": "a"}, "UPID:x")
+    with pytest.raises(SchemaViolation, match="beyond the minimum"):
+        check_exchange("POST", clone, {"newid": 99}, "UPID:x")
+    with pytest.raises(SchemaViolation, match="instead of null"):
+        check_exchange("PUT", "/nodes/pve/qemu/9000/config", {"onboot": 1}, "UPID:x")
+    with pytest.raises(SchemaViolation, match="no such path"):
+        check_exchange("GET", "/nodes/pve/machines", {}, None)
