@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from provisioner.errors import Locked, NoRoom, NotOurs, ProvisionError, UnknownOutcome
 from provisioner.identity import uuid_of
 from provisioner.model import DesiredMachine, Observed
-from provisioner.ports import GuestShell, Hypervisor, OperationLog, Place
+from provisioner.ports import GuestShell, Hypervisor, OperationLog, Place, Snapshots
 from provisioner.site import Site
 from provisioner.steps.step import Step, Target
 
@@ -33,6 +33,7 @@ class Executor:
     """
 
     hypervisor: Hypervisor
+    snapshots: Snapshots
     guest: GuestShell
     log: OperationLog
     site: Site
@@ -89,7 +90,7 @@ class Executor:
 
     async def _choose(self, have: Observed, now: int) -> Place:
         """Choose a place for a clone: the one it was meant for, else the lowest free one."""
-        snapshot = await self.hypervisor.snapshot()
+        snapshot = await self.snapshots.get()
         template = snapshot.guests[self.template]
         if have.vmid is not None and not have.ever_existed and have.vmid not in snapshot.guests:
             return Place(have.vmid, template.node)

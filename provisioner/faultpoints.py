@@ -30,6 +30,7 @@ CALLS: Final = (
     "hypervisor.shutdown",
     "hypervisor.destroy",
     "hypervisor.task",
+    "hypervisor.task_states",
     "hypervisor.tasks",
     "hypervisor.freed",
     "hypervisor.volumes",

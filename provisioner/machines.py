@@ -7,7 +7,6 @@ changes nothing on the hypervisor. A machine that cannot be found is only gone i
 accept its VMID again.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -23,8 +22,9 @@ from provisioner.model import (
     Presence,
     Stamps,
 )
-from provisioner.ports import ClusterSnapshot, GuestShell, Hypervisor, OperationLog
+from provisioner.ports import ClusterSnapshot, GuestShell, Hypervisor, OperationLog, Snapshots
 from provisioner.site import CONFIGURED, Site
+from provisioner.taskboard import TaskBoard
 
 #: How far a node's clock may be from ours when a lost task is searched for, in seconds.
 CLOCK_SKEW = 300
@@ -40,36 +40,35 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """Observes machines through the ports; `hypervisor.snapshot` is expected to be shared."""
+    """Observes machines through the ports."""
 
     hypervisor: Hypervisor
+    snapshots: Snapshots
+    tasks: TaskBoard
     guest: GuestShell
     log: OperationLog
     site: Site
 
-    async def observe(
-        self, want: DesiredMachine, doubles: Mapping[str, tuple[int, ...]]
-    ) -> Observed:
+    async def observe(self, want: DesiredMachine, *, settle: bool = True) -> Observed:
         """Return what is seen of (want.key, want.nonce) now.
 
-        `doubles` maps a nonce to every VMID that proves to carry it, where there are several.
+        Without `settle` an open operation is left to the pass that owns it, and nothing is
+        recorded.
+
         Raises Untrusted when the cluster's list is not evidence, NotOurs when the machine's VMID
         holds something that looks like it and cannot prove it, Locked while a clone is unfinished,
         and Transient or Permanent for a task that failed.
         """
-        snapshot = await self.hypervisor.snapshot()
+        snapshot = await self.snapshots.get()
         operation = await self.log.open_for(want.key, want.nonce)
+        if operation is not None and not settle:
+            return _busy(operation)
         fate = await self._fate(operation) if operation else Fate.ENDED
         if operation is not None and fate is Fate.RUNNING:
             return _busy(operation)
         seen = await self._locate(want, snapshot)
         if operation is not None:
             seen = await self._close(operation, fate, seen)
-        if len(doubles.get(want.nonce, ())) > 1:
-            raise NotOurs(
-                f"VMs {', '.join(map(str, doubles[want.nonce]))} all claim to be this machine; "
-                "remove the one that is not"
-            )
         return seen
 
     async def _fate(self, operation: OpenOperation) -> Fate:
@@ -77,7 +76,7 @@ class Machines:
         upid = operation.upid or await self._search(operation)
         if upid is None:
             return Fate.UNKNOWN
-        state = await self.hypervisor.task(upid)
+        state = await self.tasks.state(upid)
         if state.running:
             return Fate.RUNNING
         if state.error is None:

@@ -41,7 +41,8 @@ TABLE: Final = (
 class Decision:
     """The next step if one is due, and the sentence that says why, or why none is.
 
-    `settled` means that the machine is as desired; otherwise something is still awaited.
+    `settled` means that the machine is as desired; otherwise something is still awaited, and
+    `cut_off` that it cannot go on without somebody at the guest.
     `final_time` is when (finalized chain time) a step will become due by itself.
     """
 
@@ -49,6 +50,7 @@ class Decision:
     reason: str
     settled: bool = False
     final_time: int | None = None
+    cut_off: bool = False
 
 
 def next_step(site: Site, want: DesiredMachine, have: Observed) -> Step | None:
@@ -91,6 +93,7 @@ def _running(want: DesiredMachine, have: Observed) -> Decision:
             None,
             f"VM {have.vmid} is cut off: its keys must change and its guest agent is silent; "
             "start the agent or reboot the guest",
+            cut_off=True,
         )
     left_off = have.power is not PowerState.RUNNING
     text = f"{have.power}, as its owner left it" if left_off else "running, as desired"

@@ -8,7 +8,7 @@ Every method may raise `Transient`, `Permanent`, `UnknownOutcome` or `Hypervisor
 `provisioner.errors`; what else a method raises, it says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
@@ -126,6 +126,10 @@ class Hypervisor(Protocol):
         """Read where a task stands."""
         ...
 
+    async def task_states(self, upids: Collection[str]) -> Mapping[str, TaskState]:
+        """Read where several tasks of one node stand, at once."""
+        ...
+
     async def tasks(self, node: str, since: int) -> Sequence[TaskRow]:
         """List a node's tasks started at or after `since` (wall seconds), newest first."""
         ...
@@ -139,6 +143,14 @@ class Hypervisor(Protocol):
 
     async def volumes(self, node: str, vmid: int) -> Sequence[str]:
         """List the volumes that carry `vmid` on a node's storages."""
+        ...
+
+
+class Snapshots(Protocol):
+    """The cluster at a glance, shared by all who look within a tick."""
+
+    async def get(self, newer_than: float | None = None) -> ClusterSnapshot:
+        """Return a recent snapshot, taken after `newer_than` (monotonic s) where that is given."""
         ...
 
 

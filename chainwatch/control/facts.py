@@ -1,0 +1,40 @@
+"""All that decides about one lease, read in one consistent view of the database.
+
+What is stored (lease, its finalized view, plan, holds, how far its source was read) comes from a
+single snapshot, so that no decision ever mixes an old lease with a new chain time.
+"""
+
+from dataclasses import dataclass
+
+from chainwatch.control.sources import Sources
+from chainwatch.domain.desired import Facts
+from chainwatch.store.operations import Operations
+from chainwatch.store.standings import Standings
+
+
+@dataclass(frozen=True, slots=True)
+class FactsReader:
+    """Joins the stored standing of a lease with what its source is worth now."""
+
+    standings: Standings
+    operations: Operations
+    sources: Sources
+
+    async def of(self, lease: str) -> Facts | None:
+        """Return the facts about `lease` (CAIP-19 id); None for one that was never heard of.
+
+        Former nonces are those of every mint the chain ever showed, and of every machine we ever
+        made or adopted for this lease: what a lost database forgot, the machines still say.
+        """
+        standing = await self.standings.of(lease)
+        if standing is None:
+            return None
+        return Facts(
+            id=standing.id,
+            lease=standing.lease,
+            final=standing.final,
+            plan=standing.plan,
+            source=self.sources[standing.source].view(standing.state),
+            hold=standing.hold,
+            former=standing.former | await self.operations.nonces(lease),
+        )

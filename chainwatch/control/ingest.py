@@ -1,0 +1,146 @@
+"""Reads one source into the store, one committed step after the other, for ever.
+
+Each step asks the scanner what comes after the stored cursor and commits the answer whole. A new
+head only wakes the loop early. Errors of a node are the node's: they are told and tried again, and
+time stands still meanwhile. A source that contradicts what was final halts, alone.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from chainwatch.chain.scanner import Scanner
+from chainwatch.control.sources import SourceStatus
+from chainwatch.domain.batches import Batch, Rewind, SourceState
+from chainwatch.errors import SourceHalted, Transient
+from chainwatch.runtime.clock import Clock
+from chainwatch.store.alarms import Alarms
+from chainwatch.store.journal import Journal
+from chainwatch.store.leases import Leases
+from chainwatch.store.workqueue import WorkQueue
+
+log = structlog.get_logger(__name__)
+
+#: Seconds after which a source whose node fails is tried again.
+RETRY_AFTER: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """The reading of one source. `wake` tells the reconciler that there is work."""
+
+    status: SourceStatus
+    scanner: Scanner
+    journal: Journal
+    leases: Leases
+    work: WorkQueue
+    alarms: Alarms
+    clock: Clock
+    wake: Callable[[], None]
+    hint: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def name(self) -> str:
+        """The source's name."""
+        return self.status.settings.source.name
+
+    async def run(self) -> None:
+        """Check the source, then read it for ever. Raises Fatal when it is not as configured."""
+        await self._checked()
+        while True:
+            moved = await self.attempt()
+            await self._tell_staleness()
+            if not moved:
+                await self._pause()
+
+    async def attempt(self) -> bool:
+        """Do one step and account for its errors; true when there may be more to read at once."""
+        try:
+            moved = await self.step()
+        except Transient as error:
+            await self._trouble(str(error))
+            return False
+        except SourceHalted as error:
+            await self._halt(str(error))
+            return False
+        self.status.trouble = None
+        return moved
+
+    async def step(self) -> bool:
+        """Read and commit what comes after the cursor; false when there is nothing new.
+
+        Raises what the scanner raises.
+        """
+        state = await self.journal.state(self.name)
+        if state.halted:
+            return False
+        before = self.status.view(state).caught_up
+        found = await self.scanner.next(state)
+        if found is not None:
+            state = await self._commit(found)
+        self.status.looked |= found is None or self.status.reached(state)
+        if self.status.view(state).caught_up and not before:
+            await self._caught_up(state)
+        return found is not None
+
+    async def _commit(self, found: Batch | Rewind) -> SourceState:
+        wall = self.clock.now()
+        if isinstance(found, Rewind):
+            await self.journal.commit_rewind(self.name, found, wall)
+            log.warning(
+                "reorg", source=self.name, ancestor=found.ancestor and found.ancestor.number
+            )
+        else:
+            await self.journal.commit_batch(self.name, found, wall)
+            self.status.moved()
+            log.debug(
+                "read", source=self.name, cursor=found.cursor.number, events=len(found.events)
+            )
+        self.wake()
+        return await self.journal.state(self.name)
+
+    async def _caught_up(self, state: SourceState) -> None:
+        """Make every lease due: what was put off while the source was behind can go on."""
+        await self.work.enqueue(await self.leases.ids(self.name), "its source has caught up")
+        log.info("caught up", source=self.name, cursor=state.cursor and state.cursor.number)
+        self.wake()
+
+    async def _checked(self) -> None:
+        while True:
+            try:
+                return await self.scanner.check()
+            except Transient as error:
+                await self._trouble(str(error))
+                await self.clock.sleep(RETRY_AFTER)
+
+    async def _trouble(self, error: str) -> None:
+        if self.status.trouble != error:
+            log.warning("source cannot be read", source=self.name, error=error)
+        self.status.trouble = error
+
+    async def _halt(self, why: str) -> None:
+        await self.journal.halt(self.name, why)
+        await self.alarms.raise_("source-halted", self.name, "critical", why, self.clock.now())
+        log.error("source halted", source=self.name, why=why)
+
+    async def _tell_staleness(self) -> None:
+        if not self.status.stale:
+            await self.alarms.clear("source-stale", self.name)
+            return
+        trouble = f" ({self.status.trouble})" if self.status.trouble else ""
+        text = (
+            f"no new block for {int(self.status.idle_for)} s{trouble}: nothing is taken away from "
+            "its leases until its chain goes on; check the node"
+        )
+        await self.alarms.raise_("source-stale", self.name, "critical", text, self.clock.now())
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self.status.settings.poll_interval):
+                await self.hint.wait()
+        except TimeoutError:
+            pass
+        self.hint.clear()

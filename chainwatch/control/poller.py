@@ -1,0 +1,53 @@
+"""Watches the tasks of open operations, and wakes the leases that wait for them.
+
+One call a node and tick, however many tasks run there. It decides nothing: what a task's end means
+is for the woken pass to observe.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from chainwatch.runtime.clock import Clock
+from chainwatch.store.operations import Operations
+from chainwatch.store.workqueue import WorkQueue
+from provisioner.errors import ProvisionError
+from provisioner.taskboard import TaskBoard
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPoller:
+    """Polls every `tick` seconds while anything is open."""
+
+    operations: Operations
+    board: TaskBoard
+    work: WorkQueue
+    clock: Clock
+    tick: float
+    wake: Callable[[], None]
+
+    async def run(self) -> None:
+        """Poll for ever."""
+        while True:
+            await self.poll()
+            await self.clock.sleep(self.tick)
+
+    async def poll(self) -> None:
+        """Look once; a node that does not answer is looked at again next time."""
+        waiting: dict[str, dict[str, str]] = defaultdict(dict)
+        for key, operation in await self.operations.open_all():
+            if operation.upid is not None:
+                waiting[operation.node][operation.upid] = key
+        for node, tasks in waiting.items():
+            try:
+                ended = await self.board.look(tasks)
+            except ProvisionError as error:
+                log.info("tasks were not seen", node=node, error=str(error))
+                continue
+            if ended:
+                await self.work.enqueue({tasks[upid] for upid in ended}, "its task ended")
+                self.wake()

@@ -1,0 +1,124 @@
+"""What becomes of a lease's key after a pass: again at once, later, when woken, or parked.
+
+Pure: an outcome and the count of failures go in, a verdict and the alarms to sound come out. Only a
+permanent error of the machine that is paid for parks a key; whatever says "later" names a time, and
+whatever waits for news names none.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from chainwatch.control.reconciler import Outcome, Pass
+from chainwatch.errors import ChainDisagrees, OverBudget
+from chainwatch.store.alarms import Severity
+from provisioner.errors import Locked, NoRoom, Permanent, Transient, UnknownOutcome
+
+#: Seconds until a key is looked at again, by what it waits for.
+LOOK_AGAIN: Final = 1
+WATCHED_TASK: Final = 60  # the poller wakes it sooner
+SECOND_OPINION: Final = 15
+BUDGET: Final = 60
+ROOM: Final = 30
+LONGEST_BACKOFF: Final = 300
+
+#: Alarms about one lease; what an outcome no longer says is cleared when the lease is settled.
+ALARMS: Final = ("parked", "failing", "no-room", "over-budget", "cut-off", "volumes-left")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The pass succeeded; look again in `after` seconds, or only when woken."""
+
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The pass failed with `error`; try again in `after` seconds."""
+
+    error: str
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Give the key up, with this reason, until an operator says otherwise."""
+
+    reason: str
+
+
+Verdict: TypeAlias = Done | Failed | Parked
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An alarm to sound about the lease."""
+
+    name: str
+    severity: Severity
+    text: str
+
+
+def verdict(outcome: Outcome, attempts: int) -> Verdict:
+    """Judge an outcome; `attempts` failures in a row came before it."""
+    if not outcome.passes:
+        return Done(None)
+    paid = outcome.passes[0]
+    if isinstance(paid.error, Permanent):
+        return Parked(str(paid.error))
+    verdicts = [_of(each, attempts) for each in outcome.passes]
+    if failed := [each for each in verdicts if isinstance(each, Failed)]:
+        return min(failed, key=lambda each: each.after)
+    waits = [each.after for each in verdicts if isinstance(each, Done) and each.after is not None]
+    return Done(min(waits, default=None))
+
+
+def _of(each: Pass, attempts: int) -> Done | Failed:
+    match each.error:
+        case None:
+            return Done(_recheck(each))
+        case Locked() | UnknownOutcome():
+            return Done(LOOK_AGAIN)
+        case NoRoom():
+            return Done(ROOM)
+        case error:
+            after = min(2 ** min(attempts, 10), LONGEST_BACKOFF)
+            return Failed(str(error), LONGEST_BACKOFF if isinstance(error, Permanent) else after)
+
+
+def _recheck(each: Pass) -> int | None:
+    if each.acted:
+        return WATCHED_TASK if each.waiting else 0
+    if isinstance(each.refused, ChainDisagrees):
+        return SECOND_OPINION
+    if isinstance(each.refused, OverBudget):
+        return BUDGET
+    if each.refused is not None or each.settled:
+        return None
+    operating = each.seen is not None and each.seen.operation is not None
+    return WATCHED_TASK if operating else LOOK_AGAIN
+
+
+def notices(outcome: Outcome, judged: Verdict) -> Iterator[Notice]:
+    """Say which alarms an outcome is worth."""
+    if isinstance(judged, Parked):
+        yield Notice("parked", "critical", judged.reason)
+    for each in outcome.passes:
+        yield from _notices(each)
+
+
+def _notices(each: Pass) -> Iterator[Notice]:
+    step = each.decision.step if each.decision else None
+    if isinstance(each.error, NoRoom):
+        yield Notice("no-room", "critical", str(each.error))
+    elif isinstance(each.error, Transient) and not isinstance(each.error, Locked):
+        yield Notice("failing", "warning", str(each.error))
+    if isinstance(each.refused, OverBudget):
+        yield Notice("over-budget", "warning", each.refused.reason)
+    if step is not None and step.creates and each.seen and each.seen.ever_existed:
+        yield Notice("machine-gone", "critical", f"VM {each.seen.vmid} vanished; a new one is made")
+    if each.seen and each.seen.leftovers:
+        yield Notice("volumes-left", "warning", each.sentence)
+    if each.decision and each.decision.cut_off:
+        yield Notice("cut-off", "warning", each.decision.reason)

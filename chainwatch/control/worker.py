@@ -1,0 +1,163 @@
+"""Takes due keys and gives each a pass: serially for a lease, in parallel across leases.
+
+A push (`wake`) only makes it look sooner; the queue is the truth. One boundary here catches what
+nobody foresaw, so that one lease's bug never stops the others: it is logged with its trace, told as
+an alarm and tried again with backoff.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from chainwatch.control.breaker import Breaker
+from chainwatch.control.reconciler import Outcome, Reconciler
+from chainwatch.control.verdict import (
+    ALARMS,
+    LONGEST_BACKOFF,
+    Done,
+    Failed,
+    Notice,
+    Parked,
+    Verdict,
+    notices,
+    verdict,
+)
+from chainwatch.runtime.clock import Clock
+from chainwatch.store.alarms import Alarms
+from chainwatch.store.leases import Leases
+from chainwatch.store.workqueue import WorkItem, WorkQueue
+from provisioner.errors import HypervisorDown
+
+log = structlog.get_logger(__name__)
+
+#: The longest that the queue is left unread, in seconds, when nothing wakes the worker.
+_IDLE: Final = 5.0
+
+
+@dataclass(slots=True)
+class Worker:
+    """Runs passes, at most `width` at once."""
+
+    reconciler: Reconciler
+    work: WorkQueue
+    leases: Leases
+    alarms: Alarms
+    breaker: Breaker
+    clock: Clock
+    width: int
+    _busy: set[str] = field(default_factory=set)
+    _alarmed: set[tuple[str, str]] = field(default_factory=set)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        """Look at the queue now."""
+        self._wake.set()
+
+    @property
+    def busy(self) -> frozenset[str]:
+        """The keys that are being worked on."""
+        return frozenset(self._busy)
+
+    async def run(self) -> None:
+        """Work for ever."""
+        self._alarmed |= {(alarm.name, alarm.subject) for alarm in await self.alarms.all()}
+        async with asyncio.TaskGroup() as passes:
+            while True:
+                await self.breaker.closed()
+                self._wake.clear()
+                free = self.width - len(self._busy)
+                items = await self.work.due(self.clock.now(), free, self._busy) if free else []
+                for item in items:
+                    self._busy.add(item.key)
+                    passes.create_task(self._one(item), name=f"pass {item.key}")
+                if not items:
+                    await self._rest()
+
+    async def drain(self) -> int:
+        """Give every key that is due now one pass, one after the other; returns how many."""
+        items = await self.work.due(self.clock.now(), 1_000_000)
+        for item in items:
+            await self.process(item)
+        return len(items)
+
+    async def process(self, item: WorkItem) -> None:
+        """Give one key a pass and settle what becomes of it."""
+        try:
+            outcome = await self.reconciler.reconcile(item.key)
+        except Exception as error:
+            # The one boundary: a bug in one lease's pass must not stop the others.
+            log.exception("pass failed", lease=item.key)
+            await self._unforeseen(item, error)
+            return
+        down = next(
+            (each.error for each in outcome.passes if isinstance(each.error, HypervisorDown)), None
+        )
+        if down is not None:
+            await self.breaker.trip(down)
+            await self.work.done(item, self.clock.now())
+            return
+        await self._settle(item, outcome, verdict(outcome, item.attempts))
+
+    async def _one(self, item: WorkItem) -> None:
+        try:
+            await self.process(item)
+        finally:
+            self._busy.discard(item.key)
+            self._wake.set()
+
+    async def _rest(self) -> None:
+        now = self.clock.now()
+        due = await self.work.next_due(now)
+        seconds = _IDLE if due is None else min(_IDLE, max(due - now, 0.05))
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _settle(self, item: WorkItem, outcome: Outcome, judged: Verdict) -> None:
+        _tell(item.key, outcome, judged)
+        if outcome.facts is not None and outcome.passes:
+            await self.leases.set_wakes(
+                str(outcome.facts.id), outcome.wakes.at, outcome.wakes.final_at
+            )
+        await self._sound(item.key, outcome, judged)
+        now = self.clock.now()
+        match judged:
+            case Done(after):
+                await self.work.done(item, None if after is None else now + after)
+            case Failed(error, after):
+                await self.work.failed(item, error, now + after)
+            case Parked(reason):
+                await self.work.park(item, reason, now)
+
+    async def _unforeseen(self, item: WorkItem, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}; this is a bug, its trace is in the log"
+        await self._raise(item.key, Notice("failing", "critical", text))
+        after = min(2 ** min(item.attempts, 10), LONGEST_BACKOFF)
+        await self.work.failed(item, text, self.clock.now() + after)
+
+    async def _sound(self, lease: str, outcome: Outcome, judged: Verdict) -> None:
+        sounding = set()
+        for notice in notices(outcome, judged):
+            await self._raise(lease, notice)
+            sounding.add(notice.name)
+        if outcome.passes and all(each.settled for each in outcome.passes):
+            for name in ALARMS:
+                if name not in sounding and (name, lease) in self._alarmed:
+                    await self.alarms.clear(name, lease)
+                    self._alarmed.discard((name, lease))
+
+    async def _raise(self, lease: str, notice: Notice) -> None:
+        await self.alarms.raise_(notice.name, lease, notice.severity, notice.text, self.clock.now())
+        self._alarmed.add((notice.name, lease))
+
+
+def _tell(lease: str, outcome: Outcome, judged: Verdict) -> None:
+    level = log.warning if isinstance(judged, Failed | Parked) else log.info
+    acted = any(each.acted for each in outcome.passes)
+    if isinstance(judged, Done) and not acted:
+        level = log.debug
+    level("pass", lease=lease, decided=outcome.sentence, then=type(judged).__name__.lower())
