@@ -1,0 +1,77 @@
+"""The truth about a real chain: its canonical receipts, read by web3's own decoder.
+
+Slow and simple on purpose, and without a line of the reader that it judges.
+"""
+
+from collections.abc import Mapping
+
+from web3.types import EventData
+
+from chainwatch.domain.events import (
+    Event,
+    ExpiryUpdated,
+    KeysChanged,
+    LeaseMinted,
+    Logged,
+    PlanDefined,
+    PlanTerms,
+    Transferred,
+)
+from tests.support.lease_contract import LeaseContract
+
+
+async def truth(shop: LeaseContract, up_to: int) -> list[Logged]:
+    """What the contract's logs say in the receipts of blocks 0 to `up_to`, in their order."""
+    contract = shop.deployed.contract
+    by_topic = {event.topic: event for event in contract.all_events()}
+    told: list[Logged] = []
+    for number in range(up_to + 1):
+        for receipt in await contract.w3.eth.get_block_receipts(number):
+            for log in receipt["logs"]:
+                if log["address"] != shop.address:
+                    continue
+                data = by_topic[log["topics"][0].to_0x_hex()].process_log(log)
+                event = _event(data["event"], data["args"])
+                if event is not None:
+                    told.append(_logged(event, data))
+    return told
+
+
+def _logged(event: Event, data: EventData) -> Logged:
+    return Logged(
+        event,
+        data["blockNumber"],
+        data["blockHash"].to_0x_hex(),
+        data["logIndex"],
+        data["transactionHash"].to_0x_hex(),
+    )
+
+
+def _event(name: str, said: Mapping[str, object]) -> Event | None:
+    match name, dict(said):
+        case "Transfer", {"tokenId": int(token), "from": str(sender), "to": str(recipient)}:
+            return Transferred(token, sender.lower(), recipient.lower())
+        case "LeaseMinted", {"tokenId": int(token), "planId": int(plan), "payer": str(payer)} as a:
+            return LeaseMinted(
+                token, plan, payer.lower(), _int(a["secondsBought"]), _int(a["paid"])
+            )
+        case "SubscriptionUpdate", {"tokenId": int(token), "expiration": int(until)}:
+            return ExpiryUpdated(token, until)
+        case "KeysChanged", {
+            "tokenId": int(token),
+            "sshKey": str(ssh),
+            "encryptionKey": bytes(raw),
+        }:
+            return KeysChanged(token, ssh, f"0x{raw.hex()}" if raw else "")
+        case "PlanDefined", {"planId": int(plan), "name": str(name), **rest}:
+            keys = ("kind", "cores", "memoryMiB", "diskGiB", "grace")
+            return PlanDefined(plan, name, *(_int(rest[key]) for key in keys))
+        case "PlanTerms", {"planId": int(plan), "paymentToken": str(token), **rest}:
+            price, cap = _int(rest["pricePerSecond"]), _int(rest["cap"])
+            return PlanTerms(plan, token.lower(), price, cap, rest["onSale"] is True)
+    return None
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value
