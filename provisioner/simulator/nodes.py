@@ -176,6 +176,9 @@ def _storage_resources(state: State, ask: Ask) -> list[JsonValue]:
         for node in state.nodes
         for storage in state.storages.values()
         if allows(state, ask.token, f"/storage/{storage.name}", MAY_SEE_STORAGE)
+        and (storage.enabled or not ask.flag("enabled"))
+        and ask.text("content", "images") in CONTENT
+        and ask.text("storage", storage.name) == storage.name
     ]
 
 
@@ -244,6 +247,9 @@ def list_storages(state: State, ask: Ask) -> JsonValue:
         }
         for storage in state.storages.values()
         if allows(state, ask.token, f"/storage/{storage.name}", MAY_SEE_STORAGE)
+        and (storage.enabled or not ask.flag("enabled"))
+        and ask.text("content", "images") in CONTENT
+        and ask.text("storage", storage.name) == storage.name
     ]
 
 

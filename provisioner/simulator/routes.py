@@ -72,6 +72,7 @@ TASKS: Rules = {
     "errors": FLAG,
 }
 LOG: Rules = {"start": COUNT, "limit": COUNT}
+STORAGES: Rules = {"content": TEXT, "storage": TEXT, "enabled": FLAG, "format": FLAG}
 CONTENT: Rules = {"content": TEXT, "vmid": VMID}
 DESTROY: Rules = SKIPLOCK | {"purge": FLAG, "destroy-unreferenced-disks": FLAG}
 RESIZE: Rules = SKIPLOCK | {
@@ -98,7 +99,7 @@ ROUTES = (
     Route("GET", "/nodes/{node}/tasks/{upid}/status", tasks.task_status, {}, None),
     Route("GET", "/nodes/{node}/tasks/{upid}/log", tasks.task_log, LOG, None),
     Route("DELETE", "/nodes/{node}/tasks/{upid}", tasks.stop_task, {}, None),
-    Route("GET", "/nodes/{node}/storage", nodes.list_storages, {}, None, lists=True),
+    Route("GET", "/nodes/{node}/storage", nodes.list_storages, STORAGES, None, lists=True),
     Route(
         "GET",
         "/nodes/{node}/storage/{storage}/content",

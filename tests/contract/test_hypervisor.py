@@ -1,6 +1,6 @@
 """What every hypervisor backend promises, on every transport there is."""
 
-from collections.abc import Iterator
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -8,29 +8,20 @@ import pytest
 from provisioner.errors import (
     HypervisorDown,
     Locked,
+    NoRoom,
     Permanent,
+    ProvisionError,
     Transient,
     UnknownOutcome,
     Untrusted,
 )
-from provisioner.model import Power, PowerState
+from provisioner.model import GuestSettings, PowerState
+from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, FaultName
-from tests.support.pve import (
-    ALICE,
-    BOB,
-    NODE,
-    TEMPLATE,
-    VMID,
-    WANTED,
-    World,
-    direct_world,
-    stopped_for,
-)
+from provisioner.simulator.guests import ConfigValue, Power
+from tests.support.pve import ALICE, BOB, NODE, TEMPLATE, TOKEN, VMID, WANTED, World
 
-
-@pytest.fixture(params=["direct"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    yield direct_world()
+GUEST = f"/nodes/{NODE}/qemu/{VMID}"
 
 
 # ------------------------------------------------------------------------------------- snapshot
@@ -54,7 +45,7 @@ async def test_a_snapshot_that_does_not_show_the_template_is_not_evidence(world:
 
 
 async def test_a_list_that_comes_back_empty_is_not_evidence(world: World) -> None:
-    world.see(lambda cluster: cluster.arm(Fault(FaultName.EMPTY, "GET", "/cluster/resources")))
+    world.arm(Fault(FaultName.EMPTY, "GET", "/cluster/resources"))
     with pytest.raises(Untrusted):
         await world.hypervisor.snapshot()
     assert TEMPLATE in (await world.hypervisor.snapshot()).guests
@@ -67,7 +58,7 @@ async def test_a_cluster_without_quorum_shows_nothing_that_counts(world: World) 
 
 
 async def test_a_token_without_permissions_is_the_whole_hypervisors_trouble(world: World) -> None:
-    world.see(lambda cluster: cluster.set_grants(_token(world), everything=False))
+    world.see(lambda cluster: cluster.set_grants(TOKEN, everything=False))
     with pytest.raises(HypervisorDown):
         await world.hypervisor.snapshot()
 
@@ -115,51 +106,329 @@ async def test_a_machine_that_is_not_there_has_no_configuration(world: World) ->
     assert await world.hypervisor.config(NODE, VMID) is None
 
 
-async def test_a_configuration_that_cannot_be_read_is_not_a_missing_machine(world: World) -> None:
-    await world.cloned()
-    path = f"/nodes/{NODE}/qemu/{VMID}/config"
-    for fault, error in (
-        (Fault(FaultName.REFUSE, "GET", path, text="cluster not ready - no quorum?"), Untrusted),
-        (Fault(FaultName.REFUSE, "GET", path, text="something never heard of"), Transient),
-        (Fault(FaultName.UNREACHABLE, "GET", path), HypervisorDown),
-        (Fault(FaultName.LOSE_REPLY, "GET", path), Transient),
-    ):
-        world.see(lambda cluster, fault=fault: cluster.arm(fault))
-        with pytest.raises(HypervisorDown if error is Untrusted else error):
-            await world.hypervisor.config(NODE, VMID)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultName.REFUSE, text="cluster not ready - no quorum?"),
+        Fault(FaultName.REFUSE, text="something never heard of"),
+        Fault(FaultName.REFUSE, status=403, text="Permission check failed (/vms/1, VM.Audit)"),
+        Fault(FaultName.UNREACHABLE),
+        Fault(FaultName.LOSE_REPLY),
+        Fault(FaultName.PROXY_DOWN),
+        Fault(FaultName.PROXY_BROKEN),
+        Fault(FaultName.HTML),
+    ],
+    ids=lambda fault: f"{fault.name.value} {fault.text}",
+)
+async def test_a_configuration_that_cannot_be_read_is_not_a_missing_machine(
+    world: World, fault: Fault
+) -> None:
+    path = replace(fault, method="GET", path=f"{GUEST}/config")
+    world.arm(path, path)
+    with pytest.raises((Transient, HypervisorDown)):
+        await world.hypervisor.config(NODE, VMID)
 
 
 # ------------------------------------------------------------------------------------ configure
 
 
-async def test_what_was_configured_is_what_is_read_back(world: World) -> None:
-    clone = await world.cloned()
-    assert clone.settings.leftovers >= {"cipassword"}
-    await world.hypervisor.configure(NODE, VMID, WANTED, "ours\n\n", clone.digest)
-    config = await world.config()
-    assert config.settings == WANTED
-    assert config.description == "ours"
-
-
 @pytest.mark.parametrize(
     "wanted",
     [
-        replace(WANTED, link_up=False),
-        replace(WANTED, onboot=False, protection=True),
+        WANTED,
+        replace(WANTED, link_up=False, onboot=False),
+        replace(WANTED, protection=True),
         replace(WANTED, ssh_keys=""),
         replace(WANTED, ssh_keys=f"{ALICE}\n{BOB}"),
         replace(WANTED, ssh_keys=f"{ALICE} + 100% ü"),
         replace(WANTED, tags=frozenset(), nameserver="", ipconfig="ip6=auto"),
         replace(WANTED, agent=False, cores=1, memory_mib=512),
-        stopped_for(WANTED),
     ],
-
+    ids=range(8),
 )
-async def test_every_setting_survives_the_way_there_and_back(
-    world: World, wanted: object
+async def test_what_was_configured_is_what_is_read_back(
+    world: World, wanted: GuestSettings
 ) -> None:
     clone = await world.cloned()
+    await world.hypervisor.configure(NODE, VMID, wanted, "ours \n\n", clone.digest)
+    config = await world.config()
+    assert config.settings == wanted
+    assert config.description == "ours"
+    calls = world.calls()
+    await world.hypervisor.configure(NODE, VMID, wanted, "ours", config.digest)
+    assert world.calls() == calls, "nothing differed, so nothing had to be called"
+
+
+async def test_nothing_that_a_template_passes_on_stays_on_a_machine(world: World) -> None:
+    foreign: dict[str, ConfigValue] = {
+        "net1": "virtio=BC:24:11:AA:AA:AB,bridge=vmbr0",
+        "ipconfig1": "ip=192.0.2.78/24",
+        "searchdomain": "seller.example",
+        "cicustom": "user=local:snippets/seller.yml",
+        "startup": "order=3",
+        "sockets": 2,
+        "smbios1": "uuid=11111111-2222-3333-4444-555555555555,base64=1,serial=UzE=",
+    }
+    world.see(lambda cluster: cluster.edit_guest(TEMPLATE, **foreign))
+    clone = await world.cloned()
+    assert clone.settings.leftovers >= {"cipassword", *foreign} - {"ipconfig0"}
     await world.hypervisor.configure(NODE, VMID, WANTED, "ours", clone.digest)
-    before = await world.config()
-    await world.hypervisor.configure(NODE, VMID, wanted, "ours", before.digest)  # type: ignore[arg-type]
-    assert (await world.config()).settings == wanted
+    config = world.see(lambda cluster: dict(cluster.guest(VMID).config))
+    assert (set(foreign) | {"cipassword"}) & set(config) == {"smbios1"}
+    assert config["smbios1"] == f"uuid={WANTED.uuid}"
+    assert (await world.config()).settings == WANTED
+
+
+async def test_a_vlan_and_a_rate_of_the_templates_network_stay(world: World) -> None:
+    net = "e1000=BC:24:11:AA:AA:AB,bridge=vmbr9,tag=7,rate=10,firewall=0"
+    world.see(lambda cluster: cluster.edit_guest(TEMPLATE, net0=net))
+    clone = await world.cloned()
+    assert "net0" in clone.settings.leftovers
+    await world.hypervisor.configure(NODE, VMID, WANTED, "ours", clone.digest)
+    assert (await world.config()).settings == WANTED
+    parts = str(world.see(lambda cluster: cluster.guest(VMID).config["net0"])).split(",")
+    assert set(parts) == {
+        f"virtio={WANTED.mac}",
+        "bridge=vmbr0",
+        "firewall=1",
+        "tag=7",
+        "rate=10",
+    }
+
+
+async def test_a_change_by_somebody_else_meanwhile_is_never_written_over(world: World) -> None:
+    clone = await world.cloned()
+    world.see(lambda cluster: cluster.edit_guest(VMID, description="mine now"))
+    with pytest.raises(Transient):
+        await world.hypervisor.configure(NODE, VMID, WANTED, "ours", clone.digest)
+    with pytest.raises(Transient):
+        await world.hypervisor.configure(NODE, VMID, WANTED, "ours", clone.digest)
+    assert (await world.config()).description == "mine now"
+
+
+async def test_a_machine_that_somebody_locked_is_left_alone(world: World) -> None:
+    await world.cloned()
+    world.see(lambda cluster: cluster.edit_guest(VMID, lock="backup"))
+    config = await world.config()
+    assert config.lock == "backup"
+    with pytest.raises(Locked, match="backup"):
+        await world.hypervisor.configure(NODE, VMID, WANTED, "ours", config.digest)
+
+
+async def test_a_clone_keeps_no_firewall_rule_ip_set_or_alias_of_its_template(
+    world: World,
+) -> None:
+    await world.cloned()
+    assert all(_firewall(world, VMID))
+    await world.hypervisor.scrub_firewall(NODE, VMID)
+    assert not any(_firewall(world, VMID))
+    await world.hypervisor.scrub_firewall(NODE, VMID)
+    assert all(_firewall(world, TEMPLATE))
+
+
+def _firewall(world: World, vmid: int) -> tuple[int, int, int]:
+    """Count the rules, IP sets and aliases of a guest."""
+    firewall = world.see(lambda cluster: cluster.state.firewalls[vmid])
+    return len(firewall.rules), len(firewall.ipsets), len(firewall.aliases)
+
+
+async def test_a_disk_grows_to_a_size_and_never_shrinks(world: World) -> None:
+    clone = await world.cloned()
+    assert clone.disk == "scsi0"
+    for _ in range(2):
+        await world.ok(await world.hypervisor.resize(NODE, VMID, clone.disk, 10))
+        assert (await world.config()).disk_gib == 10
+    shrink = await world.done(await world.hypervisor.resize(NODE, VMID, clone.disk, 5))
+    assert isinstance(shrink.error, Permanent)
+    assert (await world.config()).disk_gib == 10
+
+
+# ---------------------------------------------------------------------------------------- power
+
+
+async def test_a_machine_starts_and_shuts_down_as_it_is_told(world: World) -> None:
+    await world.configured()
+    assert (await world.hypervisor.power(NODE, VMID)).state is PowerState.STOPPED
+    await world.ok(await world.hypervisor.start(NODE, VMID))
+    world.advance(100)
+    power = await world.hypervisor.power(NODE, VMID)
+    assert power.state is PowerState.RUNNING
+    assert 90 < power.uptime < 200
+    await world.ok(await world.hypervisor.shutdown(NODE, VMID, 30))
+    assert (await world.hypervisor.power(NODE, VMID)).state is PowerState.STOPPED
+
+
+async def test_a_machine_that_ignores_the_button_is_stopped_all_the_same(world: World) -> None:
+    await world.booted()
+
+    def deafen(cluster: Cluster) -> None:
+        cluster.guest(VMID).ignores_acpi = True
+
+    world.see(deafen)
+    await world.done(await world.hypervisor.shutdown(NODE, VMID, 30))
+    assert (await world.hypervisor.power(NODE, VMID)).state is PowerState.STOPPED
+
+
+async def test_a_paused_machine_can_be_stopped(world: World) -> None:
+    await world.booted()
+
+    def pause(cluster: Cluster) -> None:
+        cluster.guest(VMID).power = Power.PAUSED
+
+    world.see(pause)
+    assert (await world.hypervisor.power(NODE, VMID)).state is PowerState.PAUSED
+    await world.ok(await world.hypervisor.shutdown(NODE, VMID, 30))
+    assert (await world.hypervisor.power(NODE, VMID)).state is PowerState.STOPPED
+
+
+async def test_a_second_start_fails_in_its_task_and_harms_nothing(world: World) -> None:
+    await world.booted()
+    again = await world.done(await world.hypervisor.start(NODE, VMID))
+    assert isinstance(again.error, Transient)
+    assert (await world.hypervisor.power(NODE, VMID)).state is PowerState.RUNNING
+
+
+# -------------------------------------------------------------------------------------- destroy
+
+
+async def test_a_destroyed_machine_leaves_nothing_and_frees_its_vmid(world: World) -> None:
+    await world.configured()
+    assert len(await world.hypervisor.volumes(NODE, VMID)) == 2
+    await world.ok(await world.hypervisor.destroy(NODE, VMID))
+    assert await world.hypervisor.config(NODE, VMID) is None
+    assert await world.hypervisor.vmid_is_free(VMID)
+    assert await world.hypervisor.volumes(NODE, VMID) == []
+    assert not world.see(lambda cluster: cluster.inventory().leaked_volumes())
+
+
+async def test_a_volume_that_the_machine_does_not_name_is_not_destroyed_with_it(
+    world: World,
+) -> None:
+    await world.configured()
+    world.see(lambda cluster: cluster.edit_guest(VMID, scsi0=None))
+    await world.ok(await world.hypervisor.destroy(NODE, VMID))
+    (left,) = await world.hypervisor.volumes(NODE, VMID)
+    assert f"vm-{VMID}-disk-0" in left
+
+
+async def test_what_runs_or_is_protected_is_not_destroyed(world: World) -> None:
+    await world.booted()
+    with pytest.raises(Transient, match="is running"):
+        await world.hypervisor.destroy(NODE, VMID)
+    await world.ok(await world.hypervisor.shutdown(NODE, VMID, 30))
+    world.see(lambda cluster: cluster.edit_guest(VMID, protection=1))
+    with pytest.raises(Transient, match="protection"):
+        await world.hypervisor.destroy(NODE, VMID)
+    assert (await world.config()).settings.protection
+
+
+# ---------------------------------------------------------------------------------------- tasks
+
+
+async def test_the_task_list_shows_who_did_what_to_whom_and_how_it_ended(world: World) -> None:
+    since = int(world.see(lambda cluster: cluster.now))
+    upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
+    (running,) = await world.hypervisor.tasks(NODE, since)
+    assert (running.upid, running.kind, running.vmid) == (upid, "qmclone", TEMPLATE)
+    assert (running.user, running.status, running.ended) == (TOKEN, None, None)
+    await world.ok(upid)
+    await world.ok(await world.hypervisor.destroy(NODE, VMID))
+    destroyed, cloned = await world.hypervisor.tasks(NODE, since)
+    assert (cloned.upid, cloned.user, cloned.status) == (upid, TOKEN, "OK")
+    assert (destroyed.kind, destroyed.vmid) == ("qmdestroy", VMID)
+    assert destroyed.ended is not None
+    assert destroyed.ended >= destroyed.started >= since
+    assert await world.hypervisor.tasks(NODE, destroyed.ended + 1) == []
+
+
+async def test_many_tasks_are_watched_with_one_call(world: World) -> None:
+    names = range(VMID, VMID + 4)
+    upids = [
+        await world.hypervisor.clone(NODE, TEMPLATE, vmid, f"lease-{vmid}", "d") for vmid in names
+    ]
+    calls = world.calls()
+    states = await world.hypervisor.task_states(upids)
+    assert world.calls() == calls + 1
+    assert set(states) == set(upids)
+    assert all(state.running for state in states.values())
+    world.see(lambda cluster: cluster.settle())
+    forgotten = "UPID:pve:00000001:00000001:60000000:qmstart:100:root@pam:"
+    states = dict(await world.hypervisor.task_states([*upids, forgotten]))
+    assert isinstance(states.pop(forgotten).error, UnknownOutcome)
+    assert all(not state.running and state.error is None for state in states.values())
+
+
+async def test_warnings_are_success_and_a_forgotten_task_proves_nothing(world: World) -> None:
+    world.arm(Fault(FaultName.TASK_WARNS, "POST", "*/clone"))
+    await world.cloned()
+    for upid in (
+        "UPID:pve:00000001:00000001:60000000:qmstart:100:root@pam:",
+        "UPID:pve:0000FFFF:00000001:60000001:qmclone:9000:root@pam!t1:",
+    ):
+        state = await world.hypervisor.task(upid)
+        assert not state.running
+        assert isinstance(state.error, UnknownOutcome)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("cfs-lock 'storage-local' error: got lock request timeout", Locked),
+        ("interrupted by signal", Transient),
+        ("cfs-lock 'file-user_cfg' error: no quorum!", HypervisorDown),
+        ("lvcreate 'vm' error: not enough free space (1 < 2)", NoRoom),
+        ("a sentence that nobody wrote down", Transient),
+    ],
+)
+async def test_a_failed_task_says_what_its_words_mean(
+    world: World, words: str, error: type[ProvisionError]
+) -> None:
+    world.arm(Fault(FaultName.TASK_FAILS, "POST", "*/clone", text=words))
+    upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
+    assert isinstance((await world.done(upid)).error, error)
+    assert await world.hypervisor.vmid_is_free(VMID)
+
+
+async def test_a_node_that_lost_power_proves_nothing_about_its_tasks(world: World) -> None:
+    upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
+    world.see(lambda cluster: cluster.power_cycle(NODE))
+    world.advance(120)
+    assert isinstance((await world.hypervisor.task(upid)).error, UnknownOutcome)
+
+
+# ---------------------------------------------------------------------------------- lost replies
+
+
+@pytest.mark.parametrize("name", [FaultName.LOSE_REPLY, FaultName.PROXY_BROKEN])
+async def test_a_clone_whose_reply_was_lost_may_have_happened(
+    world: World, name: FaultName
+) -> None:
+    world.arm(Fault(name, "POST", "*/clone"))
+    with pytest.raises(UnknownOutcome):
+        await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
+    world.see(lambda cluster: cluster.settle())
+    assert (await world.config()).settings.name == "lease-1"
+
+
+async def test_a_write_is_never_sent_twice(world: World) -> None:
+    await world.configured()
+    calls = world.calls()
+    world.arm(Fault(FaultName.LOSE_REPLY, "POST", "*/start"))
+    with pytest.raises(UnknownOutcome):
+        await world.hypervisor.start(NODE, VMID)
+    assert world.calls() == calls + 1
+
+
+async def test_a_refused_token_is_the_whole_hypervisors_trouble_until_it_is_good_again(
+    world: World,
+) -> None:
+    token = world.see(lambda cluster: cluster.state.tokens.pop(TOKEN))
+    with pytest.raises(HypervisorDown, match="token"):
+        await world.hypervisor.power(NODE, TEMPLATE)
+    world.see(lambda cluster: cluster.state.tokens.__setitem__(TOKEN, token))
+    assert (await world.hypervisor.power(NODE, TEMPLATE)).state is PowerState.STOPPED
+
+
+async def test_calls_at_once_do_not_disturb_one_another(world: World) -> None:
+    readings = await asyncio.gather(*(world.hypervisor.power(NODE, TEMPLATE) for _ in range(20)))
+    assert {reading.state for reading in readings} == {PowerState.STOPPED}

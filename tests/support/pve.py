@@ -1,24 +1,43 @@
-"""A Proxmox VE to test against: the simulated cluster, called in process on virtual time.
+"""A Proxmox VE to test against: the simulated cluster, in process or behind HTTPS.
 
 `World` is what a suite needs of any transport: a hypervisor and a guest shell to call, a way to let
-time pass, and the cluster itself, to misbehave with and to judge by.
+time pass, and the cluster itself, to misbehave with and to judge by. The HTTPS front runs in a
+thread of the test's own process, so that `see` reaches the cluster either way.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+import asyncio
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, Self, TypeVar
+
+from aiohttp import web
 
 from provisioner.backends.proxmox.agent import AgentShell
 from provisioner.backends.proxmox.api import Api
+from provisioner.backends.proxmox.client import ProxmoxerApi
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
-from provisioner.backends.proxmox.settings import ProxmoxSettings
+from provisioner.backends.proxmox.settings import ProxmoxEndpoint, ProxmoxSettings
 from provisioner.model import GuestConfig, GuestSettings
 from provisioner.ports import TaskState
+from provisioner.simulator.certificate import write_certificate
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.direct import DirectApi
-from provisioner.simulator.settings import Settings
+from provisioner.simulator.faults import Fault
+from provisioner.simulator.front import Front
+from provisioner.simulator.settings import Durations, Settings
 
 R = TypeVar("R")
+
+#: The token that a cluster gives by default, and how fast time goes behind the front.
+TOKEN: Final = "root@pam!sim"
+SPEED: Final = 10.0
+
+#: The certificates that tests make are valid for ten years from here (January 2025).
+NOW: Final = 1_735_689_600.0
 
 NODE: Final = "pve"
 TEMPLATE: Final = 9000
@@ -50,6 +69,12 @@ WANTED: Final = GuestSettings(
 )
 
 
+class See(Protocol):
+    """Does something with the cluster, where the cluster lives."""
+
+    def __call__(self, work: Callable[[Cluster], R], /) -> R: ...
+
+
 @dataclass(slots=True)
 class World:
     """A cluster with one template, as one transport shows it."""
@@ -57,11 +82,25 @@ class World:
     api: Api
     hypervisor: ProxmoxHypervisor
     shell: AgentShell
-    see: Callable[[Callable[[Cluster], R]], R]
+    see: See
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` of the cluster's time pass."""
         self.see(lambda cluster: cluster.advance(seconds))
+
+    def arm(self, *faults: Fault) -> None:
+        """Have something go wrong, and nothing else that was armed before."""
+
+        def arm(cluster: Cluster) -> None:
+            cluster.state.faults.clear()
+            for fault in faults:
+                cluster.arm(fault)
+
+        self.see(arm)
+
+    def calls(self) -> int:
+        """Count the API calls so far."""
+        return self.see(lambda cluster: sum(cluster.inventory().calls.values()))
 
     async def done(self, upid: str | None) -> TaskState:
         """Let time pass until no task runs, and read how this one ended."""
@@ -70,6 +109,10 @@ class World:
         state = await self.hypervisor.task(upid)
         assert not state.running
         return state
+
+    async def ok(self, upid: str | None) -> None:
+        """Let time pass until no task runs, and expect that this one did what it should."""
+        assert (await self.done(upid)).error is None
 
     async def config(self, vmid: int = VMID) -> GuestConfig:
         """Read the configuration of a guest that exists."""
@@ -80,29 +123,40 @@ class World:
     async def cloned(self, vmid: int = VMID, description: str = "made by a test") -> GuestConfig:
         """Clone the template and wait for the end."""
         upid = await self.hypervisor.clone(NODE, TEMPLATE, vmid, f"lease-{vmid}", description)
-        assert (await self.done(upid)).error is None
+        await self.ok(upid)
         return await self.config(vmid)
 
-    async def running(self, settings: GuestSettings = WANTED) -> None:
-        """Clone, configure and start a machine, and let it boot."""
+    async def configured(self, settings: GuestSettings = WANTED) -> GuestConfig:
+        """Clone and configure a machine."""
         clone = await self.cloned()
         await self.hypervisor.configure(NODE, VMID, settings, "ours", clone.digest)
-        assert (await self.done(await self.hypervisor.start(NODE, VMID))).error is None
+        return await self.config()
+
+    async def booted(self, settings: GuestSettings = WANTED) -> None:
+        """Clone, configure and start a machine, and let it come up."""
+        await self.configured(settings)
+        await self.ok(await self.hypervisor.start(NODE, VMID))
         self.advance(60)
 
 
-def direct_world(settings: ProxmoxSettings | None = None, token: str | None = None) -> World:
-    """Return a world on virtual time, without sockets."""
-    cluster = Cluster(Settings(nodes=(NODE,)))
+def new_cluster() -> Cluster:
+    """Return a cluster of one node with one template, its clones slow enough to be caught at."""
+    cluster = Cluster(Settings(nodes=(NODE,), durations=Durations(linked_clone=8.0, shutdown=4.0)))
     cluster.add_template(TEMPLATE)
-    return world_over(DirectApi(cluster, token), lambda work: work(cluster), settings)
+    return cluster
 
 
-def world_over(
-    api: Api,
-    see: Callable[[Callable[[Cluster], R]], R],
-    settings: ProxmoxSettings | None = None,
-) -> World:
+def direct_world() -> World:
+    """Return a world on virtual time, without sockets."""
+    cluster = new_cluster()
+
+    def see(work: Callable[[Cluster], R], /) -> R:
+        return work(cluster)
+
+    return world_over(DirectApi(cluster), see)
+
+
+def world_over(api: Api, see: See, settings: ProxmoxSettings | None = None) -> World:
     """Return the world that `api` shows."""
 
     async def pause(seconds: float) -> None:
@@ -116,6 +170,93 @@ def world_over(
     return World(api, hypervisor, AgentShell(api, pause), see)
 
 
-def stopped_for(settings: GuestSettings) -> GuestSettings:
-    """Return `settings` as a suspended machine has them."""
-    return replace(settings, onboot=False, link_up=False)
+@contextmanager
+def tls_world(folder: Path) -> Iterator[World]:
+    """Yield a world behind the simulator's HTTPS front, called with proxmoxer over TLS."""
+    with Fronted(folder) as front:
+        api = ProxmoxerApi(front.endpoint())
+        try:
+            yield world_over(api, front.see)
+        finally:
+            close_and_join(api)
+
+
+def close_and_join(api: ProxmoxerApi) -> None:
+    """Close an API and see its threads end: a test leaves nothing behind, a daemon may."""
+    api.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("proxmox "):
+            thread.join(20)
+            assert not thread.is_alive(), f"{thread.name} hangs"
+
+
+class Fronted:
+    """The simulator's HTTPS front on a port of the kernel's choice, in a thread of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.certificate, self._key = write_certificate(folder, NOW)
+        self.cluster = new_cluster()
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="simulated proxmox", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10), "the simulated Proxmox did not come up"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+        self._loop.close()
+
+    def endpoint(self, **changes: object) -> ProxmoxEndpoint:
+        """Return how to reach it; `changes` replace fields."""
+        secret = self.cluster.default_token().partition("=")[2]
+        fields: dict[str, object] = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "token_id": TOKEN,
+            "token_secret": secret,
+            "ca_file": self.certificate,
+        }
+        return ProxmoxEndpoint(**(fields | changes))  # type: ignore[arg-type] # a test's own mix
+
+    def see(self, work: Callable[[Cluster], R], /) -> R:
+        """Do `work` with the cluster, on its thread; virtual time it spends is skipped."""
+
+        async def there() -> R:
+            self._front.catch_up()
+            before = self.cluster.now
+            result = work(self.cluster)
+            self._front.skip(self.cluster.now - before)
+            return result
+
+        return asyncio.run_coroutine_threadsafe(there(), self._loop).result(20)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+
+    async def _serve(self) -> None:
+        self._end = asyncio.Event()
+        self._front = Front(self.cluster, SPEED)
+        application = web.Application(client_max_size=2**20)
+        application.router.add_route("*", "/api2/json{tail:.*}", self._front.answer)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
+        await runner.setup()
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.certificate, self._key)
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        self.port = int(runner.addresses[0][1])
+        async with asyncio.TaskGroup() as group:
+            driver = group.create_task(self._front.drive())
+            self._ready.set()
+            await self._end.wait()
+            driver.cancel()
+        for connection in runner.server.connections if runner.server else ():
+            if connection.transport is not None:
+                connection.transport.abort()  # a polite end would wait for the client's
+        await runner.cleanup()

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
@@ -72,15 +73,16 @@ class Lane(Generic[S]):
     def _serve(self) -> None:
         session = self._open_session()
         while (job := self._jobs.get()) is not None:
-            job.run(session)
-            self._idle.release()
+            tell = job.run(session)
+            self._idle.release()  # before the caller knows, who may have the next job at hand
+            tell()
         self._close_session(session)
 
 
 class _Runnable(Protocol[T_contra]):
     """A job, whatever its result."""
 
-    def run(self, session: T_contra) -> None: ...
+    def run(self, session: T_contra) -> Callable[[], None]: ...
 
     def refuse(self, why: str) -> None: ...
 
@@ -98,16 +100,14 @@ class _Job(Generic[S, R]):
     async def outcome(self) -> R:
         return await self._future
 
-    def run(self, session: S) -> None:
-        """Do the work on this thread, unless nobody waits for it any more."""
+    def run(self, session: S) -> Callable[[], None]:
+        """Do the work on this thread, unless nobody waits for it; returns how to tell."""
         if self._future.cancelled():
-            return
+            return lambda: None
         try:
-            result = self._work(session)
+            return partial(self._hand_over, self._succeed, self._work(session))
         except Exception as error:  # noqa: BLE001 - whoever awaits gets it, whatever it is
-            self._hand_over(self._fail, error)
-        else:
-            self._hand_over(self._succeed, result)
+            return partial(self._hand_over, self._fail, error)
 
     def refuse(self, why: str) -> None:
         """Say that the work was never begun."""
