@@ -4,7 +4,6 @@ The life is played through the in-process transport; every exchange is held agai
 to the repository (8.4) and against the one in the pip package (9.2).
 """
 
-from collections.abc import Mapping
 from urllib.parse import quote
 
 import pytest
@@ -24,7 +23,7 @@ SCHEMAS = {"next to the repository": pve_schema.paths, "in the package": pve_sch
 class Checked:
     """An API whose every exchange is checked, and remembered."""
 
-    def __init__(self, cluster: Cluster, schemas: Mapping[str, Mapping[str, pve_schema.Schema]]):
+    def __init__(self, cluster: Cluster, schemas: pve_schema.Schemas) -> None:
         self.api = DirectApi(cluster)
         self.cluster = cluster
         self.schemas = schemas
@@ -142,7 +141,7 @@ def test_every_parameter_the_simulator_takes_is_in_the_official_schema() -> None
             assert name in properties or f"{family}[n]" in properties, (route.pattern, name)
 
 
-def paths() -> Mapping[str, Mapping[str, pve_schema.Schema]]:
+def paths() -> pve_schema.Schemas:
     return pve_schema.paths()
 
 

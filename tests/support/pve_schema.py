@@ -17,6 +17,7 @@ from provisioner.backends.proxmox.api import JsonValue
 
 LOCAL = Path(__file__).parents[3] / "shared" / "pve" / "apidoc-8.4.json"
 Schema = dict[str, JsonValue]
+Schemas = Mapping[str, Mapping[str, Schema]]
 NEWER_THAN_8 = {"available"}  # obligatory members that an 8.4 does not send
 
 
@@ -25,7 +26,7 @@ class SchemaViolation(AssertionError):
 
 
 @cache
-def paths() -> Mapping[str, Mapping[str, Schema]]:
+def paths() -> Schemas:
     """Return every path's methods with their schemas."""
     if LOCAL.is_file():
         return as_paths(json.loads(LOCAL.read_text()))
@@ -33,13 +34,13 @@ def paths() -> Mapping[str, Mapping[str, Schema]]:
 
 
 @cache
-def packaged_paths() -> Mapping[str, Mapping[str, Schema]]:
+def packaged_paths() -> Schemas:
     """Return the schema that the pip package carries."""
     packed = importlib.resources.files("fakepve").joinpath("data/pve-api.json.gz").read_bytes()
     return as_paths(json.loads(gzip.decompress(packed)))
 
 
-def as_paths(document: JsonValue) -> Mapping[str, Mapping[str, Schema]]:
+def as_paths(document: JsonValue) -> Schemas:
     """Return a document's `paths`, each method with its schema."""
     found: dict[str, dict[str, Schema]] = {}
     for path, methods in an_object(an_object(document)["paths"]).items():
@@ -59,7 +60,7 @@ def check_exchange(
     path: str,
     params: Mapping[str, object],
     data: JsonValue,
-    schemas: Mapping[str, Mapping[str, Schema]] | None = None,
+    schemas: Schemas | None = None,
 ) -> None:
     """Raise SchemaViolation unless the call and the data it returned fit the schema.
 
