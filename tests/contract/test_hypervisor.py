@@ -341,6 +341,23 @@ async def test_the_task_list_shows_who_did_what_to_whom_and_how_it_ended(world: 
     assert await world.hypervisor.tasks(NODE, destroyed.ended + 1) == []
 
 
+async def test_a_vmid_that_anybody_freed_is_known_for_as_long_as_it_must_rest(
+    world: World,
+) -> None:
+    since = int(world.see(lambda cluster: cluster.now))
+    assert await world.hypervisor.freed(since) == frozenset()
+    await world.cloned()
+    await world.ok(await world.hypervisor.destroy(NODE, VMID))
+    world.advance(90)
+    assert await world.hypervisor.freed(since) == {VMID}
+    calls = world.calls()
+    assert await world.hypervisor.freed(since + 10) == {VMID}
+    assert world.calls() == calls, "the answer serves for a minute"
+    world.advance(90)
+    now = int(world.see(lambda cluster: cluster.now))
+    assert await world.hypervisor.freed(now) == frozenset()
+
+
 async def test_many_tasks_are_watched_with_one_call(world: World) -> None:
     names = range(VMID, VMID + 4)
     upids = [

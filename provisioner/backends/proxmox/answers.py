@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from provisioner.backends.proxmox.api import JsonValue
-from provisioner.errors import Transient
+from provisioner.errors import Transient, UnknownOutcome
 
 Record: TypeAlias = Mapping[str, JsonValue]
 
@@ -29,9 +29,9 @@ def records(data: JsonValue, what: str) -> Sequence[Record]:
 
 
 def upid(data: JsonValue, what: str) -> str:
-    """Return `data` as the id of a task. Raises Transient when it is none."""
+    """Return `data` as the id of a task. Raises UnknownOutcome when it is none: who obeyed?"""
     if not (isinstance(data, str) and data.startswith("UPID:")):
-        raise _strange(data, what, "a task")
+        raise UnknownOutcome(str(_strange(data, what, "a task")))
     return data
 
 

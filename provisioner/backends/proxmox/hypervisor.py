@@ -6,7 +6,9 @@ answer to a read is `Transient`, because a read changes nothing; a lost answer t
 and what an 8.4.21 answered.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from provisioner.backends.proxmox import guestconfig
@@ -23,7 +25,7 @@ from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.errors import absent, parameter_errors, reading, sentence, writing
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import MonotonicClock, read_snapshot
-from provisioner.backends.proxmox.tasks import read_rows, read_state, read_states
+from provisioner.backends.proxmox.tasks import read_freed, read_rows, read_state, read_states
 from provisioner.errors import HypervisorDown, Transient
 from provisioner.faultpoints import guarded
 from provisioner.model import GuestConfig, GuestSettings, Power, PowerState
@@ -31,6 +33,8 @@ from provisioner.ports import ClusterSnapshot, TaskRow, TaskState
 
 #: How many configurations read are kept for the write that may follow.
 _REMEMBERED: Final = 256
+#: For how many seconds the list of freed VMIDs serves.
+_FREED_FOR: Final = 60.0
 
 
 class ProxmoxHypervisor:
@@ -44,6 +48,8 @@ class ProxmoxHypervisor:
         self._settings = settings
         self._monotonic = monotonic
         self._read: dict[int, Record] = {}
+        self._freed: AbstractSet[int] = frozenset()
+        self._freed_since, self._freed_at = 0, -math.inf
 
     # ------------------------------------------------------------------------------- readings
 
@@ -96,7 +102,7 @@ class ProxmoxHypervisor:
         with reading(f"task {upid}"):
             return await read_state(self._api, upid)
 
-    @guarded("hypervisor.task")
+    @guarded("hypervisor.task_states")
     async def task_states(self, upids: Collection[str]) -> Mapping[str, TaskState]:
         """Read where tasks of one node stand, by one call when they are several."""
         with reading("tasks"):
@@ -107,6 +113,18 @@ class ProxmoxHypervisor:
         """List a node's tasks started at or after `since` (wall seconds), newest first."""
         with reading(f"tasks of {node}"):
             return await read_rows(self._api, node, since)
+
+    @guarded("hypervisor.freed")
+    async def freed(self, since: int) -> AbstractSet[int]:
+        """Return the VMIDs whose destruction was begun on a node that is online.
+
+        The answer is kept for a minute: a VMID that we free ourselves is in our own records.
+        """
+        if since < self._freed_since or self._monotonic() - self._freed_at > _FREED_FOR:
+            with reading("the task lists"):
+                self._freed = await read_freed(self._api, since)
+            self._freed_since, self._freed_at = since, self._monotonic()
+        return self._freed
 
     @guarded("hypervisor.volumes")
     async def volumes(self, node: str, vmid: int) -> Sequence[str]:
@@ -180,13 +198,13 @@ class ProxmoxHypervisor:
         return await self._task("POST", f"{_guest(node, vmid)}/status/start")
 
     @guarded("hypervisor.shutdown")
-    async def shutdown(self, node: str, vmid: int, timeout: int) -> str:  # noqa: ASYNC109 - the node waits, not we
-        """Shut a VM down, by force after `timeout` seconds; a paused one can only be stopped."""
+    async def shutdown(self, node: str, vmid: int, force_after: int) -> str:
+        """Shut a VM down, by force after so many seconds; a paused one can only be stopped."""
         path = f"{_guest(node, vmid)}/status"
         with writing(f"shutdown of {vmid}"):
             try:
                 data = await self._api.call(
-                    "POST", f"{path}/shutdown", {"timeout": timeout, "forceStop": True}
+                    "POST", f"{path}/shutdown", {"timeout": force_after, "forceStop": True}
                 )
             except ApiError as error:
                 if "is paused" not in sentence(error):

@@ -16,6 +16,7 @@ from provisioner.ports import TaskRow, TaskState
 
 #: More rows than a node makes in days; a list is cut at 50 unless told otherwise.
 LIMIT: Final = 5000
+_DESTROYING: Final = ("qmdestroy", "vzdestroy")
 
 
 def node_of(upid: str) -> str:
@@ -58,12 +59,27 @@ async def read_states(api: Api, upids: Collection[str]) -> Mapping[str, TaskStat
     return {upid: listed.get(upid) or await read_state(api, upid) for upid in upids}
 
 
-async def read_rows(api: Api, node: str, since: int) -> Sequence[TaskRow]:
+async def read_rows(api: Api, node: str, since: int, kind: str | None = None) -> Sequence[TaskRow]:
     """List a node's running and ended tasks since `since` (wall seconds), newest first."""
     wanted: dict[str, ParamValue] = {"source": "all", "since": since, "limit": LIMIT}
+    if kind is not None:
+        wanted["typefilter"] = kind
     data = await api.call("GET", f"/nodes/{node}/tasks", wanted)
     rows = [_row(row) for row in records(data, f"tasks of {node}")]
     return sorted(rows, key=lambda row: row.started, reverse=True)
+
+
+async def read_freed(api: Api, since: int) -> frozenset[int]:
+    """Return the VMIDs of all tasks since `since` that destroy a guest, ended or not."""
+    nodes = records(await api.call("GET", "/nodes"), "nodes")
+    online = [text(row, "node") for row in nodes if text(row, "status") == "online"]
+    found = [
+        row.vmid
+        for node in online
+        for kind in _DESTROYING
+        for row in await read_rows(api, node, since, kind)
+    ]
+    return frozenset(vmid for vmid in found if vmid is not None)
 
 
 def _state(row: TaskRow) -> TaskState:
