@@ -153,10 +153,10 @@ class Cluster:
         data = route.handler(self.state, ask)
         if isinstance(data, Generator):
             data = yield from data
+        if fault is not None and fault.name is FaultName.EMPTY and route.lists:
+            return ApiResponse(200, data=[])
         if isinstance(data, Listing):
             return ApiResponse(200, data=list(data.rows), total=data.total)
-        if fault is not None and fault.name is FaultName.EMPTY and route.lists:
-            data = []
         return ApiResponse(200, data=data)
 
     def _refuse_without_node(self, names: Mapping[str, str]) -> None:
