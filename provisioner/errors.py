@@ -25,6 +25,13 @@ class Locked(Transient):
     """
 
 
+class Crowded(Transient):
+    """As many clones run as may run at once; it is this one's turn when one of them has ended.
+
+    What to do: nothing.
+    """
+
+
 class NoRoom(Transient):
     """No VMID, no storage or no node has room.
 

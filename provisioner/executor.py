@@ -9,7 +9,7 @@ next pass has looked.
 import asyncio
 from dataclasses import dataclass, field
 
-from provisioner.errors import Locked, NoRoom, NotOurs, ProvisionError, UnknownOutcome
+from provisioner.errors import Crowded, Locked, NoRoom, NotOurs, ProvisionError, UnknownOutcome
 from provisioner.identity import uuid_of
 from provisioner.model import DesiredMachine, Observed
 from provisioner.ports import GuestShell, Hypervisor, OperationLog, Place, Snapshots
@@ -29,7 +29,8 @@ class Ran:
 class Executor:
     """Runs steps through the ports; `template` names where clones come from and go to.
 
-    `quarantine` (seconds, wall) is how long a freed VMID rests.
+    `quarantine` (seconds, wall) is how long a freed VMID rests; `clones` how many may be made at
+    once, since a storage lock that is waited for too long fails the clone.
     """
 
     hypervisor: Hypervisor
@@ -39,10 +40,13 @@ class Executor:
     site: Site
     template: int
     quarantine: int
+    clones: int
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, step: Step, want: DesiredMachine, have: Observed, now: int) -> Ran:
-        """Run `step` at wall time `now`. Raises NotOurs, Locked, NoRoom and what its effect raises.
+        """Run `step` at wall time `now`.
+
+        Raises NotOurs, Locked, Crowded, NoRoom and what the effect raises.
 
         On any error but UnknownOutcome the operation is closed as failed before it is raised.
         """
@@ -67,6 +71,8 @@ class Executor:
         """Record the intent; for a clone the VMID is chosen under the same lock."""
         if step.creates:
             async with self._choosing:
+                if await self.log.open_count(step.name) >= self.clones:
+                    raise Crowded(f"{self.clones} machines are being cloned already")
                 place = await self._choose(have, now)
                 return place, await self._begin(step, want, place)
         place = self._prove(step, want, have)

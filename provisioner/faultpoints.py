@@ -9,11 +9,13 @@ that is not in `POINTS` is an error at import, and a port's method without point
 import functools
 import os
 import signal
-from collections.abc import Awaitable, Callable
-from typing import Final, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+Call: TypeAlias = Callable[P, Coroutine[Any, Any, R]]
 
 ENVIRONMENT: Final = "CHAINWATCH_FAULT_POINT"
 
@@ -96,13 +98,13 @@ def reach(point: str) -> None:
         handler(point)
 
 
-def guarded(name: str) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+def guarded(name: str) -> Callable[[Call[P, R]], Call[P, R]]:
     """Decorate a port's method with the points `name.before` and `name.after`."""
     before, after = f"{name}.before", f"{name}.after"
     if before not in POINTS:
         raise ValueError(f"fault point {before!r} is not in the registry")
 
-    def decorate(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    def decorate(call: Call[P, R]) -> Call[P, R]:
         @functools.wraps(call)
         async def passing(*args: P.args, **kwargs: P.kwargs) -> R:
             reach(before)

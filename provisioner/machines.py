@@ -88,8 +88,8 @@ class Machines:
 
     async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
         """Close an operation that no longer runs, by what is there to be seen."""
-        made = operation.step == "clone" and seen.config is not None
-        if fate is Fate.ENDED or made:
+        shown = {"clone": seen.config is not None, "destroy": seen.config is None}
+        if fate is Fate.ENDED or shown.get(operation.step, False):
             await self.log.finish(operation.id, "ok")
         else:
             await self.log.finish(operation.id, "lost", "its end was not seen; looked instead")

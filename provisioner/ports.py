@@ -209,6 +209,10 @@ class OperationLog(Protocol):
         """Return the VMIDs we cloned to or adopted and have not seen destroyed since."""
         ...
 
+    async def open_count(self, step: str) -> int:
+        """Count the operations of one step that have not been seen to end."""
+        ...
+
     async def destroyed_since(self, since: int) -> Sequence[int]:
         """Return the VMIDs that our own operations freed at or after `since` (wall seconds)."""
         ...

@@ -67,6 +67,7 @@ class Ingest:
             await self._halt(str(error))
             return False
         self.status.trouble = None
+        await self._tell_unreadable()
         return moved
 
     async def step(self) -> bool:
@@ -136,6 +137,14 @@ class Ingest:
             "its leases until its chain goes on; check the node"
         )
         await self.alarms.raise_("source-stale", self.name, "critical", text, self.clock.now())
+
+    async def _tell_unreadable(self) -> None:
+        for said in self.scanner.take_unreadable():
+            text = (
+                f"log {said.log_index} of block {said.block} (transaction {said.tx_hash}) could "
+                f"not be read, and nothing was done about it: {said.reason}"
+            )
+            await self.alarms.raise_("unreadable-log", self.name, "warning", text, self.clock.now())
 
     async def _pause(self) -> None:
         try:

@@ -8,9 +8,11 @@ reported and never touched. No effect may happen before the first survey since t
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 
+from chainwatch.control.sources import Sources
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
 from chainwatch.store.leases import Leases
@@ -24,7 +26,10 @@ from provisioner.site import Site
 log = structlog.get_logger(__name__)
 
 #: What begins the key of a machine that the command line made; the daemon leaves those alone.
-CLI = "cli:"
+CLI: Final = "cli:"
+#: Proxmox's lock on a clone that is being made.
+CLONING: Final = "clone"
+UNPROVEN: Final = "its description does not prove that this installation made it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,14 @@ class Orphan:
     node: str
     name: str
     evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the guests in our range prove: identities with where they stand, and strangers."""
+
+    identities: tuple[tuple[Identity, GuestRow], ...]
+    strangers: tuple[Orphan, ...]
 
 
 @dataclass(slots=True)
@@ -49,7 +62,7 @@ class Resync:
     alarms: Alarms
     site: Site
     clock: Clock
-    sources: tuple[str, ...]
+    sources: Sources
     interval: float
     wake: Callable[[], None]
     places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -74,41 +87,46 @@ class Resync:
         self.wake()
 
     async def survey(self) -> None:
-        """Read every guest in our range once. Raises what the hypervisor raises."""
+        """Look at every guest in our range once. Raises what the hypervisor raises."""
+        await self.settle(await self.examine())
+
+    async def examine(self) -> Survey:
+        """Read what every guest in our range proves; changes nothing."""
         snapshot = await self.snapshots.get(newer_than=self.clock.monotonic())
-        places: dict[str, list[int]] = defaultdict(list)
-        orphans = []
+        identities: list[tuple[Identity, GuestRow]] = []
+        strangers = []
         for row in sorted(snapshot.guests.values(), key=lambda row: row.vmid):
             if row.vmid not in self.site.pool or row.template:
                 continue
-            identity, evidence = await self._examine(row)
-            if evidence is not None:
+            config = await self.hypervisor.config(row.node, row.vmid)
+            if config is None or config.lock == CLONING:
+                continue  # being made or removed: the next survey sees what it became
+            proof = self.site.signer.prove(config.description, row.vmid)
+            if proof is None:
+                strangers.append(Orphan(row.vmid, row.node, row.name or "", UNPROVEN))
+            elif not proof[0].key.startswith(CLI):
+                identities.append((proof[0], row))
+        return Survey(tuple(identities), tuple(strangers))
+
+    async def settle(self, survey: Survey) -> None:
+        """Adopt what our log did not know, and report what we may not touch."""
+        places: dict[str, list[int]] = defaultdict(list)
+        orphans = list(survey.strangers)
+        for identity, row in survey.identities:
+            places[identity.nonce].append(row.vmid)
+            await self.operations.adopt(identity.key, identity.nonce, row.vmid, row.node)
+            if await self._unknown(identity):
+                evidence = f"it proves to be {identity.key}, a lease that no source knows"
                 orphans.append(Orphan(row.vmid, row.node, row.name or "", evidence))
-            if identity is not None:
-                places[identity.nonce].append(row.vmid)
         self.places = {nonce: tuple(vmids) for nonce, vmids in places.items()}
         self.orphans = tuple(orphans)
         self.surveyed_at = self.clock.now()
         await self._report()
 
-    async def _examine(self, row: GuestRow) -> tuple[Identity | None, str | None]:
-        """Return what a guest proves to be, and why it is an orphan if it is one."""
-        config = await self.hypervisor.config(row.node, row.vmid)
-        if config is None or (config.lock == "clone" and "chainwatch" not in config.description):
-            return None, None  # being made or removed: the next survey sees what it became
-        proof = self.site.signer.prove(config.description, row.vmid)
-        if proof is None:
-            return None, "its description does not prove that this installation made it"
-        identity, _ = proof
-        if identity.key.startswith(CLI):
-            return identity, None
-        if not await self._known(identity):
-            return identity, f"it proves to be {identity.key}, a lease that no source knows"
-        await self.operations.adopt(identity.key, identity.nonce, row.vmid, row.node)
-        return identity, None
-
-    async def _known(self, identity: Identity) -> bool:
-        return await self.leases.get(identity.key) is not None
+    async def _unknown(self, identity: Identity) -> bool:
+        """Say whether no source knows a machine's lease, once all of them have been read."""
+        read = all(source.looked for source in self.sources.values())
+        return read and await self.leases.get(identity.key) is None
 
     async def _report(self) -> None:
         if not self.orphans:

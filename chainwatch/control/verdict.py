@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from chainwatch.control.reconciler import Outcome, Pass
 from chainwatch.errors import ChainDisagrees, OverBudget
 from chainwatch.store.alarms import Severity
-from provisioner.errors import Locked, NoRoom, Permanent, Transient, UnknownOutcome
+from provisioner.errors import Crowded, Locked, NoRoom, Permanent, Transient, UnknownOutcome
 
 #: Seconds until a key is looked at again, by what it waits for.
 LOOK_AGAIN: Final = 1
@@ -78,7 +78,7 @@ def _of(each: Pass, attempts: int) -> Done | Failed:
     match each.error:
         case None:
             return Done(_recheck(each))
-        case Locked() | UnknownOutcome():
+        case Locked() | Crowded() | UnknownOutcome():
             return Done(LOOK_AGAIN)
         case NoRoom():
             return Done(ROOM)
@@ -112,7 +112,7 @@ def _notices(each: Pass) -> Iterator[Notice]:
     step = each.decision.step if each.decision else None
     if isinstance(each.error, NoRoom):
         yield Notice("no-room", "critical", str(each.error))
-    elif isinstance(each.error, Transient) and not isinstance(each.error, Locked):
+    elif isinstance(each.error, Transient) and not isinstance(each.error, Locked | Crowded):
         yield Notice("failing", "warning", str(each.error))
     if isinstance(each.refused, OverBudget):
         yield Notice("over-budget", "warning", each.refused.reason)

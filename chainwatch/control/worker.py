@@ -38,7 +38,7 @@ _IDLE: Final = 5.0
 
 @dataclass(slots=True)
 class Worker:
-    """Runs passes, at most `width` at once."""
+    """Runs passes, at most `width` at once; `bell` is rung when there is work."""
 
     reconciler: Reconciler
     work: WorkQueue
@@ -46,14 +46,10 @@ class Worker:
     alarms: Alarms
     breaker: Breaker
     clock: Clock
+    bell: asyncio.Event
     width: int
     _busy: set[str] = field(default_factory=set)
     _alarmed: set[tuple[str, str]] = field(default_factory=set)
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def wake(self) -> None:
-        """Look at the queue now."""
-        self._wake.set()
 
     @property
     def busy(self) -> frozenset[str]:
@@ -66,7 +62,7 @@ class Worker:
         async with asyncio.TaskGroup() as passes:
             while True:
                 await self.breaker.closed()
-                self._wake.clear()
+                self.bell.clear()
                 free = self.width - len(self._busy)
                 items = await self.work.due(self.clock.now(), free, self._busy) if free else []
                 for item in items:
@@ -105,7 +101,7 @@ class Worker:
             await self.process(item)
         finally:
             self._busy.discard(item.key)
-            self._wake.set()
+            self.bell.set()
 
     async def _rest(self) -> None:
         now = self.clock.now()
@@ -113,7 +109,7 @@ class Worker:
         seconds = _IDLE if due is None else min(_IDLE, max(due - now, 0.05))
         try:
             async with asyncio.timeout(seconds):
-                await self._wake.wait()
+                await self.bell.wait()
         except TimeoutError:
             pass
 

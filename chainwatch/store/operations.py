@@ -146,6 +146,18 @@ class Operations:
         async with self._db.reading() as read:
             return frozenset(row["vmid"] for row in await read.rows(_OCCUPIED))
 
+    async def open_count(self, step: str) -> int:
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT count(*) FROM operation WHERE finished IS NULL AND step = ?", step
+            )
+        return 0 if row is None else row[0]
+
+    async def is_empty(self) -> bool:
+        """Say whether nothing was ever done or adopted: a new database."""
+        async with self._db.reading() as read:
+            return await read.one("SELECT 1 FROM operation LIMIT 1") is None
+
     async def destroyed_since(self, since: int) -> Sequence[int]:
         async with self._db.reading() as read:
             rows = await read.rows(

@@ -1,0 +1,61 @@
+"""Making the database again: the chains say what was sold, the machines say which is whose.
+
+The machines are read and adopted first, then every source is read up to its confirmed head, so that
+nothing exists twice. Destroys stay paused until an operator has looked: what the machines forgot
+(holds, budgets) only he knows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chainwatch.control.ingest import Ingest
+from chainwatch.control.resync import Resync
+from chainwatch.errors import OperatorError
+from chainwatch.runtime.clock import Clock
+from chainwatch.store.holds import Holds
+from chainwatch.store.leases import Leases
+
+REASON = "the database was rebuilt: compare `chainwatch leases` with what you expect"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a rebuild found: counts of leases and machines, and the VMIDs nobody claims."""
+
+    leases: int
+    machines: int
+    orphans: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """Fills an empty database."""
+
+    ingests: Sequence[Ingest]
+    resync: Resync
+    leases: Leases
+    holds: Holds
+    clock: Clock
+
+    async def run(self, uid: int) -> Report:
+        """Rebuild on behalf of user `uid`. Raises OperatorError when a source cannot be read."""
+        await self.holds.pause("destroys", REASON, uid, now=self.clock.now())
+        await self.resync.survey()
+        for ingest in self.ingests:
+            await self._read(ingest)
+        await self.resync.survey()
+        found = [len(await self.leases.ids(ingest.name)) for ingest in self.ingests]
+        machines = sum(len(vmids) for vmids in self.resync.places.values())
+        return Report(sum(found), machines, tuple(each.vmid for each in self.resync.orphans))
+
+    async def _read(self, ingest: Ingest) -> None:
+        await ingest.scanner.check()
+        while True:
+            await ingest.attempt()
+            if ingest.status.trouble:
+                raise OperatorError(
+                    f"source {ingest.name} cannot be read ({ingest.status.trouble}): mend its "
+                    "endpoints, then run `chainwatch rebuild` again"
+                )
+            if ingest.status.looked:
+                return

@@ -1,0 +1,97 @@
+"""Named root tasks, of which none may end: if one does, all do, and systemd starts us again.
+
+Ingestion and the socket run from the first moment; passes begin only after the first survey of the
+machines, so that nothing is made which exists already. SIGTERM cancels the tasks: whatever runs on
+the hypervisor goes on there, its task ids are stored.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from chainwatch.control.breaker import Breaker
+from chainwatch.control.ingest import Ingest
+from chainwatch.control.poller import TaskPoller
+from chainwatch.control.resync import Resync, Survey
+from chainwatch.control.worker import Worker
+from chainwatch.errors import Fatal
+from chainwatch.runtime.clock import Clock
+from chainwatch.store.operations import Operations
+from provisioner.errors import ProvisionError
+
+log = structlog.get_logger(__name__)
+
+RootTask = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Supervisor:
+    """The daemon's loops; `feeds` wake the ingests, `alive` is called on every heartbeat."""
+
+    ingests: Sequence[Ingest]
+    feeds: Mapping[str, RootTask]
+    worker: Worker
+    poller: TaskPoller
+    resync: Resync
+    breaker: Breaker
+    operations: Operations
+    clock: Clock
+    alive: Callable[[], object]
+    heartbeat: float
+
+    async def run(self) -> None:
+        """Run until cancelled; raises what the first task that ends raises."""
+        async with asyncio.TaskGroup() as tasks:
+            for name, task in self._tasks().items():
+                tasks.create_task(_never_ends(name, task), name=name)
+
+    def _tasks(self) -> dict[str, RootTask]:
+        return {
+            **{f"ingest {ingest.name}": ingest.run for ingest in self.ingests},
+            **{f"heads {name}": feed for name, feed in self.feeds.items()},
+            "hypervisor probe": self.breaker.run,
+            "task poller": self.poller.run,
+            "passes": self._passes,
+            "heartbeat": self._heartbeat,
+        }
+
+    async def _passes(self) -> None:
+        await self.first_survey()
+        await self.resync.enqueue_all("the daemon started")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_never_ends("resync", self.resync.run), name="resync")
+            tasks.create_task(_never_ends("worker", self.worker.run), name="worker")
+
+    async def first_survey(self) -> None:
+        """Survey the machines before anything is done to any.
+
+        Raises Fatal when machines of ours exist that an empty database knows nothing of.
+        """
+        survey = await self._examined()
+        if survey.identities and await self.operations.is_empty():
+            raise Fatal(
+                f"{len(survey.identities)} machines of this installation exist, but the database "
+                "is empty: restore it, or move it away and run `chainwatch rebuild`"
+            )
+        await self.resync.settle(survey)
+        log.info("machines surveyed", ours=len(survey.identities), strangers=len(survey.strangers))
+
+    async def _examined(self) -> Survey:
+        while True:
+            try:
+                return await self.resync.examine()
+            except ProvisionError as error:
+                await self.breaker.trip(error)
+                await self.breaker.closed()
+
+    async def _heartbeat(self) -> None:
+        while True:
+            self.alive()
+            await self.clock.sleep(self.heartbeat)
+
+
+async def _never_ends(name: str, task: RootTask) -> None:
+    await task()
+    raise RuntimeError(f"the task {name!r} ended, which none may")

@@ -1,0 +1,44 @@
+"""Every table's home, over one open database."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chainwatch.store.alarms import Alarms
+from chainwatch.store.audit import Audit
+from chainwatch.store.database import Database
+from chainwatch.store.holds import Holds
+from chainwatch.store.journal import Journal
+from chainwatch.store.leases import Leases
+from chainwatch.store.operations import Operations
+from chainwatch.store.standings import Standings
+from chainwatch.store.workqueue import WorkQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The repositories of one database."""
+
+    db: Database
+    journal: Journal
+    leases: Leases
+    standings: Standings
+    operations: Operations
+    work: WorkQueue
+    holds: Holds
+    alarms: Alarms
+    audit: Audit
+
+    @classmethod
+    def over(cls, db: Database, wall: Callable[[], int]) -> "Stores":
+        """Open every repository over `db`; `wall` tells wall seconds."""
+        return cls(
+            db,
+            Journal(db),
+            Leases(db),
+            Standings(db),
+            Operations(db, wall),
+            WorkQueue(db),
+            Holds(db),
+            Alarms(db),
+            Audit(db),
+        )
