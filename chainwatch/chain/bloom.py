@@ -7,12 +7,12 @@ it altogether, but then it only costs a second question.
 
 from collections.abc import Iterable
 
-from web3 import Web3
+from chainwatch.chain.ethereum import keccak
 
 
 def bits_of(value: bytes) -> int:
     """The three bits that `value` sets (yellow paper, 4.3.1): the low 11 of three 16-bit pairs."""
-    digest = bytes(Web3.keccak(value))
+    digest = keccak(value)
     mask = 0
     for start in (0, 2, 4):
         mask |= 1 << (int.from_bytes(digest[start : start + 2]) & 2047)

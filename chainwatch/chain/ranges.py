@@ -1,16 +1,19 @@
 """How many blocks to ask for at once, learnt from what the provider says.
 
-Providers refuse a range for its width or for the number of logs in it, each in words of its own;
-many say what would have worked, and that is taken first. Else the span halves, down to one block,
-and grows slowly again with every success. Failure mode: a text that we misread costs requests,
-never blocks, for the span only decides how far one step reaches.
+The span starts small and doubles while nobody objects. Providers refuse a range for its width or
+for the number of logs in it, each in words of its own; many say what would have worked, and that is
+taken first. Else the span halves, down to one block, and from then on grows slowly. Failure mode: a
+text that we misread costs requests, never blocks, for the span only decides how far one step
+reaches.
 """
 
 import re
 from typing import Final
 
-_MANY_LOGS: Final = 20_000
-_GROWTH: Final = 1.05
+_FIRST_SPAN: Final = 128
+_MANY_LOGS: Final = 10_000
+_FAST_GROWTH: Final = 2.0
+_SLOW_GROWTH: Final = 1.05
 
 _SUGGESTED_RANGE: Final = re.compile(r"(?i)\[\s*0x([0-9a-f]+)\s*,\s*0x([0-9a-f]+)\s*\]")
 _STATED_LIMIT: Final = (
@@ -50,7 +53,8 @@ class Span:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._span = float(most)
+        self._span = float(min(most, _FIRST_SPAN))
+        self._growth = _FAST_GROWTH
 
     @property
     def blocks(self) -> int:
@@ -60,17 +64,20 @@ class Span:
         """Ask for less than the `asked` blocks from `first`; False when there is no less."""
         if asked <= 1:
             return False
+        self._growth = _SLOW_GROWTH
         hint = suggested(message, first)
         self._span = float(hint if hint is not None and hint < asked else asked // 2)
         return True
 
     def halve(self) -> None:
         """Ask for half: the node was too slow for this much."""
+        self._growth = _SLOW_GROWTH
         self._span = max(1.0, self._span / 2)
 
     def answered(self, asked: int, logs: int) -> None:
-        """Grow a little after `logs` came for `asked` blocks, unless that was plenty already."""
+        """Grow after `logs` came for `asked` blocks, unless that was plenty already."""
         if logs > _MANY_LOGS:
+            self._growth = _SLOW_GROWTH
             self._span = max(1.0, asked * _MANY_LOGS / logs)
         elif asked >= self.blocks:
-            self._span = min(float(self._most), self._span * _GROWTH + 1)
+            self._span = min(float(self._most), self._span * self._growth + 1)

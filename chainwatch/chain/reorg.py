@@ -14,13 +14,20 @@ from chainwatch.chain.rpc import Rpc
 from chainwatch.chain.tip import Tip
 from chainwatch.domain.batches import SourceState
 from chainwatch.domain.events import Block
-from chainwatch.errors import NotAChain, SourceHalted, Transient
+from chainwatch.errors import NotAChain, RpcUnavailable, SourceHalted
 
 _AT_ONCE: Final = 32
 
 
-class Behind(Transient):
-    """The node is on our chain but has not come as far as we have."""
+class Behind(RpcUnavailable):
+    """The node has not come as far as we have, and says nothing against us as far as it has.
+
+    `past_final` tells whether it holds what we call final, and so confirms it.
+    """
+
+    def __init__(self, message: str, *, past_final: bool) -> None:
+        super().__init__(message)
+        self.past_final = past_final
 
 
 class KnownBlocks(Protocol):
@@ -45,14 +52,20 @@ async def ancestor(
     top = min(state.cursor.number, head)
     floor = state.final.number if state.final is not None else start_block
     if top < floor:
-        raise Behind(f"{rpc.name} is at block {head}, below what is final")
+        raise Behind(
+            f"{rpc.name} is only at block {head}, below the final block {floor}", past_final=False
+        )
     for high in range(top, floor - 1, -_AT_ONCE):
         numbers = range(high, max(floor, high - _AT_ONCE + 1) - 1, -1)
         for header in await headers.fetch(rpc, numbers):
             mine = await _stored(known, state, header.block.number)
             if mine is not None and mine.hash == header.block.hash:
                 if mine.number == head:
-                    raise Behind(f"{rpc.name} is at block {head}, which is on our chain")
+                    raise Behind(
+                        f"{rpc.name} went back to block {head}, which is below block "
+                        f"{state.cursor.number} that was read already",
+                        past_final=True,
+                    )
                 return mine
             if state.final is not None and header.block.number == floor:
                 raise _contradiction(rpc, state.final, header.block, tip.final_number)

@@ -86,35 +86,26 @@ class Scanner:
         return taken
 
     async def next(self, state: SourceState) -> Batch | Rewind | None:
-        """The next step from `state`; None when no endpoint that answers has anything new.
+        """The next step from `state`; None when an endpoint stands where we do and none has more.
 
-        Raises `RpcUnavailable` when none answers, `NotAChain` when those that do contradict
-        themselves, `SourceHalted` when what is final is contradicted and nobody confirms it.
+        Raises `RpcUnavailable` when none answers or all are behind us, `NotAChain` when those that
+        answer contradict themselves, `SourceHalted` when what is final is contradicted and nobody
+        confirms it.
         """
-        troubles: list[Transient] = []
-        halted: SourceHalted | None = None
-        quiet = False
+        troubles: list[Transient | SourceHalted] = []
+        level = False
         for rpc in self._rpc.ranked():
             try:
                 step = await self._read(rpc, state)
-            except Behind:
-                quiet = True
-                continue
-            except Transient as trouble:
-                if isinstance(trouble, NotAChain):
+            except (Transient, SourceHalted) as trouble:
+                if isinstance(trouble, NotAChain | SourceHalted):
                     rpc.distrust(str(trouble))
                 troubles.append(trouble)
                 continue
-            except SourceHalted as contradiction:
-                rpc.distrust(str(contradiction))
-                halted = halted or contradiction
-                continue
             if step is not None:
                 return step
-            quiet = True
-        if halted is not None and not quiet:
-            raise halted
-        if not quiet:
+            level = True
+        if not level:
             raise _worst(troubles)
         return None
 
@@ -235,12 +226,16 @@ def _check_homes(found: list[RawLog], kept: list[Header]) -> None:
             )
 
 
-def _worst(troubles: list[Transient]) -> Transient:
-    """What to tell when nobody gave a usable answer; a contradiction says more than silence."""
+def _worst(troubles: list[Transient | SourceHalted]) -> Transient | SourceHalted:
+    """What to tell when nobody stands where we do: who contradicts says more than who is silent.
+
+    One that is behind us and holds our final block vouches for it: then nothing halts.
+    """
+    vouched = any(isinstance(trouble, Behind) and trouble.past_final for trouble in troubles)
+    for kind in (SourceHalted, NotAChain, Behind):
+        for trouble in troubles:
+            if isinstance(trouble, kind) and not (kind is SourceHalted and vouched):
+                return trouble
     for trouble in troubles:
-        if isinstance(trouble, NotAChain):
-            return trouble
-    if not troubles:
-        return RpcUnavailable("the source has no endpoint")
-    first = troubles[0]
-    return RpcUnavailable(str(first)) if isinstance(first, RpcError) else first
+        return RpcUnavailable(str(trouble)) if isinstance(trouble, RpcError) else trouble
+    return RpcUnavailable("the source has no endpoint")

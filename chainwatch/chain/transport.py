@@ -14,9 +14,9 @@ from typing import Final, cast
 from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
-from web3 import AsyncHTTPProvider
 from web3.types import RPCEndpoint
 
+from chainwatch.chain.ethereum import AsyncHTTPProvider
 from chainwatch.errors import RpcUnavailable
 
 _RETRY_AFTER_S: Final = 5.0

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from chainwatch.chain import profiles
+from chainwatch.chain.reorg import Behind
 from chainwatch.chain.rpc import Rpc, RpcError
 from chainwatch.chain.scanner import Scanner
 from chainwatch.chain.settings import Finality, SourceSettings
@@ -36,9 +37,12 @@ def settings(
 
 
 def reading(
-    chain: ChainModel, *endpoints: Rpc, using: SourceSettings | None = None
+    chain: ChainModel,
+    *endpoints: Rpc,
+    using: SourceSettings | None = None,
+    ledger: Ledger | None = None,
 ) -> tuple[Scanner, Ledger]:
-    ledger = Ledger()
+    ledger = ledger or Ledger()
     pool = ModelPool(endpoints or chain.rpc.endpoints)
     scanner = Scanner(using or settings(), pool, profiles.get("lease"), ledger)
     return scanner, ledger
@@ -194,7 +198,7 @@ async def test_one_node_on_another_chain_halts_nobody_while_another_confirms_our
     await ledger.follow(scanner)
     other.reorg(20)
     stray = other.endpoint("stray")
-    scanner, _ = reading(chain, stray, chain.endpoint("honest"))
+    scanner, _ = reading(chain, stray, chain.endpoint("honest"), ledger=ledger)
     assert await scanner.next(ledger.state) is None
     assert "was final as" in stray.distrusted[0]
 
@@ -203,9 +207,28 @@ async def test_a_head_that_went_back_on_the_same_chain_is_stale_and_no_reorg() -
     chain = busy_chain(30)
     scanner, ledger = reading(chain)
     await ledger.follow(scanner)
-    for depth in (1, 4, 10):
-        chain.blocks = chain.fork()[:-depth]
-        assert await scanner.next(ledger.state) is None
+    chain.drop(1)
+    assert await scanner.next(ledger.state) is None
+    chain.drop(2)
+    with pytest.raises(Behind, match="went back to block 27"):
+        await scanner.next(ledger.state)
+    chain.drop(10)
+    with pytest.raises(Behind, match="below the final block 25"):
+        await scanner.next(ledger.state)
+
+
+async def test_an_endpoint_that_is_behind_but_holds_our_final_block_vouches_for_it() -> None:
+    chain, other, late = busy_chain(30), busy_chain(30), busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    other.reorg(20)
+    late.drop(4)
+    scanner, _ = reading(chain, other.endpoint("stray"), late.endpoint("late"), ledger=ledger)
+    with pytest.raises(Behind):
+        await scanner.next(ledger.state)
+    late.drop(4)
+    with pytest.raises(SourceHalted):
+        await scanner.next(ledger.state)
 
 
 async def test_a_stale_endpoint_does_not_hide_what_another_one_has() -> None:

@@ -10,7 +10,6 @@ from typing import Final
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
-from web3 import Web3
 
 from chainwatch.chain.decode import (
     Decoded,
@@ -24,6 +23,7 @@ from chainwatch.chain.decode import (
     uint,
     word,
 )
+from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.wire import RawLog
 from chainwatch.domain.events import (
     ExpiryUpdated,
@@ -41,7 +41,7 @@ _NO_KEYS: Final = b"".join(value.to_bytes(32) for value in (64, 96, 0, 0))
 
 
 def _hash(signature: str) -> bytes:
-    return bytes(Web3.keccak(text=signature))
+    return keccak(signature.encode())
 
 
 def _transferred(log: RawLog) -> Decoded:
