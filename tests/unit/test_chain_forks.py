@@ -1,0 +1,157 @@
+"""Forks, finality and lag: what is taken back, what halts, what only waits."""
+
+from dataclasses import replace
+
+import pytest
+
+from chainwatch.chain.reorg import Behind
+from chainwatch.domain.batches import Rewind
+from chainwatch.errors import NotAChain, SourceHalted
+from tests.support.chain_model import ChainModel
+from tests.support.reading import busy_chain, mint, reading, settings
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+async def test_a_reorg_above_finality_takes_back_what_is_gone_and_reads_what_came(
+    depth: int,
+) -> None:
+    chain = busy_chain(30, every=1)
+    scanner, ledger = reading(chain, using=settings(confirmations=0))
+    await ledger.follow(scanner)
+    before = chain.blocks[30 - depth].block
+    chain.drop(depth)
+    for token in range(depth + 1):
+        chain.mine(mint(500 + token))
+    await ledger.follow(scanner)
+    rewinds = [step for step in ledger.steps if isinstance(step, Rewind)]
+    assert [rewind.ancestor for rewind in rewinds] == [before]
+    assert ledger.canonical() == chain.events()
+
+
+async def test_a_chain_that_returns_to_its_first_fork_is_believed_again() -> None:
+    chain = busy_chain(30, every=1)
+    scanner, ledger = reading(chain, using=settings(confirmations=0))
+    await ledger.follow(scanner)
+    first = chain.fork()
+    chain.reorg(3)
+    await ledger.follow(scanner)
+    chain.blocks = first
+    chain.mine()
+    await ledger.follow(scanner)
+    assert ledger.canonical() == chain.events()
+
+
+async def test_a_reorg_of_everything_takes_everything_back() -> None:
+    chain = ChainModel(final_lag=50)
+    for token in range(1, 6):
+        chain.mine(mint(token))
+    using = replace(settings(confirmations=0), finality=50)
+    scanner, ledger = reading(chain, using=using)
+    await ledger.follow(scanner)
+    chain.reorg(5)
+    await ledger.follow(scanner)
+    assert Rewind(None, 5) in ledger.steps
+    assert ledger.canonical() == []
+    assert ledger.state.cursor == chain.head
+
+
+async def test_a_reorg_below_finality_halts_with_both_hashes_and_takes_nothing_back() -> None:
+    chain = busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    final = ledger.state.final
+    assert final is not None
+    chain.reorg(12)
+    with pytest.raises(SourceHalted) as halted:
+        await scanner.next(ledger.state)
+    assert final.hash in str(halted.value)
+    assert chain.blocks[final.number].block.hash in str(halted.value)
+
+
+async def test_a_node_that_is_stuck_on_a_fork_of_the_past_halts_nothing() -> None:
+    chain = busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    chain.drop(12)
+    for _ in range(10):
+        chain.mine()
+    with pytest.raises(NotAChain, match="does not call final itself"):
+        await scanner.next(ledger.state)
+
+
+async def test_one_node_on_another_chain_halts_nobody_while_another_confirms_ours() -> None:
+    chain, other = busy_chain(30), busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    other.reorg(20)
+    stray = other.endpoint("stray")
+    scanner, _ = reading(chain, stray, chain.endpoint("honest"), ledger=ledger)
+    assert await scanner.next(ledger.state) is None
+    assert "was final as" in stray.distrusted[0]
+
+
+async def test_a_head_that_went_back_on_the_same_chain_is_stale_and_no_reorg() -> None:
+    chain = busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    chain.drop(1)
+    assert await scanner.next(ledger.state) is None
+    chain.drop(2)
+    with pytest.raises(Behind, match="went back to block 27"):
+        await scanner.next(ledger.state)
+    chain.drop(10)
+    with pytest.raises(Behind, match="below the final block 25"):
+        await scanner.next(ledger.state)
+
+
+async def test_an_endpoint_that_is_behind_but_holds_our_final_block_vouches_for_it() -> None:
+    chain, other, late = busy_chain(30), busy_chain(30), busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    other.reorg(20)
+    late.drop(4)
+    scanner, _ = reading(chain, other.endpoint("stray"), late.endpoint("late"), ledger=ledger)
+    with pytest.raises(Behind):
+        await scanner.next(ledger.state)
+    late.drop(4)
+    with pytest.raises(SourceHalted):
+        await scanner.next(ledger.state)
+
+
+async def test_a_stale_endpoint_does_not_hide_what_another_one_has() -> None:
+    chain, late = busy_chain(40), busy_chain(40)
+    late.drop(20)
+    scanner, ledger = reading(chain, late.endpoint("late"), chain.endpoint("quick"))
+    await ledger.follow(scanner)
+    assert ledger.state.cursor == chain.blocks[38].block
+    assert ledger.canonical() == chain.events(38)
+
+
+async def test_finality_by_depth_follows_the_head_and_stays_at_or_below_the_cursor() -> None:
+    chain = busy_chain(30)
+    scanner, ledger = reading(chain, using=settings(confirmations=4, finality=1))
+    await ledger.follow(scanner)
+    assert ledger.state.final == ledger.state.cursor == chain.blocks[26].block
+
+
+async def test_a_finalized_number_that_falls_changes_nothing() -> None:
+    chain = busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    final = ledger.state.final
+    chain.final_lag = 20
+    chain.mine()
+    await ledger.follow(scanner)
+    assert ledger.state.final == final
+    assert ledger.state.cursor == chain.blocks[29].block
+
+
+async def test_finality_that_moves_without_a_new_block_is_told() -> None:
+    chain = busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    cursor = ledger.state.cursor
+    chain.final_lag = 3
+    assert await ledger.follow(scanner) == 1
+    assert ledger.state.cursor == cursor
+    assert ledger.state.final == chain.blocks[27].block
