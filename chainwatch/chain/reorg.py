@@ -60,16 +60,17 @@ async def ancestor(
         for header in await headers.fetch(rpc, numbers):
             mine = await _stored(known, state, header.block.number)
             if mine is not None and mine.hash == header.block.hash:
-                if mine.number == head:
-                    raise Behind(
-                        f"{rpc.name} went back to block {head}, which is below block "
-                        f"{state.cursor.number} that was read already",
-                        past_final=True,
-                    )
-                return mine
+                return _no_head(rpc, mine, head)
             if state.final is not None and header.block.number == floor:
                 raise _contradiction(rpc, state.final, header.block, tip.final_number)
     return None
+
+
+def _no_head(rpc: Rpc, common: Block, head: int) -> Block:
+    """The common block, unless it is the node's head: then nothing speaks against ours."""
+    if common.number == head:
+        raise Behind(f"{rpc.name} went back to block {head} of our chain", past_final=True)
+    return common
 
 
 async def _stored(known: KnownBlocks, state: SourceState, number: int) -> Block | None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from chainwatch.chain.transport import Transport, host_of
+from chainwatch.chain.transport import Transport, host_of, secrets_of
 from chainwatch.errors import RpcUnavailable, Transient
 
 Call: TypeAlias = tuple[str, Sequence[object]]
@@ -78,6 +78,7 @@ class Endpoint:
 
     def __init__(self, url: str, timeout: float) -> None:
         self._name = host_of(url)
+        self._secrets = secrets_of(url)
         self._transport = Transport(url, timeout)
         self._failures = 0
         self._last_error: str | None = None
@@ -90,7 +91,7 @@ class Endpoint:
         return self._name
 
     async def call(self, method: str, *params: object) -> object:
-        answer = _result(self._name, await self._send_one(method, params))
+        answer = self._result(await self._send_one(method, params))
         if isinstance(answer, RpcError):
             raise answer
         return answer
@@ -100,7 +101,7 @@ class Endpoint:
         for start in range(0, len(calls), BATCH):
             part = calls[start : start + BATCH]
             answers = await self._send_many(part)
-            results += [_result(self._name, answer) for answer in answers]
+            results += [self._result(answer) for answer in answers]
         return results
 
     async def _send_one(self, method: str, params: Sequence[object]) -> object:
@@ -122,6 +123,18 @@ class Endpoint:
             raise
         self._failures = 0
         return answers
+
+    def _result(self, answer: object) -> object | RpcError:
+        """What an answer says: the result, or the node's error, without our key if it names it."""
+        match answer:
+            case {"error": {"code": int(code), "message": str(message), **rest}}:
+                for secret in self._secrets:
+                    message = message.replace(secret, "…")
+                return RpcError(code, message[:500], _revert_data(rest.get("data")))
+            case {"result": result}:
+                found: object = result
+                return found
+        raise RpcUnavailable(f"{self._name} answered something that is not JSON-RPC")
 
     def _refuse_while_limited(self) -> None:
         left = self._silent_until - asyncio.get_running_loop().time()
@@ -175,17 +188,6 @@ class RpcPool:
         """Close all connections; nothing can be asked afterwards."""
         for endpoint in self._endpoints:
             await endpoint.close()
-
-
-def _result(host: str, answer: object) -> object | RpcError:
-    """What an answer says: the result, or the node's error."""
-    match answer:
-        case {"error": {"code": int(code), "message": str(message), **rest}}:
-            return RpcError(code, message[:500], _revert_data(rest.get("data")))
-        case {"result": result}:
-            found: object = result
-            return found
-    raise RpcUnavailable(f"{host} answered something that is not JSON-RPC")
 
 
 def _revert_data(data: object) -> str:

@@ -9,6 +9,7 @@ is not an answer to what was asked becomes `RpcUnavailable`, naming the host onl
 
 import json
 import logging
+import re
 from collections.abc import Sequence
 from typing import Final, cast
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from chainwatch.chain.ethereum import AsyncHTTPProvider
 from chainwatch.errors import RpcUnavailable
 
 _RETRY_AFTER_S: Final = 5.0
+_SHORTEST_KEY: Final = 8
+_SEPARATORS: Final = re.compile(r"[/?&=:]")
 
 _SILENT = logging.getLogger("chainwatch.chain.transport.silent")
 _SILENT.disabled = True  # web3 logs whole addresses, and an address may hold an API key
@@ -30,6 +33,13 @@ def host_of(url: str) -> str:
     parts = urlsplit(url)
     host = parts.hostname or "an endpoint without a host"
     return f"{host}:{parts.port}" if parts.port else host
+
+
+def secrets_of(url: str) -> tuple[str, ...]:
+    """The parts of an address that may be keys: the long words beside its scheme and host."""
+    parts = urlsplit(url)
+    beside = f"{parts.netloc.rpartition('@')[0]}/{parts.path}/{parts.query}"
+    return tuple(word for word in _SEPARATORS.split(beside) if len(word) >= _SHORTEST_KEY)
 
 
 class _Provider(AsyncHTTPProvider):

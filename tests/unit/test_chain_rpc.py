@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
 from chainwatch.chain.rpc import BATCH, Call, RpcError, RpcPool
+from chainwatch.chain.transport import host_of, secrets_of
 from chainwatch.errors import RpcUnavailable
 
 SECRET = "v3/an-api-key"
@@ -183,6 +184,19 @@ async def test_an_endpoint_that_contradicted_itself_is_asked_last_and_the_reason
         assert list(pool.ranked()) == [second, first]
         assert pool.health()[0].head == 17
         assert pool.health()[0].last_error == "block 5 is not block 5"
+
+
+async def test_an_error_that_repeats_our_key_is_told_without_it() -> None:
+    error = {"code": -32000, "message": "project id an-api-key is over its quota"}
+    async with serving(answering(json.dumps({"error": error}))) as pool:
+        with pytest.raises(RpcError, match="project id … is over its quota"):
+            await pool.ranked()[0].call("eth_chainId")
+
+
+def test_what_may_be_a_key_is_every_long_word_beside_scheme_and_host() -> None:
+    url = "https://someone:password@node.example.org:8545/v3/0123456789abcdef?token=fedcba98&x=1"
+    assert secrets_of(url) == ("password", "0123456789abcdef", "fedcba98")
+    assert host_of(url) == "node.example.org:8545"
 
 
 @pytest.mark.parametrize("header", [{"Retry-After": "30"}, {"Retry-After": "tomorrow"}, {}])
