@@ -21,6 +21,9 @@ def simulator(
     speed: Annotated[
         float, typer.Option(min=0.001, help="Virtual seconds in one real second.")
     ] = 1.0,
+    clone_seconds: Annotated[
+        float, typer.Option(min=0.01, help="Virtual seconds that a linked clone takes.")
+    ] = 0.65,
     seed: Annotated[int, typer.Option(help="Seed of everything random in the cluster.")] = 0,
     nodes: Annotated[str, typer.Option(help="Names of the nodes, separated by commas.")] = "pve",
     template: Annotated[
@@ -35,5 +38,14 @@ def simulator(
     if not host or not port.isdigit():
         raise typer.BadParameter(f"{listen!r}: write ADDRESS:PORT, like 127.0.0.1:0")
     names = tuple(name for name in nodes.split(",") if name)
-    options = ServerOptions(host, int(port), directory, speed, seed, names or ("pve",), template)
+    options = ServerOptions(
+        host,
+        int(port),
+        directory,
+        speed=speed,
+        clone_seconds=clone_seconds,
+        seed=seed,
+        nodes=names or ("pve",),
+        template=template,
+    )
     asyncio.run(serve(options, SystemClock().now, typer.echo))

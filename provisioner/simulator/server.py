@@ -20,17 +20,21 @@ from provisioner.simulator.certificate import write_certificate
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.control import Control
 from provisioner.simulator.front import IDLE_SECONDS, LARGEST_BODY, Front
-from provisioner.simulator.settings import Settings
+from provisioner.simulator.settings import Durations, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How to run: `port` 0 asks the kernel, `speed` is virtual seconds in a real one."""
+    """How to run: `port` 0 asks the kernel, `speed` is virtual seconds in a real one.
+
+    `clone_seconds` (virtual) is how long a linked clone takes.
+    """
 
     host: str
     port: int
     folder: Path
     speed: float = 1.0
+    clone_seconds: float = 0.65
     seed: int = 0
     nodes: tuple[str, ...] = ("pve",)
     template: int = 9000
@@ -46,7 +50,9 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     options.folder.mkdir(parents=True, exist_ok=True)
     certificate, key = write_certificate(options.folder, clock())
-    cluster = Cluster(Settings(nodes=options.nodes, start=clock()), options.seed)
+    durations = Durations(linked_clone=options.clone_seconds)
+    settings = Settings(nodes=options.nodes, start=clock(), durations=durations)
+    cluster = Cluster(settings, options.seed)
     cluster.add_template(options.template)
     front = Front(cluster, options.speed)
     control_token = secrets.token_urlsafe(24)
