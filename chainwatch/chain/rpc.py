@@ -61,6 +61,9 @@ class Endpoints(Protocol):
     def ranked(self) -> Sequence[Rpc]:
         """All of them, those that may be asked now first, in the order of the configuration."""
 
+    def health(self) -> Sequence["Health"]:
+        """How each of them does, in the order of the configuration."""
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -179,8 +182,7 @@ class RpcPool:
         now = asyncio.get_running_loop().time()
         return sorted(self._endpoints, key=lambda endpoint: endpoint.rests(now))
 
-    def health(self) -> tuple[Health, ...]:
-        """Each endpoint's health, in the order of the configuration."""
+    def health(self) -> Sequence[Health]:
         now = asyncio.get_running_loop().time()
         return tuple(endpoint.health(now) for endpoint in self._endpoints)
 

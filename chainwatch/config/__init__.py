@@ -31,7 +31,7 @@ from provisioner import faultpoints
 from provisioner.allocate import Pool
 
 #: Variables with our prefix that are not settings.
-_OTHER_VARIABLES: Final = frozenset({faultpoints.ENVIRONMENT})
+_OTHER_VARIABLES: Final = frozenset({faultpoints.ENVIRONMENT, "CHAINWATCH_SOCKET"})
 
 
 @dataclass(frozen=True, slots=True)

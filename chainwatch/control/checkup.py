@@ -1,0 +1,57 @@
+"""Looking whether everything is as the daemon needs it, touching nothing.
+
+Each source is asked what the daemon would ask at its start, the hypervisor for a list that can be
+believed, and the database whether its rows are what its journal says. Every finding is said, the
+good ones too: silence would not tell what was looked at.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from chainwatch.control.ingest import Ingest
+from chainwatch.control.readings import Finding
+from chainwatch.control.resync import Resync
+from chainwatch.errors import ChainwatchError
+from chainwatch.store.database import Database
+from chainwatch.store.verify import verify
+from provisioner.errors import ProvisionError
+
+#: Most differences of the database that are said one by one.
+MOST: Final = 50
+
+
+async def checkup(ingests: Sequence[Ingest], resync: Resync, db: Database) -> list[Finding]:
+    """Look at sources, hypervisor and database, in this order."""
+    found = [await _source(ingest) for ingest in ingests]
+    return [*found, await _hypervisor(resync), *await _database(db)]
+
+
+async def _source(ingest: Ingest) -> Finding:
+    subject, source = f"source {ingest.name}", ingest.status.settings.source
+    try:
+        await ingest.scanner.check()
+    except ChainwatchError as error:
+        return Finding(subject, ok=False, text=str(error))
+    return Finding(
+        subject, ok=True, text=f"chain {source.chain_id} has the contract {source.contract}"
+    )
+
+
+async def _hypervisor(resync: Resync) -> Finding:
+    try:
+        survey = await resync.examine()
+    except ProvisionError as error:
+        return Finding("hypervisor", ok=False, text=str(error))
+    ours, strangers = len(survey.identities), len(survey.strangers)
+    text = f"{ours} machines of ours in the range, {strangers} that are not"
+    return Finding("hypervisor", ok=True, text=text)
+
+
+async def _database(db: Database) -> list[Finding]:
+    said = await verify(db)
+    if not said:
+        return [Finding("database", ok=True, text="every row is what the journal says")]
+    more = len(said) - MOST
+    kept = [Finding("database", ok=False, text=text) for text in said[:MOST]]
+    rest = [Finding("database", ok=False, text=f"and {more} more")] if more > 0 else []
+    return kept + rest

@@ -1,0 +1,268 @@
+"""What an operator may ask and order.
+
+Readings never wait for a chain, and only `show` and the orders that say so ask the hypervisor. An
+order is durable, carries who gave it and why into the audit, and takes effect through the loop: it
+makes keys due and rings the bell, it never touches a machine by itself. What cannot be done as
+asked is an OperatorError that says what to ask instead.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from chainwatch.control import stories
+from chainwatch.control.checkup import checkup
+from chainwatch.control.outlook import Outlook
+from chainwatch.control.readings import EventLine, Finding, LeaseLine, LeaseStory, Status
+from chainwatch.control.reconciler import Outcome
+from chainwatch.control.resync import Orphan
+from chainwatch.control.verdict import ALARMS
+from chainwatch.domain.desired import Hold
+from chainwatch.domain.lease import LeaseId
+from chainwatch.errors import OperatorError
+from chainwatch.store.alarms import Alarm
+from chainwatch.store.audit import AuditEntry
+from chainwatch.store.holds import HoldRow, Pause, Scope
+from chainwatch.store.leases import LeaseRow
+from chainwatch.store.operations import Operation
+
+#: Seconds that `show` waits for the hypervisor before it says that it did not answer.
+PATIENCE: Final = 10.0
+#: Operations shown with a lease.
+RECENT: Final = 20
+_PAGE: Final = 1000
+
+
+class UnknownLease(OperatorError):
+    """There is no lease of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which leases to list: of a source, in a phase; up to `limit`, after the id `after`."""
+
+    source: str | None = None
+    phase: str | None = None
+    after: str = ""
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """An operator's view of one daemon; `uid` is always who asks, `reason` why."""
+
+    outlook: Outlook
+
+    # -------------------------------------------------------------------------------- readings
+
+    async def status(self) -> Status:
+        """Return everything at a glance."""
+        return await self.outlook.status()
+
+    async def leases(self, wanted: Filter) -> list[LeaseLine]:
+        """Return leases in the order of their ids."""
+        found: list[LeaseLine] = []
+        async for each in self._lines(wanted):
+            if wanted.phase in (None, each.phase):
+                found.append(each)
+            if len(found) == wanted.limit:
+                break
+        return found
+
+    async def show(self, name: str) -> LeaseStory:
+        """Return everything about one lease, looking at its machines now."""
+        row, stores = await self._found(name), self.outlook.stores
+        if row.source not in self.outlook.supervisor.resync.sources:
+            raise OperatorError(
+                f"source {row.source} is no longer configured: put it back to see its leases"
+            )
+        key, outcome = str(row.id), await self._explained(str(row.id))
+        facts, work = outcome.facts, await stores.work.row(key)
+        source = await self.outlook.source(row.source)
+        return LeaseStory(
+            line=await self._line(row),
+            confirmed=stories.view(row.lease),
+            final=stories.view(facts.final if facts else None),
+            plan=stories.plan_reading(facts.plan if facts else None),
+            source=source,
+            machines=tuple(
+                stories.machine(each, current=row.lease is not None and number == 0)
+                for number, each in enumerate(outcome.passes)
+            ),
+            waits=_waits(outcome, work.parked_reason if work else None, source.why),
+            wake_time=row.wake_at,
+            wake_final_time=row.wake_final_at,
+            work=work,
+            holds=tuple(await stores.holds.of(key)),
+            alarms=tuple(alarm for alarm in await stores.alarms.all() if alarm.subject == key),
+            operations=tuple(await stores.operations.recent(RECENT, key)),
+            events=tuple(map(stories.event, await stores.leases.history(key))),
+        )
+
+    async def operations(self, limit: int, lease: str | None = None) -> list[Operation]:
+        """Return the last operations (on one lease's machines), newest first."""
+        key = str((await self._found(lease)).id) if lease else None
+        return await self.outlook.stores.operations.recent(limit, key)
+
+    async def events(
+        self, limit: int, lease: str | None = None, source: str | None = None
+    ) -> list[EventLine]:
+        """Return what the chains said last (about one lease, or on one source), newest first."""
+        if lease is None:
+            entries = await self.outlook.stores.journal.events(source, limit=limit)
+        else:
+            key = str((await self._found(lease)).id)
+            entries = (await self.outlook.stores.leases.history(key))[::-1][:limit]
+        return [stories.event(entry) for entry in entries]
+
+    async def alarms(self) -> list[Alarm]:
+        """Return what stands, the critical first."""
+        return await self.outlook.stores.alarms.all()
+
+    async def audit(self, limit: int) -> list[AuditEntry]:
+        """Return what people did last, newest first."""
+        return await self.outlook.stores.audit.recent(limit)
+
+    def orphans(self) -> tuple[Orphan, ...]:
+        """Return the machines in our range that the last survey found not ours to touch."""
+        return self.outlook.supervisor.resync.orphans
+
+    # ---------------------------------------------------------------------------------- orders
+
+    async def hold(self, name: str, kind: Hold, reason: str, uid: int) -> list[HoldRow]:
+        """Hold a lease, or suspend it by order; returns its holds."""
+        key = str((await self._found(name)).id)
+        await self.outlook.stores.holds.hold(key, kind, reason, uid, now=self._now())
+        return await self._heard(key)
+
+    async def release(self, name: str, kind: Hold, reason: str, uid: int) -> list[HoldRow]:
+        """Lift a hold; returns those that remain."""
+        key = str((await self._found(name)).id)
+        await self.outlook.stores.holds.release(key, kind, reason, uid, now=self._now())
+        return await self._heard(key)
+
+    async def pause(self, scope: Scope, reason: str, uid: int) -> list[Pause]:
+        """Stop every effect, or every destroy, from the next step on; returns what is paused."""
+        await self.outlook.stores.holds.pause(scope, reason, uid, now=self._now())
+        return await self.outlook.stores.holds.pauses()
+
+    async def resume_all(self, reason: str, uid: int) -> list[Pause]:
+        """Lift every pause and make every lease due; returns what was lifted."""
+        lifted = await self.outlook.stores.holds.resume(reason, uid, now=self._now())
+        if not lifted:
+            raise OperatorError("nothing is paused, so there is nothing to resume")
+        await self.outlook.supervisor.resync.enqueue_all("an operator resumed everything")
+        return lifted
+
+    async def retry(self, name: str, reason: str, uid: int) -> bool:
+        """Try a lease again now, parked or not, its alarms cleared; true when it was parked."""
+        key, stores = str((await self._found(name)).id), self.outlook.stores
+        await stores.audit.append(uid, "retry", key, reason, now=self._now())
+        parked = await stores.work.unpark(key)
+        if not parked:
+            await stores.work.enqueue([key], "retried by an operator")
+        for alarm in ALARMS:
+            await stores.alarms.clear(alarm, key)
+        self.outlook.supervisor.worker.bell.set()
+        return parked
+
+    async def survey(self, uid: int) -> tuple[Orphan, ...]:
+        """Look at every machine in our range now; returns those that are not ours to touch.
+
+        Raises what the hypervisor raises.
+        """
+        stores = self.outlook.stores
+        await stores.audit.append(uid, "survey", "machines", "asked for", now=self._now())
+        await self.outlook.supervisor.resync.survey()
+        return self.orphans()
+
+    async def check(self) -> list[Finding]:
+        """Ask sources and hypervisor, and fold the whole journal again; changes nothing."""
+        supervisor = self.outlook.supervisor
+        return await checkup(supervisor.ingests, supervisor.resync, self.outlook.stores.db)
+
+    # --------------------------------------------------------------------------------- details
+
+    def _now(self) -> int:
+        return self.outlook.supervisor.clock.now()
+
+    async def _heard(self, key: str) -> list[HoldRow]:
+        self.outlook.supervisor.worker.bell.set()
+        return await self.outlook.stores.holds.of(key)
+
+    async def _found(self, name: str) -> LeaseRow:
+        """Find a lease by its CAIP-19 id, or by its bare token id where that is unambiguous."""
+        leases = self.outlook.stores.leases
+        if name.isascii() and name.isdecimal():
+            row = await leases.by_token(int(name)) if int(name) < 2**256 else None
+        else:
+            row = await leases.get(str(_parsed(name)))
+        if row is None:
+            raise UnknownLease(f"no lease {name} is known; `chainwatch leases` lists them all")
+        return row
+
+    async def _explained(self, key: str) -> Outcome:
+        reconciler = self.outlook.supervisor.worker.reconciler
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await reconciler.explain(key)
+        except TimeoutError:
+            return Outcome(await reconciler.facts.of(key))
+
+    async def _lines(self, wanted: Filter) -> AsyncIterator[LeaseLine]:
+        stores, after = self.outlook.stores, wanted.after
+        vmids, parked = await self.outlook.census.machines(), await self.outlook.census.parked()
+        holds = await stores.holds.all()
+        while page := await stores.leases.all(source=wanted.source, after=after, limit=_PAGE):
+            sources = {row.source for row in page}
+            times = {name: await self._chain_time(name) for name in sources}
+            plans = {name: await stores.leases.plans(name) for name in sources}
+            for row in page:
+                key = str(row.id)
+                yield stories.line(
+                    row,
+                    plans[row.source].get(row.plan) if row.plan is not None else None,
+                    times[row.source],
+                    vmid=vmids.get((key, row.nonce)),
+                    holds=tuple(hold.kind for hold in holds if hold.lease == key),
+                    parked=key in parked,
+                )
+            after = str(page[-1].id)
+
+    async def _line(self, row: LeaseRow) -> LeaseLine:
+        stores, key = self.outlook.stores, str(row.id)
+        plan = await stores.leases.plan(row.source, row.plan) if row.plan is not None else None
+        return stories.line(
+            row,
+            plan,
+            await self._chain_time(row.source),
+            vmid=(await self.outlook.census.machines()).get((key, row.nonce)),
+            holds=tuple(hold.kind for hold in await stores.holds.of(key)),
+            parked=key in await self.outlook.census.parked(),
+        )
+
+    async def _chain_time(self, source: str) -> int:
+        state = await self.outlook.stores.journal.state(source)
+        return state.cursor.timestamp if state.cursor else 0
+
+
+def _parsed(name: str) -> LeaseId:
+    try:
+        return LeaseId.parse(name)
+    except ValueError as error:
+        raise OperatorError(f"{error}, or the bare token id") from None
+
+
+def _waits(outcome: Outcome, parked: str | None, source: str | None) -> str | None:
+    """Say why nothing happens now; None when everything is as desired."""
+    facts = outcome.facts
+    if parked is not None:
+        return f"given up: {parked}"
+    if facts is not None and not facts.source.caught_up:
+        return f"its source has not read up to the confirmed head: {source}"
+    if facts is not None and facts.nonces and not outcome.passes:
+        return "the hypervisor did not answer in time; ask again"
+    if all(each.settled for each in outcome.passes):
+        return None
+    return outcome.sentence

@@ -1,0 +1,251 @@
+"""What an operator may read, as frozen facts that become JSON field by field.
+
+These are promises: the socket shows them as they stand, so a field that is renamed breaks somebody.
+Numbers that a contract chooses (token and plan ids, amounts, expiries) are decimal text, because
+not every reader of JSON keeps 256 bits; times in seconds: `…_time` and `expires_at` are the
+chain's, what ends in `_at` besides, and `since`, are wall time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from chainwatch.chain.rpc import Health
+from chainwatch.control.resync import Orphan
+from chainwatch.store.alarms import Alarm
+from chainwatch.store.holds import HoldRow, Pause
+from chainwatch.store.operations import Operation
+from chainwatch.store.workqueue import WorkRow
+
+
+class SourceWord(StrEnum):
+    """How a source does, in one word: the worst thing that is true of it."""
+
+    HALTED = "halted"
+    TROUBLE = "trouble"
+    BEHIND = "behind"
+    STALE = "stale"
+    LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReading:
+    """A source: how far it was read, how it does, and which endpoints (by host) it asks.
+
+    `cursor`, `confirmed`, `final` and `head` are block numbers; `why` is set unless it is live.
+    """
+
+    name: str
+    chain_id: int
+    contract: str
+    word: SourceWord
+    why: str | None
+    chain_time: int
+    final_time: int | None
+    cursor: int | None
+    confirmed: int
+    final: int | None
+    head: int
+    caught_up: bool
+    idle_for: int
+    endpoints: tuple[Health, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HypervisorReading:
+    """Whether the hypervisor can be believed now, and when its machines were last surveyed."""
+
+    up: bool
+    why: str | None
+    surveyed_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """VMIDs of the range: all, taken by us, taken by strangers, resting before reuse, free."""
+
+    all: int
+    ours: int
+    strangers: int
+    resting: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Destroys:
+    """The destroy budget of the last hour."""
+
+    allowed: int
+    spent: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The daemon at a glance."""
+
+    installation: str
+    version: str
+    now: int
+    uptime: int
+    ready: bool
+    unready: tuple[str, ...]
+    sources: tuple[SourceReading, ...]
+    hypervisor: HypervisorReading
+    capacity: Capacity
+    leases: Mapping[str, Mapping[str, int]]
+    machines: int
+    operations: Mapping[str, int]
+    due: int
+    parked: int
+    destroys: Destroys
+    pauses: tuple[Pause, ...]
+    holds: tuple[HoldRow, ...]
+    alarms: tuple[Alarm, ...]
+    orphans: tuple[Orphan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLine:
+    """One line of a list: `phase` is active, expired, burnt or gone (taken back by a reorg)."""
+
+    id: str
+    source: str
+    token: str
+    phase: str
+    owner: str | None
+    plan: str | None
+    expires_at: str | None
+    chain_time: int
+    vmid: int | None
+    holds: tuple[str, ...]
+    parked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A lease at some block of its chain."""
+
+    owner: str
+    generation: int
+    plan: str | None
+    expires_at: str
+    ssh_key: str
+    burnt: bool
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReading:
+    """What was sold: memory in MiB, disk in GiB, grace in seconds."""
+
+    id: str
+    name: str
+    kind: int
+    cores: str
+    memory_mib: str
+    disk_gib: str
+    grace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How a machine should look.
+
+    `ended`: nobody pays for it at the cursor; `final_end`: the finalized view says so too, and it
+    may go once `grace` seconds have passed. Hardware is None where it is not known what was sold.
+    """
+
+    presence: str
+    cores: int | None
+    memory_mib: int | None
+    disk_gib: int | None
+    owner: str
+    held: bool
+    ended: bool
+    final_end: bool
+    grace: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How a machine looked a moment ago."""
+
+    vmid: int | None
+    node: str | None
+    exists: bool
+    power: str
+    uptime: int
+    lock: str | None
+    answers: bool | None
+    suspended_at: int | None
+    operation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineStory:
+    """One machine of a lease: wanted, seen, what comes next, and the sentence that says why.
+
+    `current` tells the machine that is paid for from those of former mints of the same token.
+    """
+
+    nonce: str
+    current: bool
+    wanted: Wanted
+    seen: Seen | None
+    next: str | None
+    refused: str | None
+    settled: bool
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """One line of the journal; `orphaned_at` says that a reorg took it back."""
+
+    id: int
+    source: str
+    block: int
+    block_hash: str
+    log_index: int
+    tx_hash: str
+    kind: str
+    token: str | None
+    plan: str | None
+    fields: Mapping[str, str | bool]
+    seen_at: int
+    orphaned_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseStory:
+    """Everything about one lease, from what the chain said to what it waits for.
+
+    `confirmed` is at the cursor, `final` at the finalized block; None where that view knows no such
+    lease. `waits` says why nothing (more) happens now, None when all is as desired. The wakes are
+    chain times at which it is looked at again by itself.
+    """
+
+    line: LeaseLine
+    confirmed: View | None
+    final: View | None
+    plan: PlanReading | None
+    source: SourceReading
+    machines: tuple[MachineStory, ...]
+    waits: str | None
+    wake_time: int | None
+    wake_final_time: int | None
+    work: WorkRow | None
+    holds: tuple[HoldRow, ...]
+    alarms: tuple[Alarm, ...]
+    operations: tuple[Operation, ...]
+    events: tuple[EventLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check looked at; `text` says what is wrong, or what was found right."""
+
+    subject: str
+    ok: bool
+    text: str

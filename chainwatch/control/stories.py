@@ -1,0 +1,154 @@
+"""Putting what is known of leases and events into the words that operators read.
+
+Pure: facts and outcomes go in, readings come out. Nothing is decided here; the sentences are those
+that the pass itself would say.
+"""
+
+from dataclasses import fields
+
+from chainwatch.control.readings import (
+    EventLine,
+    LeaseLine,
+    MachineStory,
+    PlanReading,
+    Seen,
+    View,
+    Wanted,
+)
+from chainwatch.control.reconciler import Pass
+from chainwatch.domain.events import PlanEvent
+from chainwatch.domain.lease import Lease, Plan, phase
+from chainwatch.store.encoding import kind_of
+from chainwatch.store.journal import JournalEntry
+from chainwatch.store.leases import LeaseRow
+from provisioner.model import DesiredMachine, Observed
+
+#: The phase of a lease whose mint a reorg took back.
+GONE = "gone"
+
+
+def line(
+    row: LeaseRow,
+    plan: Plan | None,
+    chain_time: int,
+    *,
+    vmid: int | None,
+    holds: tuple[str, ...],
+    parked: bool,
+) -> LeaseLine:
+    """Return the line of a lease at `chain_time`."""
+    lease = row.lease
+    return LeaseLine(
+        id=str(row.id),
+        source=row.source,
+        token=str(row.id.token),
+        phase=phase(lease, chain_time) if lease else GONE,
+        owner=lease.owner if lease else None,
+        plan=plan.name or str(plan.id) if plan else _number(row.plan),
+        expires_at=str(lease.expires_at) if lease else None,
+        chain_time=chain_time,
+        vmid=vmid,
+        holds=holds,
+        parked=parked,
+    )
+
+
+def view(lease: Lease | None) -> View | None:
+    """Return a lease as one block shows it."""
+    if lease is None:
+        return None
+    return View(
+        owner=lease.owner,
+        generation=lease.generation,
+        plan=_number(lease.plan),
+        expires_at=str(lease.expires_at),
+        ssh_key=lease.ssh_key,
+        burnt=lease.burnt,
+        nonce=lease.nonce,
+    )
+
+
+def plan_reading(plan: Plan | None) -> PlanReading | None:
+    """Return what was sold; None where the chain has not said it."""
+    if plan is None or not plan.defined:
+        return None
+    return PlanReading(
+        id=str(plan.id),
+        name=plan.name,
+        kind=plan.kind,
+        cores=str(plan.cores),
+        memory_mib=str(plan.memory_mib),
+        disk_gib=str(plan.disk_gib),
+        grace=str(plan.grace),
+    )
+
+
+def machine(each: Pass, *, current: bool) -> MachineStory:
+    """Return what a pass would do about one machine, and why."""
+    step = each.decision.step if each.decision else None
+    return MachineStory(
+        nonce=each.want.nonce,
+        current=current,
+        wanted=_wanted(each.want),
+        seen=_seen(each.seen),
+        next=step.name if step else None,
+        refused=each.refused.reason if each.refused else None,
+        settled=each.settled,
+        sentence=each.sentence,
+    )
+
+
+def event(entry: JournalEntry) -> EventLine:
+    """Return a line of the journal; amounts and ids become decimal text."""
+    said, logged = entry.logged.event, entry.logged
+    about_plan = isinstance(said, PlanEvent)
+    values = {field.name: getattr(said, field.name) for field in fields(said)}
+    number = str(values.pop("plan" if about_plan else "token"))
+    return EventLine(
+        id=entry.id,
+        source=entry.source,
+        block=logged.block,
+        block_hash=logged.block_hash,
+        log_index=logged.log_index,
+        tx_hash=logged.tx_hash,
+        kind=kind_of(said),
+        token=None if about_plan else number,
+        plan=number if about_plan else None,
+        fields={name: v if isinstance(v, bool) else str(v) for name, v in values.items()},
+        seen_at=entry.seen_at,
+        orphaned_at=entry.orphaned_at,
+    )
+
+
+def _wanted(want: DesiredMachine) -> Wanted:
+    return Wanted(
+        presence=want.presence,
+        cores=want.spec.cores if want.spec else None,
+        memory_mib=want.spec.memory_mib if want.spec else None,
+        disk_gib=want.spec.disk_gib if want.spec else None,
+        owner=want.access.owner,
+        held=want.held,
+        ended=want.ended,
+        final_end=want.retirement is not None,
+        grace=want.retirement.grace if want.retirement else None,
+    )
+
+
+def _seen(have: Observed | None) -> Seen | None:
+    if have is None:
+        return None
+    return Seen(
+        vmid=have.vmid,
+        node=have.node,
+        exists=have.config is not None,
+        power=have.power,
+        uptime=have.uptime,
+        lock=have.config.lock if have.config else None,
+        answers=have.answers,
+        suspended_at=have.stamps.suspended_at,
+        operation=have.operation.step if have.operation else None,
+    )
+
+
+def _number(number: int | None) -> str | None:
+    return None if number is None else str(number)
