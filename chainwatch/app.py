@@ -192,7 +192,13 @@ class _Wiring:
         return Reconciler(
             facts=FactsReader(self.stores.standings, log_, self.sources),
             machines=Machines(
-                self.hypervisor, self.snapshots, self.board, self.guest, log_, self.site
+                self.hypervisor,
+                self.snapshots,
+                self.board,
+                self.guest,
+                log_,
+                self.site,
+                self.clock.now,
             ),
             executor=Executor(
                 self.hypervisor,

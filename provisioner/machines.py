@@ -7,8 +7,10 @@ changes nothing on the hypervisor. A machine that cannot be found is only gone i
 accept its VMID again.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import Final
 
 from provisioner.errors import Locked, NotOurs, Transient, UnknownOutcome
 from provisioner.identity import access_stamp, uuid_of
@@ -17,7 +19,6 @@ from provisioner.model import (
     GuestConfig,
     Observed,
     OpenOperation,
-    Power,
     PowerState,
     Presence,
     Stamps,
@@ -26,8 +27,10 @@ from provisioner.ports import ClusterSnapshot, GuestShell, Hypervisor, Operation
 from provisioner.site import CONFIGURED, Site
 from provisioner.taskboard import TaskBoard
 
+#: How long a start stays open while the guest does not answer, in seconds: about a boot.
+BOOT: Final = 60
 #: How far a node's clock may be from ours when a lost task is searched for, in seconds.
-CLOCK_SKEW = 300
+CLOCK_SKEW: Final = 300
 
 
 class Fate(Enum):
@@ -40,7 +43,7 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """Observes machines through the ports."""
+    """Observes machines through the ports; `wall` tells wall seconds."""
 
     hypervisor: Hypervisor
     snapshots: Snapshots
@@ -48,6 +51,7 @@ class Machines:
     guest: GuestShell
     log: OperationLog
     site: Site
+    wall: Callable[[], int]
 
     async def observe(self, want: DesiredMachine, *, settle: bool = True) -> Observed:
         """Return what is seen of (want.key, want.nonce) now.
@@ -66,7 +70,12 @@ class Machines:
         fate = await self._fate(operation) if operation else Fate.ENDED
         if operation is not None and fate is Fate.RUNNING:
             return _busy(operation)
-        seen = await self._locate(want, snapshot)
+        answers = None
+        if operation is not None and fate is Fate.ENDED and self._boots(operation, want):
+            answers = await self.guest.answers(operation.node, operation.vmid)
+            if not answers:
+                return replace(_busy(operation), answers=False)
+        seen = await self._locate(want, snapshot, answers)
         if operation is not None:
             seen = await self._close(operation, fate, seen)
         return seen
@@ -85,6 +94,15 @@ class Machines:
             return Fate.UNKNOWN
         await self.log.finish(operation.id, "failed", str(state.error))
         raise type(state.error)(f"{operation.step} of VM {operation.vmid}: {state.error}")
+
+    def _boots(self, operation: OpenOperation, want: DesiredMachine) -> bool:
+        """Say whether a start whose task has ended is still worth waiting for an answer.
+
+        It is not over before the guest answers, for as long as a boot takes; asking the guest
+        alone is one call, where a whole look would be three.
+        """
+        young = self.wall() - operation.started < BOOT
+        return operation.step == "start" and young and want.presence is Presence.RUNNING
 
     async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
         """Close an operation that no longer runs, by what is there to be seen."""
@@ -113,7 +131,9 @@ class Machines:
                 return row.upid
         return None
 
-    async def _locate(self, want: DesiredMachine, snapshot: ClusterSnapshot) -> Observed:
+    async def _locate(
+        self, want: DesiredMachine, snapshot: ClusterSnapshot, answers: bool | None
+    ) -> Observed:
         place = await self.log.place(want.key, want.nonce)
         existed = await self.log.ever_cloned(want.key, want.nonce)
         if place is None:
@@ -123,7 +143,10 @@ class Machines:
         config = await self.hypervisor.config(node, place.vmid)
         if config is None:
             return await self._missing(place.vmid, node, existed)
-        return await self._present(want, place.vmid, node, config, existed)
+        seen = await self._proven(want, place.vmid, node, config)
+        if seen is None:
+            return _absent(None, node, existed)
+        return await self._liveliness(want, seen, answers)
 
     async def _missing(self, vmid: int, node: str, existed: bool) -> Observed:
         if not await self.hypervisor.vmid_is_free(vmid):
@@ -132,22 +155,19 @@ class Machines:
             )
         return _absent(vmid, node, existed)
 
-    async def _present(
-        self, want: DesiredMachine, vmid: int, node: str, config: GuestConfig, existed: bool
-    ) -> Observed:
-        proof = self.site.signer.prove(config.description, vmid)
-        if proof is None:
-            return self._unproven(want, vmid, node, config, existed)
-        identity, stamps = proof
-        if (identity.key, identity.nonce) != (want.key, want.nonce):
-            return _absent(None, node, existed)
-        power, answers = await self._liveliness(want, vmid, node, config, stamps)
-        return Observed(vmid, node, config, identity, stamps, power.state, power.uptime, answers)
+    async def _proven(
+        self, want: DesiredMachine, vmid: int, node: str, config: GuestConfig
+    ) -> Observed | None:
+        """Return the machine at `vmid` if it proves to be ours; None if it is a stranger.
 
-    def _unproven(
-        self, want: DesiredMachine, vmid: int, node: str, config: GuestConfig, existed: bool
-    ) -> Observed:
-        """Tell a machine of ours that was tampered with from a stranger on a VMID we wanted."""
+        Raises NotOurs for a machine of ours that was tampered with.
+        """
+        proof = self.site.signer.prove(config.description, vmid)
+        if proof is not None:
+            identity, stamps = proof
+            ours = (identity.key, identity.nonce) == (want.key, want.nonce)
+            seen = Observed(vmid, node, config, identity, stamps, PowerState.UNKNOWN)
+            return seen if ours else None
         if config.lock is not None:
             raise Locked(f"VM {vmid} is locked ({config.lock}) and does not yet say whose it is")
         if config.settings.uuid == uuid_of(self.site.identity(want, vmid)):
@@ -155,20 +175,26 @@ class Machines:
                 f"VM {vmid} has this machine's uuid, but its description proves nothing any more; "
                 "put the description back, or remove the machine, then retry"
             )
-        return _absent(None, node, existed)
+        return None
 
     async def _liveliness(
-        self, want: DesiredMachine, vmid: int, node: str, config: GuestConfig, stamps: Stamps
-    ) -> tuple[Power, bool | None]:
+        self, want: DesiredMachine, seen: Observed, answers: bool | None
+    ) -> Observed:
         """Read power, and ask the guest, only where the next step depends on it."""
-        if stamps.configured != CONFIGURED or config.lock is not None:
-            return Power(PowerState.UNKNOWN), None
+        config, vmid, node = seen.config, seen.vmid, seen.node
+        if config is None or vmid is None or node is None or config.lock is not None:
+            return seen
+        if seen.stamps.configured != CONFIGURED:
+            return seen
+        if answers:  # who answers runs
+            return replace(seen, power=PowerState.RUNNING, answers=True)
         power = await self.hypervisor.power(node, vmid)
+        seen = replace(seen, power=power.state, uptime=power.uptime)
         if power.state is not PowerState.RUNNING or want.presence is Presence.SUSPENDED:
-            return power, None
-        if stamps.started and stamps.access == access_stamp(want.access):
-            return power, None
-        return power, await self.guest.answers(node, vmid)
+            return seen
+        if seen.stamps.started and seen.stamps.access == access_stamp(want.access):
+            return seen
+        return replace(seen, answers=await self.guest.answers(node, vmid))
 
 
 def _absent(vmid: int | None, node: str | None, existed: bool) -> Observed:

@@ -60,6 +60,8 @@ def next_step(site: Site, want: DesiredMachine, have: Observed) -> Step | None:
 
 def decide(site: Site, want: DesiredMachine, have: Observed) -> Decision:
     """Compare `want` with `have` and say what comes next."""
+    if have.operation is not None and have.answers is False:
+        return Decision(None, f"VM {have.operation.vmid} is up and does not answer yet")
     if have.operation is not None:
         return Decision(None, f"waiting for {have.operation.step} of VM {have.operation.vmid}")
     if have.config is not None and have.config.lock is not None:

@@ -14,7 +14,7 @@ import structlog
 from chainwatch.control.breaker import Breaker
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.poller import TaskPoller
-from chainwatch.control.resync import Resync, Survey
+from chainwatch.control.resync import Resync
 from chainwatch.control.worker import Worker
 from chainwatch.errors import Fatal
 from chainwatch.runtime.clock import Clock
@@ -58,33 +58,31 @@ class Supervisor:
         }
 
     async def _passes(self) -> None:
-        await self.first_survey()
-        await self.resync.enqueue_all("the daemon started")
+        while not await self.first_survey():
+            await self.breaker.closed()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_never_ends("resync", self.resync.run), name="resync")
             tasks.create_task(_never_ends("worker", self.worker.run), name="worker")
 
-    async def first_survey(self) -> None:
-        """Survey the machines before anything is done to any.
+    async def first_survey(self) -> bool:
+        """Survey the machines before anything is done to any; false while that can't be done.
 
         Raises Fatal when machines of ours exist that an empty database knows nothing of.
         """
-        survey = await self._examined()
+        try:
+            survey = await self.resync.examine()
+        except ProvisionError as error:
+            await self.breaker.trip(error)
+            return False
         if survey.identities and await self.operations.is_empty():
             raise Fatal(
                 f"{len(survey.identities)} machines of this installation exist, but the database "
                 "is empty: restore it, or move it away and run `chainwatch rebuild`"
             )
         await self.resync.settle(survey)
+        await self.resync.enqueue_all("the daemon started")
         log.info("machines surveyed", ours=len(survey.identities), strangers=len(survey.strangers))
-
-    async def _examined(self) -> Survey:
-        while True:
-            try:
-                return await self.resync.examine()
-            except ProvisionError as error:
-                await self.breaker.trip(error)
-                await self.breaker.closed()
+        return True
 
     async def _heartbeat(self) -> None:
         while True:

@@ -89,15 +89,17 @@ def _of(each: Pass, attempts: int) -> Done | Failed:
 
 def _recheck(each: Pass) -> int | None:
     if each.acted:
-        return WATCHED_TASK if each.waiting else 0
+        last = each.decision and each.decision.step and each.decision.step.last
+        return WATCHED_TASK if each.waiting or last else 0
     if isinstance(each.refused, ChainDisagrees):
         return SECOND_OPINION
     if isinstance(each.refused, OverBudget):
         return BUDGET
     if each.refused is not None or each.settled:
         return None
-    operating = each.seen is not None and each.seen.operation is not None
-    return WATCHED_TASK if operating else LOOK_AGAIN
+    seen = each.seen
+    tasked = seen is not None and seen.operation is not None and seen.answers is None
+    return WATCHED_TASK if tasked else LOOK_AGAIN
 
 
 def notices(outcome: Outcome, judged: Verdict) -> Iterator[Notice]:

@@ -2,7 +2,8 @@
 
 A template's password, firewall rules, IP sets and extra devices must not reach a tenant. The first
 time, cloud-init has not run yet, so the owner's key is let in by the same call. Later the step
-repairs drift, and pulls the cable of a guest that still lets in somebody it should not.
+repairs drift, and pulls the cable of a guest that still lets in somebody it should not. It ends by
+growing the disk where that is due.
 """
 
 from dataclasses import replace
@@ -10,6 +11,7 @@ from dataclasses import replace
 from provisioner.identity import access_stamp
 from provisioner.model import DesiredMachine, GuestSettings, Observed, Stamps
 from provisioner.site import CONFIGURED, Site
+from provisioner.steps.resize import grow
 from provisioner.steps.step import Step, Target
 
 
@@ -30,7 +32,7 @@ async def _effect(target: Target) -> str | None:
         await target.hypervisor.scrub_firewall(target.node, target.vmid)
         stamps = _first(target, stamps)
     await target.put_config(stamps)
-    return None
+    return await grow(target)
 
 
 def _first(target: Target, stamps: Stamps) -> Stamps:

@@ -27,4 +27,4 @@ async def _effect(target: Target) -> str | None:
     return None
 
 
-MARK_STARTED = Step("mark-started", _due, _effect)
+MARK_STARTED = Step("mark-started", _due, _effect, last=True)

@@ -17,13 +17,14 @@ def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
     return f"its disk has {have.config.disk_gib} GiB of {want.spec.disk_gib}"
 
 
-async def _effect(target: Target) -> str | None:
+async def grow(target: Target) -> str | None:
+    """Grow the disk if that is due; returns the task, if there is one."""
     disk, spec = target.config.disk, target.want.spec
-    if disk is None or spec is None:
-        raise Permanent(
-            f"VM {target.vmid} has no boot disk to grow: mend the template's boot order"
-        )
+    if spec is None or _due(target.site, target.want, target.have) is None:
+        return None
+    if disk is None:
+        raise Permanent(f"VM {target.vmid} has no boot disk: mend the template's boot order")
     return await target.hypervisor.resize(target.node, target.vmid, disk, spec.disk_gib)
 
 
-RESIZE = Step("resize", _due, _effect)
+RESIZE = Step("resize", _due, grow)

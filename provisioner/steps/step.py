@@ -49,10 +49,14 @@ Effect = Callable[[Target], Awaitable[str | None]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step; `irreversible` ones need the finalized view and a last look at the chain."""
+    """A step; `irreversible` ones need the finalized view and a last look at the chain.
+
+    Nothing follows from a `last` one by itself: the next pass may take its time.
+    """
 
     name: str
     due: Due
     effect: Effect
     creates: bool = False
     irreversible: bool = False
+    last: bool = False

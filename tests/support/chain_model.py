@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from eth_abi.abi import encode
 from web3 import Web3
 
-from chainwatch.chain.rpc import Call, Rpc, RpcError
+from chainwatch.chain.rpc import Call, Health, Rpc, RpcError
 from chainwatch.domain.events import (
     ZERO_ADDRESS,
     Block,
@@ -54,6 +54,14 @@ def minted(token: int, owner: str, *, plan: int, expires_at: int) -> list[Event]
         Transferred(token, ZERO_ADDRESS, owner),
         LeaseMinted(token, plan, owner, 3600, 3600),
         ExpiryUpdated(token, expires_at),
+    ]
+
+
+def plan_events(plan: int = 1, *, grace: int = 86_400) -> list[Event]:
+    """What the creation of a small plan says."""
+    return [
+        PlanDefined(plan, "small", 0, 2, 2048, 20, grace),
+        PlanTerms(plan, ZERO_ADDRESS, 1, 0, True),
     ]
 
 
@@ -308,3 +316,6 @@ class ModelPool:
 
     def ranked(self) -> Sequence[Rpc]:
         return self.endpoints
+
+    def health(self) -> Sequence[Health]:
+        return [Health(each.name, 0, None, None, resting=False) for each in self.endpoints]
