@@ -2,9 +2,10 @@
 
 The child takes its port from the kernel and says on its own output which one it got, so two of them
 never meet and nobody talks to a stranger's chain by mistake. It is stopped when its block is left,
-however that happens, and the kernel kills it should this process die first. With one slot in an
-epoch, finality follows two blocks behind the head; blocks are mined by transactions or on purpose,
-never by themselves, so a chain that nobody touches stands still.
+however that happens, and the kernel kills it should this process die first; a Ctrl-C meant for us
+does not reach it. Finality follows two epochs behind the head, which is two blocks with one slot in
+an epoch; blocks are mined by transactions or on purpose, never by themselves, so a chain that
+nobody touches stands still.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from chainwatch.errors import OperatorError
 
 CHAIN_ID = 31337
 _BINARY = "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
-_OPTIONS = ("--port", "0", "--slots-in-an-epoch", "1", "--order", "fifo", "--color", "never")
+_OPTIONS = ("--port", "0", "--order", "fifo", "--color", "never")
 _LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
 _START_TIMEOUT_S = 20.0
 
@@ -137,12 +138,17 @@ class _Child(asyncio.SubprocessProtocol):
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Anvil]:
-    """A fresh chain at block 0, for as long as the block lasts."""
+async def running(*, epoch: int = 1) -> AsyncIterator[Anvil]:
+    """A fresh chain at block 0 with `epoch` slots in an epoch, for as long as the block lasts."""
     loop = asyncio.get_running_loop()
-    command = ("setpriv", "--pdeathsig", "KILL", str(_binary()), *_OPTIONS)
+    guard = ("setpriv", "--pdeathsig", "KILL")
+    command = (*guard, str(_binary()), *_OPTIONS, "--slots-in-an-epoch", str(epoch))
     transport, child = await loop.subprocess_exec(
-        lambda: _Child(loop), *command, stdin=None, stderr=asyncio.subprocess.STDOUT
+        lambda: _Child(loop),
+        *command,
+        stdin=None,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
     )
     try:
         async with asyncio.timeout(_START_TIMEOUT_S):

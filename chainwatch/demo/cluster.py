@@ -33,6 +33,7 @@ class Guest:
     lock: str | None
     config: dict[str, str | int | float]
     authorized_keys: dict[str, str]
+    sessions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

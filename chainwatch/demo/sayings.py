@@ -33,6 +33,8 @@ def _fact(event: Said, name: Name) -> Iterator[str]:
             yield f"{token} is paid until {moment(int(str(values['expiration'])))}"
         case "KeysChanged" if values["sshKey"]:
             yield f"{token} lets in {str(values['sshKey']).rpartition(' ')[2]}"
+        case "Approval" if "value" in values:
+            yield f"{name(values['owner'])} lets the shop take {values['value']} of the ERC-20"
         case "KeysChanged":
             yield f"{token} has no SSH key"
         case other:

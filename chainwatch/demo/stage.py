@@ -26,6 +26,9 @@ VMIDS: Final = range(20_000, 20_016)
 STRANGER: Final = 20_001
 DAY: Final = 86_400
 HOUR: Final = 3_600
+#: Slots in an epoch: finality follows twice as many blocks behind the head.
+EPOCH: Final = 2
+#: Virtual seconds of the hypervisor in a real one, and how many of them a clone takes.
 SPEED: Final = 6.0
 CLONE_SECONDS: Final = 9.0
 
@@ -88,7 +91,7 @@ async def set_up(folder: Path) -> AsyncIterator[Stage]:
     The daemon is not started yet; it is stopped with the rest when the block is left.
     """
     async with (
-        anvil.running() as chain,
+        anvil.running(epoch=EPOCH) as chain,
         cluster.running(folder / "proxmox", speed=SPEED, clone_seconds=CLONE_SECONDS) as machines,
     ):
         shop, money, people = await _open(chain)

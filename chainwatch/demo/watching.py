@@ -38,9 +38,14 @@ class LogTail:
 
 @dataclass(slots=True)
 class DaemonVoice:
-    """Turns log records into sentences; a lease's decision is told once, until it changes."""
+    """Turns log records into sentences; a lease's decision is told once, until it changes.
+
+    `decided` is the last decision on each lease (CAIP-19 id), `cursor` the last block that was
+    committed; both as the log tells them.
+    """
 
     decided: dict[str, str] = field(default_factory=dict)
+    cursor: int = 0
 
     def of(self, line: bytes) -> str | None:
         """Return what a line of the log is worth telling, None if it is not."""
@@ -51,9 +56,14 @@ class DaemonVoice:
         if not isinstance(record, dict):
             return None
         fields = {str(name): value for name, value in record.items()}
-        if fields.get("event") == "pass":
-            return self._pass(fields)
-        return _told(fields)
+        match fields.get("event"):
+            case "pass":
+                return self._pass(fields)
+            case "read":
+                self.cursor = int(fields["cursor"])
+                return None
+            case _:
+                return _told(fields)
 
     def _pass(self, record: Mapping[str, object]) -> str | None:
         lease, decided = str(record.get("lease")), str(record.get("decided"))
@@ -102,18 +112,18 @@ def changes(before: Guest | None, now: Guest | None) -> Iterator[str]:
     vm = f"VM {now.vmid}"
     if before.lock and not now.lock:
         yield f"{vm} is cloned: {now.name}"
-    if shape(now) != shape(before) and not now.lock and now.config.get("ciuser"):
+    if shape(now) != shape(before) and not before.lock:
         yield f"{vm} has {shape(now)}"
-    if before.link_up and not now.link_up:
-        yield f"{vm}: its network cable is pulled"
-    if now.link_up and not before.link_up:
-        yield f"{vm}: its network cable is plugged in"
+    if before.link_up != now.link_up and not before.lock:
+        yield f"{vm}: its network cable is {'plugged in' if now.link_up else 'pulled'}"
     if now.power != before.power:
         yield f"{vm} is {now.power}"
     if now.booted and not before.booted:
         yield f"{vm} has booted"
     if now.authorized_keys != before.authorized_keys and before.booted:
         yield f"{vm}: the SSH keys inside it are replaced"
+    if before.sessions and not now.sessions:
+        yield f"{vm}: nobody is logged in any more"
 
 
 def _locked(guest: Guest) -> str:
@@ -144,6 +154,14 @@ class Watch:
     narrator: Narrator
     voice: DaemonVoice = field(default_factory=DaemonVoice)
     seen: dict[int, Guest] = field(default_factory=dict)
+
+    async def begin(self) -> None:
+        """Tell what stands there before anything happens."""
+        self.seen = (await self.cluster.inventory()).guests
+        for guest in self.seen.values():
+            kind = "the template" if guest.template else "a machine"
+            text = f"VM {guest.vmid} ({guest.name}) is {kind} that {guest.created_by} made by hand"
+            self.narrator.tell(Who.PROXMOX, text)
 
     async def run(self) -> None:
         """Watch until cancelled."""
