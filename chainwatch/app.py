@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -27,10 +28,15 @@ from chainwatch.chain.scanner import Scanner
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import Config, load
 from chainwatch.control.breaker import Breaker
+from chainwatch.control.checkup import checkup
+from chainwatch.control.desk import Desk
 from chainwatch.control.facts import FactsReader
 from chainwatch.control.guards import Guards
 from chainwatch.control.ingest import Ingest
+from chainwatch.control.outlook import Outlook
 from chainwatch.control.poller import TaskPoller
+from chainwatch.control.pulse import Pulse
+from chainwatch.control.readings import Finding
 from chainwatch.control.rebuild import Rebuild, Report
 from chainwatch.control.reconciler import Reconciler
 from chainwatch.control.resync import Resync
@@ -43,6 +49,7 @@ from chainwatch.domain.events import Block
 from chainwatch.errors import OperatorError
 from chainwatch.runtime.clock import Clock, SystemClock
 from chainwatch.runtime.notify import Notifier, watchdog_interval
+from chainwatch.store.census import Census
 from chainwatch.store.database import Database
 from chainwatch.store.installation import check_installation
 from chainwatch.store.journal import Journal
@@ -289,6 +296,21 @@ def _feeds(ingests: Sequence[Ingest]) -> Mapping[str, RootTask]:
     }
 
 
+def desk(config: Config, ways: Adapters, daemon: Daemon, pulse: Pulse) -> Desk:
+    """Return where an operator asks and orders."""
+    supervisor = daemon.supervisor
+    outlook = Outlook(
+        installation=config.installation.id,
+        stores=daemon.stores,
+        census=Census(daemon.stores.db),
+        supervisor=supervisor,
+        endpoints=ways.endpoints,
+        pulse=pulse,
+        started=supervisor.clock.monotonic(),
+    )
+    return Desk(outlook)
+
+
 @asynccontextmanager
 async def opened(config: Config, path: Path, *, create: bool) -> AsyncIterator[Database]:
     """Open the database at `path` as this installation's. Raises Fatal for another's."""
@@ -313,8 +335,9 @@ async def _run(config: Config) -> None:
     clock, notifier = SystemClock(), Notifier.from_environment(os.environ)
     path = config.installation.state_dir / DATABASE
     async with adapters(config) as ways, opened(config, path, create=True) as db:
-        daemon = wire(config, ways, db, clock, notifier.alive)
-        async with AdminServer(config.admin, daemon):
+        pulse = Pulse(clock, notifier.alive)
+        daemon = wire(config, ways, db, clock, pulse.beat)
+        async with AdminServer(config.admin, desk(config, ways, daemon, pulse)):
             notifier.ready()
             log.info("started", installation=config.installation.id, sources=len(config.sources))
             await _until_told_to_stop(daemon.supervisor.run())
@@ -357,3 +380,20 @@ async def _rebuild(config: Config, path: Path) -> Report:
     async with adapters(config) as ways, opened(config, path, create=True) as db:
         daemon = wire(config, ways, db, SystemClock(), lambda: None)
         return await daemon.rebuild.run(os.getuid())
+
+
+def check(config_path: Path) -> Sequence[Finding]:
+    """Look whether everything is as the daemon needs it, while none runs. Raises Fatal."""
+    config = load(config_path, os.environ)
+    logging_setup.configure(config.log)
+    return asyncio.run(_check(config))
+
+
+async def _check(config: Config) -> Sequence[Finding]:
+    """Check with the database where there is one, else with an empty one that is thrown away."""
+    path = config.installation.state_dir / DATABASE
+    with TemporaryDirectory() as scratch:
+        where = path if path.exists() else Path(scratch, DATABASE)
+        async with adapters(config) as ways, opened(config, where, create=True) as db:
+            supervisor = wire(config, ways, db, SystemClock(), lambda: None).supervisor
+            return await checkup(supervisor.ingests, supervisor.resync, db)

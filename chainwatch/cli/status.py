@@ -49,11 +49,8 @@ def _summary(found: Answer) -> list[tuple[str, str | Cell]]:
     hypervisor, now = found.one("hypervisor"), found.number("now")
     capacity, destroys = found.one("capacity"), found.one("destroys")
     rows: list[tuple[str, str | Cell]] = [
-        (
-            "installation",
-            f"{found.text('installation')}, up {span(found.number('uptime'))}, "
-            + f"chainwatch {found.text('version')}",
-        ),
+        ("installation", f"{found.text('installation')}, up {span(found.number('uptime'))}"),
+        ("version", found.text("version")),
         ("state", coloured("ready" if ready else "not ready")),
         *(("", Cell(why, "yellow")) for why in found.texts("unready")),
     ]
