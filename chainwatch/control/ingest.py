@@ -78,13 +78,13 @@ class Ingest:
         state = await self.journal.state(self.name)
         if state.halted:
             return False
-        before = self.status.view(state).caught_up
+        before = self.status.view(state).live
         found = await self.scanner.next(state)
         if found is not None:
             state = await self._commit(found)
         self.status.looked |= found is None or self.status.reached(state)
-        if self.status.view(state).caught_up and not before:
-            await self._caught_up(state)
+        if self.status.view(state).live and not before:
+            await self._went_live(state)
         return found is not None
 
     async def _commit(self, found: Batch | Rewind) -> SourceState:
@@ -103,8 +103,8 @@ class Ingest:
         self.wake()
         return await self.journal.state(self.name)
 
-    async def _caught_up(self, state: SourceState) -> None:
-        """Make every lease due: what was put off while the source was behind can go on."""
+    async def _went_live(self, state: SourceState) -> None:
+        """Make every lease due: what was put off while the source was behind or stale goes on."""
         await self.work.enqueue(await self.leases.ids(self.name), "its source has caught up")
         log.info("caught up", source=self.name, cursor=state.cursor and state.cursor.number)
         self.wake()
@@ -128,6 +128,9 @@ class Ingest:
         log.error("source halted", source=self.name, why=why)
 
     async def _tell_staleness(self) -> None:
+        if self.status.stale is self.status.told_stale:
+            return
+        self.status.told_stale = self.status.stale
         if not self.status.stale:
             await self.alarms.clear("source-stale", self.name)
             return

@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 CLI: Final = "cli:"
 #: Proxmox's lock on a clone that is being made.
 CLONING: Final = "clone"
+PARKED: Final = "parked"
+DAY: Final = 86_400
 UNPROVEN: Final = "its description does not prove that this installation made it"
 
 
@@ -78,7 +80,19 @@ class Resync:
             except ProvisionError as error:
                 log.warning("survey failed", error=str(error))
                 continue
+            await self.remind()
             await self.enqueue_all("periodic resync")
+
+    async def remind(self) -> None:
+        """Tell again of what was given up and has not been told of for a day."""
+        now = self.clock.now()
+        told = {alarm.subject: alarm for alarm in await self.alarms.all() if alarm.name == PARKED}
+        for row in await self.work.parked():
+            alarm = told.get(row.key)
+            if alarm is None or now - alarm.last_raised >= DAY:
+                reason = row.parked_reason or "given up"
+                log.warning("still parked", lease=row.key, reason=reason)
+                await self.alarms.raise_(PARKED, row.key, "critical", reason, now)
 
     async def enqueue_all(self, reason: str) -> None:
         """Make every lease of every source due."""
