@@ -46,7 +46,7 @@ from chainwatch.control.worker import Worker
 from chainwatch.domain.batches import Source
 from chainwatch.domain.desired import Policy
 from chainwatch.domain.events import Block
-from chainwatch.errors import OperatorError
+from chainwatch.errors import Fatal, OperatorError
 from chainwatch.runtime.clock import Clock, SystemClock
 from chainwatch.runtime.notify import Notifier, watchdog_interval
 from chainwatch.store.census import Census
@@ -327,8 +327,20 @@ def run(config_path: Path) -> int:
     """Run the daemon until SIGTERM or SIGINT; returns the exit code. Raises Fatal."""
     config = load(config_path, os.environ)
     logging_setup.configure(config.log)
-    asyncio.run(_run(config))
+    try:
+        asyncio.run(_run(config))
+    except BaseExceptionGroup as group:
+        raise _fatal_in(group) or group from None
     return 0
+
+
+def _fatal_in(group: BaseExceptionGroup[BaseException]) -> Fatal | None:
+    """Return the reason not to run that one of several tasks gave."""
+    for error in group.exceptions:
+        found = _fatal_in(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, Fatal):
+            return found
+    return None
 
 
 async def _run(config: Config) -> None:
@@ -354,8 +366,8 @@ async def _until_told_to_stop(work: Coroutine[None, None, None]) -> None:
         running = tasks.create_task(work, name="supervisor")
         stopping = tasks.create_task(told.wait(), name="signal")
         await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
-        running.cancel()
         stopping.cancel()
+        running.cancel()  # does nothing to one that ended by itself: the group raises its error
 
 
 def rebuild(config_path: Path) -> Report:
