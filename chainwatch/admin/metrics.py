@@ -37,7 +37,7 @@ async def exposition(desk: Desk) -> bytes:
     return generate_latest(registry)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Families(Collector):
     """Metrics that were made already."""
 

@@ -103,7 +103,7 @@ def event_rows(
         (
             each.text("block"),
             each.text("kind"),
-            ", ".join(f"{name} {value}" for name, value in each.items("fields") if value != ""),
+            _fields(each),
             "taken back by a reorg" if each.maybe("orphaned_at") is not None else "",
         )
         for each in found
@@ -122,3 +122,12 @@ def _about(event: Answer) -> str:
 def _took(operation: Answer) -> str:
     finished = operation.maybe("finished")
     return "" if finished is None else span(finished - operation.number("started"))
+
+
+def _fields(event: Answer) -> str:
+    words = {True: "yes", False: "no"}
+    return ", ".join(
+        f"{name} {words[value] if isinstance(value, bool) else value}"
+        for name, value in event.items("fields")
+        if value != ""
+    )

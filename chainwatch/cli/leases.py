@@ -107,8 +107,10 @@ def _chain(story: Answer, source: Answer) -> list[Pair]:
 def _view(view: Answer, now: int) -> list[Pair]:
     expires_at = view.maybe("expires_at")
     burnt = " (burnt)" if view.flag("burnt") else ""
+    changes = view.number("generation")
+    since = f", after {changes} changes of owner" if changes else ""
     return [
-        ("owner", f"{view.text('owner')}{burnt}, change {view.number('generation')}"),
+        ("owner", f"{view.text('owner')}{burnt}{since}"),
         ("expires", f"{moment(expires_at)} UTC, {relative(expires_at, now)}"),
         ("ssh key", view.text("ssh_key") or "none"),
     ]
@@ -144,7 +146,9 @@ def _wanted(wanted: Answer) -> str:
     if wanted.flag("held"):
         parts.append("held")
     if wanted.flag("ended"):
-        parts.append("ended" + (", finally" if wanted.flag("final_end") else ", not yet finally"))
+        grace = wanted.maybe("grace")
+        destroy = "not to be destroyed yet" if grace is None else f"{span(grace)} of grace"
+        parts.append(f"ended ({destroy})")
     return ", ".join(parts)
 
 

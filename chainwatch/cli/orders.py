@@ -71,4 +71,5 @@ def resume_all(*, reason: Reason = "", socket: Socket = DEFAULT_SOCKET) -> None:
 def survey(*, socket: Socket = DEFAULT_SOCKET) -> None:
     """Look at every machine in our range now."""
     found = answers(Client(socket).post("/survey"))
-    typer.echo(f"surveyed; {len(found)} machines are not ours to touch (`chainwatch orphans`)")
+    vmids = ", ".join(each.text("vmid") for each in found)
+    typer.echo(f"surveyed; not ours to touch: {vmids or 'none'}")

@@ -54,8 +54,9 @@ def _summary(found: Answer) -> list[tuple[str, str | Cell]]:
         ("state", coloured("ready" if ready else "not ready")),
         *(("", Cell(why, "yellow")) for why in found.texts("unready")),
     ]
-    if hypervisor:
-        rows.append(("hypervisor", _hypervisor(hypervisor, now)))
+    if hypervisor and hypervisor.flag("up"):
+        surveyed = relative(hypervisor.maybe("surveyed_at"), now)
+        rows.append(("hypervisor", f"up, machines surveyed {surveyed}"))
     if capacity:
         rows.append(("VMIDs", _capacity(capacity)))
     rows += [
@@ -71,15 +72,9 @@ def _summary(found: Answer) -> list[tuple[str, str | Cell]]:
     return rows
 
 
-def _hypervisor(hypervisor: Answer, now: int) -> str | Cell:
-    if not hypervisor.flag("up"):
-        return Cell("down", "red")
-    return f"up, machines surveyed {relative(hypervisor.maybe('surveyed_at'), now)}"
-
-
 def _capacity(capacity: Answer) -> str:
-    parts = [f"{capacity.number(name)} {name}" for name in ("ours", "strangers", "resting", "free")]
-    return f"{', '.join(parts)}, {capacity.number('all')} in all"
+    parts = [f"{name} {capacity.number(name)}" for name in ("ours", "strangers", "resting", "free")]
+    return f"{', '.join(parts)} of {capacity.number('all')}"
 
 
 def _leases(found: Answer) -> str:

@@ -43,7 +43,7 @@ async def _hypervisor(resync: Resync) -> Finding:
     except ProvisionError as error:
         return Finding("hypervisor", ok=False, text=str(error))
     ours, strangers = len(survey.identities), len(survey.strangers)
-    text = f"{ours} machines of ours in the range, {strangers} that are not"
+    text = f"machines of ours in the range: {ours}, of others: {strangers}"
     return Finding("hypervisor", ok=True, text=text)
 
 

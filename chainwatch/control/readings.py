@@ -152,19 +152,19 @@ class PlanReading:
 class Wanted:
     """How a machine should look.
 
-    `ended`: nobody pays for it at the cursor; `final_end`: the finalized view says so too, and it
-    may go once `grace` seconds have passed. Hardware is None where it is not known what was sold.
+    `ended`: nobody pays for it at the cursor. `grace` (s) is how long after its suspension it may
+    be destroyed, None while the finalized view, or a hold, forbids that. Hardware is None where it
+    is not known what was sold.
     """
 
     presence: str
-    cores: int | None
-    memory_mib: int | None
-    disk_gib: int | None
+    cores: str | None
+    memory_mib: str | None
+    disk_gib: str | None
     owner: str
     held: bool
     ended: bool
-    final_end: bool
-    grace: int | None
+    grace: str | None
 
 
 @dataclass(frozen=True, slots=True)

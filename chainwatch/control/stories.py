@@ -123,14 +123,13 @@ def event(entry: JournalEntry) -> EventLine:
 def _wanted(want: DesiredMachine) -> Wanted:
     return Wanted(
         presence=want.presence,
-        cores=want.spec.cores if want.spec else None,
-        memory_mib=want.spec.memory_mib if want.spec else None,
-        disk_gib=want.spec.disk_gib if want.spec else None,
+        cores=_number(want.spec.cores if want.spec else None),
+        memory_mib=_number(want.spec.memory_mib if want.spec else None),
+        disk_gib=_number(want.spec.disk_gib if want.spec else None),
         owner=want.access.owner,
         held=want.held,
         ended=want.ended,
-        final_end=want.retirement is not None,
-        grace=want.retirement.grace if want.retirement else None,
+        grace=_number(want.retirement.grace if want.retirement else None),
     )
 
 
