@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 
 #: The longest that the queue is left unread, in seconds, when nothing wakes the worker.
 _IDLE: Final = 5.0
+#: Seconds until a key whose pass found the hypervisor down has its turn again: what the probe does
+#: not see (a single missing privilege) must not become a loop.
+AFTER_DOWN: Final = 3
 
 
 @dataclass(slots=True)
@@ -92,7 +95,7 @@ class Worker:
         )
         if down is not None:
             await self.breaker.trip(down)
-            await self.work.done(item, self.clock.now())
+            await self.work.done(item, self.clock.now() + AFTER_DOWN)
             return
         await self._settle(item, outcome, verdict(outcome, item.attempts))
 
