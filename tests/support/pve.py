@@ -212,17 +212,10 @@ class Fronted:
         assert not self._thread.is_alive()
         self._loop.close()
 
-    def endpoint(self, **changes: object) -> ProxmoxEndpoint:
-        """Return how to reach it; `changes` replace fields."""
+    def endpoint(self) -> ProxmoxEndpoint:
+        """Return how to reach it."""
         secret = self.cluster.default_token().partition("=")[2]
-        fields: dict[str, object] = {
-            "host": "127.0.0.1",
-            "port": self.port,
-            "token_id": TOKEN,
-            "token_secret": secret,
-            "ca_file": self.certificate,
-        }
-        return ProxmoxEndpoint(**(fields | changes))  # type: ignore[arg-type] # a test's own mix
+        return ProxmoxEndpoint("127.0.0.1", self.port, TOKEN, secret, self.certificate)
 
     def see(self, work: Callable[[Cluster], R], /) -> R:
         """Do `work` with the cluster, on its thread; virtual time it spends is skipped."""

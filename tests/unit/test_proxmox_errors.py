@@ -190,8 +190,8 @@ SAID: list[tuple[str, int | None, str, dict[str, str], type[ProvisionError]]] = 
         "storage away",
         None,
         (
-            "clone failed: unable to activate storage 'small' - directory is expected to be a mount "
-            "point but is not mounted: '/mnt/small'"
+            "clone failed: unable to activate storage 'small' - directory is expected to be a "
+            "mount point but is not mounted: '/mnt/small'"
         ),
         {},
         Transient,

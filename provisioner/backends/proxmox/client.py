@@ -153,6 +153,12 @@ class _TlsAdapter(HTTPAdapter):
         kwargs["ssl_context"] = self._context
         super().init_poolmanager(connections, maxsize, block, **kwargs)
 
+    def close(self) -> None:
+        """Close the sockets now; urllib3 leaves it to the garbage collector."""
+        for key in self.poolmanager.pools.keys():  # noqa: SIM118 - it can't be iterated itself
+            self.poolmanager.pools[key].close()
+        super().close()
+
 
 class _Envelope:
     """Takes Proxmox's JSON apart; what proxmoxer's own reader takes for data is refused here."""

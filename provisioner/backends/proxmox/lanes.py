@@ -17,7 +17,6 @@ from typing import Generic, Protocol, TypeVar
 S = TypeVar("S")
 T_contra = TypeVar("T_contra", contravariant=True)
 R = TypeVar("R")
-T = TypeVar("T")
 
 
 class Closed(Exception):
@@ -54,7 +53,7 @@ class Lane(Generic[S]):
         self._jobs.put(job)
         if not self._idle.acquire(blocking=False) and self._threads < self._size:
             self._begin_thread()
-        return await job.outcome()
+        return await job.future
 
     def close(self) -> None:
         """Refuse what no thread has taken up, let the threads end, wait for none. Idempotent."""
@@ -90,37 +89,41 @@ class _Runnable(Protocol[T_contra]):
 class _Job(Generic[S, R]):
     """Work, and the future on the caller's loop that its outcome goes to."""
 
-    __slots__ = ("_future", "_loop", "_work")
+    __slots__ = ("_loop", "_work", "future")
 
     def __init__(self, work: Callable[[S], R]) -> None:
         self._work = work
         self._loop = asyncio.get_running_loop()
-        self._future: asyncio.Future[R] = self._loop.create_future()
-
-    async def outcome(self) -> R:
-        return await self._future
+        self.future: asyncio.Future[R] = self._loop.create_future()
 
     def run(self, session: S) -> Callable[[], None]:
         """Do the work on this thread, unless nobody waits for it; returns how to tell."""
-        if self._future.cancelled():
+        if self.future.cancelled():
             return lambda: None
-        try:
-            return partial(self._hand_over, self._succeed, self._work(session))
-        except Exception as error:  # noqa: BLE001 - whoever awaits gets it, whatever it is
-            return partial(self._hand_over, self._fail, error)
+        return partial(self._hand_over, _attempt(self._work, session))
 
     def refuse(self, why: str) -> None:
         """Say that the work was never begun."""
-        self._hand_over(self._fail, Closed(why))
+        self._hand_over(partial(_fail, Closed(why)))
 
-    def _hand_over(self, settle: Callable[[T], None], outcome: T) -> None:
+    def _hand_over(self, settle: Callable[[asyncio.Future[R]], None]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits
-            self._loop.call_soon_threadsafe(settle, outcome)
+            self._loop.call_soon_threadsafe(settle, self.future)
 
-    def _succeed(self, result: R) -> None:
-        if not self._future.done():
-            self._future.set_result(result)
 
-    def _fail(self, error: Exception) -> None:
-        if not self._future.done():
-            self._future.set_exception(error)
+def _attempt(work: Callable[[S], R], session: S) -> Callable[[asyncio.Future[R]], None]:
+    """Do the work; returns how to settle a future with its outcome."""
+    try:
+        return partial(_succeed, work(session))
+    except Exception as error:  # noqa: BLE001 - whoever awaits gets it, whatever it is
+        return partial(_fail, error)
+
+
+def _succeed(result: R, future: asyncio.Future[R]) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(error: Exception, future: asyncio.Future[R]) -> None:
+    if not future.done():
+        future.set_exception(error)
