@@ -106,8 +106,14 @@ class Machines:
 
     async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
         """Close an operation that no longer runs, by what is there to be seen."""
-        shown = {"clone": seen.config is not None, "destroy": seen.config is None}
-        if fate is Fate.ENDED or shown.get(operation.step, False):
+        match operation.step:
+            case "destroy":  # a task that says OK is not believed while the machine is there
+                done = seen.config is None
+            case "clone":
+                done = fate is Fate.ENDED or seen.config is not None
+            case _:
+                done = fate is Fate.ENDED
+        if done:
             await self.log.finish(operation.id, "ok")
         else:
             await self.log.finish(operation.id, "lost", "its end was not seen; looked instead")

@@ -198,7 +198,7 @@ class OperationLog(Protocol):
         ...
 
     async def place(self, key: str, nonce: str) -> Place | None:
-        """Return where (key, nonce) was last cloned or adopted, whatever became of that."""
+        """Return where (key, nonce) was last cloned or adopted, None once it was destroyed."""
         ...
 
     async def ever_cloned(self, key: str, nonce: str) -> bool:

@@ -118,11 +118,14 @@ class Operations:
     async def place(self, key: str, nonce: str) -> Place | None:
         async with self._db.reading() as read:
             row = await read.one(
-                "SELECT vmid, node FROM operation WHERE key = ? AND nonce = ?"
-                " AND step IN ('clone', 'adopt') ORDER BY id DESC LIMIT 1",
+                "SELECT step, vmid, node FROM operation WHERE key = ? AND nonce = ?"
+                " AND (step IN ('clone', 'adopt') OR step = 'destroy' AND outcome = 'ok')"
+                " ORDER BY id DESC LIMIT 1",
                 *(key, nonce),
             )
-        return None if row is None else Place(*row)
+        if row is None or row["step"] == "destroy":
+            return None
+        return Place(row["vmid"], row["node"])
 
     async def ever_cloned(self, key: str, nonce: str) -> bool:
         async with self._db.reading() as read:
