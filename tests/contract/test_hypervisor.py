@@ -8,9 +8,7 @@ import pytest
 from provisioner.errors import (
     HypervisorDown,
     Locked,
-    NoRoom,
     Permanent,
-    ProvisionError,
     Transient,
     UnknownOutcome,
     Untrusted,
@@ -320,97 +318,6 @@ async def test_what_runs_or_is_protected_is_not_destroyed(world: World) -> None:
     with pytest.raises(Transient, match="protection"):
         await world.hypervisor.destroy(NODE, VMID)
     assert (await world.config()).settings.protection
-
-
-# ---------------------------------------------------------------------------------------- tasks
-
-
-async def test_the_task_list_shows_who_did_what_to_whom_and_how_it_ended(world: World) -> None:
-    since = int(world.see(lambda cluster: cluster.now))
-    upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
-    (running,) = await world.hypervisor.tasks(NODE, since)
-    assert (running.upid, running.kind, running.vmid) == (upid, "qmclone", TEMPLATE)
-    assert (running.user, running.status, running.ended) == (TOKEN, None, None)
-    await world.ok(upid)
-    await world.ok(await world.hypervisor.destroy(NODE, VMID))
-    destroyed, cloned = await world.hypervisor.tasks(NODE, since)
-    assert (cloned.upid, cloned.user, cloned.status) == (upid, TOKEN, "OK")
-    assert (destroyed.kind, destroyed.vmid) == ("qmdestroy", VMID)
-    assert destroyed.ended is not None
-    assert destroyed.ended >= destroyed.started >= since
-    assert await world.hypervisor.tasks(NODE, destroyed.ended + 1) == []
-
-
-async def test_a_vmid_that_anybody_freed_is_known_for_as_long_as_it_must_rest(
-    world: World,
-) -> None:
-    since = int(world.see(lambda cluster: cluster.now))
-    assert await world.hypervisor.freed(since) == frozenset()
-    await world.cloned()
-    await world.ok(await world.hypervisor.destroy(NODE, VMID))
-    world.advance(90)
-    assert await world.hypervisor.freed(since) == {VMID}
-    calls = world.calls()
-    assert await world.hypervisor.freed(since + 10) == {VMID}
-    assert world.calls() == calls, "the answer serves for a minute"
-    world.advance(90)
-    now = int(world.see(lambda cluster: cluster.now))
-    assert await world.hypervisor.freed(now) == frozenset()
-
-
-async def test_many_tasks_are_watched_with_one_call(world: World) -> None:
-    names = range(VMID, VMID + 4)
-    upids = [
-        await world.hypervisor.clone(NODE, TEMPLATE, vmid, f"lease-{vmid}", "d") for vmid in names
-    ]
-    calls = world.calls()
-    states = await world.hypervisor.task_states(upids)
-    assert world.calls() == calls + 1
-    assert set(states) == set(upids)
-    assert all(state.running for state in states.values())
-    world.see(lambda cluster: cluster.settle())
-    forgotten = "UPID:pve:00000001:00000001:60000000:qmstart:100:root@pam:"
-    states = dict(await world.hypervisor.task_states([*upids, forgotten]))
-    assert isinstance(states.pop(forgotten).error, UnknownOutcome)
-    assert all(not state.running and state.error is None for state in states.values())
-
-
-async def test_warnings_are_success_and_a_forgotten_task_proves_nothing(world: World) -> None:
-    world.arm(Fault(FaultName.TASK_WARNS, "POST", "*/clone"))
-    await world.cloned()
-    for upid in (
-        "UPID:pve:00000001:00000001:60000000:qmstart:100:root@pam:",
-        "UPID:pve:0000FFFF:00000001:60000001:qmclone:9000:root@pam!t1:",
-    ):
-        state = await world.hypervisor.task(upid)
-        assert not state.running
-        assert isinstance(state.error, UnknownOutcome)
-
-
-@pytest.mark.parametrize(
-    ("words", "error"),
-    [
-        ("cfs-lock 'storage-local' error: got lock request timeout", Locked),
-        ("interrupted by signal", Transient),
-        ("cfs-lock 'file-user_cfg' error: no quorum!", HypervisorDown),
-        ("lvcreate 'vm' error: not enough free space (1 < 2)", NoRoom),
-        ("a sentence that nobody wrote down", Transient),
-    ],
-)
-async def test_a_failed_task_says_what_its_words_mean(
-    world: World, words: str, error: type[ProvisionError]
-) -> None:
-    world.arm(Fault(FaultName.TASK_FAILS, "POST", "*/clone", text=words))
-    upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
-    assert isinstance((await world.done(upid)).error, error)
-    assert await world.hypervisor.vmid_is_free(VMID)
-
-
-async def test_a_node_that_lost_power_proves_nothing_about_its_tasks(world: World) -> None:
-    upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
-    world.see(lambda cluster: cluster.power_cycle(NODE))
-    world.advance(120)
-    assert isinstance((await world.hypervisor.task(upid)).error, UnknownOutcome)
 
 
 # ---------------------------------------------------------------------------------- lost replies

@@ -1,0 +1,46 @@
+"""Every call of a port is a place where a crash may fall, and so has its two fault points."""
+
+import inspect
+
+import pytest
+
+from provisioner import faultpoints
+from provisioner.backends.proxmox.agent import AgentShell
+from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
+from provisioner.ports import GuestShell, Hypervisor
+from tests.support.pve import NODE, TEMPLATE, VMID, direct_world
+
+PORTS = (("hypervisor", Hypervisor, ProxmoxHypervisor), ("guest", GuestShell, AgentShell))
+METHODS = [
+    (prefix, name, adapter)
+    for prefix, port, adapter in PORTS
+    for name, _ in inspect.getmembers(port, inspect.iscoroutinefunction)
+]
+
+
+@pytest.mark.parametrize(("prefix", "name", "adapter"), METHODS)
+def test_a_ports_method_passes_the_points_of_its_own_name(
+    prefix: str, name: str, adapter: type
+) -> None:
+    passing = inspect.getclosurevars(getattr(adapter, name)).nonlocals
+    assert passing["before"] == f"{prefix}.{name}.before"
+    assert passing["after"] == f"{prefix}.{name}.after"
+
+
+def test_every_point_of_a_port_belongs_to_one_of_its_methods() -> None:
+    called = {f"{prefix}.{name}" for prefix, name, _ in METHODS}
+    prefixes = tuple(f"{prefix}." for prefix, *_ in PORTS)
+    assert called == {call for call in faultpoints.CALLS if call.startswith(prefixes)}
+
+
+async def test_a_call_that_fails_passes_its_first_point_only() -> None:
+    world, passed = direct_world(), list[str]()
+    faultpoints.arm(passed.append)
+    try:
+        await world.hypervisor.power(NODE, TEMPLATE)
+        with pytest.raises(Exception, match="does not exist"):
+            await world.hypervisor.power(NODE, VMID)
+    finally:
+        faultpoints.arm(None)
+    power = "hypervisor.power"
+    assert passed == [f"{power}.before", f"{power}.after", f"{power}.before"]
