@@ -1,0 +1,377 @@
+"""The daemon as a process of its own, over a real chain and a simulated cluster.
+
+`grounds` is what installations share: an anvil and a simulator. An `installation` brings all that
+is its own: folder, secrets, contract, range of VMIDs (with a stranger's machine standing in it) and
+a daemon that can be started, killed and started again. So one test can end badly without the next
+one noticing, and what became of it is read from the simulator's inventory and from nowhere else.
+Everything is ended by its pid when its block is left, and the kernel ends it should we die first.
+"""
+
+import asyncio
+import grp
+import json
+import os
+import secrets
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from chainwatch.admin.client import Json
+from chainwatch.demo import anvil, cluster
+from chainwatch.demo.buyer import LeaseContract, PlanOffer, open_shop
+from chainwatch.demo.cluster import Cluster, Guest, Inventory, Task
+from chainwatch.demo.status import StatusSocket
+from provisioner import faultpoints
+from tests.support.anvil import CHAIN_ID, Anvil
+
+#: Virtual seconds of the cluster in a real one: a machine is made in half a second.
+SPEED: Final = 40.0
+GRACE: Final = 86_400
+HOUR: Final = 3_600
+#: VMIDs of one installation; the stranger stands on the second.
+RANGE: Final = 8
+KEY: Final = (
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8Mkwgtjc8zTUx4 alice@x"
+)
+#: Seconds that anything may take before a test gives up on it.
+PATIENCE: Final = 30.0
+
+Value: TypeAlias = str | int | float | list[str]
+Settings: TypeAlias = dict[str, dict[str, Value]]
+
+_ranges = count(20_000, RANGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """A chain and a cluster, each a process of its own; a small plan (id 1) is sold."""
+
+    chain: Anvil
+    cluster: Cluster
+
+    @property
+    def token(self) -> str:
+        """Who every daemon here is for the hypervisor."""
+        return self.cluster.where.token_id
+
+    async def arm(self, name: str, **fault: str | float) -> None:
+        """Let one call of Proxmox's API go wrong; see `provisioner.simulator.faults`."""
+        await self._control("POST", "faults", {"name": name, **fault})
+
+    async def disarm(self) -> None:
+        """Let nothing more go wrong."""
+        await self._control("DELETE", "faults")
+
+    async def struck(self) -> list[str]:
+        """Return the names of the faults that struck, in order."""
+        return [fault["name"] for fault in (await self._control("GET", "faults"))["struck"]]
+
+    async def pending(self) -> int:
+        """Return how many faults have not struck yet."""
+        return len((await self._control("GET", "faults"))["unused"])
+
+    async def _control(
+        self, method: str, what: str, body: Mapping[str, str | float] | None = None
+    ) -> dict[str, list[dict[str, str]]]:
+        url = f"{self.cluster.where.url}/simulator/{what}"
+        async with self.cluster.session.request(method, url, json=body) as answer:
+            said = await answer.text()
+            assert answer.status == 200, (method, what, said)
+            found: dict[str, list[dict[str, str]]] = json.loads(said)
+            return found
+
+
+@asynccontextmanager
+async def grounds(folder: Path) -> AsyncIterator[Grounds]:
+    """Start a chain and a cluster in `folder`, for as long as the block lasts."""
+    async with (
+        anvil.running() as chain,
+        cluster.running(folder / "proxmox", speed=SPEED, clone_seconds=2.0) as machines,
+    ):
+        yield Grounds(chain, machines)
+
+
+@dataclass(slots=True)
+class Life:
+    """The lives of one daemon: it has at most one at a time; `log` collects what all of them say."""
+
+    config: Path
+    log: Path
+    process: Process | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None, "no daemon was started"
+        return self.process.pid
+
+    async def start(self, point: str | None = None, **environ: str) -> None:
+        """Start it, to die at fault point `point` if one is given."""
+        assert self.process is None or self.process.returncode is not None, "it is running"
+        if point is not None:
+            environ[faultpoints.ENVIRONMENT] = point
+        self.process = await chainwatch(self.log, "run", "--config", str(self.config), **environ)
+
+    async def end(self, seconds: float = PATIENCE) -> int:
+        """Wait for its end and return its exit code; negative: the signal that killed it."""
+        assert self.process is not None, "no daemon was started"
+        async with asyncio.timeout(seconds):
+            return await self.process.wait()
+
+    async def stop(self, seconds: float = 5.0) -> int:
+        """Ask it to stop, as systemd does; TimeoutError when it takes longer than `seconds`."""
+        os.kill(self.pid, signal.SIGTERM)
+        return await self.end(seconds)
+
+    async def kill(self) -> None:
+        """Kill it outright; nothing happens when it is not alive."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+    def said(self) -> str:
+        """Return all that it has written so far."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def records(self, event: str) -> list[dict[str, Json]]:
+        """Return the log records of a kind, oldest first."""
+        found = [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
+        return [record for record in found if record["event"] == event]
+
+
+async def chainwatch(said: Path, *arguments: str, **environ: str) -> Process:
+    """Start `chainwatch ARGUMENTS`; all that it says is added to the file `said`."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("CHAINWATCH_", "NOTIFY"))}
+    guard = ("setpriv", "--pdeathsig", "KILL")
+    with said.open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            *guard, sys.executable, "-m", "chainwatch", *arguments,
+            stdin=DEVNULL, stdout=log, stderr=log, env=inherited | environ, start_new_session=True,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One daemon and all that is its own; `settings` are written anew at every `configure`."""
+
+    grounds: Grounds
+    folder: Path
+    shop: LeaseContract
+    buyer: str
+    vmids: range
+    settings: Settings
+    daemon: Life
+    before: Inventory = field(repr=False)
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "admin.sock"
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "state" / "chainwatch.db"
+
+    @property
+    def status(self) -> StatusSocket:
+        return StatusSocket(self.socket)
+
+    @property
+    def stranger(self) -> int:
+        """The VMID of a machine in our range that is not ours."""
+        return self.vmids[1]
+
+    def configure(self, **tables: dict[str, Value]) -> None:
+        """Write the configuration, with the keys of `tables` changed."""
+        for table, keys in tables.items():
+            self.settings[table] |= keys
+        self.daemon.config.write_text(_toml(self.settings))
+
+    def lease(self, token: int) -> str:
+        """Return the public id of a lease."""
+        return f"eip155:{CHAIN_ID}/erc721:{self.shop.address.lower()}/{token}"
+
+    async def buy(self, *, seconds: int = HOUR) -> int:
+        """Buy a lease and confirm it; returns its token."""
+        token, _ = await self.shop.mint(1, self.buyer, seconds=seconds, ssh_key=KEY)
+        await self.grounds.chain.mine()
+        return token
+
+    async def ask(self, route: str) -> tuple[int, Json]:
+        """GET a route of the status socket, byte by byte; the status and the decoded body."""
+        reader, writer = await asyncio.open_unix_connection(str(self.socket))
+        writer.write(f"GET {route} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        answered: Json = json.loads(body)
+        return int(head.split()[1]), answered
+
+    async def run(self, *arguments: str) -> tuple[int, str]:
+        """Run a `chainwatch` command to its end; its exit code and all that it said."""
+        said = self.folder / f"command-{secrets.token_hex(4)}.log"
+        process = await chainwatch(said, *arguments, CHAINWATCH_SOCKET=str(self.socket))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                code = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return code, said.read_text()
+
+    # ------------------------------------------------------------------------- what is there
+
+    async def machines(self) -> list[Guest]:
+        """Return the machines in our range that a daemon made."""
+        return self.made(await self.grounds.cluster.inventory())
+
+    def made(self, inventory: Inventory) -> list[Guest]:
+        """Return the machines of `inventory` that stand in our range and that a daemon made."""
+        ours = inventory.made_by(self.grounds.token)
+        return [guest for guest in ours if guest.vmid in self.vmids]
+
+    async def tasks(self, kind: str) -> list[Task]:
+        """Return the tasks of a kind (`qmclone`) on our VMIDs, or on the template for us."""
+        inventory = await self.grounds.cluster.inventory()
+        return [t for t in inventory.tasks if t.type == kind and t.id in map(str, self.vmids)]
+
+    async def running(self) -> Guest | None:
+        """Return the only machine there is once it runs and nothing is under way."""
+        inventory = await self.grounds.cluster.inventory()
+        machines = self.made(inventory)
+        busy = any(task.status is None for task in inventory.tasks)
+        if busy or len(machines) != 1 or not (machines[0].booted and machines[0].link_up):
+            return None
+        return machines[0]
+
+    async def settled(self, token: int) -> bool:
+        """Whether the daemon finds a lease's machine as desired, and waits for nothing."""
+        if not await self.status.ready():
+            return False
+        status, story = await self.ask(f"/leases/{self.lease(token)}")
+        if status != 200 or not isinstance(story, dict):
+            return False
+        return story["machines"] != [] and story["waits"] is None
+
+    async def until(
+        self, what: str, condition: Callable[[], Awaitable[object]], *, seconds: float = PATIENCE
+    ) -> None:
+        """Return once `condition` holds; fail, with the daemon's last words, when it never does."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not await condition():
+                    await asyncio.sleep(0.03)
+        except TimeoutError:
+            raise AssertionError(f"never came true: {what}\n{self.daemon.said()[-4000:]}") from None
+
+    async def provisioned(self, token: int) -> Guest:
+        """Wait until the lease's machine runs, and the daemon says that all is as desired."""
+        await self.until("its machine runs", self.running)
+        await self.until("its lease is settled", lambda: self.settled(token))
+        (machine,) = await self.machines()
+        return machine
+
+    async def judge(self, machines: int) -> None:
+        """Hold the cluster against what it may have: our machines, whole, and nothing else of ours.
+
+        AssertionError names what leaked, what is doubled, and which stranger was touched.
+        """
+        now = await self.grounds.cluster.inventory()
+        ours = {guest.vmid for guest in self.made(now)}
+        assert len(ours) == machines, f"machines: {sorted(ours)}"
+        here = {volume: vmid for volume, vmid in now.volumes.items() if vmid in self.vmids}
+        assert {*here.values()} == ours | {self.stranger}, f"volumes: {here}"
+        leaked = {*now.volumes.values(), *now.firewalls} - now.guests.keys()
+        assert not leaked, f"nobody's volumes and firewalls: {leaked}"
+        assert now.foreign_touched == {}, f"foreign machines touched: {now.foreign_touched}"
+        for vmid, stranger in self.before.guests.items():
+            if stranger.created_by != self.grounds.token:
+                assert _shape(now.guests[vmid]) == _shape(stranger), f"VM {vmid} was changed"
+
+
+def _shape(guest: Guest) -> tuple[object, ...]:
+    """Return what nobody but its maker may change; what runs in it goes its own way."""
+    return guest.name, guest.config, guest.power, guest.lock, guest.link_up
+
+
+@asynccontextmanager
+async def installation(place: Grounds, folder: Path) -> AsyncIterator[Installation]:
+    """Found an installation in `folder`; its daemon is not started yet, and killed at the end."""
+    head = await place.chain.block()
+    shop = await open_shop(place.chain)
+    await shop.create_plan(PlanOffer(grace=GRACE))
+    first = next(_ranges)
+    vmids = range(first, first + RANGE)
+    await place.cluster.add_stranger(vmids[1], "made-by-hand")
+    (folder / "state").mkdir(parents=True, mode=0o700)
+    settings = _settings(place, folder, shop.address, head.number + 1, vmids)
+    daemon = Life(folder / "chainwatch.toml", folder / "daemon.log")
+    _, buyer, *_ = await place.chain.accounts()
+    before = await place.cluster.inventory()
+    made = Installation(place, folder, shop, buyer, vmids, settings, daemon, before)
+    made.configure()
+    try:
+        yield made
+    finally:
+        await daemon.kill()
+
+
+def _settings(
+    place: Grounds, folder: Path, contract: str, start_block: int, vmids: range
+) -> Settings:
+    where = place.cluster.where
+    identity_key = folder / "identity-key"
+    identity_key.touch(mode=0o600)
+    identity_key.write_text(secrets.token_urlsafe(32))
+    return {
+        "installation": {
+            "id": f"test-{vmids.start}",
+            "state_dir": str(folder / "state"),
+            "identity_key_file": str(identity_key),
+        },
+        "source": {
+            "name": "anvil",
+            "chain_id": CHAIN_ID,
+            "contract": contract,
+            "start_block": start_block,
+            "http": [place.chain.url],
+            "ws": [],
+            "confirmations": 1,
+            "poll_interval": 0.1,
+            "stale_after": 3600.0,
+        },
+        "proxmox": {
+            "url": where.url,
+            "token_id": where.token_id,
+            "token_file": str(where.token_file),
+            "ca_file": str(where.ca_file),
+        },
+        "machines": {
+            "vmid_first": vmids.start,
+            "vmid_last": vmids.stop - 1,
+            "template_vm": where.template,
+            "nameserver": "203.0.113.1",
+        },
+        "machines.ipv4": {"first": "203.0.113.10/24", "gateway": "203.0.113.1"},
+        "policy": {"tick": 0.05},
+        "admin": {
+            "socket": str(folder / "admin.sock"),
+            "admin_group": grp.getgrgid(os.getegid()).gr_name,
+        },
+        "log": {"level": "debug", "format": "json"},
+    }
+
+
+def _toml(settings: Settings) -> str:
+    """Write settings as TOML, whose strings and lists may be written as JSON's."""
+    lines = []
+    for table, keys in settings.items():
+        lines.append("[[source]]" if table == "source" else f"[{table}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+    return "\n".join(lines) + "\n"
