@@ -1,0 +1,254 @@
+"""Stretches of a machine's life, cut into stages that a crash or a fault may fall into.
+
+A stage says something (on the chain, or as an operator) or does something to the cluster; between
+stages the daemon works until nothing is left to do. What a stretch ends in is compared as a
+`Scene`: what the cluster has, without the times at which it came about.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from chainwatch.domain.desired import Hold
+from chainwatch.domain.events import KeysChanged
+from provisioner.model import Stamps
+from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.inventory import GuestFacts
+from tests.support.realm import BOBS_KEY, FIRST, GRACE, HOUR, Realm
+
+Stage = Callable[[Realm], Awaitable[None]]
+
+#: A stranger's machine stands here in every life, right where our second one would go.
+FOREIGN: Final = FIRST + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One machine as the cluster has it; `stamps` without the time of its suspension."""
+
+    power: str
+    booted: bool
+    link_up: bool
+    boots: int
+    lock: str | None
+    keys: frozenset[str]
+    sessions: int
+    stamps: Stamps | None
+    config: tuple[tuple[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the cluster has: our machines, what is left of others, and what we should not touch."""
+
+    machines: Mapping[int, Look]
+    firewalls: tuple[int, ...]
+    volumes: tuple[str, ...]
+    leaked: tuple[str, ...]
+    touched: tuple[int, ...]
+
+    def anywhere(self) -> tuple[object, ...]:
+        """Return the same without what follows from a VMID."""
+        looks = [replace(look, config=_unplaced(look.config)) for look in self.machines.values()]
+        return looks, self.firewalls, len(self.volumes), self.leaked, self.touched
+
+
+def _unplaced(config: tuple[tuple[str, object], ...]) -> tuple[tuple[str, object], ...]:
+    placed = {"net0", "ipconfig0", "smbios1", "scsi0", "ide2"}
+    return tuple((key, value) for key, value in config if key not in placed)
+
+
+def scene(world: Realm) -> Scene:
+    """Return what the cluster has now."""
+    inventory = world.cluster.inventory()
+    return Scene(
+        machines={vmid: _look(world, inventory.guests[vmid]) for vmid in world.guests()},
+        firewalls=tuple(v for v in inventory.firewalls if world.cluster.state.firewalls[v].rules),
+        volumes=tuple(sorted(inventory.volumes)),
+        leaked=world.leaked(),
+        touched=world.touched_foreign(),
+    )
+
+
+def stamps(world: Realm, vmid: int) -> Stamps | None:
+    """Return what a machine's description proves of it."""
+    description = str(world.cluster.guest(vmid).config.get("description", ""))
+    proof = world.daemon.reconciler.site.signer.prove(description, vmid)
+    return proof and proof[1]
+
+
+def _look(world: Realm, facts: GuestFacts) -> Look:
+    stamped = stamps(world, facts.vmid)
+    random = {"vmgenid", "meta", "description", "digest"}
+    config = tuple(sorted((k, str(v)) for k, v in facts.config.items() if k not in random))
+    return Look(
+        power=facts.power,
+        booted=facts.booted,
+        link_up=facts.link_up,
+        boots=facts.boots,
+        lock=facts.lock,
+        keys=frozenset(" ".join(facts.authorized_keys.values()).split("\n")) - {""},
+        sessions=len(facts.sessions),
+        stamps=stamped and replace(stamped, suspended_at=0 if stamped.suspended_at else None),
+        config=config,
+    )
+
+
+# ------------------------------------------------------------------------------------- the stages
+
+
+async def bought(world: Realm) -> None:
+    world.buy()
+
+
+async def lasting(world: Realm) -> None:
+    """A lease that no stage of a stretch outlives."""
+    world.buy(lasts=100 * GRACE)
+
+
+async def renewed(world: Realm) -> None:
+    world.renew()
+    world.confirm()
+
+
+async def sold(world: Realm) -> None:
+    world.transfer()
+    world.confirm()
+
+
+async def keyed(world: Realm) -> None:
+    world.mine(KeysChanged(1, BOBS_KEY, "0x"))
+    world.confirm()
+
+
+async def final(world: Realm) -> None:
+    world.finalize()
+
+
+async def run_out(world: Realm) -> None:
+    world.pass_time(2 * HOUR)
+
+
+async def grace_over(world: Realm) -> None:
+    world.pass_time(GRACE + 1)
+    world.finalize()
+
+
+async def taken_back(world: Realm) -> None:
+    world.chain.reorg(2)
+    world.confirm()
+
+
+async def rewritten(world: Realm) -> None:
+    """The chain contradicts what it called final."""
+    world.chain.reorg(world.chain.final_lag + 3)
+
+
+async def held(world: Realm) -> None:
+    holds, now = world.daemon.stores.holds, world.daemon.supervisor.clock.now()
+    await holds.hold(str(world.lease()), Hold.HOLD, "a court asks", 0, now=now)
+
+
+async def retried(world: Realm) -> None:
+    stores, now = world.daemon.stores, world.daemon.supervisor.clock.now()
+    await stores.audit.append(0, "retry", str(world.lease()), "why not", now=now)
+    await stores.work.enqueue([str(world.lease())], "retried by an operator")
+
+
+async def vanished(world: Realm) -> None:
+    """Somebody destroys the machine by hand."""
+    if FIRST in world.guests():
+        world.cluster.stop_guest(FIRST)
+        world.cluster.remove_guest(FIRST)
+    await world.daemon.supervisor.resync.enqueue_all("periodic resync")
+
+
+async def deaf(world: Realm) -> None:
+    """The reply to the next start is lost, and so it has to be searched for."""
+    world.cluster.arm(Fault(FaultName.LOSE_REPLY, "POST", "*/status/start"))
+    world.buy()
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """`stages` after `before`; `reaches` names the calls and commits on the way.
+
+    `never` are points of these that are not passed, because a call there ends in an error; what
+    ends `elsewhere` may end on another VMID each time.
+    """
+
+    before: tuple[Stage, ...]
+    stages: tuple[Stage, ...]
+    reaches: frozenset[str]
+    never: frozenset[str] = frozenset()
+    elsewhere: bool = False
+
+    @property
+    def points(self) -> frozenset[str]:
+        """The fault points on the way."""
+        both = {f"{name}.{edge}" for name in self.reaches for edge in ("before", "after")}
+        return frozenset(both - self.never)
+
+
+_READ = frozenset({"chain.read", "chain.tip"})
+_LOOK = frozenset({"hypervisor.config", "hypervisor.power", "commit.wake", "commit.work"})
+_STEP = _READ | _LOOK | {"commit.operation_begin", "commit.operation_finish"}
+_TASK = _STEP | {
+    "commit.batch",
+    "commit.enqueue",
+    "commit.operation_task",
+    "hypervisor.task_states",
+}
+_POWER = _TASK | {"hypervisor.snapshot", "hypervisor.configure"}
+_STOP = _POWER | {"hypervisor.shutdown"}
+_START = _POWER | {"hypervisor.start", "guest.answers"}
+_MADE = _START | {
+    "commit.alarm",
+    "hypervisor.clone",
+    "hypervisor.freed",
+    "hypervisor.resize",
+    "hypervisor.scrub_firewall",
+}
+_HANDOVER = _STEP | {
+    "commit.batch",
+    "commit.enqueue",
+    "hypervisor.configure",
+    "guest.answers",
+    "guest.set_authorized_keys",
+    "guest.end_sessions",
+}
+_GONE = _TASK | {
+    "chain.lease_at_latest",
+    "hypervisor.destroy",
+    "hypervisor.vmid_is_free",
+    "hypervisor.volumes",
+}
+
+STRETCHES: Final[Mapping[str, Stretch]] = {
+    "provision": Stretch((), (bought,), _MADE),
+    "handover": Stretch((lasting,), (sold, keyed, final), _HANDOVER),
+    "suspend": Stretch((bought,), (run_out,), _STOP),
+    "resume": Stretch((bought, run_out), (renewed,), _START),
+    "destroy": Stretch((bought, run_out, final), (grace_over,), _GONE),
+    "reorg": Stretch((final, bought), (taken_back,), _STOP | {"commit.rewind"}),
+    "halt": Stretch(
+        (lasting, final),
+        (rewritten,),
+        _READ | {"commit.alarm", "commit.source"},
+        never=frozenset({"chain.read.after"}),
+    ),
+    "hold": Stretch((lasting,), (held,), _STEP | {"commit.hold", "hypervisor.configure"}),
+    "retry": Stretch((lasting,), (retried,), _READ | _LOOK | {"commit.audit", "commit.enqueue"}),
+    "vanished": Stretch(
+        (lasting,),
+        (vanished,),
+        (_MADE - {"commit.batch"}) | {"hypervisor.vmid_is_free"},
+        elsewhere=True,
+    ),
+    "lost reply": Stretch(
+        (),
+        (deaf,),
+        _MADE | {"hypervisor.task", "hypervisor.tasks"},
+        never=frozenset({"hypervisor.start.after"}),
+    ),
+}
