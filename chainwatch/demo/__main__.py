@@ -40,11 +40,7 @@ def main(
     """Tell two machines' whole lives, on a real chain and a simulated Proxmox VE."""
     console = Console(highlight=False)
     with _folder(console, keep=keep) as folder:
-        try:
-            code = asyncio.run(_until_told_to_stop(folder, console, json=json))
-        except OperatorError as error:
-            console.print(f"the stage cannot be set: {error}", markup=False, soft_wrap=True)
-            code = 1
+        code = asyncio.run(_until_told_to_stop(folder, console, json=json))
     raise typer.Exit(code)
 
 
@@ -62,7 +58,8 @@ def _folder(console: Console, *, keep: bool) -> Iterator[Path]:
 
 async def _until_told_to_stop(folder: Path, console: Console, *, json: bool) -> int:
     """Perform, unless a signal comes first; either way everything is taken down."""
-    loop, told = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[signal.Signals] = loop.create_future()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _tell, told, number)
     async with asyncio.TaskGroup() as tasks:
@@ -82,14 +79,18 @@ def _tell(told: asyncio.Future[signal.Signals], number: signal.Signals) -> None:
 
 async def _perform(folder: Path, console: Console, *, json: bool) -> int:
     narrator = Narrator(console)
-    narrator.remark("a chain, a hypervisor and the daemon are set up …")
-    async with set_up(folder) as stage:
-        playbill = Playbill(narrator, lambda: stage.daemon.ended)
-        watch = Watch(stage.cluster, LogTail(stage.log), narrator)
-        scene = Scene(stage, watch, playbill, narrator, StatusSocket(stage.socket))
-        await _play(Story(scene), watch)
-        inventory = await watch.look()
-    machines = report.tally(inventory, stage.token)
+    narrator.remark("Setting the stage: a chain with the lease contract, a Proxmox VE stand-in …")
+    try:
+        async with set_up(folder) as stage:
+            playbill = Playbill(narrator, lambda: stage.daemon.ended)
+            watch = Watch(stage.cluster, LogTail(stage.log), narrator)
+            scene = Scene(stage, watch, playbill, narrator, StatusSocket(stage.socket))
+            await scene.tell_time()
+            await _play(Story(scene), watch)
+            machines = report.tally(await watch.look(), stage.token)
+    except OperatorError as error:
+        narrator.remark(f"The stage could not be set: {error}")
+        return 1
     report.show(console, playbill, machines)
     if json:
         console.print(report.as_json(playbill, machines), markup=False, soft_wrap=True)

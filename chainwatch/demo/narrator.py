@@ -44,7 +44,11 @@ class Narrator:
         """Tell one thing that happened."""
         when = "" if self.chain_time is None else moment(self.chain_time)
         line = Text.assemble(
-            (f"{when:19}", "dim"), "  ", (f"{who:{_WIDTH}}", _STYLES[who]), "  ", " ".join(what.split())
+            (f"{when:19}", "dim"),
+            "  ",
+            (f"{who:{_WIDTH}}", _STYLES[who]),
+            "  ",
+            " ".join(what.split()),
         )
         self._print(line)
 
@@ -66,9 +70,10 @@ def moment(timestamp: int) -> str:
 
 
 def span(seconds: int) -> str:
-    """Write a duration in its largest whole unit: `90 s`, `5 min`, `2 h`, `1 day`."""
-    for unit, name in ((86_400, "day"), (3_600, "h"), (60, "min")):
-        if seconds >= unit and seconds % unit == 0:
-            count = seconds // unit
-            return f"{count} {name}{'s' if name == 'day' and count > 1 else ''}"
-    return f"{seconds} s"
+    """Write a duration as people say it: `1 day`, `1 h 59 min 49 s`."""
+    parts = []
+    for unit, name in ((86_400, "day"), (3_600, "h"), (60, "min"), (1, "s")):
+        count, seconds = divmod(seconds, unit)
+        if count:
+            parts.append(f"{count} {name}{'s' if name == 'day' and count > 1 else ''}")
+    return " ".join(parts) or "0 s"

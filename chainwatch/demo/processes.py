@@ -18,7 +18,7 @@ from chainwatch.errors import OperatorError
 
 _ENTRY = "from chainwatch.cli.main import main; main()"
 _ORDERLY_END_S = 5.0
-_LAST_WORDS = 2_000
+_LAST_WORDS = 400
 
 
 async def start(said: Path, *arguments: str) -> Process:

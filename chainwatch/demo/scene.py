@@ -34,7 +34,8 @@ class Scene:
 
     async def mined(self, receipt: Receipt, *, confirm: int = 1) -> None:
         """Tell a transaction that was mined, and mine `confirm` more blocks on it."""
-        await self._time_is_told()
+        self.watch.voice.forget()
+        await self.tell_time()
         self.narrator.tell(Who.CHAIN, told(receipt, self.stage.name))
         if confirm:
             await self.mine(confirm)
@@ -42,7 +43,7 @@ class Scene:
     async def mine(self, blocks: int) -> None:
         """Mine empty blocks, as a chain does by itself."""
         await self.stage.chain.mine(blocks)
-        await self._time_is_told()
+        await self.tell_time()
 
     async def finalize(self) -> None:
         """Mine until what is confirmed now is final."""
@@ -50,11 +51,13 @@ class Scene:
 
     async def pass_time(self, seconds: int, until: str) -> None:
         """Let time pass on the chain, and confirm the block that says so."""
+        self.watch.voice.forget()
         await self.stage.chain.advance(seconds)
         await self.mine(1)
-        self.narrator.tell(Who.CHAIN, f"{span(seconds)} pass, {until}")
+        self.narrator.tell(Who.CHAIN, f"time passes: {span(seconds)}, {until}")
 
-    async def _time_is_told(self) -> None:
+    async def tell_time(self) -> None:
+        """Put the time of the newest block before what is told from here on."""
         self.narrator.chain_time = (await self.stage.chain.block()).timestamp
 
     # --------------------------------------------------------------------------------- the machines
@@ -114,8 +117,7 @@ class Scene:
             guest = await self.machine(token)
             if guest is None or guest.power != "stopped" or guest.config.get("onboot"):
                 return False
-            decided = self.watch.voice.decided.get(self.stage.lease(token), "")
-            return "is suspended" in decided
+            return "is suspended" in self._decided(token)
 
         return ask
 
@@ -129,6 +131,18 @@ class Scene:
             return line is not None and line.expires_at == str(expires_at)
 
         return ask
+
+    def content(self, token: int) -> Question:
+        """Ask whether the daemon's last word on a lease is that its machine runs as it should."""
+
+        async def ask() -> bool:
+            await self.watch.look()
+            return self._decided(token).endswith("running, as desired")
+
+        return ask
+
+    def _decided(self, token: int) -> str:
+        return self.watch.voice.decided.get(self.stage.lease(token), "")
 
     async def has_read_all_confirmed(self) -> bool:
         """Say whether the daemon has committed the block before the head, which is confirmed."""

@@ -15,36 +15,29 @@ _ORPHANS = TypeAdapter(list[Orphan])
 
 @dataclass(frozen=True, slots=True)
 class StatusSocket:
-    """The socket at `path`, which is only there while a daemon runs."""
+    """The socket at `path`; a daemon that does not answer knows nothing and is not ready."""
 
     path: Path
 
     async def ready(self) -> bool:
         """Say whether a daemon answers and finds itself ready for work."""
-        try:
-            status, _ = await self._get("readyz")
-        except OSError:
-            return False
-        return status == 200
+        return await self._get("readyz") is not None
 
     async def leases(self) -> dict[str, LeaseLine]:
         """Return every lease that the daemon knows, by its id."""
-        return {line.id: line for line in _LEASES.validate_json(await self._read("leases"))}
+        found = await self._get("leases")
+        return {line.id: line for line in _LEASES.validate_json(found or b"[]")}
 
     async def orphans(self) -> dict[int, Orphan]:
         """Return the machines that the daemon will not touch, by VMID."""
-        return {each.vmid: each for each in _ORPHANS.validate_json(await self._read("orphans"))}
+        found = await self._get("orphans")
+        return {each.vmid: each for each in _ORPHANS.validate_json(found or b"[]")}
 
-    async def _read(self, what: str) -> bytes:
-        status, body = await self._get(what)
-        if status != 200:
-            raise RuntimeError(f"GET /{what}: {status} {body.decode()}")
-        return body
-
-    async def _get(self, what: str) -> tuple[int, bytes]:
+    async def _get(self, what: str) -> bytes | None:
         connector = aiohttp.UnixConnector(str(self.path))
-        async with (
-            aiohttp.ClientSession(connector=connector) as session,
-            session.get(f"http://chainwatch/{what}") as answer,
-        ):
-            return answer.status, await answer.read()
+        async with aiohttp.ClientSession(connector=connector) as session:
+            try:
+                async with session.get(f"http://chainwatch/{what}") as answer:
+                    return await answer.read() if answer.status == 200 else None
+            except (aiohttp.ClientError, OSError):
+                return None

@@ -7,10 +7,10 @@ machines.
 
 from dataclasses import dataclass
 
+from chainwatch.demo.buyer import PlanOffer
 from chainwatch.demo.cluster import Guest
 from chainwatch.demo.narrator import moment, span
 from chainwatch.demo.scene import Scene
-from chainwatch.demo.buyer import PlanOffer
 from chainwatch.demo.stage import DAY, HOUR, LARGE, SMALL, STRANGER
 
 
@@ -42,7 +42,6 @@ class Story:
     async def _opening(self) -> None:
         scene, bill = self.scene, self.scene.playbill
         async with bill.act("opening", "The daemon comes up next to a machine of somebody else"):
-            await scene.watch.begin()
             await scene.stage.daemon.start()
             await bill.until("the daemon is ready", scene.status.ready)
             await bill.until(f"VM {STRANGER} has booted", self._stranger_booted)
@@ -70,6 +69,7 @@ class Story:
             enters = scene.enters(self.first, scene.stage.alice)
             await bill.until("Alice's SSH key gets into the machine of lease 1", enters)
             await self._as_sold(self.first, SMALL)
+            await bill.until("the daemon is content", scene.content(self.first))
             bill.certain("there is one machine, not two", so=len(await scene.ours()) == 1)
 
     async def _renewed(self) -> None:
@@ -96,6 +96,7 @@ class Story:
             enters = scene.enters(self.second, carol)
             await scene.playbill.until("Carol's SSH key gets into the machine of lease 2", enters)
             await self._as_sold(self.second, LARGE)
+            await scene.playbill.until("the daemon is content", scene.content(self.second))
             alice = scene.enters(self.second, stage.alice)
             scene.playbill.certain("Alice's key does not", so=not await alice())
 
@@ -113,13 +114,15 @@ class Story:
             await scene.mined(handover, confirm=0)
             await scene.mined(await stage.shop.set_keys(token, bob.account, bob.ssh_key))
             await bill.until("Alice is logged out and locked out", scene.kept_out(token, alice))
-            await bill.until("the daemon knows Bob's key", scene.has_read_all_confirmed)
-            await bill.always(
-                "Bob is not in yet: the transfer is not final", scene.kept_out(token, bob)
-            )
+            await bill.until("the daemon is content", scene.content(token))
+            await scene.mine(1)
+            await bill.until("it has read Bob's key", scene.has_read_all_confirmed)
+            bob_waits = scene.kept_out_by_key(token, bob)
+            await bill.always("Bob is not in yet: the transfer is not final", bob_waits)
             await scene.finalize()
             await bill.until("the transfer is final, and Bob gets in", scene.enters(token, bob))
             await bill.always("Alice still does not", scene.kept_out_by_key(token, alice))
+            await bill.until("the daemon is content", scene.content(token))
 
     async def _suspended(self) -> None:
         scene, bill = self.scene, self.scene.playbill
@@ -140,6 +143,7 @@ class Story:
             after = await scene.machine(self.first)
             same = bool(before and after and before.vmid == after.vmid)
             bill.certain("it is the same machine", so=same)
+            await bill.until("the daemon is content", scene.content(self.first))
             await self._known_expiry(self.first)
 
     # ------------------------------------------------------------------------------------- ending
@@ -169,14 +173,18 @@ class Story:
         scene, bill, token = self.scene, self.scene.playbill, self.scene.stage.token
         async with bill.act("untouched", "What is left"):
             inventory = await scene.inventory()
-            bill.certain("two machines were made in all", so=inventory.ended_well("qmclone", token) == 2)
+            bill.certain(
+                "two machines were made in all", so=inventory.ended_well("qmclone", token) == 2
+            )
             bill.certain("no VMID, disk or firewall is left behind", so=not inventory.leaked(token))
             same = inventory.guests.get(STRANGER) == self.stranger
             bill.certain(f"VM {STRANGER} runs as it did before", so=same)
             touched = inventory.foreign_touched.get(token, ())
             bill.certain("nothing of others was ever changed", so=not touched)
             await bill.always(f"the daemon calls VM {STRANGER} an orphan", self._orphaned)
-            bill.certain("SIGTERM ends the daemon, exit code 0", so=await scene.stage.daemon.stop() == 0)
+            bill.certain(
+                "SIGTERM ends the daemon, exit code 0", so=await scene.stage.daemon.stop() == 0
+            )
 
     # ------------------------------------------------------------------------------------ details
 

@@ -6,15 +6,17 @@ are compared with how they stood a moment ago. What looks the same is not told a
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from chainwatch.demo.cluster import Cluster, Guest, Inventory
-from chainwatch.demo.narrator import Narrator, Who
+from chainwatch.demo.narrator import Narrator, Who, moment
 
 _LOOK_EVERY_S: Final = 0.05
+_TIMESTAMP: Final = re.compile(r"\b\d{10}\b")
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class DaemonVoice:
 
     decided: dict[str, str] = field(default_factory=dict)
     cursor: int = 0
+    _told: dict[str, str] = field(default_factory=dict)
 
     def of(self, line: bytes) -> str | None:
         """Return what a line of the log is worth telling, None if it is not."""
@@ -60,17 +63,26 @@ class DaemonVoice:
             case "pass":
                 return self._pass(fields)
             case "read":
-                self.cursor = int(fields["cursor"])
+                self.cursor = int(str(fields.get("cursor")))
                 return None
             case _:
                 return _told(fields)
 
+    def forget(self) -> None:
+        """Let what was decided until now count no more: something has happened since."""
+        self.decided.clear()
+
     def _pass(self, record: Mapping[str, object]) -> str | None:
         lease, decided = str(record.get("lease")), str(record.get("decided"))
-        if self.decided.get(lease) == decided:
-            return None
         self.decided[lease] = decided
-        return f"{short(lease)}: {decided}"
+        if self._told.get(lease) == decided:
+            return None
+        self._told[lease] = decided
+        return f"{short(lease)}: {_TIMESTAMP.sub(_readable, decided)}"
+
+
+def _readable(timestamp: re.Match[str]) -> str:
+    return moment(int(timestamp[0]))
 
 
 def short(lease: str) -> str:
@@ -102,66 +114,62 @@ def _told(record: Mapping[str, object]) -> str | None:
 
 def changes(before: Guest | None, now: Guest | None) -> Iterator[str]:
     """Say what became of one machine between two looks."""
-    if now is None:
-        if before is not None:
-            yield f"VM {before.vmid} is gone"
-        return
-    if before is None:
-        yield f"VM {now.vmid} appears{_locked(now)}, made by {now.created_by}"
-        return
-    vm = f"VM {now.vmid}"
+    if before is not None and now is not None:
+        for change in _between(before, now):
+            yield f"VM {now.vmid} {change}"
+    elif now is not None:
+        lock = f" (lock: {now.lock})" if now.lock else ""
+        yield f"VM {now.vmid} appears{lock}, made by {now.created_by}"
+    elif before is not None:
+        yield f"VM {before.vmid} is gone"
+
+
+def _between(before: Guest, now: Guest) -> Iterator[str]:
+    then, shape = _shape(before), _shape(now)
     if before.lock and not now.lock:
-        yield f"{vm} is cloned: {now.name}"
-    if shape(now) != shape(before) and not before.lock:
-        yield f"{vm} has {shape(now)}"
+        yield f"is cloned ({now.name}): " + ", ".join(f"{k} {v}" for k, v in shape.items())
+    elif shape != then and not now.lock:
+        yield "has " + ", ".join(f"{k} {v}" for k, v in shape.items() if v != then.get(k))
     if before.link_up != now.link_up and not before.lock:
-        yield f"{vm}: its network cable is {'plugged in' if now.link_up else 'pulled'}"
+        yield "is plugged in" if now.link_up else "is cut off from the network"
     if now.power != before.power:
-        yield f"{vm} is {now.power}"
+        yield f"is {now.power}"
     if now.booted and not before.booted:
-        yield f"{vm} has booted"
+        yield "has booted"
     if now.authorized_keys != before.authorized_keys and before.booted:
-        yield f"{vm}: the SSH keys inside it are replaced"
-    if before.sessions and not now.sessions:
-        yield f"{vm}: nobody is logged in any more"
+        yield "lets in other SSH keys than before"
+    if before.sessions and not now.sessions and now.booted:
+        yield "has nobody logged in any more"
 
 
-def _locked(guest: Guest) -> str:
-    return f" (lock: {guest.lock})" if guest.lock else ""
-
-
-def shape(guest: Guest) -> str:
-    """Say what a machine is made of and where it is, as its configuration has it."""
+def _shape(guest: Guest) -> dict[str, str]:
+    """Return what a machine is made of and where it is, as its configuration has it."""
     config = guest.config
-    disk = next((p for p in str(config.get("scsi0")).split(",") if p.startswith("size=")), "")
-    parts = [
-        f"{config.get('cores')} cores",
-        f"{config.get('memory')} MiB",
-        f"{disk.removeprefix('size=')} disk",
-        str(config.get("ipconfig0", "no address")),
-    ]
-    if not config.get("onboot"):
-        parts.append("not started with its node")
-    return ", ".join(parts)
+    options = str(config.get("scsi0", "")).split(",")
+    return {
+        "cores": str(config.get("cores")),
+        "memory": f"{config.get('memory')} MiB",
+        "disk": "".join(o.removeprefix("size=") for o in options if o.startswith("size=")),
+        "address": _addresses(str(config.get("ipconfig0", ""))),
+        "onboot": str(config.get("onboot", 0)),
+    }
+
+
+def _addresses(ipconfig: str) -> str:
+    parts = dict(part.split("=", 1) for part in ipconfig.split(",") if "=" in part)
+    return " ".join(parts[name] for name in ("ip", "ip6") if name in parts) or "none"
 
 
 @dataclass(slots=True)
 class Watch:
-    """Looks at log and machines, for ever, and tells what is new."""
+    """Looks at log and machines, for ever, and tells what is new; `seen` is None at first."""
 
     cluster: Cluster
     log: LogTail
     narrator: Narrator
     voice: DaemonVoice = field(default_factory=DaemonVoice)
-    seen: dict[int, Guest] = field(default_factory=dict)
-
-    async def begin(self) -> None:
-        """Tell what stands there before anything happens."""
-        self.seen = (await self.cluster.inventory()).guests
-        for guest in self.seen.values():
-            kind = "the template" if guest.template else "a machine"
-            text = f"VM {guest.vmid} ({guest.name}) is {kind} that {guest.created_by} made by hand"
-            self.narrator.tell(Who.PROXMOX, text)
+    seen: Mapping[int, Guest] | None = None
+    _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -171,13 +179,22 @@ class Watch:
 
     async def look(self) -> Inventory:
         """Look once, tell what is new, and return what exists."""
-        inventory = await self.cluster.inventory()
-        for line in self.log.new():
-            said = self.voice.of(line)
-            if said is not None:
-                self.narrator.tell(Who.DAEMON, said)
-        for vmid in sorted(self.seen.keys() | inventory.guests.keys()):
-            for change in changes(self.seen.get(vmid), inventory.guests.get(vmid)):
+        async with self._looking:  # an older look must not be compared with a newer one
+            inventory = await self.cluster.inventory()
+            for line in self.log.new():
+                said = self.voice.of(line)
+                if said is not None:
+                    self.narrator.tell(Who.DAEMON, said)
+            for change in self._changes(inventory.guests):
                 self.narrator.tell(Who.PROXMOX, change)
-        self.seen = inventory.guests
+            self.seen = inventory.guests
         return inventory
+
+    def _changes(self, guests: Mapping[int, Guest]) -> Iterator[str]:
+        if self.seen is None:
+            for guest in guests.values():
+                kind = "the template" if guest.template else "a machine"
+                yield f"VM {guest.vmid} ({guest.name}) is {kind} that {guest.created_by} made"
+            return
+        for vmid in sorted(self.seen.keys() | guests.keys()):
+            yield from changes(self.seen.get(vmid), guests.get(vmid))

@@ -75,6 +75,10 @@ def all_gone(children: list[psutil.Process]) -> bool:
     return len(gone) == len(children) > 0 and not alive
 
 
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
 async def test_the_story_comes_true_and_says_so_in_its_last_line(tmp_path: Path) -> None:
     async with demo(tmp_path, "--json") as process:
         code, said = await rest_of(process)
@@ -88,7 +92,7 @@ async def test_the_story_comes_true_and_says_so_in_its_last_line(tmp_path: Path)
     assert sum(act["seconds"] for act in verdict["acts"]) < 60
     assert "\x1b" not in said, "colours are for terminals"
     assert "lease 1: clone: no machine yet" in said
-    assert list(tmp_path.iterdir()) == []
+    assert left_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -103,7 +107,7 @@ async def test_an_interrupted_story_takes_everything_down(
     assert code == 128 + number, said
     assert f"interrupted by {number.name}" in said.splitlines()[-1]
     assert all_gone(children)
-    assert list(tmp_path.iterdir()) == []
+    assert left_in(tmp_path) == []
 
 
 async def test_the_processes_of_the_story_do_not_outlive_it_when_it_is_killed(
@@ -132,4 +136,4 @@ async def test_an_expectation_that_is_not_met_is_named_and_fails_the_demo(tmp_pa
         "Carol's SSH key gets into the machine of lease 2: the daemon ended with -9" in act["unmet"]
     )
     assert f"not so: {act['unmet'].splitlines()[0]}" in said
-    assert list(tmp_path.iterdir()) == []
+    assert left_in(tmp_path) == []
