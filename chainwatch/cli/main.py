@@ -49,7 +49,7 @@ for _command in (
     app.command(_command.__name__.replace("_", "-"))(_command)
 
 
-def _version(*, wanted: bool) -> None:
+def _tell_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"chainwatch {__version__}")
         raise typer.Exit
@@ -60,10 +60,12 @@ def _options(
     *,
     version: Annotated[
         bool,
-        typer.Option("--version", help="Show the version and exit.", is_eager=True),
+        typer.Option(
+            "--version", callback=_tell_version, help="Show the version and exit.", is_eager=True
+        ),
     ] = False,
 ) -> None:
-    _version(wanted=version)
+    del version
 
 
 def main() -> None:
