@@ -1,4 +1,4 @@
-"""`python -m chainwatch`: the command line, for an interpreter whose scripts are not on the path."""
+"""`python -m chainwatch`: the command line, for an interpreter whose scripts are not at hand."""
 
 from chainwatch.cli.main import main
 

@@ -8,15 +8,12 @@ it is judged by the simulator's inventory, never by the daemon's records.
 import asyncio
 import signal
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from provisioner import faultpoints
-from tests.support.daemon import Grounds, grounds, installation
+from tests.support.daemon import Grounds, installation
 from tests.support.realm import realm
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
@@ -35,18 +32,6 @@ def provision_points() -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(provision(Path(folder)))
     return [*dict.fromkeys(passed)]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grounds]:
-    async with grounds(tmp_path_factory.mktemp("g")) as found:
-        yield found
-
-
-@pytest.fixture
-def folder() -> AsyncIterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="chainwatch-") as name:
-        yield Path(name)
 
 
 @pytest.mark.parametrize("point", provision_points())
