@@ -87,7 +87,7 @@ async def _perform(folder: Path, console: Console, *, json: bool) -> int:
             scene = Scene(stage, watch, playbill, narrator, StatusSocket(stage.socket))
             await scene.tell_time()
             await _play(Story(scene), watch)
-            machines = report.tally(await watch.look(), stage.token)
+            machines = report.tally(await watch.look(), stage.token, over=playbill.ok)
     except OperatorError as error:
         narrator.remark(f"The stage could not be set: {error}")
         return 1

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from chainwatch.errors import OperatorError
 
-_ENTRY = "from chainwatch.cli.main import main; main()"
 _ORDERLY_END_S = 5.0
 _LAST_WORDS = 400
 
@@ -27,7 +26,7 @@ async def start(said: Path, *arguments: str) -> Process:
     Variables of ours are not handed down: the child's settings are those that it is given.
     """
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("CHAINWATCH_", "NOTIFY_"))}
-    command = ("setpriv", "--pdeathsig", "KILL", sys.executable, "-c", _ENTRY, *arguments)
+    command = ("setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "chainwatch", *arguments)
     with said.open("ab") as log:
         return await asyncio.create_subprocess_exec(
             *command, stdin=DEVNULL, stdout=PIPE, stderr=log, env=environ, start_new_session=True
@@ -101,5 +100,8 @@ class Daemon:
 
 
 def last_words(said: Path) -> str:
-    """Return the end of what a child wrote to standard error."""
-    return said.read_text(errors="replace")[-_LAST_WORDS:].strip() or "it said nothing"
+    """Return the end of what a child wrote to standard error, in whole lines."""
+    text = said.read_text(errors="replace").strip()
+    if len(text) > _LAST_WORDS:
+        text = text[-_LAST_WORDS:].partition("\n")[2] or text.rpartition("\n")[2]
+    return text or "it said nothing"

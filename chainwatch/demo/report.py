@@ -29,12 +29,19 @@ class Tally:
     foreign_touched: int
 
 
-def tally(inventory: Inventory, token: str) -> Tally:
-    """Count from the inventory what `token` has done, once no lease is left."""
+def tally(inventory: Inventory, token: str, *, over: bool) -> Tally:
+    """Count from the inventory what `token` has done.
+
+    A machine that is still there is a leak once the story is over, for then no lease is left;
+    before that only remains without a machine are.
+    """
+    leaked = inventory.leaked(token)
+    if not over:
+        leaked -= inventory.guests.keys()
     return Tally(
         created=inventory.ended_well("qmclone", token),
         destroyed=inventory.ended_well("qmdestroy", token),
-        leaked=len(inventory.leaked(token)),
+        leaked=len(leaked),
         foreign_touched=len(inventory.foreign_touched.get(token, ())),
     )
 
