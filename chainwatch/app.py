@@ -324,23 +324,14 @@ async def opened(config: Config, path: Path, *, create: bool) -> AsyncIterator[D
 
 
 def run(config_path: Path) -> int:
-    """Run the daemon until SIGTERM or SIGINT; returns the exit code. Raises Fatal."""
+    """Run the daemon until SIGTERM or SIGINT; returns the exit code.
+
+    Raises Fatal before anything runs, and a group of what its tasks raised afterwards.
+    """
     config = load(config_path, os.environ)
     logging_setup.configure(config.log)
-    try:
-        asyncio.run(_run(config))
-    except BaseExceptionGroup as group:
-        raise _fatal_in(group) or group from None
+    asyncio.run(_run(config))
     return 0
-
-
-def _fatal_in(group: BaseExceptionGroup[BaseException]) -> Fatal | None:
-    """Return the reason not to run that one of several tasks gave."""
-    for error in group.exceptions:
-        found = _fatal_in(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(found, Fatal):
-            return found
-    return None
 
 
 async def _run(config: Config) -> None:
