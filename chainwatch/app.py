@@ -46,7 +46,7 @@ from chainwatch.control.worker import Worker
 from chainwatch.domain.batches import Source
 from chainwatch.domain.desired import Policy
 from chainwatch.domain.events import Block
-from chainwatch.errors import Fatal, OperatorError
+from chainwatch.errors import OperatorError
 from chainwatch.runtime.clock import Clock, SystemClock
 from chainwatch.runtime.notify import Notifier, watchdog_interval
 from chainwatch.store.census import Census
@@ -324,10 +324,7 @@ async def opened(config: Config, path: Path, *, create: bool) -> AsyncIterator[D
 
 
 def run(config_path: Path) -> int:
-    """Run the daemon until SIGTERM or SIGINT; returns the exit code.
-
-    Raises Fatal before anything runs, and a group of what its tasks raised afterwards.
-    """
+    """Run the daemon until SIGTERM or SIGINT; returns 0. Raises Fatal, alone or in a group."""
     config = load(config_path, os.environ)
     logging_setup.configure(config.log)
     asyncio.run(_run(config))
