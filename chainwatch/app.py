@@ -327,7 +327,8 @@ def run(config_path: Path) -> int:
     """Run the daemon until SIGTERM or SIGINT; returns 0. Raises Fatal, alone or in a group."""
     config = load(config_path, os.environ)
     logging_setup.configure(config.log)
-    asyncio.run(_run(config))
+    asyncio.run(_until_told_to_stop(_run(config)))
+    log.info("stopped")
     return 0
 
 
@@ -340,9 +341,10 @@ async def _run(config: Config) -> None:
         async with AdminServer(config.admin, desk(config, ways, daemon, pulse)):
             notifier.ready()
             log.info("started", installation=config.installation.id, sources=len(config.sources))
-            await _until_told_to_stop(daemon.supervisor.run())
-            notifier.stopping()
-    log.info("stopped")
+            try:
+                await daemon.supervisor.run()
+            finally:
+                notifier.stopping()
 
 
 async def _until_told_to_stop(work: Coroutine[None, None, None]) -> None:
@@ -351,7 +353,7 @@ async def _until_told_to_stop(work: Coroutine[None, None, None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(work, name="supervisor")
+        running = tasks.create_task(work, name="daemon")
         stopping = tasks.create_task(told.wait(), name="signal")
         await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()

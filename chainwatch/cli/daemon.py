@@ -4,7 +4,10 @@ The daemon's own modules are imported when one of them runs, not before: asking 
 should not cost what being one does.
 """
 
+import os
+import signal
 from pathlib import Path
+from types import FrameType
 
 import typer
 
@@ -16,9 +19,16 @@ from chainwatch.cli.printing import coloured, show_json, table
 
 def run(*, config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
+    signal.signal(signal.SIGTERM, _nothing_begun)
     from chainwatch import app
 
     raise typer.Exit(app.run(config))
+
+
+def _nothing_begun(number: int, frame: FrameType | None) -> None:
+    """End at once, in order: told to stop while still being loaded, there is nothing to finish."""
+    del number, frame
+    os._exit(0)
 
 
 def rebuild(*, config: ConfigFile = DEFAULT_CONFIG) -> None:
