@@ -10,6 +10,7 @@ from typing import Final
 
 from provisioner.identity import access_stamp
 from provisioner.model import DesiredMachine, Observed, PowerState, Presence
+from provisioner.moments import utc
 from provisioner.site import Site
 from provisioner.steps.access import ACCESS
 from provisioner.steps.clone import CLONE
@@ -108,5 +109,8 @@ def _suspended(want: DesiredMachine, have: Observed) -> Decision:
         text = "suspended; the finalized view does not end it yet"
         return Decision(None, f"VM {have.vmid} is {text}", settled=True)
     return Decision(
-        None, f"VM {have.vmid} is suspended; its grace ends at {at}", settled=True, final_time=at
+        None,
+        f"VM {have.vmid} is suspended; its grace ends on {utc(at)}",
+        settled=True,
+        final_time=at,
     )

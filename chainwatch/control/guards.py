@@ -18,6 +18,7 @@ from chainwatch.store.holds import Holds, Scope
 from chainwatch.store.operations import Operations
 from chainwatch.store.standings import Standings
 from provisioner.model import DesiredMachine
+from provisioner.moments import utc
 from provisioner.steps.step import Step
 
 HOUR: Final = 3600
@@ -94,5 +95,5 @@ def _agree(latest: LatestLease, want: DesiredMachine, facts: Facts) -> None:
         raise ChainDisagrees("the token exists at latest, but not in the finalized view")
     if latest.expires_at > latest.timestamp:
         raise ChainDisagrees(
-            f"block {latest.block} shows it paid until {latest.expires_at}, not yet confirmed"
+            f"block {latest.block} shows it paid until {utc(latest.expires_at)}, not yet confirmed"
         )

@@ -6,17 +6,15 @@ are compared with how they stood a moment ago. What looks the same is not told a
 
 import asyncio
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from chainwatch.demo.cluster import Cluster, Guest, Inventory
-from chainwatch.demo.narrator import Narrator, Who, moment
+from chainwatch.demo.narrator import Narrator, Who
 
 _LOOK_EVERY_S: Final = 0.05
-_TIMESTAMP: Final = re.compile(r"\b\d{10}\b")
 
 
 @dataclass(slots=True)
@@ -78,11 +76,7 @@ class DaemonVoice:
         if self._told.get(lease) == decided:
             return None
         self._told[lease] = decided
-        return f"{short(lease)}: {_TIMESTAMP.sub(_readable, decided)}"
-
-
-def _readable(timestamp: re.Match[str]) -> str:
-    return moment(int(timestamp[0]))
+        return f"{short(lease)}: {decided}"
 
 
 def short(lease: str) -> str:

@@ -5,6 +5,7 @@ caller asks the chain once more.
 """
 
 from provisioner.model import DesiredMachine, Observed, PowerState, Presence
+from provisioner.moments import utc
 from provisioner.site import Site
 from provisioner.steps.step import Step, Target
 
@@ -24,7 +25,7 @@ def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
         return None
     if have.config is None or have.power is not PowerState.STOPPED:
         return None
-    return f"its grace ended at chain time {at}"
+    return f"its grace ended on {utc(at)}"
 
 
 async def _effect(target: Target) -> str | None:
