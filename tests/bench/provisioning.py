@@ -86,6 +86,28 @@ async def measure(rounds: int, machines: int) -> Section:
     )
 
 
+async def measure_burst(machines: int) -> Section:
+    """Make `machines` that were all bought in one block: everything that can be shared is."""
+    with TemporaryDirectory() as folder:
+        async with rig(Path(folder)) as bench:
+            before = len(bench.recorder.calls)
+            for _ in range(machines):
+                await bench.order()
+            mined_at = await bench.mine()
+            await bench.finished(machines)
+            calls = bench.recorder.calls[before:]
+    seconds = max(call.answered_at for call in calls) - mined_at
+    return Section(
+        "All bought in one block",
+        f"{machines} purchases, {CLONES} clones at once, a clean template",
+        (
+            Figure("Proxmox calls per machine", "calls", [len(calls) / machines], machines),
+            Figure("mined → the last machine answers", "s", [seconds], machines),
+        ),
+        shares(calls, machines),
+    )
+
+
 async def measure_nasty(machines: int) -> Section:
     """Make `machines` from a template with firewall rules, IP sets and aliases to take away."""
     seen = await _round(machines, 0, clean=False)
