@@ -53,16 +53,19 @@ class Secret:
 def read_secret(path: Path) -> Secret:
     """Read a secret from a file that only its owner and group may read; blank ends are dropped.
 
-    Raises ValueError with a sentence for the operator, in which the value does not occur.
+    Raises ValueError with a sentence for the operator, in which the value does not occur; nor does
+    `path` unless there is such a file: it may be the secret itself, written in the wrong place.
     """
     if not path.is_absolute():
-        raise ValueError(f"{path} is not an absolute path")
+        raise ValueError("is not an absolute path")
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             value = file.read(_LARGEST + 1).strip()
-    except OSError as error:
+    except PermissionError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror})") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from None
     if stat.S_IMODE(mode) & stat.S_IRWXO:
         raise ValueError(f"{path} is open to everybody on this host; run: chmod o= {path}")
     if not _SHORTEST <= len(value) <= _LARGEST:
