@@ -61,9 +61,9 @@ async def test_it_stops_within_5_s_while_a_proxmox_call_hangs(
 ) -> None:
     async with installation(place, folder) as it:
         token = await it.buy()
-        await place.arm("hang", path=route, seconds=1e6)
+        await place.arm(name="hang", path=route, seconds=1e6)
         await it.daemon.start()
-        await it.until("the call hangs", lambda: _struck(place))
+        await it.until("the call hangs", place.all_struck)
         assert await it.daemon.stop() == 0
         await it.daemon.start()
         await it.provisioned(token)
@@ -119,10 +119,10 @@ async def test_it_stops_within_5_s_while_somebody_waits_for_an_answer(
         token = await it.buy()
         await it.daemon.start()
         await it.provisioned(token)
-        await place.arm("hang", path="*", seconds=1e6)
+        await place.arm(name="hang", path="*", seconds=1e6)
         async with asyncio.TaskGroup() as tasks:
             asked = tasks.create_task(_asked_in_vain(it, f"/leases/{it.lease(token)}"))
-            await it.until("the answer hangs", lambda: _struck(place))
+            await it.until("the answer hangs", place.all_struck)
             assert await it.daemon.stop() == 0
             await asked
 
@@ -344,10 +344,6 @@ async def test_a_new_head_is_heard_of_without_a_poll(place: Grounds, folder: Pat
 
 
 # ---------------------------------------------------------------------------------------- details
-
-
-async def _struck(place: Grounds) -> bool:
-    return await place.pending() == 0
 
 
 async def _minds_sigterm(pid: int) -> bool:

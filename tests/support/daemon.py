@@ -60,21 +60,13 @@ class Grounds:
         """Who every daemon here is for the hypervisor."""
         return self.cluster.where.token_id
 
-    async def arm(self, name: str, **fault: str | float) -> None:
-        """Let one call of Proxmox's API go wrong; see `provisioner.simulator.faults`."""
-        await self._control("POST", "faults", {"name": name, **fault})
+    async def arm(self, **fault: str | float) -> None:
+        """Let one call of Proxmox's API go wrong; see `provisioner.simulator.faults.Fault`."""
+        await self._control("POST", "faults", fault)
 
-    async def disarm(self) -> None:
-        """Let nothing more go wrong."""
-        await self._control("DELETE", "faults")
-
-    async def struck(self) -> list[str]:
-        """Return the names of the faults that struck, in order."""
-        return [fault["name"] for fault in (await self._control("GET", "faults"))["struck"]]
-
-    async def pending(self) -> int:
-        """Return how many faults have not struck yet."""
-        return len((await self._control("GET", "faults"))["unused"])
+    async def all_struck(self) -> bool:
+        """Whether everything that was to go wrong has gone wrong."""
+        return (await self._control("GET", "faults"))["unused"] == []
 
     async def _control(
         self, method: str, what: str, body: Mapping[str, str | float] | None = None
@@ -189,6 +181,7 @@ class Installation:
         """Write the configuration, with the keys of `tables` changed."""
         for table, keys in tables.items():
             self.settings[table] |= keys
+        self.daemon.config.touch(mode=0o600)  # keys of nodes stand in it
         self.daemon.config.write_text(_toml(self.settings))
 
     def lease(self, token: int) -> str:
