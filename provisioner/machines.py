@@ -15,6 +15,7 @@ from typing import Final
 from provisioner.errors import Locked, NotOurs, Transient, UnknownOutcome
 from provisioner.identity import access_stamp, uuid_of
 from provisioner.model import (
+    CLONING,
     DesiredMachine,
     GuestConfig,
     Observed,
@@ -31,6 +32,8 @@ from provisioner.taskboard import TaskBoard
 BOOT: Final = 60
 #: How far a node's clock may be from ours when a lost task is searched for, in seconds.
 CLOCK_SKEW: Final = 300
+#: How long a clone may run, in seconds, before its lock is taken for one that was left behind.
+DAY: Final = 86_400
 
 
 class Fate(Enum):
@@ -75,10 +78,13 @@ class Machines:
             answers = await self.guest.answers(operation.node, operation.vmid)
             if not answers:
                 return replace(_busy(operation), answers=False)
-        seen = await self._locate(want, snapshot, answers)
-        if operation is not None:
-            seen = await self._close(operation, fate, seen)
-        return seen
+        try:
+            seen = await self._locate(want, snapshot, answers)
+        except NotOurs as error:
+            if operation is not None:  # given up: it must not count as something that still runs
+                await self.log.finish(operation.id, "lost", str(error))
+            raise
+        return await self._close(operation, fate, seen) if operation else seen
 
     async def _fate(self, operation: OpenOperation) -> Fate:
         """Say how an open operation stands. Closes it and raises if its task failed."""
@@ -175,6 +181,11 @@ class Machines:
             seen = Observed(vmid, node, config, identity, stamps, PowerState.UNKNOWN)
             return seen if ours else None
         if config.lock is not None:
+            if config.lock == CLONING and await self._cut_off(node, vmid):
+                raise NotOurs(
+                    f"VM {vmid} was left locked by a clone that was cut off and never ended: "
+                    f"look at it, `qm unlock {vmid}`, destroy it, then retry"
+                )
             raise Locked(f"VM {vmid} is locked ({config.lock}) and does not yet say whose it is")
         if config.settings.uuid == uuid_of(self.site.identity(want, vmid)):
             raise NotOurs(
@@ -182,6 +193,17 @@ class Machines:
                 "put the description back, or remove the machine, then retry"
             )
         return None
+
+    async def _cut_off(self, node: str, vmid: int) -> bool:
+        """Say whether a clone's lock outlived its task, as it does when a node loses power.
+
+        No clone runs on the node, and the lock is still there once that is known.
+        """
+        rows = await self.hypervisor.tasks(node, self.wall() - DAY)
+        if any(row.kind.endswith("clone") and row.ended is None for row in rows):
+            return False
+        config = await self.hypervisor.config(node, vmid)
+        return config is not None and config.lock == CLONING
 
     async def _liveliness(
         self, want: DesiredMachine, seen: Observed, answers: bool | None

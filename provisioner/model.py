@@ -7,6 +7,10 @@ two. A field that neither side can show does not belong here: it becomes a stamp
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+#: Proxmox's lock on a clone that is being made; it carries neither name nor description yet.
+CLONING: Final = "clone"
 
 
 class Kind(StrEnum):

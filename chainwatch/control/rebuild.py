@@ -38,15 +38,29 @@ class Rebuild:
     clock: Clock
 
     async def run(self, uid: int) -> Report:
-        """Rebuild on behalf of user `uid`. Raises OperatorError when a source cannot be read."""
+        """Rebuild on behalf of user `uid`.
+
+        Raises OperatorError when a source cannot be read, and while a machine is being made.
+        """
         await self.holds.pause("destroys", REASON, uid, now=self.clock.now())
-        await self.resync.survey()
+        await self._survey()
         for ingest in self.ingests:
             await self._read(ingest)
-        await self.resync.survey()
+        await self._survey()
         found = [len(await self.leases.ids(ingest.name)) for ingest in self.ingests]
         machines = sum(len(vmids) for vmids in self.resync.places.values())
         return Report(sum(found), machines, tuple(each.vmid for each in self.resync.orphans))
+
+    async def _survey(self) -> None:
+        """Read the machines; one that does not say yet whose it is could be made a second time."""
+        survey = await self.resync.examine()
+        if survey.unfinished:
+            raise OperatorError(
+                f"VM {', '.join(map(str, survey.unfinished))} is being cloned and does not say yet "
+                "for whom: wait until that has ended, or remove what a clone that was cut off has "
+                "left, then run `chainwatch rebuild` again"
+            )
+        await self.resync.settle(survey)
 
     async def _read(self, ingest: Ingest) -> None:
         await ingest.scanner.check()

@@ -19,7 +19,7 @@ from chainwatch.store.leases import Leases
 from chainwatch.store.operations import Operations
 from chainwatch.store.workqueue import WorkQueue
 from provisioner.errors import ProvisionError
-from provisioner.model import Identity
+from provisioner.model import CLONING, Identity
 from provisioner.ports import GuestRow, Hypervisor, Snapshots
 from provisioner.site import Site
 
@@ -27,8 +27,6 @@ log = structlog.get_logger(__name__)
 
 #: What begins the key of a machine that the command line made; the daemon leaves those alone.
 CLI: Final = "cli:"
-#: Proxmox's lock on a clone that is being made.
-CLONING: Final = "clone"
 PARKED: Final = "parked"
 DAY: Final = 86_400
 UNPROVEN: Final = "its description does not prove that this installation made it"
@@ -46,10 +44,14 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the guests in our range prove: identities with where they stand, and strangers."""
+    """What the guests in our range prove: identities with where they stand, and strangers.
+
+    `unfinished` are VMIDs that are being cloned to and do not say yet for whom.
+    """
 
     identities: tuple[tuple[Identity, GuestRow], ...]
     strangers: tuple[Orphan, ...]
+    unfinished: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -108,19 +110,22 @@ class Resync:
         """Read what every guest in our range proves; changes nothing."""
         snapshot = await self.snapshots.get(newer_than=self.clock.monotonic())
         identities: list[tuple[Identity, GuestRow]] = []
-        strangers = []
+        strangers, unfinished = [], []
         for row in sorted(snapshot.guests.values(), key=lambda row: row.vmid):
             if row.vmid not in self.site.pool or row.template:
                 continue
             config = await self.hypervisor.config(row.node, row.vmid)
-            if config is None or config.lock == CLONING:
-                continue  # being made or removed: the next survey sees what it became
+            if config is None:
+                continue  # being removed
+            if config.lock == CLONING:
+                unfinished.append(row.vmid)
+                continue  # the next survey sees what it became
             proof = self.site.signer.prove(config.description, row.vmid)
             if proof is None:
                 strangers.append(Orphan(row.vmid, row.node, row.name or "", UNPROVEN))
             elif not proof[0].key.startswith(CLI):
                 identities.append((proof[0], row))
-        return Survey(tuple(identities), tuple(strangers))
+        return Survey(tuple(identities), tuple(strangers), tuple(unfinished))
 
     async def settle(self, survey: Survey) -> None:
         """Adopt what our log did not know, and report what we may not touch."""

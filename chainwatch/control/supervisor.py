@@ -79,6 +79,11 @@ class Supervisor:
                 f"{len(survey.identities)} machines of this installation exist, but the database "
                 "is empty: restore it, or move it away and run `chainwatch rebuild`"
             )
+        if survey.unfinished and await self.operations.is_empty():
+            raise Fatal(
+                f"VM {', '.join(map(str, survey.unfinished))} is being cloned and does not say yet "
+                "for whom, and the database is empty: wait until that has ended, then start again"
+            )
         await self.resync.settle(survey)
         await self.resync.enqueue_all("the daemon started")
         log.info("machines surveyed", ours=len(survey.identities), strangers=len(survey.strangers))
