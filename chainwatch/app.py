@@ -60,6 +60,7 @@ from provisioner.backends.proxmox.client import ProxmoxerApi
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.settings import ProxmoxEndpoint, ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
+from provisioner.doorbell import Doorbell
 from provisioner.executor import Executor
 from provisioner.identity import Signer
 from provisioner.machines import Machines
@@ -202,7 +203,7 @@ class _Wiring:
                 self.hypervisor,
                 self.snapshots,
                 self.board,
-                self.guest,
+                Doorbell(self.guest, max(1, self.config.policy.workers // 2)),
                 log_,
                 self.site,
                 self.clock.now,
@@ -339,12 +340,9 @@ async def _run(config: Config) -> None:
         pulse = Pulse(clock, notifier.alive)
         daemon = wire(config, ways, db, clock, pulse.beat)
         async with AdminServer(config.admin, desk(config, ways, daemon, pulse)):
-            notifier.ready()
-            log.info("started", installation=config.installation.id, sources=len(config.sources))
-            try:
+            with notifier.serving():
+                log.info("started", installation=config.installation.id)
                 await daemon.supervisor.run()
-            finally:
-                notifier.stopping()
 
 
 async def _until_told_to_stop(work: Coroutine[None, None, None]) -> None:

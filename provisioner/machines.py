@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
+from provisioner.doorbell import LONGEST_BOOT, Doorbell
 from provisioner.errors import Locked, NotOurs, Transient, UnknownOutcome
 from provisioner.identity import access_stamp, uuid_of
 from provisioner.model import (
@@ -24,12 +25,10 @@ from provisioner.model import (
     Presence,
     Stamps,
 )
-from provisioner.ports import ClusterSnapshot, GuestShell, Hypervisor, OperationLog, Snapshots
+from provisioner.ports import ClusterSnapshot, Hypervisor, OperationLog, Snapshots
 from provisioner.site import CONFIGURED, Site
 from provisioner.taskboard import TaskBoard
 
-#: How long a start stays open while the guest does not answer, in seconds: about a boot.
-BOOT: Final = 60
 #: How far a node's clock may be from ours when a lost task is searched for, in seconds.
 CLOCK_SKEW: Final = 300
 #: How long a clone may run, in seconds, before its lock is taken for one that was left behind.
@@ -51,7 +50,7 @@ class Machines:
     hypervisor: Hypervisor
     snapshots: Snapshots
     tasks: TaskBoard
-    guest: GuestShell
+    bell: Doorbell
     log: OperationLog
     site: Site
     wall: Callable[[], int]
@@ -66,7 +65,6 @@ class Machines:
         holds something that looks like it and cannot prove it, Locked while a clone is unfinished,
         and Transient or Permanent for a task that failed.
         """
-        snapshot = await self.snapshots.get()
         operation = await self.log.open_for(want.key, want.nonce)
         if operation is not None and not settle:
             return _busy(operation)
@@ -75,9 +73,12 @@ class Machines:
             return _busy(operation)
         answers = None
         if operation is not None and fate is Fate.ENDED and self._boots(operation, want):
-            answers = await self.guest.answers(operation.node, operation.vmid)
+            up_for = self.wall() - operation.started
+            ring = await self.bell.ring(operation.node, operation.vmid, up_for)
+            answers = ring.answers
             if not answers:
-                return replace(_busy(operation), answers=False)
+                return replace(_busy(operation), answers=answers, ask_in=ring.again_in)
+        snapshot = await self.snapshots.get()
         try:
             seen = await self._locate(want, snapshot, answers)
         except NotOurs as error:
@@ -105,9 +106,9 @@ class Machines:
         """Say whether a start whose task has ended is still worth waiting for an answer.
 
         It is not over before the guest answers, for as long as a boot takes; asking the guest
-        alone is one call, where a whole look would be three.
+        alone is one call at most, where a whole look would be three.
         """
-        young = self.wall() - operation.started < BOOT
+        young = self.wall() - operation.started < LONGEST_BOOT
         return operation.step == "start" and young and want.presence is Presence.RUNNING
 
     async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
@@ -222,7 +223,8 @@ class Machines:
             return seen
         if seen.stamps.started and seen.stamps.access == access_stamp(want.access):
             return seen
-        return replace(seen, answers=await self.guest.answers(node, vmid))
+        ring = await self.bell.ring(node, vmid, power.uptime)
+        return replace(seen, answers=ring.answers, ask_in=ring.again_in)
 
 
 def _absent(vmid: int | None, node: str | None, existed: bool) -> Observed:

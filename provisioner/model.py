@@ -214,8 +214,8 @@ class Observed:
 
     `config` is None when no machine exists (`vmid` then is the one reserved for it, if any).
     `identity` and `stamps` are what the description proves, None and empty when it proves
-    nothing. `answers` is None when the guest was not asked. `ever_existed` tells a machine that
-    vanished from one not made yet.
+    nothing. `answers` is None when the guest was not asked; where it is to be asked again, `ask_in`
+    says in how many seconds. `ever_existed` tells a machine that vanished from one not made yet.
     `leftovers` are volumes that were still there right after a destroy.
     """
 
@@ -227,6 +227,7 @@ class Observed:
     power: PowerState
     uptime: int = 0
     answers: bool | None = None
+    ask_in: int = 0
     operation: OpenOperation | None = None
     ever_existed: bool = False
     leftovers: tuple[str, ...] = ()

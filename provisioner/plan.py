@@ -61,7 +61,7 @@ def next_step(site: Site, want: DesiredMachine, have: Observed) -> Step | None:
 
 def decide(site: Site, want: DesiredMachine, have: Observed) -> Decision:
     """Compare `want` with `have` and say what comes next."""
-    if have.operation is not None and have.answers is False:
+    if have.operation is not None and have.ask_in:
         return Decision(None, f"VM {have.operation.vmid} is up and does not answer yet")
     if have.operation is not None:
         return Decision(None, f"waiting for {have.operation.step} of VM {have.operation.vmid}")
@@ -92,6 +92,8 @@ def _running(want: DesiredMachine, have: Observed) -> Decision:
     if not have.stamps.started:
         return Decision(None, f"VM {have.vmid} runs and does not answer yet")
     if have.stamps.access != access_stamp(want.access) and have.power is PowerState.RUNNING:
+        if have.ask_in and have.answers is None:
+            return Decision(None, f"VM {have.vmid}: its keys change when its guest can be asked")
         return Decision(
             None,
             f"VM {have.vmid} is cut off: its keys must change and its guest agent is silent; "

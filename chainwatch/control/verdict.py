@@ -98,8 +98,11 @@ def _recheck(each: Pass) -> int | None:
     if each.refused is not None or each.settled:
         return None
     seen = each.seen
-    tasked = seen is not None and seen.operation is not None and seen.answers is None
-    return WATCHED_TASK if tasked else LOOK_AGAIN
+    if seen is None:
+        return LOOK_AGAIN
+    if seen.ask_in:
+        return seen.ask_in
+    return WATCHED_TASK if seen.operation is not None else LOOK_AGAIN
 
 
 def notices(outcome: Outcome, judged: Verdict) -> Iterator[Notice]:
