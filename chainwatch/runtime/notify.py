@@ -6,7 +6,8 @@ a lost READY or WATCHDOG makes systemd restart the daemon, which is the right an
 """
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from chainwatch.errors import Fatal
@@ -28,6 +29,15 @@ class Notifier:
         if address and address[0] not in "/@":
             raise Fatal(f"NOTIFY_SOCKET={address} is neither a path nor abstract; unset it")
         return cls(address)
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Say that we are ready, and at the end of the block, however it ends, stopping."""
+        self.ready()
+        try:
+            yield
+        finally:
+            self.stopping()
 
     def ready(self) -> bool:
         return self._send("READY=1")
