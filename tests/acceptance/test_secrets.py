@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.daemon import Grounds, Installation, installation
 from tests.support.relay import Relay, relay
+from tests.support.witness import Witness
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -33,30 +34,6 @@ FAULTS: list[dict[str, str | float]] = [
     {"name": "lose-reply", "path": "*/status/start"},
     {"name": "refuse", "path": "*/agent/*", "status": 403, "text": "Permission check failed"},
 ]  # fmt: skip
-
-
-class Witness:
-    """Remembers every command line that any process of this host had while it watched."""
-
-    def __init__(self) -> None:
-        self.seen: set[bytes] = set()
-
-    async def watch(self) -> None:
-        """Look at all processes, for ever."""
-        while True:
-            self.seen |= await asyncio.to_thread(_command_lines)
-            await asyncio.sleep(0.05)
-
-
-def _command_lines() -> set[bytes]:
-    return {line for path in Path("/proc").glob("[0-9]*/cmdline") if (line := _bytes(path))}
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:  # it has gone meanwhile
-        return b""
 
 
 def disguises(secret: str) -> Iterator[bytes]:

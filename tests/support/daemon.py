@@ -16,7 +16,7 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -102,9 +102,13 @@ class Life:
         assert self.process is not None, "no daemon was started"
         return self.process.pid
 
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.returncode is None
+
     async def start(self, point: str | None = None, **environ: str) -> None:
         """Start it, to die at fault point `point` if one is given."""
-        assert self.process is None or self.process.returncode is not None, "it is running"
+        assert not self.alive, "it is running"
         if point is not None:
             environ[faultpoints.ENVIRONMENT] = point
         self.process = await chainwatch(self.log, "run", "--config", str(self.config), **environ)
@@ -197,18 +201,25 @@ class Installation:
     async def ask(self, route: str) -> tuple[int, Json]:
         """GET a route of the status socket, byte by byte; the status and the decoded body."""
         reader, writer = await asyncio.open_unix_connection(str(self.socket))
-        writer.write(f"GET {route} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        answer = await reader.read()
-        writer.close()
-        await writer.wait_closed()
+        try:
+            writer.write(f"GET {route} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            answer = await reader.read()
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
         head, _, body = answer.partition(b"\r\n\r\n")
         answered: Json = json.loads(body)
         return int(head.split()[1]), answered
 
-    async def run(self, *arguments: str) -> tuple[int, str]:
-        """Run a `chainwatch` command to its end; its exit code and all that it said."""
+    async def run(self, *arguments: str, point: str | None = None) -> tuple[int, str]:
+        """Run a `chainwatch` command to its end, or to fault point `point`.
+
+        Returns its exit code (negative: the signal that killed it) and all that it said.
+        """
         said = self.folder / f"command-{secrets.token_hex(4)}.log"
-        process = await chainwatch(said, *arguments, CHAINWATCH_SOCKET=str(self.socket))
+        armed = {} if point is None else {faultpoints.ENVIRONMENT: point}
+        process = await chainwatch(said, *arguments, CHAINWATCH_SOCKET=str(self.socket), **armed)
         try:
             async with asyncio.timeout(PATIENCE):
                 code = await process.wait()
@@ -255,13 +266,18 @@ class Installation:
     async def until(
         self, what: str, condition: Callable[[], Awaitable[object]], *, seconds: float = PATIENCE
     ) -> None:
-        """Return once `condition` holds; fail, with the daemon's last words, when it never does."""
-        try:
+        """Return once `condition` holds; fail when it never does, or the daemon has ended.
+
+        Nobody but other processes knows when that is, so they are asked again and again.
+        """
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not await condition():  # noqa: ASYNC110 - nobody but the other process knows
+                while self.daemon.alive:
+                    if await condition():
+                        return
                     await asyncio.sleep(0.03)
-        except TimeoutError:
-            raise AssertionError(f"never came true: {what}\n{self.daemon.said()[-4000:]}") from None
+        ended = "" if self.daemon.alive else " (the daemon ended)"
+        raise AssertionError(f"never came true: {what}{ended}\n{self.daemon.said()[-4000:]}")
 
     async def provisioned(self, token: int) -> Guest:
         """Wait until the lease's machine runs, and the daemon says that all is as desired."""
