@@ -26,7 +26,7 @@ SILENCE: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """What came of it: whether the guest answers, None if it was not asked now.
+    """Whether the guest answers, as far as is known: None if it was not asked since its start.
 
     Unless it answers, `again_in` says in how many seconds to come again.
     """
@@ -46,6 +46,10 @@ class _Silence:
     def pause(self) -> int:
         return min(self.times, LONGEST_PAUSE)
 
+    @property
+    def over_at(self) -> int:
+        return self.up_for + SILENCE + self.pause
+
 
 class Doorbell:
     """Rings at guests through `guest`, at most at `at_once` of them at a time."""
@@ -59,9 +63,11 @@ class Doorbell:
 
     async def ring(self, node: str, vmid: int, up_for: int) -> Ring:
         """Ask a guest that was started `up_for` seconds ago, if it is worth asking."""
-        wait = self._worth_asking_at(vmid, up_for) - up_for
+        silence = self._silence(vmid, up_for)
+        first = min(self._boots, default=0) - SOONER
+        wait = (silence.over_at if silence else first) - up_for
         if wait > 0:
-            return Ring(None, wait)
+            return Ring(False if silence else None, wait)
         if self._ringing >= self._at_once:
             return Ring(None, 1)
         self._ringing += 1
@@ -71,11 +77,10 @@ class Doorbell:
             self._ringing -= 1
         return self._answered(vmid, up_for) if answers else self._was_silent(vmid, up_for)
 
-    def _worth_asking_at(self, vmid: int, up_for: int) -> int:
+    def _silence(self, vmid: int, up_for: int) -> _Silence | None:
+        """Return how silent the guest has been since it was started."""
         silence = self._silent.get(vmid)
-        if silence is None or up_for < silence.up_for:  # it was started again since
-            return min(self._boots, default=0) - SOONER
-        return silence.up_for + SILENCE + silence.pause
+        return silence if silence is not None and silence.up_for <= up_for else None
 
     def _answered(self, vmid: int, up_for: int) -> Ring:
         self._silent.pop(vmid, None)
@@ -84,7 +89,7 @@ class Doorbell:
         return Ring(answers=True)
 
     def _was_silent(self, vmid: int, up_for: int) -> Ring:
-        before = self._silent.get(vmid)
-        times = before.times if before is not None and before.up_for <= up_for else 0
-        self._silent[vmid] = _Silence(times + 1, up_for)
-        return Ring(False, self._silent[vmid].pause)
+        before = self._silence(vmid, up_for)
+        silence = _Silence(before.times + 1 if before else 1, up_for)
+        self._silent[vmid] = silence
+        return Ring(False, silence.pause)

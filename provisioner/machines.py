@@ -223,6 +223,8 @@ class Machines:
             return seen
         if seen.stamps.started and seen.stamps.access == access_stamp(want.access):
             return seen
+        if seen.stamps.started:  # somebody may still be inside: there is no putting it off
+            return replace(seen, answers=await self.bell.insist(node, vmid))
         ring = await self.bell.ring(node, vmid, power.uptime)
         return replace(seen, answers=ring.answers, ask_in=ring.again_in)
 
