@@ -62,6 +62,10 @@ class OverBudget(Refused):
     """The destroy budget of this hour is spent."""
 
 
+class OneAtATime(Refused):
+    """Another destroy is being decided; this one is decided after it."""
+
+
 class ChainDisagrees(Refused):
     """The chain at `latest`, or its finalized view, does not (yet) say what the step needs."""
 

@@ -77,6 +77,10 @@ class Doorbell:
             self._ringing -= 1
         return self._answered(vmid, up_for) if answers else self._was_silent(vmid, up_for)
 
+    async def insist(self, node: str, vmid: int) -> bool:
+        """Ask a guest now, however often it was silent: somebody may be inside who should not."""
+        return await self._guest.answers(node, vmid)
+
     def _silence(self, vmid: int, up_for: int) -> _Silence | None:
         """Return how silent the guest has been since it was started."""
         silence = self._silent.get(vmid)

@@ -179,6 +179,11 @@ class Machines:
         if proof is not None:
             identity, stamps = proof
             ours = (identity.key, identity.nonce) == (want.key, want.nonce)
+            if ours and stamps.configured and config.settings.uuid != uuid_of(identity):
+                raise NotOurs(
+                    f"VM {vmid} has uuid {config.settings.uuid} instead of {uuid_of(identity)}: "
+                    "somebody changed it; put it back, then retry"
+                )
             seen = Observed(vmid, node, config, identity, stamps, PowerState.UNKNOWN)
             return seen if ours else None
         if config.lock is not None:

@@ -43,7 +43,7 @@ class Decision:
     """The next step if one is due, and the sentence that says why, or why none is.
 
     `settled` means that the machine is as desired; otherwise something is still awaited, and
-    `cut_off` that it cannot go on without somebody at the guest.
+    `stuck` that it cannot go on without somebody at the guest.
     `final_time` is when (finalized chain time) a step will become due by itself.
     """
 
@@ -51,7 +51,7 @@ class Decision:
     reason: str
     settled: bool = False
     final_time: int | None = None
-    cut_off: bool = False
+    stuck: bool = False
 
 
 def next_step(site: Site, want: DesiredMachine, have: Observed) -> Step | None:
@@ -89,16 +89,17 @@ def _nothing_due(want: DesiredMachine, have: Observed) -> Decision:
 
 
 def _running(want: DesiredMachine, have: Observed) -> Decision:
+    if have.power is PowerState.PAUSED:
+        text = "is paused, which nobody ordered: look at its disks, then resume it"
+        return Decision(None, f"VM {have.vmid} {text}", stuck=True)
     if not have.stamps.started:
         return Decision(None, f"VM {have.vmid} runs and does not answer yet")
     if have.stamps.access != access_stamp(want.access) and have.power is PowerState.RUNNING:
-        if have.ask_in and have.answers is None:
-            return Decision(None, f"VM {have.vmid}: its keys change when its guest can be asked")
         return Decision(
             None,
             f"VM {have.vmid} is cut off: its keys must change and its guest agent is silent; "
             "start the agent or reboot the guest",
-            cut_off=True,
+            stuck=True,
         )
     left_off = have.power is not PowerState.RUNNING
     text = f"{have.power}, as its owner left it" if left_off else "running, as desired"

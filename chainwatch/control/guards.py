@@ -54,6 +54,7 @@ class Guards:
             raise SourceBehind("its source is stale: nothing is taken away")
         await self._within_budget(want)
         await self._asked_again(want, facts)
+        await self._nothing_new(want, facts)
 
     async def _not_paused(self, scope: Scope) -> None:
         pause = await self.holds.paused(scope)
@@ -81,11 +82,21 @@ class Guards:
             raise ChainDisagrees(f"the chain could not be asked once more: {error}") from error
         _agree(latest, want, facts)
 
+    async def _nothing_new(self, want: DesiredMachine, facts: Facts) -> None:
+        """See that nobody said otherwise while the chain was being asked."""
+        standing = await self.standings.of(want.key)
+        if standing is None or (standing.lease, standing.final) != (facts.lease, facts.final):
+            raise ChainDisagrees("the chain said something new about the lease meanwhile")
+        if standing.hold is not None:
+            raise Held("an operator has put the lease on hold meanwhile")
+        await self._not_paused("effects")
+        await self._not_paused("destroys")
+
 
 def _agree(latest: LatestLease, want: DesiredMachine, facts: Facts) -> None:
     """Hold the answer at `latest` against the finalized view. Raises ChainDisagrees."""
     final = facts.final
-    if final is not None and final.nonce != want.nonce:
+    if final is not None and final.nonce != want.nonce and not final.burnt:
         return  # another mint of this token is final: this one can never come back
     if latest.owner is None:
         if final is not None and not final.burnt:

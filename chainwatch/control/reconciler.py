@@ -5,15 +5,16 @@ due and allowed; what came of it is for the next pass to see. It never waits. It
 anywhere and run again. `explain` makes the same decision without taking the step.
 """
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from chainwatch.control.expiry import Wakes, wakes
 from chainwatch.control.facts import FactsReader
 from chainwatch.control.guards import Guards
 from chainwatch.domain.desired import Facts, Policy, desired
-from chainwatch.errors import Refused
+from chainwatch.errors import OneAtATime, Refused
 from chainwatch.runtime.clock import Clock
 from provisioner.errors import NotOurs, ProvisionError
 from provisioner.executor import Executor
@@ -99,6 +100,7 @@ class Reconciler:
     policy: Policy
     index: Index
     clock: Clock
+    _deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def reconcile(self, lease: str) -> Outcome:
         """Take at most one step for `lease` (CAIP-19 id).
@@ -133,7 +135,17 @@ class Reconciler:
         return Outcome(facts, tuple(passes))
 
     async def _pass(self, facts: Facts, nonce: str) -> Pass:
-        seen = await self._gate(facts, await self._look(desired(facts, nonce, self.policy)))
+        seen = await self._look(desired(facts, nonce, self.policy))
+        step = seen.decision.step if seen.decision else None
+        if step is None or not step.irreversible:
+            return await self._act(facts, seen)
+        if self._deciding.locked():
+            return replace(seen, refused=OneAtATime("another machine is about to be destroyed"))
+        async with self._deciding:  # so that the budget counts each before the next is judged
+            return await self._act(facts, seen)
+
+    async def _act(self, facts: Facts, looked: Pass) -> Pass:
+        seen = await self._gate(facts, looked)
         step = seen.decision.step if seen.decision else None
         if step is None or seen.seen is None or seen.refused:
             return seen

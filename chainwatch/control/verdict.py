@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from chainwatch.control.reconciler import Outcome, Pass
-from chainwatch.errors import ChainDisagrees, OverBudget
+from chainwatch.errors import ChainDisagrees, OneAtATime, OverBudget
 from chainwatch.store.alarms import Severity
 from provisioner.errors import Crowded, Locked, NoRoom, Permanent, Transient, UnknownOutcome
 
@@ -23,7 +23,7 @@ ROOM: Final = 30
 LONGEST_BACKOFF: Final = 300
 
 #: Alarms about one lease; what an outcome no longer says is cleared when the lease is settled.
-ALARMS: Final = ("parked", "failing", "no-room", "over-budget", "cut-off", "volumes-left")
+ALARMS: Final = ("parked", "failing", "no-room", "over-budget", "stuck", "volumes-left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,8 @@ def _recheck(each: Pass) -> int | None:
         return SECOND_OPINION
     if isinstance(each.refused, OverBudget):
         return BUDGET
+    if isinstance(each.refused, OneAtATime):
+        return LOOK_AGAIN
     if each.refused is not None or each.settled:
         return None
     seen = each.seen
@@ -102,6 +104,8 @@ def _recheck(each: Pass) -> int | None:
         return LOOK_AGAIN
     if seen.ask_in:
         return seen.ask_in
+    if each.decision is not None and each.decision.stuck:
+        return SECOND_OPINION
     return WATCHED_TASK if seen.operation is not None else LOOK_AGAIN
 
 
@@ -125,5 +129,5 @@ def _notices(each: Pass) -> Iterator[Notice]:
         yield Notice("machine-gone", "critical", f"VM {each.seen.vmid} vanished; a new one is made")
     if each.seen and each.seen.leftovers:
         yield Notice("volumes-left", "warning", each.sentence)
-    if each.decision and each.decision.cut_off:
-        yield Notice("cut-off", "warning", each.decision.reason)
+    if each.decision and each.decision.stuck:
+        yield Notice("stuck", "warning", each.decision.reason)

@@ -159,7 +159,7 @@ async def test_a_machine_whose_agent_is_silent_is_cut_off_at_a_handover(tmp_path
         await world.turn()
         assert not world.cluster.inventory().guests[vmid].link_up
         assert not world.cluster.admits(vmid, ALICES_KEY)
-        assert "cut-off" in await world.alarms()
+        assert "stuck" in await world.alarms()
 
 
 async def test_a_machine_suspended_during_a_handover_never_lets_the_seller_in(
