@@ -39,6 +39,7 @@ CALLS: Final = (
     "guest.answers",
     "guest.set_authorized_keys",
     "guest.end_sessions",
+    "chain.check",
     "chain.tip",
     "chain.read",
     "chain.lease_at_latest",

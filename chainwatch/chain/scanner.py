@@ -48,6 +48,7 @@ class Scanner:
         self._span = Span(settings.max_range)
         self._unreadable: deque[Unreadable] = deque(maxlen=_UNREADABLE_KEPT)
 
+    @guarded("chain.check")
     async def check(self) -> None:
         """Raise `Fatal` unless the endpoints serve the right chain and the contract is on it.
 

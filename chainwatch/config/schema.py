@@ -116,7 +116,8 @@ class Source(Table):
     stale_after: float = Field(
         default=120.0,
         gt=0,
-        description="Seconds without a new block after which an alarm is raised.",
+        description="Seconds without a new block after which an alarm is raised, and nothing is "
+        "taken away from the source's leases until its chain goes on.",
         examples=[120.0],
     )
     max_range: int = Field(
