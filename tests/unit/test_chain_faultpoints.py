@@ -1,6 +1,7 @@
 """Every question that the daemon asks a chain is a place where a crash may fall."""
 
 import inspect
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from chainwatch.chain.latest import LatestReader
@@ -26,8 +27,8 @@ async def test_every_question_to_a_chain_passes_its_points_and_no_point_is_idle(
         scanner = world.daemon.supervisor.ingests[0].scanner
         state = await world.daemon.stores.journal.state("model")
         latest = world.daemon.reconciler.guards.latest["model"]
-        asked = {
-            "Scanner.check": lambda: scanner.check(),
+        asked: dict[str, Callable[[], Awaitable[object]]] = {
+            "Scanner.check": scanner.check,
             "Scanner.next": lambda: scanner.next(state),
             "LatestReader.lease_at_latest": lambda: latest.lease_at_latest(
                 1, world.chain.blocks[1].block
