@@ -119,7 +119,7 @@ class _Wiring:
             clock.monotonic,
         )
         self.guest = AgentShell(ways.api, clock.sleep)
-        self.board = TaskBoard(self.hypervisor)
+        self.board = TaskBoard(self.hypervisor, clock.monotonic, config.policy.tick)
         self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, config.policy.tick)
         self.breaker = Breaker(self.snapshots, stores.alarms, clock)
         self.sources = {

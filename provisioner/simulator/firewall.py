@@ -164,6 +164,18 @@ def list_aliases(state: State, ask: Ask) -> JsonValue:
     return [{**alias, "digest": _digest(aliases)} for _, alias in sorted(aliases.items())]
 
 
+def list_refs(state: State, ask: Ask) -> JsonValue:
+    """GET firewall/refs: what a rule may name; there are no cluster-wide sets and aliases here."""
+    firewall, wanted = _peek(state, ask), ask.text("type")
+    named = [("ipset", name, f"+{name}") for name in sorted(firewall.ipsets)]
+    named += [("alias", name, name) for name in sorted(firewall.aliases)]
+    return [
+        {"type": kind, "name": name, "ref": ref, "scope": "guest"}
+        for kind, name, ref in named
+        if wanted in {"", kind}
+    ]
+
+
 def create_alias(state: State, ask: Ask) -> JsonValue:
     """POST firewall/aliases."""
     name = ask.text("name")
@@ -209,6 +221,7 @@ IPSET: dict[str, Rule] = {"name": SET_NAME, "comment": TEXT, "digest": TEXT}
 MEMBER: dict[str, Rule] = {"cidr": Rule(required=True), "comment": TEXT, "nomatch": FLAG}
 DIGEST: dict[str, Rule] = {"digest": TEXT}
 ALIAS: dict[str, Rule] = {"name": SET_NAME, "cidr": Rule(required=True), "comment": TEXT}
+REFS: dict[str, Rule] = {"type": Rule(words=("alias", "ipset"))}
 Handler = Callable[[State, Ask], JsonValue]
 
 CALLS: tuple[tuple[str, str, Handler, dict[str, Rule]], ...] = (
@@ -223,6 +236,7 @@ CALLS: tuple[tuple[str, str, Handler, dict[str, Rule]], ...] = (
     ("POST", "ipset/{name}", add_member, MEMBER),
     ("DELETE", "ipset/{name}", delete_ipset, {"force": FLAG}),
     ("DELETE", "ipset/{name}/{cidr}", delete_member, DIGEST),
+    ("GET", "refs", list_refs, REFS),
     ("GET", "aliases", list_aliases, {}),
     ("POST", "aliases", create_alias, ALIAS),
     ("DELETE", "aliases/{name}", delete_alias, DIGEST),

@@ -62,20 +62,14 @@ async def _filled(anvil: Anvil, events: int) -> LeaseContract:
         for calls in ([mint] * PER_BLOCK, renewals):
             for name, arguments in calls:
                 data = shop.deployed.contract.encode_abi(name, args=arguments)
-                await _send(anvil, shop.address, buyer, nonce, value, data)
+                request = {"from": buyer, "to": shop.address, "data": data, "gas": hex(GAS)}
+                request |= {"nonce": hex(nonce), "value": hex(value)}
+                await anvil.rpc("eth_sendTransaction", request)
                 nonce += 1
             await anvil.rpc("evm_mine")
             said += await _logs_of_head(anvil, shop.address)
     await anvil.mine(4)
     return shop
-
-
-async def _send(
-    anvil: Anvil, contract: str, sender: str, nonce: int, value: int, data: str
-) -> None:
-    """Put a transaction into the pool; the next block holds it."""
-    request = {"from": sender, "to": contract, "data": data, "gas": hex(GAS)}
-    await anvil.rpc("eth_sendTransaction", request | {"nonce": hex(nonce), "value": hex(value)})
 
 
 async def _logs_of_head(anvil: Anvil, contract: str) -> int:

@@ -132,7 +132,10 @@ async def measure_alone(machines: int) -> Section:
             calls = bench.recorder.calls[before:]
     figure = Figure("Proxmox calls per machine", "calls", [len(calls) / machines], machines)
     return Section(
-        "One machine at a time", "no other lease; a clean template", (figure,), shares(calls, machines)
+        "One machine at a time",
+        "no other lease; a clean template",
+        (figure,),
+        shares(calls, machines),
     )
 
 
@@ -147,8 +150,7 @@ def _times(name: str, rounds: Sequence[Sequence[float]]) -> tuple[Figure, Figure
 def _setting() -> str:
     tasks = ", ".join(f"{name} {seconds:g} s" for name, seconds in TASKS.items())
     return (
-        f"a purchase every {PACE[0]:g} to {PACE[1]:g} s, {CLONES} clones at once, "
-        f"simulated {tasks}"
+        f"a purchase every {PACE[0]:g} to {PACE[1]:g} s, {CLONES} clones at once, simulated {tasks}"
     )
 
 

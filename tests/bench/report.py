@@ -39,7 +39,9 @@ class Figure:
         rounds = ", ".join(f"{each:.4g}" for each in self.rounds)
         goal = "" if self.goal is None else f"; goal ≤ {self.goal:g}"
         beside = f"rounds {rounds}; " if len(self.rounds) > 1 else ""
-        return f"{self.name:<52} {self.value:>9.4g} {self.unit:<9} ({beside}n = {self.samples}{goal})"
+        return (
+            f"{self.name:<52} {self.value:>9.4g} {self.unit:<9} ({beside}n = {self.samples}{goal})"
+        )
 
 
 @dataclass(frozen=True, slots=True)

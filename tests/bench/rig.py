@@ -13,14 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from web3 import AsyncWeb3
+from web3.types import Wei
+
 from chainwatch import log
 from chainwatch.app import Adapters, Daemon, opened, wire
 from chainwatch.chain.rpc import RpcPool
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import Config, LogConfig, PolicyConfig
+from chainwatch.control.supervisor import Supervisor
 from chainwatch.demo import cluster
 from chainwatch.domain.batches import Source
-from chainwatch.runtime.clock import SystemClock
+from chainwatch.runtime.clock import Clock, SystemClock
 from provisioner.allocate import AddressRange, Pool
 from provisioner.backends.proxmox.client import ProxmoxerApi
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
@@ -34,6 +38,7 @@ from tests.support.realm import config as small
 
 SOLD: Final = PlanOffer(cores=2, memory_mib=2048, disk_gib=10)
 LASTS: Final = 30 * 86_400
+GAS: Final = 800_000
 CLONES: Final = 4
 #: Real seconds of the simulated tasks that make a machine: linked clone, resize, start; and a boot.
 CLONE_SECONDS: Final = 0.65
@@ -52,13 +57,18 @@ class Rig:
     daemon: Daemon
     recorder: Recorder
 
+    @property
+    def _clock(self) -> Clock:
+        return self.daemon.supervisor.clock
+
     async def order(self) -> None:
         """Send a purchase to the chain; it is in no block yet."""
         far = 2**63
         mint = self.shop.deployed.contract.functions.mint(
             1, self.buyer, LASTS, self.price * LASTS, far, ALICES_KEY, b""
         )
-        await mint.transact({"from": self.buyer, "value": self.price * LASTS, "gas": 800_000})
+        sender = AsyncWeb3.to_checksum_address(self.buyer)
+        await mint.transact({"from": sender, "value": Wei(self.price * LASTS), "gas": GAS})
 
     async def mine(self) -> float:
         """Mine what was ordered; returns when (monotonic s) the node was asked to."""
@@ -74,7 +84,7 @@ class Rig:
         """Return when so many machines were made and seen to answer. Raises TimeoutError."""
         async with asyncio.timeout(PATIENCE):
             while len(await self._made()) < machines:
-                await asyncio.sleep(0.5)
+                await self._clock.sleep(0.5)
 
     async def _made(self) -> Sequence[str]:
         log = await self.daemon.stores.operations.recent(100_000)
@@ -118,13 +128,16 @@ async def at_work(daemon: Daemon) -> AsyncIterator[None]:
         running_ = group.create_task(daemon.supervisor.run(), name="daemon")
         try:
             async with asyncio.timeout(PATIENCE):
-                while not all(each.status.looked for each in daemon.supervisor.ingests) or (
-                    daemon.supervisor.resync.surveyed_at is None
-                ):
-                    await asyncio.sleep(0.1)
+                while not _ready(daemon.supervisor):
+                    await daemon.supervisor.clock.sleep(0.1)
             yield
         finally:
             running_.cancel()
+
+
+def _ready(supervisor: Supervisor) -> bool:
+    read = all(ingest.status.looked for ingest in supervisor.ingests)
+    return read and supervisor.resync.surveyed_at is not None
 
 
 def source_at(anvil: Anvil, contract: str, *, ws: bool) -> SourceSettings:

@@ -33,6 +33,11 @@ from provisioner.ports import ClusterSnapshot, TaskRow, TaskState
 
 #: How many configurations read are kept for the write that may follow.
 _REMEMBERED: Final = 256
+#: What rules may name: its type in `refs`, its folder, and what deleting one takes.
+_REFERABLE: Final[tuple[tuple[str, str, Mapping[str, ParamValue] | None], ...]] = (
+    ("ipset", "ipset", {"force": True}),
+    ("alias", "aliases", None),
+)
 #: For how many seconds the list of freed VMIDs serves.
 _FREED_FOR: Final = 60.0
 
@@ -173,15 +178,21 @@ class ProxmoxHypervisor:
 
     @guarded("hypervisor.scrub_firewall")
     async def scrub_firewall(self, node: str, vmid: int) -> None:
-        """Delete rules first: they may name the IP sets and aliases that go after them."""
+        """Delete rules first: they may name the IP sets and aliases that go after them.
+
+        `refs` lists both in one call, and the cluster's own under another scope than `guest`.
+        """
         firewall = f"{_guest(node, vmid)}/firewall"
         with writing(f"the firewall of {vmid}"):
             rules = records(await self._api.call("GET", f"{firewall}/rules"), "rules")
             for position in sorted((number(rule, "pos") for rule in rules), reverse=True):
                 await self._api.call("DELETE", f"{firewall}/rules/{position}")
-            for kind, params in (("ipset", {"force": True}), ("aliases", None)):
-                for row in records(await self._api.call("GET", f"{firewall}/{kind}"), kind):
-                    await self._api.call("DELETE", f"{firewall}/{kind}/{text(row, 'name')}", params)
+            refs = records(await self._api.call("GET", f"{firewall}/refs"), "refs")
+            for kind, folder, params in _REFERABLE:
+                for row in refs:
+                    if (text(row, "type"), text(row, "scope")) == (kind, "guest"):
+                        path = f"{firewall}/{folder}/{text(row, 'name')}"
+                        await self._api.call("DELETE", path, params)
 
     @guarded("hypervisor.resize")
     async def resize(self, node: str, vmid: int, disk: str, gib: int) -> str | None:

@@ -1,0 +1,105 @@
+"""Guests are asked seldom, and few at once."""
+
+import asyncio
+
+from provisioner.doorbell import LONGEST_PAUSE, SILENCE, SOONER, Doorbell, Ring
+
+NODE = "pve"
+
+
+class Guests:
+    """Guests of which those in `up` answer; `gate` holds every answer back while it is closed."""
+
+    def __init__(self) -> None:
+        self.up: set[int] = set()
+        self.asked: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def answers(self, node: str, vmid: int) -> bool:
+        self.asked.append(vmid)
+        await self.gate.wait()
+        return vmid in self.up
+
+    async def set_authorized_keys(self, node: str, vmid: int, user: str, keys: str) -> None:
+        raise NotImplementedError
+
+    async def end_sessions(self, node: str, vmid: int, user: str) -> None:
+        raise NotImplementedError
+
+
+async def booted(guests: Guests, bell: Doorbell, vmid: int, after: int) -> None:
+    """Have a guest answer for the first time when it has run for so many seconds."""
+    guests.up.add(vmid)
+    assert await bell.ring(NODE, vmid, after) == Ring(answers=True)
+
+
+async def test_a_guest_is_not_asked_before_a_boot_could_be_over() -> None:
+    guests = Guests()
+    bell = Doorbell(guests, 4)
+    await booted(guests, bell, 1, 20)
+    guests.asked.clear()
+    assert await bell.ring(NODE, 2, 5) == Ring(None, 20 - SOONER - 5)
+    assert guests.asked == []
+    guests.up.add(2)
+    assert (await bell.ring(NODE, 2, 20 - SOONER)).answers
+
+
+async def test_a_quicker_boot_is_found_out_a_second_at_a_time() -> None:
+    guests = Guests()
+    bell = Doorbell(guests, 4)
+    await booted(guests, bell, 1, 20)
+    for vmid, after in ((2, 19), (3, 18), (4, 17)):
+        assert (await bell.ring(NODE, vmid, after - SOONER)).answers is None
+        await booted(guests, bell, vmid, after)
+
+
+async def test_one_quick_boot_is_forgotten_again() -> None:
+    guests = Guests()
+    bell = Doorbell(guests, 4)
+    await booted(guests, bell, 1, 5)
+    for vmid in range(2, 10):
+        await booted(guests, bell, vmid, 30)
+    assert await bell.ring(NODE, 10, 5) == Ring(None, 30 - SOONER - 5)
+
+
+async def test_an_answer_long_after_the_start_teaches_nothing_about_boots() -> None:
+    guests = Guests()
+    bell = Doorbell(guests, 4)
+    await booted(guests, bell, 1, 86_400)
+    assert await bell.ring(NODE, 2, 0) == Ring(False, 1)
+
+
+async def test_each_silence_makes_the_next_pause_longer_up_to_a_limit() -> None:
+    guests = Guests()
+    bell = Doorbell(guests, 4)
+    up_for, pauses = 0, []
+    for _ in range(LONGEST_PAUSE + 3):
+        ring = await bell.ring(NODE, 1, up_for)
+        pauses.append(ring.again_in)
+        assert await bell.ring(NODE, 1, up_for + SILENCE) == ring, "asked before the pause is over"
+        up_for += SILENCE + ring.again_in
+    assert pauses == [*range(1, LONGEST_PAUSE + 1), *[LONGEST_PAUSE] * 3]
+    assert len(guests.asked) == len(pauses)
+
+
+async def test_a_guest_that_was_started_again_is_asked_anew() -> None:
+    guests = Guests()
+    bell = Doorbell(guests, 4)
+    assert (await bell.ring(NODE, 1, 300)).answers is False
+    guests.up.add(1)
+    assert (await bell.ring(NODE, 1, 2)).answers
+
+
+async def test_however_many_guests_are_silent_only_so_many_are_asked_at_once() -> None:
+    guests = Guests()
+    bell = Doorbell(guests, 2)
+    guests.gate.clear()
+    async with asyncio.TaskGroup() as group:
+        for vmid in (1, 2):
+            group.create_task(bell.ring(NODE, vmid, 0))
+        await asyncio.sleep(0)
+        assert await bell.ring(NODE, 3, 0) == Ring(None, 1)
+        guests.gate.set()
+    assert guests.asked == [1, 2]
+    assert (await bell.ring(NODE, 3, 0)).answers is False
