@@ -2,14 +2,18 @@
 
 A step asks one endpoint only, so that everything in it comes from one view of the chain, and ends
 in a `Batch`, a `Rewind` or nothing. The first endpoint with news decides; "nothing new" has to be
-the answer of all. Below the finalized block logs come by range, above it block by block along the
-parents' hashes. A step covers what it has read and verified and not one block more; whoever
-commits it moves the cursor, the scanner keeps none. Failure mode: a node that lies consistently
-about blocks that are not final is believed until another one, or its own next answer, contradicts
-it.
+the answer of all. A rewind is news only from an endpoint that has come as far as we have, and only
+while nobody holds our cursor, or those who do fall behind by more than the confirmations: one that
+is stuck on a short fork takes nothing back. Below the finalized block logs come by range, above it
+block by block along the parents' hashes. A step covers what it has read and verified and not one
+block more; whoever commits it moves the cursor, the scanner keeps none. Failure mode: a node that
+lies consistently about blocks that are not final is believed until another one, or its own next
+answer, contradicts it.
 """
 
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from chainwatch.chain import headers, logs
@@ -31,6 +35,15 @@ _WINDOW: Final = 64
 
 
 _UNREADABLE_KEPT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What one endpoint said in a round: its head, and the step that it leads to."""
+
+    rpc: Rpc
+    head: int
+    step: Batch | Rewind | None
 
 
 class Scanner:
@@ -94,33 +107,57 @@ class Scanner:
         confirms it.
         """
         troubles: list[Transient | SourceHalted] = []
-        level = False
+        with_us: list[_View] = []
+        against: list[_View] = []
         for rpc in self._rpc.ranked():
             try:
-                step = await self._read(rpc, state)
+                view = await self._read(rpc, state)
             except (Transient, SourceHalted) as trouble:
                 if isinstance(trouble, NotAChain | SourceHalted):
                     rpc.distrust(str(trouble))
                 troubles.append(trouble)
                 continue
-            if step is not None:
-                return step
-            level = True
-        if not level:
+            (against if isinstance(view.step, Rewind) else with_us).append(view)
+            if isinstance(view.step, Batch):
+                break
+        if not with_us and not against:
             raise _worst(troubles)
-        return None
+        return self._weighed(with_us, against)
+
+    def _weighed(self, with_us: Sequence[_View], against: Sequence[_View]) -> Batch | Rewind | None:
+        """The step of a round: a rewind only from who is confirmed beyond all that hold our cursor.
+
+        Whoever loses is distrusted, so that the next round does not begin on its fork.
+        """
+        highest = max((view.head for view in with_us), default=-1)
+        other = max(against, key=lambda view: view.head, default=None)
+        if other is not None and other.head - self._settings.confirmations > highest:
+            for view in with_us:
+                view.rpc.distrust(f"its fork ends at block {view.head}, another one goes on")
+            return other.step
+        for view in against:
+            view.rpc.distrust(f"it is on a fork at block {view.head}, where another confirms ours")
+        return with_us[-1].step
 
     @guarded("chain.read")
-    async def _read(self, rpc: Rpc, state: SourceState) -> Batch | Rewind | None:
+    async def _read(self, rpc: Rpc, state: SourceState) -> _View:
         tip = await self._tip(rpc, state)
         cursor, head = state.cursor, tip.head.block.number
         if tip.chain_id != self._settings.source.chain_id:
             raise NotAChain(f"{rpc.name} now serves chain {tip.chain_id}")
         if cursor is not None and (tip.at_cursor is None or tip.at_cursor.hash != cursor.hash):
-            start = self._settings.source.start_block
-            common = await ancestor(rpc, self._known, state, tip, start)
-            return Rewind(common, head)
-        return await self._onwards(rpc, state, tip)
+            return _View(rpc, head, await self._back(rpc, state, tip, cursor))
+        return _View(rpc, head, await self._onwards(rpc, state, tip))
+
+    async def _back(self, rpc: Rpc, state: SourceState, tip: Tip, cursor: Block) -> Rewind:
+        head = tip.head.block.number
+        start = self._settings.source.start_block
+        common = await ancestor(rpc, self._known, state, tip, start)
+        if head - self._settings.confirmations < cursor.number:
+            short = f"{rpc.name} is on another fork, but only at block {head}, and so behind us"
+            rpc.distrust(short)
+            raise Behind(short, past_final=True)
+        return Rewind(common, head)
 
     @guarded("chain.tip")
     async def _tip(self, rpc: Rpc, state: SourceState) -> Tip:

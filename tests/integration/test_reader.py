@@ -145,7 +145,9 @@ async def test_a_reorg_below_the_finalized_block_halts_and_loses_nothing(town: T
         assert ledger.canonical() == stored
 
 
-async def test_a_node_that_went_back_is_stale_until_it_tells_another_story(town: Town) -> None:
+async def test_a_node_that_went_back_is_stale_until_it_tells_another_story_as_long(
+    town: Town,
+) -> None:
     settings = replace(settings_for(town), finality=20)
     async with reading(settings) as (scanner, ledger):
         await town.shop.mint(1, town.alice)
@@ -156,6 +158,9 @@ async def test_a_node_that_went_back_is_stale_until_it_tells_another_story(town:
         stored = ledger.canonical()
         await town.anvil.revert(snapshot)
         with pytest.raises(Behind):
+            await ledger.follow(scanner)
+        await town.shop.mint(1, town.bob)
+        with pytest.raises(Behind, match="on another fork"):
             await ledger.follow(scanner)
         assert ledger.canonical() == stored
         await town.shop.mint(1, town.bob)

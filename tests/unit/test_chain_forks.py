@@ -127,6 +127,73 @@ async def test_a_stale_endpoint_does_not_hide_what_another_one_has() -> None:
     assert ledger.canonical() == chain.events(38)
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("stuck_first", [True, False])
+async def test_an_endpoint_that_is_stuck_on_a_short_fork_takes_nothing_back(
+    depth: int, stuck_first: bool
+) -> None:
+    chain, fork = busy_chain(30), busy_chain(30)
+    chain.drop(2)
+    fork.drop(1 + depth)
+    for _ in range(depth):
+        chain.mine(mint(900 + chain.head.number))
+        fork.mine([], seconds=13)
+    chain.mine()
+    good, stuck = chain.endpoint("good"), fork.endpoint("stuck")
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    both = (stuck, good) if stuck_first else (good, stuck)
+    scanner, _ = reading(chain, *both, ledger=ledger)
+    for _ in range(4):
+        await ledger.follow(scanner)
+        chain.mine()
+    assert not [step for step in ledger.steps if isinstance(step, Rewind)]
+    assert stuck.distrusted
+
+
+async def test_a_fork_of_our_own_height_is_not_believed_while_another_endpoint_has_our_block() -> (
+    None
+):
+    chain, fork = busy_chain(30), busy_chain(30)
+    fork.reorg(3)
+    fork.mine()
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    stray = fork.endpoint("stray")
+    scanner, _ = reading(chain, stray, chain.endpoint("good"), ledger=ledger)
+    assert await scanner.next(ledger.state) is None
+    assert "another confirms ours" in stray.distrusted[0]
+
+
+async def test_an_endpoint_that_stands_still_on_our_fork_does_not_hold_us_there() -> None:
+    chain, still = busy_chain(30), busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    chain.reorg(3)
+    for _ in range(3):
+        chain.mine()
+    left = still.endpoint("left behind")
+    scanner, _ = reading(chain, chain.endpoint("good"), left, ledger=ledger)
+    await ledger.follow(scanner)
+    assert ledger.canonical() == chain.events(31)
+    assert left.distrusted
+
+
+async def test_a_lone_endpoint_on_a_shorter_fork_is_behind_until_it_reaches_our_height() -> None:
+    chain = busy_chain(30, every=1)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    chain.drop(4)
+    chain.mine()
+    for _ in range(3):
+        with pytest.raises(Behind, match="on another fork"):
+            await scanner.next(ledger.state)
+        chain.mine()
+    await ledger.follow(scanner)
+    assert ledger.canonical() == chain.events(28)
+    assert len([step for step in ledger.steps if isinstance(step, Rewind)]) == 1
+
+
 async def test_finality_by_depth_follows_the_head_and_stays_at_or_below_the_cursor() -> None:
     chain = busy_chain(30)
     scanner, ledger = reading(chain, using=settings(confirmations=4, finality=1))
