@@ -1,9 +1,9 @@
 """A lease as the chain has it right now: the last question before something irreversible.
 
-The answer is given at one block, named by its hash in both calls, on an endpoint whose chain holds
-the block that the decision rests on. Where there are two endpoints, two must agree. "There is no
-such token" is an answer only as the contract's own revert; every other failure is raised, and
-stops whatever was about to happen.
+The answer is given at one block, named by its hash in both calls, on an endpoint that is not still
+syncing and whose chain holds the block that the decision rests on. Where there are two endpoints,
+two must agree. "There is no such token" is an answer only as the contract's own revert; every other
+failure is raised, and stops whatever was about to happen.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from chainwatch.chain import headers
 from chainwatch.chain.decode import Profile, seconds
 from chainwatch.chain.rpc import Call, Endpoints, Rpc, RpcError
 from chainwatch.chain.settings import SourceSettings
+from chainwatch.chain.tip import SYNCING, check_synced
 from chainwatch.chain.wire import header, quantity, raw_bytes
 from chainwatch.domain.batches import LatestLease
 from chainwatch.domain.events import Block
@@ -54,9 +55,11 @@ class LatestReader:
         return _agreed(token, answers)
 
     async def _ask(self, rpc: Rpc, token: int, at_least: Block) -> LatestLease:
-        chain_id, held, latest = await rpc.batch(
-            [("eth_chainId", ()), headers.by_number(at_least.number), headers.by_number("latest")]
+        held_call, latest_call = headers.by_number(at_least.number), headers.by_number("latest")
+        syncing, chain_id, held, latest = await rpc.batch(
+            [SYNCING, ("eth_chainId", ()), held_call, latest_call]
         )
+        check_synced(rpc, syncing)
         for failed in (chain_id, held, latest):
             if isinstance(failed, RpcError):
                 raise failed

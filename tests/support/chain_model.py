@@ -169,6 +169,7 @@ class ChainModel:
         self.chain_id = chain_id
         self.contract = contract
         self.final_lag = final_lag
+        self.syncing = False
         self._salt = 0
         genesis = Block(0, _digest("genesis", chain_id), "0x" + "0" * 64, genesis_time)
         self.blocks: list[ModelBlock] = [ModelBlock(genesis)]
@@ -222,6 +223,9 @@ class ChainModel:
     def answer(self, method: str, params: Sequence[object]) -> object:
         """The result of one JSON-RPC call; raises `RpcError` as a node would."""
         match method, list(params):
+            case "eth_syncing", []:
+                head = hex(self.head.number)
+                return {"currentBlock": head, "highestBlock": "0xfffff"} if self.syncing else False
             case "eth_chainId", []:
                 return hex(self.chain_id)
             case "eth_getCode", [str(address), _]:

@@ -53,6 +53,13 @@ async def test_an_endpoint_that_has_not_reached_our_block_is_no_answer() -> None
         await reader(late.endpoint("late")).lease_at_latest(1, chain.head)
 
 
+async def test_an_endpoint_that_is_still_syncing_is_no_answer() -> None:
+    chain = sold()
+    chain.syncing = True
+    with pytest.raises(RpcUnavailable, match="still syncing"):
+        await reader(chain.endpoint("late")).lease_at_latest(1, chain.head)
+
+
 async def test_an_endpoint_on_another_fork_is_no_answer() -> None:
     chain = sold()
     ours = chain.mine()

@@ -144,7 +144,9 @@ def _batch(step: Batch | Rewind | None) -> Batch:
 
 
 @pytest.mark.parametrize("nonsense", [None, 7, "0x", [], {}, {"number": "0x5"}, "<html>"])
-@pytest.mark.parametrize("method", ["eth_chainId", "eth_getBlockByNumber", "eth_getLogs"])
+@pytest.mark.parametrize(
+    "method", ["eth_syncing", "eth_chainId", "eth_getBlockByNumber", "eth_getLogs"]
+)
 async def test_nonsense_is_never_news(method: str, nonsense: object) -> None:
     chain = busy_chain(30, every=5)
 

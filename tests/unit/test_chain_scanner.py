@@ -129,6 +129,45 @@ async def test_a_silent_endpoint_is_passed_over_and_nobody_answering_is_unavaila
         await alone.check()
 
 
+async def test_a_node_that_is_still_syncing_is_not_believed_and_another_one_is_asked() -> None:
+    chain, late = busy_chain(40), busy_chain(20)
+    late.syncing = True
+    scanner, ledger = reading(chain, late.endpoint("late"))
+    with pytest.raises(RpcUnavailable, match="late is still syncing"):
+        await scanner.next(ledger.state)
+    with pytest.raises(RpcUnavailable, match="late is still syncing"):
+        await scanner.check()
+    scanner, _ = reading(chain, late.endpoint("late"), chain.endpoint("good"), ledger=ledger)
+    await scanner.check()
+    await ledger.follow(scanner)
+    assert ledger.canonical() == chain.events(38)
+    late.syncing = False
+    for _ in range(20):
+        late.mine()
+    scanner, _ = reading(late, ledger=Ledger())
+    assert isinstance(await scanner.next(Ledger().state), Batch)
+
+
+@pytest.mark.parametrize(("code", "believed"), [(-32601, True), (-32004, True), (-32005, False)])
+async def test_a_node_that_does_not_offer_to_tell_whether_it_syncs_counts_as_synced(
+    code: int, believed: bool
+) -> None:
+    chain = busy_chain(30)
+
+    def tight_lipped(method: str, _: Sequence[object], result: object) -> object:
+        if method == "eth_syncing":
+            raise RpcError(code, "not here")
+        return result
+
+    scanner, ledger = reading(chain, chain.endpoint("tight-lipped", tight_lipped))
+    if believed:
+        await ledger.follow(scanner)
+        assert ledger.caught_up
+        return
+    with pytest.raises(RpcUnavailable, match="not here"):
+        await scanner.next(ledger.state)
+
+
 async def test_a_step_that_renews_an_expiry_is_read_as_the_absolute_time() -> None:
     chain = ChainModel()
     chain.mine(mint(1))
