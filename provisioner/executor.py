@@ -8,6 +8,7 @@ next pass has looked.
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Final
 
 from provisioner.errors import Crowded, Locked, NoRoom, NotOurs, ProvisionError, UnknownOutcome
 from provisioner.identity import uuid_of
@@ -15,6 +16,9 @@ from provisioner.model import DesiredMachine, Observed
 from provisioner.ports import GuestShell, Hypervisor, OperationLog, Place, Snapshots
 from provisioner.site import Site
 from provisioner.steps.step import Step, Target
+
+#: Seconds after which a clone that has not ended no longer keeps others waiting.
+ENDLESS: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Executor:
         """Record the intent; for a clone the VMID is chosen under the same lock."""
         if step.creates:
             async with self._choosing:
-                if await self.log.open_count(step.name) >= self.clones:
+                if await self.log.open_count(step.name, now - ENDLESS) >= self.clones:
                     raise Crowded(f"{self.clones} machines are being cloned already")
                 place = await self._choose(have, now)
                 return place, await self._begin(step, want, place)

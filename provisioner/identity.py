@@ -112,7 +112,9 @@ def _parse_stamps(raw: dict[str, object]) -> Stamps:
         raw.get("access"),
         raw.get("suspended_at"),
     )
+    generation = raw.get("generation")
     return Stamps(
+        generation=generation if isinstance(generation, int) else None,
         configured=configured if isinstance(configured, str) else None,
         access=access if isinstance(access, str) else None,
         started=raw.get("started") is True,

@@ -31,6 +31,14 @@ from provisioner.taskboard import TaskBoard
 
 #: How far a node's clock may be from ours when a lost task is searched for, in seconds.
 CLOCK_SKEW: Final = 300
+#: Which tasks carry a step out, as a node's task list calls them.
+TASKS: Final = {
+    "start": ("qmstart",),
+    "shutdown": ("qmshutdown", "qmstop"),
+    "destroy": ("qmdestroy",),
+    "resize": ("resize",),
+    "configure": ("resize",),
+}
 #: How long a clone may run, in seconds, before its lock is taken for one that was left behind.
 DAY: Final = 86_400
 
@@ -108,7 +116,7 @@ class Machines:
         It is not over before the guest answers, for as long as a boot takes; asking the guest
         alone is one call at most, where a whole look would be three.
         """
-        young = self.wall() - operation.started < LONGEST_BOOT
+        young = 0 <= self.wall() - operation.started < LONGEST_BOOT
         return operation.step == "start" and young and want.presence is Presence.RUNNING
 
     async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
@@ -139,7 +147,8 @@ class Machines:
             return None
         since = operation.started - CLOCK_SKEW
         for row in await self.hypervisor.tasks(operation.node, since):
-            if row.vmid == operation.vmid and row.ended is None:
+            ours = row.vmid == operation.vmid and row.kind in TASKS.get(operation.step, ())
+            if ours and row.ended is None:
                 await self.log.record_task(operation.id, row.upid)
                 return row.upid
         return None
@@ -155,17 +164,19 @@ class Machines:
         node = row.node if row else place.node
         config = await self.hypervisor.config(node, place.vmid)
         if config is None:
-            return await self._missing(place.vmid, node, existed)
+            return await self._missing(want, place.vmid, node, existed)
         seen = await self._proven(want, place.vmid, node, config)
         if seen is None:
             return _absent(None, node, existed)
         return await self._liveliness(want, seen, answers)
 
-    async def _missing(self, vmid: int, node: str, existed: bool) -> Observed:
+    async def _missing(self, want: DesiredMachine, vmid: int, node: str, existed: bool) -> Observed:
         if not await self.hypervisor.vmid_is_free(vmid):
             raise Transient(
                 f"VM {vmid} is not on node {node}, yet its id is taken: it is being made or moved"
             )
+        if existed and want.presence is Presence.SUSPENDED:  # removed by somebody else
+            await self.log.gone(want.key, want.nonce, vmid, node)
         return _absent(vmid, node, existed)
 
     async def _proven(

@@ -57,13 +57,15 @@ class Identity:
 class Stamps:
     """What was done to a machine that Proxmox cannot show; kept, signed, in its description.
 
-    `configured` and `access` are hashes of a step's inputs; `started` says that a start that was
+    `configured` and `access` are hashes of a step's inputs, `generation` is that of the owner who
+    was let in (or locked out for) last; `started` says that a start that was
     owed has been observed running; `suspended_at` is the chain time (s) at which the machine was
     observed stopped, and `ended` says that it was for the lease's end and not by order alone.
     """
 
     configured: str | None = None
     access: str | None = None
+    generation: int | None = None
     started: bool = False
     suspended_at: int | None = None
     ended: bool = False

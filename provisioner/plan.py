@@ -97,7 +97,7 @@ def _running(want: DesiredMachine, have: Observed) -> Decision:
     if have.stamps.access != access_stamp(want.access) and have.power is PowerState.RUNNING:
         return Decision(
             None,
-            f"VM {have.vmid} is cut off: its keys must change and its guest agent is silent; "
+            f"VM {have.vmid}: its keys must change and its guest agent is silent; "
             "start the agent or reboot the guest",
             stuck=True,
         )

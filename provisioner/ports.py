@@ -209,8 +209,12 @@ class OperationLog(Protocol):
         """Return the VMIDs we cloned to or adopted and have not seen destroyed since."""
         ...
 
-    async def open_count(self, step: str) -> int:
-        """Count the operations of one step that have not been seen to end."""
+    async def gone(self, key: str, nonce: str, vmid: int, node: str) -> None:
+        """Record that the machine was proven gone though we did not destroy it."""
+        ...
+
+    async def open_count(self, step: str, since: int) -> int:
+        """Count a step's operations begun at or after `since` and not yet seen to end."""
         ...
 
     async def destroyed_since(self, since: int) -> Sequence[int]:

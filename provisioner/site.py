@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from provisioner.allocate import Pool
-from provisioner.identity import Signer, access_stamp, uuid_of
+from provisioner.identity import Signer, uuid_of
 from provisioner.model import (
     Addresses,
     DesiredMachine,
@@ -52,7 +52,7 @@ class Site:
         """Return the settings that `want` should show, given what was stamped on it.
 
         Where it is not known what was sold, the hardware stays as it is. The cable is pulled
-        while somebody may enter the guest who should not.
+        while a former owner may still enter the guest.
         """
         have, addresses = config.settings, self.pool.addresses(vmid)
         return GuestSettings(
@@ -69,7 +69,7 @@ class Site:
             tags=self.tags,
             onboot=_onboot(want.presence, have),
             protection=want.held,
-            link_up=stamps.access == access_stamp(want.access),
+            link_up=stamps.generation == want.access.generation,
             agent=True,
         )
 

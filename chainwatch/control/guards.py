@@ -11,7 +11,7 @@ from typing import Final
 
 from chainwatch.chain.latest import LatestReader
 from chainwatch.domain.batches import LatestLease
-from chainwatch.domain.desired import Facts
+from chainwatch.domain.desired import Facts, Hold
 from chainwatch.errors import ChainDisagrees, Held, OverBudget, Paused, SourceBehind, Transient
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.holds import Holds, Scope
@@ -36,8 +36,11 @@ class Guards:
     budget: int
 
     async def admit(self, facts: Facts) -> None:
-        """Let a pass go on at all. Raises SourceBehind while the lease's source is catching up."""
-        if not facts.source.caught_up:
+        """Let a pass go on at all. Raises SourceBehind while the lease's source is catching up.
+
+        An operator's order to suspend needs no chain.
+        """
+        if not facts.source.caught_up and facts.hold is not Hold.SUSPEND:
             raise SourceBehind("its source has not read up to the confirmed head yet")
 
     async def allow(self, step: Step, want: DesiredMachine, facts: Facts) -> None:

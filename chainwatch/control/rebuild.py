@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chainwatch.control.ingest import Ingest
-from chainwatch.control.resync import Resync
+from chainwatch.control.resync import Resync, Survey
+from chainwatch.domain.desired import Hold
 from chainwatch.errors import OperatorError
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.holds import Holds
 from chainwatch.store.leases import Leases
 
+HELD = "it was protected on the hypervisor when the database was rebuilt"
 REASON = "the database was rebuilt: compare `chainwatch leases` with what you expect"
 
 
@@ -43,7 +45,9 @@ class Rebuild:
         Raises OperatorError when a source cannot be read, and while a machine is being made.
         """
         await self.holds.pause("destroys", REASON, uid, now=self.clock.now())
-        await self._survey()
+        survey = await self._survey()
+        for key in sorted(survey.held):
+            await self.holds.hold(key, Hold.HOLD, HELD, uid, now=self.clock.now())
         for ingest in self.ingests:
             await self._read(ingest)
         await self._survey()
@@ -51,21 +55,24 @@ class Rebuild:
         machines = sum(len(vmids) for vmids in self.resync.places.values())
         return Report(sum(found), machines, tuple(each.vmid for each in self.resync.orphans))
 
-    async def _survey(self) -> None:
+    async def _survey(self) -> Survey:
         """Read the machines; one that does not say yet whose it is could be made a second time."""
         survey = await self.resync.examine()
         if survey.unfinished:
             raise OperatorError(
-                f"VM {', '.join(map(str, survey.unfinished))} is being cloned and does not say yet "
-                "for whom: wait until that has ended, or remove what a clone that was cut off has "
-                "left, then run `chainwatch rebuild` again"
+                f"VM {', '.join(map(str, survey.unfinished))} does not say yet whose it is: wait "
+                "until its clone has ended and its node answers, or remove what a clone that was "
+                "cut off has left, then run `chainwatch rebuild` again"
             )
         await self.resync.settle(survey)
+        return survey
 
     async def _read(self, ingest: Ingest) -> None:
         await ingest.scanner.check()
         while True:
             await ingest.attempt()
+            if halted := (await ingest.journal.state(ingest.name)).halted:
+                raise OperatorError(f"source {ingest.name} halted: {halted}")
             if ingest.status.trouble:
                 raise OperatorError(
                     f"source {ingest.name} cannot be read ({ingest.status.trouble}): mend its "

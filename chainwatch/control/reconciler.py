@@ -114,14 +114,21 @@ class Reconciler:
         try:
             await self.guards.admit(facts)
         except Refused as refused:
+            await self._settle(facts)
             return Outcome(facts, refused=refused)
         passes: list[Pass] = []
         for nonce in facts.nonces:
             passes.append(await self._pass(facts, nonce))
-            if passes[-1].acted:
+            if passes[-1].acted and passes[-1].error is None:
                 break
         decisions = [each.decision for each in passes if each.decision]
         return Outcome(facts, tuple(passes), wakes=wakes(facts, decisions))
+
+    async def _settle(self, facts: Facts) -> None:
+        """Close what has ended of a lease that waits, so that nobody else waits for it."""
+        for nonce in facts.nonces:
+            if await self.machines.log.open_for(str(facts.id), nonce):
+                await self._look(desired(facts, nonce, self.policy))
 
     async def explain(self, lease: str) -> Outcome:
         """Decide as `reconcile` would, looking but not touching."""

@@ -46,12 +46,15 @@ class Orphan:
 class Survey:
     """What the guests in our range prove: identities with where they stand, and strangers.
 
-    `unfinished` are VMIDs that are being cloned to and do not say yet for whom.
+    `begun_at` is wall seconds. `unfinished` are VMIDs that do not say yet whose they are: being
+    cloned to, or on a node that does not answer. `held` are the keys of protected machines.
     """
 
+    begun_at: int
     identities: tuple[tuple[Identity, GuestRow], ...]
     strangers: tuple[Orphan, ...]
-    unfinished: tuple[int, ...] = ()
+    unfinished: tuple[int, ...]
+    held: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -81,7 +84,6 @@ class Resync:
                 await self.survey()
             except ProvisionError as error:
                 log.warning("survey failed", error=str(error))
-                continue
             await self.remind()
             await self.enqueue_all("periodic resync")
 
@@ -108,13 +110,20 @@ class Resync:
 
     async def examine(self) -> Survey:
         """Read what every guest in our range proves; changes nothing."""
+        begun_at = self.clock.now()
         snapshot = await self.snapshots.get(newer_than=self.clock.monotonic())
         identities: list[tuple[Identity, GuestRow]] = []
         strangers, unfinished = [], []
+        held: set[str] = set()
         for row in sorted(snapshot.guests.values(), key=lambda row: row.vmid):
             if row.vmid not in self.site.pool or row.template:
                 continue
-            config = await self.hypervisor.config(row.node, row.vmid)
+            try:
+                config = await self.hypervisor.config(row.node, row.vmid)
+            except ProvisionError as error:  # one guest's trouble is not everybody's
+                log.warning("machine not read", vmid=row.vmid, node=row.node, error=str(error))
+                unfinished.append(row.vmid)
+                continue
             if config is None:
                 continue  # being removed
             if config.lock == CLONING:
@@ -124,16 +133,22 @@ class Resync:
             if proof is None:
                 strangers.append(Orphan(row.vmid, row.node, row.name or "", UNPROVEN))
             elif not proof[0].key.startswith(CLI):
+                held |= {proof[0].key} if config.settings.protection else set()
                 identities.append((proof[0], row))
-        return Survey(tuple(identities), tuple(strangers), tuple(unfinished))
+        return Survey(
+            begun_at, tuple(identities), tuple(strangers), tuple(unfinished), frozenset(held)
+        )
 
     async def settle(self, survey: Survey) -> None:
         """Adopt what our log did not know, and report what we may not touch."""
         places: dict[str, list[int]] = defaultdict(list)
+        since = survey.begun_at
         orphans = list(survey.strangers)
         for identity, row in survey.identities:
             places[identity.nonce].append(row.vmid)
-            await self.operations.adopt(identity.key, identity.nonce, row.vmid, row.node)
+            await self.operations.adopt(
+                identity.key, identity.nonce, row.vmid, row.node, since=since
+            )
             if await self._unknown(identity):
                 evidence = f"it proves to be {identity.key}, a lease that no source knows"
                 orphans.append(Orphan(row.vmid, row.node, row.name or "", evidence))

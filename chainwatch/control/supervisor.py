@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from chainwatch.control.breaker import Breaker
+from chainwatch.control.breaker import PROBE_EVERY, Breaker
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.poller import TaskPoller
 from chainwatch.control.resync import Resync
@@ -59,6 +59,7 @@ class Supervisor:
 
     async def _passes(self) -> None:
         while not await self.first_survey():
+            await self.clock.sleep(PROBE_EVERY)
             await self.breaker.closed()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_never_ends("resync", self.resync.run), name="resync")
@@ -81,8 +82,9 @@ class Supervisor:
             )
         if survey.unfinished and await self.operations.is_empty():
             raise Fatal(
-                f"VM {', '.join(map(str, survey.unfinished))} is being cloned and does not say yet "
-                "for whom, and the database is empty: wait until that has ended, then start again"
+                f"VM {', '.join(map(str, survey.unfinished))} does not say yet whose it is, "
+                "and the database is empty: wait until its clone has ended and its node answers, "
+                "then start again"
             )
         await self.resync.settle(survey)
         await self.resync.enqueue_all("the daemon started")

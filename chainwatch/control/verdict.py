@@ -64,9 +64,9 @@ def verdict(outcome: Outcome, attempts: int) -> Verdict:
     """Judge an outcome; `attempts` failures in a row came before it."""
     if not outcome.passes:
         return Done(None)
-    paid = outcome.passes[0]
-    if isinstance(paid.error, Permanent):
-        return Parked(str(paid.error))
+    first, lease = outcome.passes[0], outcome.facts and outcome.facts.lease
+    if isinstance(first.error, Permanent) and lease and first.want.nonce == lease.nonce:
+        return Parked(str(first.error))
     verdicts = [_of(each, attempts) for each in outcome.passes]
     if failed := [each for each in verdicts if isinstance(each, Failed)]:
         return min(failed, key=lambda each: each.after)

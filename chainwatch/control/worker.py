@@ -37,6 +37,10 @@ _IDLE: Final = 5.0
 #: Seconds until a key whose pass found the hypervisor down has its turn again: what the probe does
 #: not see (a single missing privilege) must not become a loop.
 AFTER_DOWN: Final = 3
+#: After so many seconds without getting on a lease is looked at seldom, and later told of.
+RESTLESS: Final = 60
+SELDOM: Final = 10
+TOO_LONG: Final = 600
 
 
 @dataclass(slots=True)
@@ -52,6 +56,7 @@ class Worker:
     bell: asyncio.Event
     width: int
     _busy: set[str] = field(default_factory=set)
+    _restless: dict[str, float] = field(default_factory=dict)
     _alarmed: set[tuple[str, str]] = field(default_factory=set)
 
     @property
@@ -123,6 +128,7 @@ class Worker:
                 str(outcome.facts.id), outcome.wakes.at, outcome.wakes.final_at
             )
         await self._sound(item.key, outcome, judged)
+        judged = await self._patiently(item.key, outcome, judged)
         now = self.clock.now()
         match judged:
             case Done(after):
@@ -131,6 +137,18 @@ class Worker:
                 await self.work.failed(item, error, now + after)
             case Parked(reason):
                 await self.work.park(item, reason, now)
+
+    async def _patiently(self, lease: str, outcome: Outcome, judged: Verdict) -> Verdict:
+        """Look less often at what does not get on, and tell of it after a while."""
+        moves = any(each.acted and each.error is None for each in outcome.passes)
+        if moves or not isinstance(judged, Done) or judged.after is None:
+            self._restless.pop(lease, None)
+            return judged
+        waited = self.clock.monotonic() - self._restless.setdefault(lease, self.clock.monotonic())
+        if waited >= TOO_LONG:
+            text = f"for {int(waited) // 60} min: {outcome.sentence}"
+            await self._raise(lease, Notice("stuck", "warning", text))
+        return Done(max(judged.after, SELDOM)) if waited >= RESTLESS else judged
 
     async def _unforeseen(self, item: WorkItem, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}; this is a bug, its trace is in the log"

@@ -110,9 +110,9 @@ class Journal:
             await _store_blocks(tx, source, batch)
             await _store_events(tx, source, batch.events, wall)
             dirty = await projection.extend(tx, known, batch.events)
-            await workqueue.enqueue(tx, dirty, "the chain said something new about it")
+            await workqueue.renew(tx, dirty, "the chain said something new about it")
             final = _later(state.final, batch.final)
-            await _move(tx, source, batch.cursor, final, max(batch.head, batch.cursor.number))
+            await _move(tx, source, batch.cursor, final, batch.head)
             await _prune(tx, source, state.final, final)
             return CommitResult(frozenset(dirty), await _wake(tx, source, batch.cursor, final))
 
@@ -133,7 +133,7 @@ class Journal:
             tokens = {row["token"] for row in marked} - {None}
             plans = {row["plan"] for row in marked} - {None}
             dirty = await projection.refold(tx, known, tokens, plans)
-            await workqueue.enqueue(tx, dirty, "the chain took back what it had said about it")
+            await workqueue.renew(tx, dirty, "the chain took back what it had said about it")
             await _move(tx, source, rewind.ancestor, state.final, rewind.head)
             await tx.run("DELETE FROM block WHERE source = ? AND number > ?", source, above)
             return CommitResult(frozenset(dirty))
@@ -286,5 +286,5 @@ async def _wake(tx: Transaction, source: str, cursor: Block, final: Block | None
             *(source, final.timestamp),
         )
     keys = frozenset(row["id"] for row in woken)
-    await workqueue.enqueue(tx, keys, "chain time reached its next deadline")
+    await workqueue.renew(tx, keys, "chain time reached its next deadline")
     return keys

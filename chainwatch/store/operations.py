@@ -11,7 +11,7 @@ because what stood there proved to be a stranger.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from chainwatch.store.database import Database
+from chainwatch.store.database import Database, Transaction
 from provisioner.errors import Locked
 from provisioner.model import OpenOperation
 from provisioner.ports import Place
@@ -25,7 +25,7 @@ SELECT DISTINCT made.vmid FROM operation AS made
 WHERE made.step IN ('clone', 'adopt') AND made.outcome IS NOT 'failed'
 AND NOT EXISTS (
     SELECT 1 FROM operation AS ended
-    WHERE ended.vmid = made.vmid AND ended.step = 'destroy' AND ended.outcome = 'ok'
+    WHERE ended.vmid = made.vmid AND ended.step IN ('destroy', 'gone') AND ended.outcome = 'ok'
     AND ended.id > made.id
 )
 AND NOT EXISTS (
@@ -90,19 +90,35 @@ class Operations:
                 *(self._wall(), outcome, error, operation),
             )
 
-    async def adopt(self, key: str, nonce: str, vmid: int, node: str) -> None:
-        """Record that the machine at `vmid`, which this log knew nothing of, is (key, nonce)."""
+    async def adopt(self, key: str, nonce: str, vmid: int, node: str, *, since: int) -> None:
+        """Record that the machine at `vmid`, which this log knew nothing of, is (key, nonce).
+
+        Whoever saw it began to look at `since`: one that was destroyed meanwhile stays so.
+        """
         async with self._db.transaction("operation_begin") as tx:
             if await tx.one(
                 f"{_OCCUPIED} AND key = ? AND nonce = ? AND vmid = ?", key, nonce, vmid
+            ) or await tx.one(
+                "SELECT 1 FROM operation WHERE key = ? AND nonce = ? AND vmid = ?"
+                " AND step IN ('destroy', 'gone') AND outcome = 'ok' AND finished >= ?",
+                *(key, nonce, vmid, since),
             ):
                 return
-            await tx.run(
-                "INSERT INTO operation"
-                " (key, step, attempt, vmid, node, nonce, started, finished, outcome)"
-                " VALUES (?1, 'adopt', 1, ?2, ?3, ?4, ?5, ?5, 'ok')",
-                *(key, vmid, node, nonce, self._wall()),
-            )
+            await self._note(tx, "adopt", (key, vmid, node, nonce))
+
+    async def gone(self, key: str, nonce: str, vmid: int, node: str) -> None:
+        """Record that the machine was proven gone though we did not destroy it."""
+        async with self._db.transaction("operation_begin") as tx:
+            await self._note(tx, "gone", (key, vmid, node, nonce))
+
+    async def _note(self, tx: Transaction, step: str, machine: tuple[str, int, str, str]) -> None:
+        """Write down what was seen of a machine (key, VMID, node, nonce), done as it is noted."""
+        await tx.run(
+            "INSERT INTO operation"
+            " (key, step, attempt, vmid, node, nonce, started, finished, outcome)"
+            " VALUES (?1, ?6, 1, ?2, ?3, ?4, ?5, ?5, 'ok')",
+            *(*machine, self._wall(), step),
+        )
 
     async def open_for(self, key: str, nonce: str) -> OpenOperation | None:
         async with self._db.reading() as read:
@@ -119,11 +135,12 @@ class Operations:
         async with self._db.reading() as read:
             row = await read.one(
                 "SELECT step, vmid, node FROM operation WHERE key = ? AND nonce = ?"
-                " AND (step IN ('clone', 'adopt') OR step = 'destroy' AND outcome = 'ok')"
+                " AND (step IN ('clone', 'adopt')"
+                " OR step IN ('destroy', 'gone') AND outcome = 'ok')"
                 " ORDER BY id DESC LIMIT 1",
                 *(key, nonce),
             )
-        if row is None or row["step"] == "destroy":
+        if row is None or row["step"] in ("destroy", "gone"):
             return None
         return Place(row["vmid"], row["node"])
 
@@ -149,10 +166,12 @@ class Operations:
         async with self._db.reading() as read:
             return frozenset(row["vmid"] for row in await read.rows(_OCCUPIED))
 
-    async def open_count(self, step: str) -> int:
+    async def open_count(self, step: str, since: int) -> int:
         async with self._db.reading() as read:
             row = await read.one(
-                "SELECT count(*) FROM operation WHERE finished IS NULL AND step = ?", step
+                "SELECT count(*) FROM operation"
+                " WHERE finished IS NULL AND step = ? AND started >= ?",
+                *(step, since),
             )
         return 0 if row is None else row[0]
 
@@ -165,7 +184,8 @@ class Operations:
         async with self._db.reading() as read:
             rows = await read.rows(
                 "SELECT DISTINCT vmid FROM operation"
-                " WHERE step = 'destroy' AND outcome = 'ok' AND finished >= ? ORDER BY vmid",
+                " WHERE step IN ('destroy', 'gone') AND outcome = 'ok' AND finished >= ?"
+                " ORDER BY vmid",
                 since,
             )
         return [row["vmid"] for row in rows]

@@ -3,7 +3,7 @@
 A row is a key and never a payload: whoever takes it reads the world again, so enqueuing twice is
 enqueuing once. Law: news is never lost. Each enqueue raises the row's `seq`; a pass that ends says
 which `seq` it took, and whatever came in between makes the key due again at once. A parked key
-stays parked until an operator says otherwise, and only remembers that there is news.
+stays parked until an operator says otherwise or the chain says something new about it.
 """
 
 import json
@@ -56,6 +56,20 @@ async def enqueue(tx: Transaction, keys: Iterable[str], reason: str) -> None:
         " ON CONFLICT (key) DO UPDATE SET seq = seq + 1, not_before = 0, reason = excluded.reason",
         [(key, reason) for key in keys],
     )
+
+
+async def renew(tx: Transaction, keys: Iterable[str], reason: str) -> None:
+    """Make keys due at once because the chain or its time moved, parked ones too.
+
+    What was given up was one step of a machine as it should have been then; what has to be taken
+    away or let in now is another, and nobody may escape it by having been parked.
+    """
+    known = list(keys)
+    await tx.many(
+        "UPDATE work SET parked_at = NULL, parked_reason = NULL, parked_seq = NULL WHERE key = ?",
+        [(key,) for key in known],
+    )
+    await enqueue(tx, known, reason)
 
 
 class WorkQueue:

@@ -1,11 +1,12 @@
 """Let in exactly who may enter: replace the keys inside the guest and end every session.
 
-The guest has to be running and answering. Where it is not, `configure` pulls the network cable
-until this step has run, so nobody enters meanwhile.
+The guest has to be running and answering. Where it is not, or refuses, the network cable is pulled
+after a change of owner until this step has run, so the former one does not enter meanwhile.
 """
 
 from dataclasses import replace
 
+from provisioner.errors import ProvisionError
 from provisioner.identity import access_stamp
 from provisioner.model import DesiredMachine, Observed, PowerState
 from provisioner.site import Site
@@ -20,13 +21,21 @@ def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
 
 
 async def _effect(target: Target) -> str | None:
+    want = target.want.access
+    try:
+        await _let_in(target, want.ssh_key)
+    except ProvisionError:
+        await target.put_config(target.have.stamps)  # pulls the cable if the owner changed
+        raise
+    stamps = replace(target.have.stamps, access=access_stamp(want), generation=want.generation)
+    await target.put_config(stamps)
+    return None
+
+
+async def _let_in(target: Target, key: str) -> None:
     user = target.site.user
-    key = target.want.access.ssh_key
     await target.guest.set_authorized_keys(target.node, target.vmid, user, key)
     await target.guest.end_sessions(target.node, target.vmid, user)
-    stamp = access_stamp(target.want.access)
-    await target.put_config(replace(target.have.stamps, access=stamp))
-    return None
 
 
 ACCESS = Step("access", _due, _effect)

@@ -41,8 +41,11 @@ def _first(target: Target, stamps: Stamps) -> Stamps:
         target.config.settings.uuid
         != target.site.settings(target.want, target.vmid, target.config, stamps).uuid
     )
-    access = access_stamp(target.want.access) if never_ran else stamps.access
-    return replace(stamps, configured=CONFIGURED, access=access)
+    stamps = replace(stamps, configured=CONFIGURED)
+    if not never_ran:
+        return stamps
+    want = target.want.access
+    return replace(stamps, access=access_stamp(want), generation=want.generation)
 
 
 def differences(wanted: GuestSettings, have: GuestSettings) -> list[str]:

@@ -135,7 +135,7 @@ async def test_an_adopted_machine_is_as_good_as_one_that_was_made(tmp_path: Path
     async with opened(tmp_path / "db") as db:
         log = operations(db)
         for _ in range(2):
-            await log.adopt("key", "n1", 100, "pve2")
+            await log.adopt("key", "n1", 100, "pve2", since=0)
         assert await log.ever_cloned("key", "n1")
         assert await log.place("key", "n1") == Place(100, "pve2")
         assert await log.reserved() == {100}
@@ -146,8 +146,31 @@ async def test_a_machine_whose_clone_is_open_is_not_adopted_beside_it(tmp_path: 
     async with opened(tmp_path / "db") as db:
         log = operations(db)
         await log.begin("key", "clone", 100, "pve1", "n1")
-        await log.adopt("key", "n1", 100, "pve1")
+        await log.adopt("key", "n1", 100, "pve1", since=0)
         assert [row.step for row in await log.recent(10)] == ["clone"]
+
+
+async def test_a_machine_that_was_destroyed_while_it_was_looked_at_is_not_adopted(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path / "db") as db:
+        wall = Wall()
+        log = operations(db, wall)
+        wall.now = 1000
+        await did(log, "clone", 100, "n1")
+        wall.now = 2000
+        await did(log, "destroy", 100, "n1")
+        await log.adopt("key", "n1", 100, "pve1", since=1999)
+        assert await log.reserved() == frozenset()
+
+
+async def test_a_machine_that_was_proven_gone_gives_its_vmid_back(tmp_path: Path) -> None:
+    async with opened(tmp_path / "db") as db:
+        log = operations(db)
+        await did(log, "clone", 100, "n1")
+        await log.gone("key", "n1", 100, "pve1")
+        assert await log.reserved() == frozenset()
+        assert await log.place("key", "n1") is None
 
 
 async def test_freed_vmids_are_told_by_when_they_were_freed(tmp_path: Path) -> None:

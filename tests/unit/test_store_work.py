@@ -95,29 +95,31 @@ async def test_a_key_in_hand_is_not_given_out_again(tmp_path: Path) -> None:
         assert len(await work.due(0, 2)) == 2
 
 
-async def test_a_parked_key_stays_parked_whatever_comes_and_remembers_that_it_came(
-    tmp_path: Path,
-) -> None:
+async def test_a_parked_key_stays_parked_until_an_operator_speaks(tmp_path: Path) -> None:
     async with opened(tmp_path / "db") as db:
         work, journal = WorkQueue(db), Journal(db)
         await minted_at_one(journal, 7)
         await work.park(await taken(work), "the template is missing", 77)
+        await work.enqueue([lease_id(7)], "periodic resync")
         (row,) = await work.parked()
-        assert (row.parked_at, row.parked_reason, row.news) == (
-            77,
-            "the template is missing",
-            False,
-        )
-        said = logged(block(2), KeysChanged(7, "", ""))
-        await journal.commit_batch(SOURCE.name, batch(block(1), [block(2)], said), 2)
-        (row,) = await work.parked()
-        assert row.news
+        assert (row.parked_at, row.parked_reason, row.news) == (77, "the template is missing", True)
         assert await work.due(10**10, 10) == []
         assert await work.depth(10**10) == 0
         assert await work.unpark(lease_id(7))
         assert not await work.unpark(lease_id(7))
         assert (await taken(work)).attempts == 0
         assert await work.parked() == []
+
+
+async def test_what_the_chain_says_makes_a_parked_key_due_again(tmp_path: Path) -> None:
+    async with opened(tmp_path / "db") as db:
+        work, journal = WorkQueue(db), Journal(db)
+        await minted_at_one(journal, 7)
+        await work.park(await taken(work), "the key is no SSH key", 77)
+        said = logged(block(2), KeysChanged(7, "", ""))
+        await journal.commit_batch(SOURCE.name, batch(block(1), [block(2)], said), 2)
+        assert await work.parked() == []
+        assert (await taken(work)).key == lease_id(7)
 
 
 async def test_news_that_came_during_the_pass_that_parks_is_remembered(tmp_path: Path) -> None:

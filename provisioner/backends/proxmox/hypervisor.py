@@ -282,7 +282,7 @@ def _power(row: Record) -> PowerState:
     match text(row, "qmpstatus", status):
         case "running":
             return PowerState.RUNNING
-        case "paused" | "suspended" | "prelaunch":
+        case (
+            _
+        ):  # paused, prelaunch, io-error, guest-panicked: it holds a process, and can be stopped
             return PowerState.PAUSED
-        case _:
-            return PowerState.UNKNOWN
