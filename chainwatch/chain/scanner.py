@@ -246,7 +246,7 @@ class Scanner:
             after=state.cursor,
             cursor=cursor,
             final=final,
-            head=max(head, state.head),
+            head=head,
             blocks=tuple(kept[number] for number in sorted(kept)),
             events=tuple(events),
             caught_up=cursor.number >= head - self._settings.confirmations,

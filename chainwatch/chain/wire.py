@@ -13,6 +13,8 @@ from chainwatch.errors import NotAChain
 
 _HASH_LENGTH: Final = 66
 _BLOOM_LENGTH: Final = 514
+_STORABLE: Final = 2**63
+"""One more than the largest integer of the store; no honest number, time or index comes near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,14 @@ def quantity(value: object) -> int:
     raise _strange("a number", value)
 
 
+def count(value: object) -> int:
+    """A block's number, time or index, which the store can hold; raises `NotAChain`."""
+    number = quantity(value)
+    if number >= _STORABLE:
+        raise _strange("a believable number", value)
+    return number
+
+
 def raw_bytes(value: object) -> bytes:
     """JSON-RPC data (0x and an even number of hex digits); raises `NotAChain`."""
     if isinstance(value, str) and value.startswith("0x"):
@@ -76,9 +86,7 @@ def header(value: object) -> Header:
             "timestamp": timestamp,
             "logsBloom": str(bloom),
         } if len(bloom) == _BLOOM_LENGTH:
-            block = Block(
-                quantity(number), block_hash(digest), block_hash(parent), quantity(timestamp)
-            )
+            block = Block(count(number), block_hash(digest), block_hash(parent), count(timestamp))
             return Header(block, int.from_bytes(raw_bytes(bloom)))
     raise _strange("a block", value)
 
@@ -98,9 +106,9 @@ def raw_log(value: object) -> RawLog:
         } if not rest.get("removed"):
             return RawLog(
                 address.lower(),
-                quantity(number),
+                count(number),
                 block_hash(digest),
-                quantity(index),
+                count(index),
                 block_hash(tx_hash),
                 tuple([raw_bytes(topic) for topic in topics]),
                 raw_bytes(data),

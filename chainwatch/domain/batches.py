@@ -26,7 +26,7 @@ class SourceState:
     """How far a source has been read.
 
     `cursor` is the last block whose events are stored (its timestamp is the chain time), `final`
-    the last finalized one at or below it, `head` the highest block number the node has shown.
+    the last finalized one at or below it, `head` the node's head as it was at the last step.
     `halted` is the sentence that says why the source stopped for good, if it did.
     """
 

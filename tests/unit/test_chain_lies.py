@@ -110,6 +110,38 @@ async def test_logs_that_do_not_belong_where_they_were_asked_are_no_chain(
         await scanner.next(ledger.state)
 
 
+@pytest.mark.parametrize("field", ["number", "timestamp", "logIndex"])
+async def test_a_number_that_no_store_can_hold_is_no_chain(field: str) -> None:
+    chain = busy_chain(10, every=2)
+
+    def boasting(method: str, params: Sequence[object], result: object) -> object:
+        if method == "eth_getLogs" and isinstance(result, list) and field == "logIndex":
+            return [log | {field: hex(2**63)} for log in result[:1]]
+        if params and params[0] == "latest" and isinstance(result, dict):
+            return result | ({field: hex(2**63)} if field in result else {})
+        return result
+
+    scanner, ledger = reading(chain, chain.endpoint("boaster", boasting))
+    with pytest.raises(NotAChain, match="believable"):
+        await scanner.next(ledger.state)
+
+
+async def test_a_head_that_lied_once_is_corrected_by_the_next_answer() -> None:
+    chain = busy_chain(30)
+    lies = [10**9]
+
+    def boasting(_: str, params: Sequence[object], result: object) -> object:
+        if lies and params and params[0] == "latest" and isinstance(result, dict):
+            return result | {"number": hex(lies.pop())}
+        return result
+
+    scanner, ledger = reading(chain, chain.endpoint("boaster", boasting))
+    ledger.apply(_batch(await scanner.next(ledger.state)))
+    assert ledger.state.head == 10**9
+    ledger.apply(_batch(await scanner.next(ledger.state)))
+    assert ledger.state.head == 30
+
+
 async def test_logs_that_come_twice_and_in_disorder_are_stored_once_and_in_order() -> None:
     chain = busy_chain(30)
 
