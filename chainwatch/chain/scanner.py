@@ -63,20 +63,28 @@ class Scanner:
 
     @guarded("chain.check")
     async def check(self) -> None:
-        """Raise `Fatal` unless the endpoints serve the right chain and the contract is on it.
+        """Raise `Fatal` when no endpoint that answers serves the right chain with the contract.
 
-        An endpoint that does not answer is passed over; `RpcUnavailable` when none does.
+        One that is wrong while another is right is distrusted, one that does not answer is passed
+        over; `RpcUnavailable` when none does.
         """
-        failed: Transient | None = None
-        reached = False
+        silent: Transient | None = None
+        wrong: list[tuple[Rpc, Fatal]] = []
+        right = False
         for rpc in self._rpc.ranked():
             try:
                 await self._check(rpc)
-                reached = True
+                right = True
             except Transient as trouble:
-                failed = failed or trouble
-        if not reached:
-            raise RpcUnavailable(f"no endpoint of source {self._settings.source.name}: {failed}")
+                silent = silent or trouble
+            except Fatal as found:
+                wrong.append((rpc, found))
+        if wrong and not right:
+            raise wrong[0][1]
+        for rpc, why in wrong:
+            rpc.distrust(str(why))
+        if not right:
+            raise RpcUnavailable(f"no endpoint of source {self._settings.source.name}: {silent}")
 
     async def _check(self, rpc: Rpc) -> None:
         source = self._settings.source

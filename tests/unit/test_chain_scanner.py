@@ -106,6 +106,31 @@ async def test_an_address_without_code_is_refused() -> None:
         await scanner.check()
 
 
+@pytest.mark.parametrize(
+    "stranger", [ChainModel(chain_id=1), ChainModel(contract="0x" + "dd" * 20)]
+)
+async def test_one_wrong_endpoint_is_distrusted_and_stops_nothing_while_another_is_right(
+    stranger: ChainModel,
+) -> None:
+    stray, good = stranger.endpoint("stray"), ChainModel().endpoint("good")
+    for endpoints in ((stray, good), (good, stray)):
+        scanner, _ = reading(ChainModel(), *endpoints)
+        await scanner.check()
+    assert len(stray.distrusted) == 2
+    assert "source shop" in stray.distrusted[0]
+    assert good.distrusted == []
+
+
+async def test_a_wrong_endpoint_is_fatal_when_those_that_could_be_right_are_silent() -> None:
+    def silent(_: str, __: Sequence[object], ___: object) -> object:
+        raise RpcUnavailable("silent: no answer")
+
+    mute, stray = ChainModel().endpoint("mute", silent), ChainModel(chain_id=1).endpoint("stray")
+    scanner, _ = reading(ChainModel(), mute, stray)
+    with pytest.raises(Fatal, match="serves chain 1"):
+        await scanner.check()
+
+
 async def test_a_right_chain_with_our_contract_passes() -> None:
     scanner, _ = reading(ChainModel())
     await scanner.check()
