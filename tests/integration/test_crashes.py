@@ -29,6 +29,7 @@ EDGES: Final = ("before", "after")
 
 #: A fall here on the way of a provision tells what it would tell on any other way.
 READINGS: Final = (
+    "chain.check",
     "chain.read",
     "chain.tip",
     "hypervisor.config",

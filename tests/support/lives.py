@@ -225,7 +225,7 @@ _GONE = _TASK | {
 }
 
 STRETCHES: Final[Mapping[str, Stretch]] = {
-    "provision": Stretch((), (bought,), _MADE),
+    "provision": Stretch((), (bought,), _MADE | {"chain.check"}),
     "handover": Stretch((lasting,), (sold, keyed, final), _HANDOVER),
     "suspend": Stretch((bought,), (run_out,), _STOP),
     "resume": Stretch((bought, run_out), (renewed,), _START),
@@ -248,7 +248,7 @@ STRETCHES: Final[Mapping[str, Stretch]] = {
     "lost reply": Stretch(
         (),
         (deaf,),
-        _MADE | {"hypervisor.task", "hypervisor.tasks"},
+        _MADE | {"chain.check", "hypervisor.task", "hypervisor.tasks"},
         never=frozenset({"hypervisor.start.after"}),
     ),
 }

@@ -7,7 +7,7 @@ by the cluster's inventory, never by the daemon's own records.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ from chainwatch.credentials import Secret
 from chainwatch.domain.batches import Source
 from chainwatch.domain.events import ZERO_ADDRESS, Event, ExpiryUpdated, KeysChanged, Transferred
 from chainwatch.domain.lease import LeaseId
+from chainwatch.errors import Transient
 from chainwatch.store.database import Database
 from provisioner import faultpoints
 from provisioner.allocate import AddressRange, Pool
@@ -193,9 +194,17 @@ class Realm:
             while await ingest.attempt():
                 pass
 
+    async def check(self) -> None:
+        """Check every source, as each ingest does before it reads; a silent one is let be."""
+        for ingest in self.daemon.supervisor.ingests:
+            with suppress(Transient):
+                await ingest.scanner.check()
+
     async def turn(self) -> int:
         """Give every loop one turn; returns how many passes were made."""
         supervisor = self.daemon.supervisor
+        if not self.surveyed:
+            await self.check()
         await self.read()
         if supervisor.breaker.reason is not None and not await supervisor.breaker.probe():
             return 0
