@@ -1,0 +1,214 @@
+"""Holds what the cluster has against what the chain says, knowing nothing of the daemon's records.
+
+`look` is called after everything that happens: what must never be, is not. `rest` is called when
+all is quiet: what should be, is. The only thing borrowed from the daemon is the key that its
+stamps are signed with.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from chainwatch.domain.desired import Hold
+from chainwatch.store.holds import Scope
+from provisioner.model import Stamps
+from provisioner.simulator.guests import ConfigValue, Power
+from provisioner.simulator.inventory import Inventory
+from tests.support.lives import stamps
+from tests.support.realm import ALICE, ALICES_KEY, BOB, BOBS_KEY, GRACE, TOKEN, Realm
+from tests.support.tenancies import Tenancy, View, confirmed, final
+
+#: Proxmox's lock on a clone that is being made: it has no name yet.
+CLONING: Final = "clone"
+KEYS: Final[Mapping[str, str]] = {ALICE: ALICES_KEY, BOB: BOBS_KEY}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A machine of ours as it was last seen."""
+
+    name: str
+    stamps: Stamps
+    ran_at: int
+    power: Power
+
+
+@dataclass(slots=True)
+class Judge:
+    """`holds` are by token; `paused` is what an operator stopped.
+
+    `wiped` machines lost the description that proves whose they are, which `word` remembers;
+    `forgotten` says that a database was lost.
+    """
+
+    world: Realm
+    holds: dict[int, Hold] = field(default_factory=dict)
+    paused: set[Scope] = field(default_factory=set)
+    strangers: dict[int, dict[str, ConfigValue]] = field(default_factory=dict)
+    wiped: dict[int, dict[str, ConfigValue]] = field(default_factory=dict)
+    word: dict[int, str] = field(default_factory=dict)
+    switched_off: set[int] = field(default_factory=set)
+    forgotten: bool = False
+    _known: dict[int, Known] = field(default_factory=dict)
+    _entitled: set[tuple[str, str]] = field(default_factory=set)
+    _minted: set[str] = field(default_factory=set)
+    _destroyed: set[str] = field(default_factory=set)
+    _calls: int = 0
+
+    # -------------------------------------------------------------------------- what must never be
+
+    def look(self) -> None:
+        """Hold the world against everything that must never be."""
+        inventory, now, past = self._views()
+        self._note_rights(now, past)
+        self._one_machine_each()
+        self._strangers_untouched()
+        self._calls_allowed(inventory)
+        self._destroys_allowed(inventory, past)
+        self._nobody_enters_who_never_might()
+        self._remember(now)
+
+    def _views(self) -> tuple[Inventory, View, View]:
+        chain = self.world.chain
+        return self.world.cluster.inventory(), confirmed(chain), final(chain)
+
+    def rewound(self) -> None:
+        """Note that the chain's time went back."""
+        at = confirmed(self.world.chain).at
+        for vmid, known in self._known.items():
+            self._known[vmid] = Known(known.name, known.stamps, min(known.ran_at, at), known.power)
+
+    def _note_rights(self, now: View, past: View) -> None:
+        for token, tenancy in now.tenancies.items():
+            self._minted.add(tenancy.name)
+            before = past.tenancies.get(token)
+            settled = before and (before.nonce, before.sales) == (tenancy.nonce, tenancy.sales)
+            if tenancy.sales == 0 or settled:
+                self._entitled.add((tenancy.name, tenancy.key))
+
+    def _one_machine_each(self) -> None:
+        guests = self.world.guests().values()
+        names = Counter(guest.name for guest in guests if guest.lock != CLONING)
+        assert not [name for name, count in names.items() if count > 1], names
+        assert names.keys() <= self._minted, "a machine that nobody ever bought"
+
+    def _strangers_untouched(self) -> None:
+        assert self.world.touched_foreign() == ()
+        guests = self.world.cluster.state.guests
+        for vmid, config in (self.strangers | self.wiped).items():
+            assert guests[vmid].config == config, f"{vmid} is not ours and was changed"
+
+    def _calls_allowed(self, inventory: Inventory) -> None:
+        calls, self._calls = inventory.call_log[self._calls :], len(inventory.call_log)
+        changing = [
+            call
+            for call in calls
+            if call.token == TOKEN and call.method != "GET" and not call.path.endswith("/ping")
+        ]
+        assert not ("effects" in self.paused and changing), changing
+        for call in changing:
+            taking = call.method == "DELETE" and call.path.count("/") == 4
+            stopping = call.path.endswith(("/shutdown", "/stop"))
+            if not (taking or stopping):
+                continue
+            known = self._known[int(call.path.split("/")[4])]
+            hold = self.holds.get(_token(known.name))
+            assert not (taking and hold), f"{call.path}: held"
+            assert not (stopping and hold is Hold.HOLD), f"{call.path}: held"
+            assert not (taking and self.paused), f"{call.path}: destroys are paused"
+
+    def _destroys_allowed(self, inventory: Inventory, past: View) -> None:
+        for task in inventory.tasks:
+            if task.kind != "qmdestroy" or task.upid in self._destroyed:
+                continue
+            self._destroyed.add(task.upid)
+            known = self._known[int(task.id)]
+            assert known.power is Power.STOPPED, f"{task.id} was destroyed and not seen stopped"
+            assert known.stamps.suspended_at is not None, f"{task.id} was never suspended"
+            due = _due(known.name, known.stamps.suspended_at, past)
+            assert due is not None, f"{task.id} is not finally ended"
+            assert past.at >= due, f"{task.id} was destroyed {due - past.at} s early"
+            assert past.at >= known.ran_at + GRACE, f"{task.id} had no grace"
+
+    def _nobody_enters_who_never_might(self) -> None:
+        for vmid, guest in self.world.guests().items():
+            for key in KEYS.values():
+                if self.world.cluster.admits(vmid, key):
+                    assert (guest.name, key) in self._entitled, f"{vmid} lets in {key[-7:]}"
+
+    def _remember(self, now: View) -> None:
+        for vmid, guest in self.world.guests().items():
+            before = self._known.get(vmid)
+            fresh = before is None or before.name != guest.name
+            ran_at = now.at if fresh or guest.running or before is None else before.ran_at
+            known = Known(guest.name, stamps(self.world, vmid) or Stamps(), ran_at, guest.power)
+            self._known[vmid] = known
+
+    # --------------------------------------------------------------------------- what should be
+
+    def rest(self) -> None:
+        """Hold a quiet world against what the chain says should be."""
+        _, now, past = self._views()
+        names = {guest.name: vmid for vmid, guest in self.world.guests().items()}
+        owed = {each.name: each for each in now.tenancies.values() if self._owed(each, now)}
+        assert owed.keys() <= names.keys(), f"{owed.keys() - names.keys()} are owed a machine"
+        for name, vmid in names.items():
+            if name in owed:
+                self._lives(vmid, owed[name])
+            elif self._claimed(name, now) and self.holds.get(_token(name)) is not Hold.HOLD:
+                self._sleeps(vmid, name, past)
+        assert self.world.leaked() == ()
+
+    def _owed(self, tenancy: Tenancy, now: View) -> bool:
+        return tenancy.paid(now.at) and self.holds.get(tenancy.token) is not Hold.SUSPEND
+
+    def _claimed(self, name: str, now: View) -> bool:
+        """Say whether anybody knows whose a machine is: a lost database and a reorg forget it."""
+        return not self.forgotten or _token(name) in now.tenancies
+
+    def _lives(self, vmid: int, tenancy: Tenancy) -> None:
+        guest, cluster = self.world.cluster.guest(vmid), self.world.cluster
+        assert guest.running, f"{vmid} is paid for and does not run"
+        assert guest.booted, f"{vmid} runs and never came up"
+        config = guest.config | guest.pending  # a running machine takes it over when it is stopped
+        seen = (
+            config["cores"],
+            config["memory"],
+            config["onboot"],
+            guest.boot_disk_size() // 2**30,
+        )
+        assert seen == (2, "2048", 1, 20), f"{vmid} has {seen}"
+        assert bool(config.get("protection")) == (tenancy.token in self.holds)
+        assert "cipassword" not in config
+        firewall = cluster.state.firewalls.get(vmid)
+        assert firewall is None or not (firewall.rules or firewall.ipsets or firewall.aliases)
+        assert guest.link_up
+        for owner, key in KEYS.items():
+            wanted = tenancy.owner == owner and tenancy.key == key
+            assert cluster.admits(vmid, key) == wanted, f"{vmid}: {key[-7:]}, {tenancy}"
+
+    def _sleeps(self, vmid: int, name: str, past: View) -> None:
+        guest, stamped = self.world.cluster.guest(vmid), stamps(self.world, vmid)
+        assert not guest.running, f"{vmid} runs, and nobody pays for it"
+        assert not guest.config.get("onboot"), f"{vmid} would come back by itself"
+        assert stamped is not None, f"{vmid} does not prove whose it is"
+        assert stamped.suspended_at is not None, f"{vmid} has no stamp"
+        if self.paused or _token(name) in self.holds:
+            return
+        due = _due(name, stamped.suspended_at, past)
+        assert due is None or past.at < due, f"{vmid} is overdue by {past.at - (due or 0)} s"
+
+
+def _token(name: str) -> int:
+    return int(name.split("-")[1])
+
+
+def _due(name: str, suspended_at: int, past: View) -> int | None:
+    """Return the final chain time from which a machine may go; None while it is finally paid."""
+    tenancy = past.tenancies.get(_token(name))
+    if tenancy is None or tenancy.name != name:
+        return suspended_at + GRACE
+    if tenancy.paid(past.at):
+        return None
+    return max(suspended_at, 0 if tenancy.burnt else tenancy.expires_at) + GRACE
