@@ -1,5 +1,6 @@
 """What every profile has to hold, whatever kind of contract it reads."""
 
+import base64
 from collections.abc import Sequence
 
 import pytest
@@ -33,14 +34,16 @@ TOKENS = st.integers(0, 2**256 - 1)
 AMOUNTS = st.integers(0, 2**256 - 1)
 TIMES = st.integers(0, 2**64 - 1)
 U32 = st.integers(0, 2**32 - 1)
+BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8Mkwgtjc8zTUx4"
 LINES = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=64)
+SSH_KEYS = st.just("") | LINES.map(lambda comment: f"ssh-ed25519 {BLOB} {comment}".strip())
 KEYS = st.binary(max_size=64).map(lambda raw: f"0x{raw.hex()}" if raw else "")
 
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(Transferred, TOKENS, ADDRESSES, ADDRESSES),
     st.builds(LeaseMinted, TOKENS, TOKENS, ADDRESSES, AMOUNTS, AMOUNTS),
     st.builds(ExpiryUpdated, TOKENS, st.integers(0, LAST_SECOND)),
-    st.builds(KeysChanged, TOKENS, LINES, KEYS),
+    st.builds(KeysChanged, TOKENS, SSH_KEYS, KEYS),
     st.builds(
         PlanDefined, TOKENS, LINES, st.integers(0, 255), U32, U32, U32, st.integers(0, LAST_SECOND)
     ),
@@ -156,6 +159,45 @@ def test_an_ssh_key_that_is_not_one_printable_line_is_no_key_and_reported(
     assert event == KeysChanged(1, "", "0x01")
     assert reason is not None
     assert "not one line of printable ASCII" in reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "garbage",
+        "my key",
+        BLOB,
+        "ssh-ed25519",
+        "ssh-ed25519 ",
+        "ssh-ed25519  " + BLOB,
+        "ssh-ed25519 " + BLOB[:-1],
+        "ssh-ed25519 " + BLOB[:12],
+        "ssh-ed25519 " + BLOB.replace("x", "-"),
+        "ssh-ed25519 " + BLOB.lower(),
+        "ssh-rsa " + BLOB,
+        "SSH-ED25519 " + BLOB,
+        'command="rm -rf /" ssh-ed25519 ' + BLOB,
+        "no-pty ssh-ed25519 " + BLOB,
+        "# ssh-ed25519 " + BLOB,
+    ],
+)
+def test_a_line_that_is_no_ssh_public_key_is_no_key_and_reported(
+    profile: Profile, text: str
+) -> None:
+    event, reason = only(profile, _keys_log(text.encode()))
+    assert event == KeysChanged(1, "", "0x01")
+    assert reason is not None
+    assert "not an SSH public key" in reason
+
+
+@pytest.mark.parametrize("kind", ["ssh-rsa", "ecdsa-sha2-nistp521", "sk-ssh-ed25519@openssh.com"])
+@pytest.mark.parametrize("comment", ["", " a@b", " a b  c"])
+def test_an_ssh_public_key_is_taken_as_it_is_with_its_comment(
+    profile: Profile, kind: str, comment: str
+) -> None:
+    blob = base64.b64encode(len(kind).to_bytes(4) + kind.encode() + bytes(40)).decode()
+    text = f"{kind} {blob}{comment}"
+    assert only(profile, _keys_log(text.encode())) == (KeysChanged(1, text, "0x01"), None)
 
 
 def test_keys_that_are_longer_than_any_key_are_no_keys_and_reported(profile: Profile) -> None:

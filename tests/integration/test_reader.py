@@ -22,7 +22,7 @@ from tests.support.ledger import Ledger
 from tests.support.oracle import truth
 from tests.support.town import Town, founded
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDx alice@example"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8Mkwgtjc8zTUx4 alice@x"
 
 
 @pytest.fixture

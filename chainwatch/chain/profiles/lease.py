@@ -1,10 +1,13 @@
 """Our own contract, `contracts/src/Lease.sol`: plans and leases whose events are absolute facts.
 
-What buyers write is hostile. A key that is not one printable line of sane length is taken as no
-key, with a doubt that reaches the operator: a machine without a key locks nobody in, and a text
-with a newline in it would be a second line of authorized_keys.
+What buyers write is hostile. What is not one SSH public key of sane length is taken as no key, with
+a doubt that reaches the operator: a machine without a key locks nobody in, a text with a newline in
+it would be a second line of authorized_keys, and one that Proxmox refuses would stop every step
+that writes it.
 """
 
+import base64
+import binascii
 from collections.abc import Mapping
 from typing import Final
 
@@ -36,6 +39,17 @@ from chainwatch.domain.events import (
 
 MAX_KEY_BYTES: Final = 1024
 MAX_NAME_LENGTH: Final = 64
+
+_KEY_TYPES: Final = (
+    "ssh-rsa",
+    "ssh-dss",
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+)
 
 _NO_KEYS: Final = b"".join(value.to_bytes(32) for value in (64, 96, 0, 0))
 
@@ -111,7 +125,23 @@ def _ssh_key(raw: bytes) -> tuple[str, str | None]:
     text = raw.decode("ascii", errors="replace").strip(" ")
     if not all(" " <= char <= "~" for char in text):
         return "", "the SSH key is not one line of printable ASCII: taken as none"
+    if text and not _is_public_key(text):
+        return "", "the SSH key is not an SSH public key (type, blank, base64): taken as none"
     return text, None
+
+
+def _is_public_key(line: str) -> bool:
+    """Whether Proxmox takes the line: its type, and a blob that begins with the same type.
+
+    Options before the type, which authorized_keys allows, are no part of a key. The blob's strings
+    carry their length in four bytes (RFC 4253, section 6.6).
+    """
+    kind, _, rest = line.partition(" ")
+    try:
+        blob = base64.b64decode(rest.partition(" ")[0], validate=True)
+    except binascii.Error:
+        return False
+    return kind in _KEY_TYPES and blob.startswith(len(kind).to_bytes(4) + kind.encode())
 
 
 def _encryption_key(raw: bytes) -> tuple[str, str | None]:
