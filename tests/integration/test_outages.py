@@ -1,0 +1,392 @@
+"""What we rely on goes away (a chain, a database, a node, room) and nobody loses a paid machine."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from chainwatch.errors import Fatal, OperatorError, RpcUnavailable
+from provisioner.simulator.guests import ConfigValue
+from tests.support.amnesia import forget, rebuild, reopen
+from tests.support.chain_model import ModelEndpoint
+from tests.support.judge import Judge
+from tests.support.lives import FOREIGN, scene
+from tests.support.realm import FIRST, GRACE, HOUR, LAST, TOKEN, Realm, realm
+
+STALE: Final = 7200
+
+
+class Line:
+    """The line to the chain's node, which can be cut."""
+
+    def __init__(self, world: Realm) -> None:
+        self.cut = False
+        endpoint = world.chain.rpc.endpoints[0]
+        assert isinstance(endpoint, ModelEndpoint)
+        endpoint.tamper = self._answered
+
+    def _answered(self, _method: str, _params: object, result: object) -> object:
+        if self.cut:
+            raise RpcUnavailable("no route to the node")
+        return result
+
+
+def took_away(world: Realm) -> list[str]:
+    """Return the calls that took something from somebody."""
+    return [
+        f"{call.method} {call.path}"
+        for call in world.cluster.inventory().call_log
+        if call.token == TOKEN
+        and (call.path.endswith(("/shutdown", "/stop")) or destroys(call.method, call.path))
+    ]
+
+
+def destroys(method: str, path: str) -> bool:
+    return method == "DELETE" and path.rpartition("/")[2].isdecimal() and "/rules/" not in path
+
+
+async def turns(world: Realm, count: int) -> None:
+    for _ in range(count):
+        await world.turn()
+        world.cluster.advance(1)
+
+
+# -------------------------------------------------------------------------------------- the chain
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_renewal_during_an_outage_longer_than_grace_loses_nobody_anything(
+    tmp_path: Path, *, restarted: bool
+) -> None:
+    async with realm(tmp_path) as world:
+        line = Line(world)
+        world.buy(lasts=HOUR)
+        await world.settle()
+        line.cut = True
+        for _ in range(150):
+            world.mine(seconds=600)
+        world.renew(lasts=100 * GRACE)
+        for _ in range(450):
+            world.mine(seconds=600)
+        for _ in range(3):
+            world.cluster.advance(GRACE)
+            await turns(world, 3)
+        if restarted:
+            await world.restart()
+        line.cut = False
+        for ingest in world.daemon.supervisor.ingests:
+            while await ingest.attempt():  # one batch of many, with a turn after each
+                await world.daemon.supervisor.worker.drain()
+                assert len(world.running()) == 1
+        await world.settle()
+        assert len(world.running()) == 1
+        assert took_away(world) == []
+
+
+async def test_a_source_that_stands_still_takes_nothing_away_and_says_so(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        line = Line(world)
+        world.buy(lasts=HOUR)
+        await world.settle()
+        world.pass_time(2 * HOUR)
+        await world.read()  # the daemon knows that it is over, and the chain then stands still
+        line.cut = True
+        world.cluster.advance(STALE + 1)
+        await turns(world, 20)
+        assert len(world.running()) == 1
+        assert took_away(world) == []
+        line.cut = False
+        world.confirm()
+        await world.settle()
+        assert world.running() == []
+
+
+async def test_a_grace_that_ends_while_the_node_cannot_be_asked_destroys_nothing(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        line = Line(world)
+        world.buy(lasts=HOUR)
+        await world.settle()
+        world.pass_time(2 * HOUR)
+        world.finalize()
+        await world.settle()
+        world.pass_time(GRACE + 1)
+        world.finalize()
+        await world.read()
+        line.cut = True
+        await turns(world, 30)
+        assert len(world.guests()) == 1
+        line.cut = False
+        await world.settle()
+        assert world.guests() == {}
+
+
+async def test_a_reorg_below_finality_halts_the_source_and_takes_nothing_away(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        world.buy(lasts=HOUR)
+        world.finalize()
+        world.finalize()
+        await world.settle()
+        depth = len(world.chain.blocks) - 2
+        world.chain.reorg(depth)
+        for _ in range(5):
+            world.pass_time(GRACE)
+        world.finalize()
+        await turns(world, 60)
+        assert len(world.running()) == 1
+        assert took_away(world) == []
+        assert "compare both" in (await world.alarms())["source-halted"]
+        await world.restart()
+        await turns(world, 60)
+        assert took_away(world) == []
+        assert len(world.running()) == 1
+
+
+async def test_a_node_that_goes_back_is_behind_and_takes_nothing_away(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        world.buy(lasts=HOUR)
+        await world.settle()
+        world.renew(lasts=100 * GRACE)
+        world.confirm()
+        world.finalize()
+        await world.settle()
+        whole = world.chain.fork()
+        world.chain.drop(4)
+        world.cluster.advance(STALE + 1)
+        await turns(world, 20)
+        assert len(world.running()) == 1
+        world.chain.blocks = whole
+        world.confirm()
+        await world.settle()
+        assert len(world.running()) == 1
+        assert took_away(world) == []
+
+
+# ----------------------------------------------------------------------------------- the database
+
+
+async def several(world: Realm) -> None:
+    """One machine that runs, one that is suspended, one whose grace is over, and a stranger."""
+    world.cluster.add_guest(FOREIGN, running=True)
+    world.buy(3, lasts=HOUR)
+    await world.settle()
+    world.pass_time(2 * HOUR)
+    world.finalize()
+    await world.settle()
+    world.buy(2, lasts=HOUR)
+    world.buy(1, lasts=100 * GRACE)
+    await world.settle()
+    world.pass_time(GRACE - HOUR)
+    await world.settle()
+
+
+async def test_a_rebuilt_database_makes_no_machine_and_destroys_none_until_resumed(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        await several(world)
+        before = scene(world)
+        world.pass_time(HOUR)
+        world.finalize()  # the third one's grace is over now
+        await forget(world)
+        report = await rebuild(world)
+        assert (report.leases, report.machines, report.orphans) == (3, 3, (FOREIGN,))
+        await world.settle()
+        assert scene(world) == before
+        assert "destroys are paused" in str(await world.sentences())
+        await world.daemon.stores.holds.resume("looked", 0, now=2)
+        await world.daemon.supervisor.resync.enqueue_all("resumed")
+        await world.settle()
+        assert set(before.machines) - set(scene(world).machines) == {FIRST}
+        assert world.touched_foreign() == ()
+
+
+async def test_a_lost_database_is_not_taken_for_a_new_installation(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        await several(world)
+        before = scene(world)
+        await forget(world)
+        await reopen(world)
+        with pytest.raises(Fatal, match="`chainwatch rebuild`"):
+            await world.turn()
+        assert scene(world) == before
+
+
+async def test_a_database_is_not_rebuilt_while_a_machine_does_not_say_whose_it_is(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        world.buy()
+        await world.turn()
+        assert world.guest().lock == "clone"
+        await forget(world)
+        with pytest.raises(OperatorError, match="VM 20000 does not say yet whose it is"):
+            await rebuild(world)
+        await forget(world)
+        world.cluster.settle()
+        await rebuild(world)
+        await world.settle()
+        assert world.running() == [FIRST]
+
+
+async def test_an_empty_database_is_refused_while_a_clone_is_under_way(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        world.buy()
+        await world.turn()
+        await forget(world)
+        await reopen(world)
+        with pytest.raises(Fatal, match="VM 20000 does not say yet whose it is"):
+            await world.turn()
+
+
+# -------------------------------------------------------------------------------------- the nodes
+
+
+async def test_a_node_that_reboots_brings_back_who_pays_and_nobody_else(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        world.buy(2, lasts=HOUR)
+        await world.settle()
+        world.pass_time(2 * HOUR)
+        world.buy(1, lasts=100 * GRACE)
+        await world.settle()
+        (paid,) = world.running()
+        world.cluster.power_cycle("pve")
+        await world.daemon.supervisor.resync.enqueue_all("periodic resync")
+        await turns(world, 10)
+        assert "hypervisor-down" in await world.alarms()
+        world.cluster.advance(120)
+        await world.settle()
+        assert world.running() == [paid]
+        assert "hypervisor-down" not in await world.alarms()
+
+
+async def test_a_cluster_without_quorum_makes_and_destroys_nothing(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        await several(world)
+        before = scene(world)
+        world.pass_time(HOUR)
+        world.buy(4)
+        world.finalize()
+        world.cluster.set_quorum(quorate=False)
+        await turns(world, 30)
+        assert scene(world) == before
+        assert "hypervisor-down" in await world.alarms()
+        world.cluster.set_quorum(quorate=True)
+        await world.settle()
+        assert len(world.running()) == 2
+
+
+async def test_a_token_that_sees_nothing_any_more_makes_and_destroys_nothing(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        await several(world)
+        before = scene(world)
+        world.pass_time(HOUR)
+        world.buy(4)
+        world.finalize()
+        world.cluster.set_grants(TOKEN, everything=False)
+        await turns(world, 30)
+        assert scene(world) == before
+        assert "hypervisor-down" in await world.alarms()
+        world.cluster.set_grants(TOKEN, everything=True)
+        await world.settle()
+        assert len(world.running()) == 2
+
+
+# --------------------------------------------------------------------------------------- the room
+
+
+async def test_a_stranger_on_the_next_vmid_is_passed_over(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        world.cluster.add_guest(FIRST, running=True)
+        world.buy()
+        await world.settle()
+        assert world.running() == [FIRST + 1]
+        assert world.touched_foreign() == ()
+
+
+async def test_a_full_range_raises_an_alarm_and_a_freed_place_is_taken(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        for vmid in range(FIRST, LAST + 1):
+            world.cluster.add_guest(vmid)
+        world.buy()
+        await turns(world, 40)
+        assert world.guests() == {}
+        assert "widen the range" in (await world.alarms())["no-room"]
+        world.cluster.remove_guest(LAST)
+        await world.settle()
+        assert world.running() == [LAST]
+        assert "no-room" not in await world.alarms()
+
+
+async def test_a_freed_vmid_rests_before_somebody_else_gets_it(tmp_path: Path) -> None:
+    async with realm(tmp_path, quarantine=3600) as world:
+        world.buy(1, lasts=HOUR)
+        await world.settle()
+        world.pass_time(2 * HOUR)
+        world.finalize()
+        await world.settle()
+        world.pass_time(GRACE + 1)
+        world.finalize()
+        await world.settle()
+        assert world.guests() == {}
+        world.buy(2)
+        await world.settle()
+        assert world.running() == [FIRST + 1]
+        world.cluster.advance(3601)
+        world.buy(3)
+        await world.settle()
+        assert world.running() == [FIRST, FIRST + 1]
+
+
+# ------------------------------------------------------------------------------- hands in the way
+
+
+async def test_a_copy_of_our_machine_made_by_hand_is_an_orphan_and_never_touched(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        world.buy(lasts=HOUR)
+        await world.settle()
+        copied: dict[str, ConfigValue] = dict(world.guest().config)
+        copy = world.cluster.add_guest(LAST, running=True)
+        world.cluster.edit_guest(LAST, **{k: copied[k] for k in ("name", "description", "smbios1")})
+        judge = Judge(world, strangers={LAST: dict(copy.config)})
+        judge.look()
+        await world.daemon.supervisor.resync.survey()
+        assert str(LAST) in (await world.alarms())["orphans"]
+        world.pass_time(2 * HOUR)
+        world.finalize()
+        await world.settle()
+        judge.look()
+        world.pass_time(GRACE + 1)
+        world.finalize()
+        await world.daemon.supervisor.resync.survey()
+        await world.settle()
+        judge.look()
+        assert world.guests() == {}
+        assert world.cluster.guest(LAST).running
+
+
+async def test_a_machine_that_lost_its_description_is_given_up_and_not_touched(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        lease = world.buy(lasts=HOUR)
+        await world.settle()
+        word = str(world.guest().config["description"])
+        world.cluster.edit_guest(FIRST, description="mine now")
+        config = dict(world.guest().config)
+        world.pass_time(2 * HOUR)
+        await world.settle()
+        assert world.guest().config == config
+        assert world.running() == [FIRST]
+        assert "put the description back" in (await world.alarms())["parked"]
+        world.cluster.edit_guest(FIRST, description=word)
+        await world.daemon.stores.work.unpark(str(lease))
+        await world.settle()
+        assert world.running() == []
