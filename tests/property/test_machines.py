@@ -6,31 +6,22 @@ cluster has to be what the chain says. The same runs every time; `CHAINWATCH_SOA
 ones.
 """
 
-import asyncio
 import os
-import tempfile
-from collections.abc import Coroutine
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from structlog.testing import capture_logs
+from hypothesis.stateful import initialize, precondition, rule
 
 from chainwatch.domain.desired import Hold
 from chainwatch.domain.events import KeysChanged
-from chainwatch.errors import RpcUnavailable
 from chainwatch.store.holds import Scope
-from chainwatch.store.verify import verify
 from provisioner import faultpoints
-from provisioner.simulator.faults import Fault, FaultName
-from tests.support.amnesia import forget, rebuild
-from tests.support.chain_model import ModelBlock, ModelEndpoint, RawEvent
-from tests.support.judge import CLONING, KEYS, Judge
-from tests.support.lives import stamps
+from provisioner.simulator.faults import Fault
+from tests.support.chain_model import ModelBlock, RawEvent
+from tests.support.judge import KEYS
+from tests.support.mishaps import faults
 from tests.support.realm import (
     ALICE,
     BOB,
@@ -39,16 +30,9 @@ from tests.support.realm import (
     HOUR,
     LAST,
     TOKEN,
-    Crash,
-    Realm,
-    crash_at,
-    realm,
 )
-from tests.support.tenancies import Tenancy, latest
+from tests.support.trial import TOKENS, Trial
 
-T = TypeVar("T")
-
-TOKENS: Final = (1, 2, 3)
 SOAK: Final = int(os.environ.get("CHAINWATCH_SOAK", "0"))
 
 tokens = st.sampled_from(TOKENS)
@@ -62,76 +46,9 @@ points = st.sampled_from(
     )
 )
 
-_READ: Final = ("GET", "*")
-_GUEST: Final = "/nodes/pve/qemu/2????"
-_WRITES: Final = (
-    ("POST", "*/clone"),
-    ("PUT", f"{_GUEST}/config"),
-    ("PUT", f"{_GUEST}/resize"),
-    ("POST", f"{_GUEST}/status/*"),
-    ("POST", f"{_GUEST}/agent/*"),
-    ("DELETE", f"{_GUEST}*"),
-)
-_TASKS: Final = (*_WRITES[0:1], *_WRITES[2:4], ("DELETE", _GUEST))
-_SLOW: Final = (_READ, *_WRITES[:3], ("POST", f"{_GUEST}/status/start"))
 
-faults = st.one_of(
-    st.builds(
-        lambda name, call, nth: Fault(name, call[0], call[1], nth=nth),
-        st.sampled_from(
-            (
-                FaultName.REFUSE,
-                FaultName.LOSE_REPLY,
-                FaultName.UNREACHABLE,
-                FaultName.PROXY_DOWN,
-                FaultName.PROXY_BROKEN,
-                FaultName.HTML,
-            )
-        ),
-        st.sampled_from((_READ, *_WRITES)),
-        st.integers(1, 4),
-    ),
-    st.builds(
-        lambda call, text: Fault(FaultName.TASK_FAILS, call[0], call[1], text=text),
-        st.sampled_from(_TASKS),
-        st.sampled_from(
-            ("unexpected status", "interrupted by signal", "No space left on device", "whatever")
-        ),
-    ),
-    st.builds(lambda call: Fault(FaultName.TASK_WARNS, call[0], call[1]), st.sampled_from(_TASKS)),
-    st.builds(
-        lambda call, seconds: Fault(FaultName.HANG, call[0], call[1], seconds=seconds),
-        st.sampled_from(_SLOW),
-        st.sampled_from((20.0, 40.0)),
-    ),
-    st.builds(
-        lambda path: Fault(FaultName.EMPTY, path=path),
-        st.sampled_from(("/cluster/resources", "/cluster/status")),
-    ),
-    st.builds(
-        lambda call: Fault(FaultName.REFUSE, call[0], call[1], status=401), st.sampled_from(_WRITES)
-    ),
-)
-
-
-class Machines(RuleBasedStateMachine):
-    """One installation and everything that happens to it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stack = ExitStack()
-        self.log = self.stack.enter_context(capture_logs())
-        self.runner = self.stack.enter_context(asyncio.Runner())
-        folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
-        opening = realm(folder)
-        self.world: Realm = self.runner.run(opening.__aenter__())
-        self.stack.callback(lambda: self.runner.run(opening.__aexit__(None, None, None)))
-        self.judge = Judge(self.world)
-        self.broken = False
-        self.rpc_down = False
-        endpoint = self.world.chain.rpc.endpoints[0]
-        assert isinstance(endpoint, ModelEndpoint)
-        endpoint.tamper = self._answered
+class Machines(Trial):
+    """Everything that happens to one installation."""
 
     def teardown(self) -> None:
         with self.stack:
@@ -375,119 +292,6 @@ class Machines(RuleBasedStateMachine):
         self.world.finalize()
         self._run(self._rests())
 
-    # ---------------------------------------------------------------------------- how it is done
-
-    def _run(self, work: Coroutine[object, object, T]) -> T:
-        try:
-            done = self.runner.run(work)
-            self.judge.look()
-        except BaseException:
-            self.broken = True
-            raise
-        return done
-
-    def _look(self) -> None:
-        try:
-            self.judge.look()
-        except BaseException:
-            self.broken = True
-            raise
-
-    def _answered(self, _method: str, _params: object, result: object) -> object:
-        if self.rpc_down:
-            raise RpcUnavailable("the node is away")
-        return result
-
-    async def _turns(self, turns: int) -> None:
-        for _ in range(turns):
-            await self.world.turn()
-            self.judge.look()
-            self.world.cluster.advance(1)
-
-    async def _falls(self, point: str, nth: int, turns: int) -> None:
-        crash_at(point, nth)
-        try:
-            await self._turns(turns)
-        except Crash:
-            await self.world.restart()
-        finally:
-            faultpoints.arm(None)
-
-    async def _forgets(self) -> None:
-        before = set(self.world.guests())
-        await forget(self.world)
-        await rebuild(self.world)
-        assert set(self.world.guests()) == before
-        self.judge.forgotten = True
-        self.judge.holds.clear()
-        self.judge.paused = {"destroys"}
-
-    async def _resumed(self) -> None:
-        self.judge.paused.clear()
-        await self.world.daemon.stores.holds.resume("go", 0, now=2)
-        await self.world.daemon.supervisor.resync.enqueue_all("resumed")
-
-    async def _rests(self) -> None:
-        await self._settled()
-        self.judge.look()
-        self._put_back()
-        self._remove_what_clones_left()
-        for vmid in self.judge.switched_off & set(self.world.guests()):
-            if self._whole(vmid) and not self.world.cluster.guest(vmid).running:
-                self.world.cluster.start_guest(vmid)
-        self.judge.switched_off.clear()
-        for token in TOKENS:
-            await self.world.daemon.stores.work.unpark(str(self.world.lease(token)))
-        await self._settled()
-        if "effects" not in self.judge.paused:
-            self.judge.rest()
-        assert await verify(self.world.db) == []
-
-    async def _settled(self) -> None:
-        """Let the daemon come to rest, the slowest retry and the hour of the budget included."""
-        for pause in (400, HOUR, 1):
-            await self.world.daemon.supervisor.resync.survey()
-            await self.world.daemon.supervisor.resync.enqueue_all("periodic resync")
-            await self.world.settle(4000)
-            self.judge.look()
-            self.world.confirm()
-            self.world.cluster.advance(pause)
-
-    def _put_back(self) -> None:
-        """Somebody gives the wiped machines their descriptions back."""
-        for vmid in self.judge.wiped:
-            self.world.cluster.edit_guest(vmid, description=self.judge.word[vmid])
-        self.judge.wiped.clear()
-
-    def _remove_what_clones_left(self) -> None:
-        """A node that loses power leaves locked stubs, which only a person may remove."""
-        for vmid, guest in self.world.guests().items():
-            if guest.lock == CLONING:
-                self.world.cluster.remove_guest(vmid)
-
-    def _live(self, token: int) -> Tenancy | None:
-        tenancy = latest(self.world.chain).tenancies.get(token)
-        return tenancy if tenancy and not tenancy.burnt else None
-
-    def _ours(self, one: int) -> int | None:
-        """Return one of our machines that proves to be ours and carries no lock."""
-        vmids = [vmid for vmid in self.world.guests() if self._whole(vmid)]
-        online = self.world.cluster.state.nodes["pve"].online
-        return vmids[one % len(vmids)] if vmids and online else None
-
-    def _whole(self, vmid: int) -> bool:
-        guest = self.world.cluster.state.guests.get(vmid)
-        if guest is None or guest.lock is not None:
-            return False
-        stamped = stamps(self.world, vmid)
-        return stamped is not None and stamped.configured is not None
-
-    def _forgetful(self) -> bool:
-        cluster = self.world.cluster
-        whole = not (self.judge.wiped or cluster.state.faults.armed)
-        made = all(guest.lock != CLONING for guest in self.world.guests().values())
-        return whole and made and cluster.state.nodes["pve"].online
-
 
 Machines.TestCase.settings = settings(
     max_examples=SOAK or 80,
@@ -496,4 +300,4 @@ Machines.TestCase.settings = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-TestMachines = pytest.mark.timeout(0 if SOAK else 300)(Machines.TestCase)
+TestMachines = pytest.mark.timeout(0 if SOAK else 900)(Machines.TestCase)

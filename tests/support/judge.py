@@ -79,6 +79,13 @@ class Judge:
         for vmid, known in self._known.items():
             self._known[vmid] = Known(known.name, known.stamps, min(known.ran_at, at), known.power)
 
+    def only_machines_remember(self) -> None:
+        """Note that a database was lost: of a hold there remains what Proxmox mirrors of it."""
+        self.forgotten = True
+        guests = self.world.guests().values()
+        held = {_token(guest.name) for guest in guests if guest.config.get("protection")}
+        self.holds = dict.fromkeys(held, Hold.HOLD)
+
     def _note_rights(self, now: View, past: View) -> None:
         for token, tenancy in now.tenancies.items():
             self._minted.add(tenancy.name)
