@@ -67,6 +67,14 @@ check: setup ## Format, lint, types, import rules, dependencies, compiled contra
 bench: setup ## Measure what docs/explanation/performance.md says
 	@$(PY) -m tests.bench $(ARGS)
 
+.PHONY: soak
+soak: setup ## Let many new histories happen to a few machines (N=500; ten seconds to the dozen)
+	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --quiet tests/property/test_machines.py
+
+.PHONY: test-contracts
+test-contracts: setup ## Run the tests of the lease contract on a chain
+	@$(PY) -m pytest --quiet tests/integration/test_contract.py tests/integration/test_contract_life.py
+
 # --------------------------------------------------------------------------------------- now and then
 
 .PHONY: requirements
