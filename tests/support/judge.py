@@ -145,12 +145,17 @@ class Judge:
                     assert (guest.name, key) in self._entitled, f"{vmid} lets in {key[-7:]}"
 
     def _remember(self, now: View) -> None:
+        """Note how our machines are; one that is marked as suspended and runs is not running late.
+
+        Who starts it by hand pays for nothing by that, and so it has no other grace.
+        """
         for vmid, guest in self.world.guests().items():
             before = self._known.get(vmid)
+            stamped = stamps(self.world, vmid) or Stamps()
+            runs = guest.running and stamped.suspended_at is None
             fresh = before is None or before.name != guest.name
-            ran_at = now.at if fresh or guest.running or before is None else before.ran_at
-            known = Known(guest.name, stamps(self.world, vmid) or Stamps(), ran_at, guest.power)
-            self._known[vmid] = known
+            ran_at = now.at if fresh or runs or before is None else before.ran_at
+            self._known[vmid] = Known(guest.name, stamped, ran_at, guest.power)
 
     # --------------------------------------------------------------------------- what should be
 

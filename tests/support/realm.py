@@ -6,7 +6,7 @@ at any fault point (`crash_at`) and start again. What became of it is judged by 
 by the cluster's inventory, never by the daemon's own records.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -215,10 +215,14 @@ class Realm:
         await supervisor.poller.poll()
         return await supervisor.worker.drain()
 
-    async def settle(self, seconds: int = 600) -> None:
-        """Turn until nothing is left to do, letting at most `seconds` of cluster time pass."""
+    async def settle(self, seconds: int = 600, watch: Callable[[], object] = lambda: None) -> None:
+        """Turn until nothing is left to do, letting at most `seconds` of cluster time pass.
+
+        `watch` is called before every turn.
+        """
         end = self.cluster.now + seconds
         while self.cluster.now < end:
+            watch()
             if await self.turn():
                 continue
             if await self._quiet():
