@@ -3,13 +3,14 @@
 A template's password, firewall rules, IP sets and extra devices must not reach a tenant. The first
 time, cloud-init has not run yet, so the owner's key is let in by the same call. Later the step
 repairs drift, and pulls the cable of a guest that still lets in somebody it should not. It ends by
-growing the disk where that is due.
+growing the disk where that is due. Before a machine is shut down its start is taken back, so that
+one that is paid for again meanwhile is owed a start, and not taken for powered off by its owner.
 """
 
 from dataclasses import replace
 
 from provisioner.identity import access_stamp
-from provisioner.model import DesiredMachine, GuestSettings, Observed, Stamps
+from provisioner.model import DesiredMachine, GuestSettings, Observed, Presence, Stamps
 from provisioner.site import CONFIGURED, Site
 from provisioner.steps.resize import grow
 from provisioner.steps.step import Step, Target
@@ -22,7 +23,7 @@ def _due(site: Site, want: DesiredMachine, have: Observed) -> str | None:
         return "it is a bare clone, or its stamps were lost"
     wanted = site.settings(want, have.vmid, have.config, have.stamps)
     if wanted == have.config.settings:
-        return None
+        return "it is about to be suspended" if _takes_back_start(want, have) else None
     return f"its settings differ: {', '.join(differences(wanted, have.config.settings))}"
 
 
@@ -31,8 +32,14 @@ async def _effect(target: Target) -> str | None:
     if stamps.configured != CONFIGURED:
         await target.hypervisor.scrub_firewall(target.node, target.vmid)
         stamps = _first(target, stamps)
+    if _takes_back_start(target.want, target.have):
+        stamps = replace(stamps, started=False)
     await target.put_config(stamps)
     return await grow(target)
+
+
+def _takes_back_start(want: DesiredMachine, have: Observed) -> bool:
+    return want.presence is Presence.SUSPENDED and have.stamps.started
 
 
 def _first(target: Target, stamps: Stamps) -> Stamps:

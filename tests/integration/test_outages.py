@@ -165,6 +165,27 @@ async def test_a_node_that_goes_back_is_behind_and_takes_nothing_away(tmp_path: 
         assert took_away(world) == []
 
 
+@pytest.mark.parametrize("already_off", [False, True])
+async def test_a_renewal_while_a_machine_is_being_shut_down_gives_it_back(
+    tmp_path: Path, *, already_off: bool
+) -> None:
+    async with realm(tmp_path) as world:
+        world.buy(lasts=HOUR)
+        await world.settle()
+        world.guest().ignores_acpi = True
+        if already_off:
+            world.cluster.edit_guest(FIRST, onboot=0)
+        world.pass_time(2 * HOUR)
+        await turns(world, 5)
+        assert [call for call in took_away(world) if call.endswith("/shutdown")]
+        world.renew()
+        world.confirm()
+        await turns(world, 90)
+        await world.settle()
+        assert world.running() == [FIRST]
+        assert world.guest().config["onboot"] == 1
+
+
 # ----------------------------------------------------------------------------------- the database
 
 
