@@ -93,8 +93,8 @@ class Machines(Trial):
             self.world.burn(token, tenancy.owner)
         self._look()
 
-    @rule(depth=st.integers(1, 3), replayed=st.booleans(), owner=people)
-    def reorg(self, depth: int, owner: str, *, replayed: bool) -> None:
+    @rule(depth=st.integers(1, 3), replayed=st.booleans())
+    def reorg(self, depth: int, *, replayed: bool) -> None:
         """The last blocks never were; perhaps their transactions come again, a block later."""
         chain = self.world.chain
         if len(chain.blocks) < depth + chain.final_lag + 2:
@@ -103,11 +103,11 @@ class Machines(Trial):
         chain.drop(depth)
         chain.mine()
         for block in taken:
-            self._mine_again(block if replayed else None, owner)
+            self._mine_again(block if replayed else None)
         self.judge.rewound()
         self._look()
 
-    def _mine_again(self, block: ModelBlock | None, owner: str) -> None:
+    def _mine_again(self, block: ModelBlock | None) -> None:
         said = block.said if block else ()
         events = [event for event, _ in said if not isinstance(event, RawEvent)]
         self.world.mine(*events, tx=said[0][1] if said else None)

@@ -1,12 +1,10 @@
 """What may go wrong on the way to Proxmox, drawn by chance."""
 
-from typing import Final, TypeVar
+from typing import Final
 
 from hypothesis import strategies as st
 
 from provisioner.simulator.faults import Fault, FaultName
-
-T = TypeVar("T")
 
 _READ: Final = ("GET", "*")
 _GUEST: Final = "/nodes/pve/qemu/2????"

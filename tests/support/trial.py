@@ -32,7 +32,6 @@ from tests.support.tenancies import Tenancy, latest
 
 T = TypeVar("T")
 
-
 TOKENS: Final = (1, 2, 3)
 
 
@@ -79,8 +78,8 @@ class Trial(RuleBasedStateMachine):
     async def _turns(self, turns: int) -> None:
         for _ in range(turns):
             await self.world.turn()
-            self.judge.look()
             self.world.cluster.advance(1)
+            self.judge.look()
 
     async def _falls(self, point: str, nth: int, turns: int) -> None:
         crash_at(point, nth)
@@ -125,10 +124,10 @@ class Trial(RuleBasedStateMachine):
         for pause in (400, HOUR, 1):
             await self.world.daemon.supervisor.resync.survey()
             await self.world.daemon.supervisor.resync.enqueue_all("periodic resync")
-            await self.world.settle(4000)
-            self.judge.look()
+            await self.world.settle(4000, self.judge.look)
             self.world.confirm()
             self.world.cluster.advance(pause)
+            self.judge.look()
 
     def _put_back(self) -> None:
         """Somebody gives the wiped machines their descriptions back."""
