@@ -1,0 +1,212 @@
+"""The table of steps: what comes next for every way a machine may look."""
+
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from provisioner.identity import access_stamp
+from provisioner.model import (
+    Access,
+    DesiredMachine,
+    GuestSettings,
+    Observed,
+    OpenOperation,
+    PowerState,
+    Presence,
+    Retirement,
+    Stamps,
+)
+from provisioner.plan import TABLE, decide, next_step
+from tests.support.sketches import (
+    ABSENT,
+    ACCESS,
+    DAY,
+    NONCE,
+    NOW,
+    OVER,
+    OWNER,
+    PAID,
+    SITE,
+    STAMPS,
+    SUSPENDED,
+    VMID,
+    observed,
+)
+
+SOLD: Final = replace(PAID, access=Access(1, "0x" + "b0" * 20, ""))
+AS_IS: Final = replace(PAID, presence=Presence.AS_IS)
+REKEYED: Final = replace(PAID, access=replace(ACCESS, ssh_key="ssh-ed25519 BBBB alice"))
+BARE: Final = Stamps()
+OWED: Final = replace(STAMPS, started=False)
+STOPPED: Final = PowerState.STOPPED
+OPEN: Final = OpenOperation(1, "start", VMID, "pve", NONCE, "UPID:x", 1)
+
+
+def shown(want: DesiredMachine, stamps: Stamps = STAMPS) -> GuestSettings:
+    config = observed(want, stamps).config
+    assert config is not None
+    return config.settings
+
+
+CASES: Final[list[tuple[str, DesiredMachine, Observed, str | None]]] = [
+    ("a paid lease without a machine gets one", PAID, ABSENT, "clone"),
+    ("an ended lease without a machine gets none", OVER, ABSENT, None),
+    ("a lease that is left as it is gets none", AS_IS, ABSENT, None),
+    ("a bare clone is configured", PAID, observed(PAID, BARE), "configure"),
+    ("a bare clone that nobody pays for is configured", OVER, observed(OVER, BARE), "configure"),
+    (
+        "drift is repaired",
+        PAID,
+        observed(PAID, settings=replace(shown(PAID), cores=7)),
+        "configure",
+    ),
+    (
+        "what a clone inherited is taken away",
+        PAID,
+        observed(PAID, settings=replace(shown(PAID), leftovers=frozenset({"cipassword"}))),
+        "configure",
+    ),
+    ("a disk that is too small grows", PAID, observed(PAID, disk_gib=4), "resize"),
+    ("a disk that is larger stays", PAID, observed(PAID, disk_gib=40), None),
+    ("an owed start is given", PAID, observed(PAID, OWED, STOPPED), "start"),
+    ("who answers has started", PAID, observed(PAID, OWED, answers=True), "mark-started"),
+    (
+        "who is silent for long has started all the same",
+        PAID,
+        observed(PAID, OWED, answers=False, uptime=300),
+        "mark-started",
+    ),
+    (
+        "who is silent for a moment is waited for",
+        PAID,
+        observed(PAID, OWED, answers=False, uptime=299),
+        None,
+    ),
+    ("who runs as wanted is left alone", PAID, observed(PAID), None),
+    ("who was powered off by its owner is left off", PAID, observed(PAID, STAMPS, STOPPED), None),
+    ("who is paused is nobody's order", PAID, observed(PAID, power=PowerState.PAUSED), None),
+    (
+        "who is sold and answers changes its keys",
+        SOLD,
+        observed(SOLD, answers=True, settings=shown(PAID)),
+        "access",
+    ),
+    (
+        "who is sold and silent loses its cable",
+        SOLD,
+        observed(SOLD, answers=False, settings=shown(PAID)),
+        "configure",
+    ),
+    (
+        "who has a new key of the same owner keeps its cable",
+        REKEYED,
+        observed(REKEYED, answers=False),
+        None,
+    ),
+    ("a renewal takes the mark of suspension away", PAID, observed(PAID, SUSPENDED), "resume"),
+    ("an end takes onboot and the start back first", OVER, observed(OVER), "configure"),
+    ("then it shuts down", OVER, observed(OVER, OWED), "shutdown"),
+    ("a paused one shuts down too", OVER, observed(OVER, OWED, PowerState.PAUSED), "shutdown"),
+    ("then it is marked", OVER, observed(OVER, OWED, STOPPED), "mark-suspended"),
+    ("then it goes", OVER, observed(OVER, SUSPENDED, STOPPED), "destroy"),
+    ("started by hand it is stopped again", OVER, observed(OVER, SUSPENDED), "shutdown"),
+    (
+        "suspended by order it is marked anew when it ends",
+        OVER,
+        observed(OVER, replace(SUSPENDED, ended=False), STOPPED),
+        "mark-suspended",
+    ),
+    (
+        "without the finalized view's permission it stays",
+        replace(OVER, retirement=None),
+        observed(OVER, SUSPENDED, STOPPED),
+        None,
+    ),
+    (
+        "a second before its grace is over it stays",
+        replace(OVER, retirement=Retirement(NOW - DAY + 1, DAY, NOW)),
+        observed(OVER, SUSPENDED, STOPPED),
+        None,
+    ),
+    (
+        "a grace runs from the suspension when that came later",
+        replace(OVER, retirement=Retirement(NOW - 9 * DAY, 3 * DAY, NOW)),
+        observed(OVER, SUSPENDED, STOPPED),
+        None,
+    ),
+    (
+        "what is left as it is runs on",
+        AS_IS,
+        observed(AS_IS, settings=replace(shown(AS_IS), onboot=True)),
+        None,
+    ),
+    ("what is left as it is stays off", AS_IS, observed(AS_IS, STAMPS, STOPPED), None),
+    ("an unknown power state starts nothing", PAID, observed(PAID, OWED, PowerState.UNKNOWN), None),
+    (
+        "an unknown power state destroys nothing",
+        OVER,
+        observed(OVER, SUSPENDED, PowerState.UNKNOWN),
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("want", "have", "step"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
+def test_what_comes_next(want: DesiredMachine, have: Observed, step: str | None) -> None:
+    found = next_step(SITE, want, have)
+    assert (found.name if found else None) == step
+    assert decide(SITE, want, have).reason
+
+
+@pytest.mark.parametrize(("want", "have"), [c[1:3] for c in CASES], ids=[c[0] for c in CASES])
+def test_nothing_is_due_while_an_operation_is_open(want: DesiredMachine, have: Observed) -> None:
+    assert next_step(SITE, want, replace(have, operation=OPEN)) is None
+
+
+@pytest.mark.parametrize(
+    ("want", "have"),
+    [c[1:3] for c in CASES if c[2].config is not None],
+    ids=[c[0] for c in CASES if c[2].config is not None],
+)
+def test_nothing_is_due_while_the_machine_is_locked(want: DesiredMachine, have: Observed) -> None:
+    assert have.config is not None
+    locked = replace(have, config=replace(have.config, lock="backup"))
+    assert next_step(SITE, want, locked) is None
+
+
+def test_every_step_is_due_at_some_time() -> None:
+    due = {next_step(SITE, want, have) for _, want, have, _ in CASES}
+    assert {step.name for step in due if step} == {step.name for step in TABLE}
+
+
+def test_only_a_destroy_is_irreversible_and_only_a_clone_creates() -> None:
+    assert [step.name for step in TABLE if step.irreversible] == ["destroy"]
+    assert [step.name for step in TABLE if step.creates] == ["clone"]
+
+
+def test_a_suspended_machine_says_when_its_grace_ends() -> None:
+    want = replace(OVER, retirement=Retirement(0, 9 * DAY, NOW))
+    decision = decide(SITE, want, observed(want, SUSPENDED, STOPPED))
+    assert decision.final_time == NOW + 7 * DAY
+    assert decision.settled
+
+
+def test_a_sold_machine_whose_agent_is_silent_needs_somebody() -> None:
+    want = SOLD
+    decision = decide(SITE, want, observed(want, answers=False))
+    assert decision.stuck
+    assert "agent" in decision.reason
+
+
+def test_a_machine_that_left_volumes_behind_is_not_settled() -> None:
+    gone = replace(ABSENT, vmid=VMID, leftovers=("local:vm-20000-disk-0",))
+    decision = decide(SITE, OVER, gone)
+    assert not decision.settled
+    assert "local:vm-20000-disk-0" in decision.reason
+
+
+def test_an_access_stamp_tells_a_key_given_back_from_a_remembered_one() -> None:
+    assert access_stamp(ACCESS) != access_stamp(Access(2, OWNER, ACCESS.ssh_key))
