@@ -1,0 +1,128 @@
+"""What a description proves of a machine, and what it does not."""
+
+import uuid
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from provisioner.identity import MARK, Signer, access_stamp, uuid_of
+from provisioner.model import Access, Identity, Stamps
+
+SIGNER: Final = Signer("here", b"k" * 32)
+IDENTITY: Final = Identity("here", "eip155:1/erc721:0xc0/7", "ab" * 16, 20000)
+STAMPS: Final = Stamps(
+    configured="c", access="a", generation=3, started=True, suspended_at=1_700_000_000, ended=True
+)
+WORD: Final = SIGNER.describe(IDENTITY, STAMPS)
+LINE: Final = next(line for line in WORD.splitlines() if line.startswith(MARK))
+
+
+@pytest.mark.parametrize("stamps", [STAMPS, Stamps()])
+def test_a_description_proves_what_was_written(stamps: Stamps) -> None:
+    assert SIGNER.prove(SIGNER.describe(IDENTITY, stamps), 20000) == (IDENTITY, stamps)
+
+
+def test_text_that_people_add_around_the_line_changes_nothing() -> None:
+    assert SIGNER.prove(f"my server\n{WORD}\nkeep out", 20000) == (IDENTITY, STAMPS)
+
+
+def test_a_clone_on_another_vmid_proves_nothing() -> None:
+    assert SIGNER.prove(WORD, 20001) is None
+
+
+@pytest.mark.parametrize(
+    "other", [Signer("here", b"x" * 32), Signer("elsewhere", b"k" * 32)], ids=["secret", "name"]
+)
+def test_another_installation_proves_nothing_with_it(other: Signer) -> None:
+    assert other.prove(WORD, 20000) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "forged"),
+    [("ab" * 16, "cd" * 16), ("0xc0/7", "0xc0/8"), ('"mac":"', '"mac":"0')],
+    ids=["nonce", "key", "mac"],
+)
+def test_a_forged_identity_proves_nothing(said: str, forged: str) -> None:
+    assert said in LINE
+    assert SIGNER.prove(WORD.replace(said, forged), 20000) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "forged"),
+    [
+        ('"started":true', '"started":false'),
+        ("1700000000", "1600000000"),
+        ('"ended":true', '"ended":false'),
+        ('"generation":3', '"generation":0'),
+        ('"configured":"c"', '"configured":null'),
+        ('"access":"a"', '"access":"b"'),
+        ('"sig":"', '"sig":"0'),
+    ],
+)
+def test_edited_stamps_count_as_absent_and_the_identity_stands(said: str, forged: str) -> None:
+    assert said in LINE
+    assert SIGNER.prove(WORD.replace(said, forged), 20000) == (IDENTITY, Stamps())
+
+
+def test_stamps_of_another_machine_of_ours_count_as_absent() -> None:
+    other = SIGNER.describe(replace(IDENTITY, vmid=20001), replace(STAMPS, suspended_at=1))
+    signature = other.split('"sig":"')[1].split('"')[0]
+    mine = WORD.split('"sig":"')[1].split('"')[0]
+    assert SIGNER.prove(WORD.replace(mine, signature), 20000) == (IDENTITY, Stamps())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a note",
+        f"{WORD}\n{LINE}",
+        f"{MARK}not json",
+        f"{MARK}[]",
+        f"{MARK}null",
+        f"{MARK}{{}}",
+        f'{MARK}{{"key":1,"nonce":"a","mac":"b"}}',
+        LINE.replace(MARK, f"> {MARK}"),
+    ],
+    ids=["empty", "note", "twice", "no json", "list", "null", "bare", "types", "quoted"],
+)
+def test_a_description_without_exactly_one_whole_line_proves_nothing(text: str) -> None:
+    assert SIGNER.prove(text, 20000) is None
+
+
+@pytest.mark.parametrize(
+    "stamps", ['{"started":1}', "[]", '"x"', '{"suspended_at":true}', '{"suspended_at":1e99}']
+)
+def test_stamps_that_are_none_count_as_absent(stamps: str) -> None:
+    start = LINE.index('"stamps":') + len('"stamps":')
+    forged = LINE[:start] + stamps + "}"
+    assert SIGNER.prove(forged, 20000) in (None, (IDENTITY, Stamps()))
+
+
+def test_the_secret_is_neither_in_the_description_nor_in_what_a_signer_shows() -> None:
+    assert "kkkk" not in WORD + repr(SIGNER)
+
+
+def test_a_uuid_follows_from_the_whole_identity() -> None:
+    uuids = {
+        uuid_of(IDENTITY),
+        uuid_of(replace(IDENTITY, vmid=20001)),
+        uuid_of(replace(IDENTITY, nonce="cd" * 16)),
+        uuid_of(replace(IDENTITY, key="cli:x")),
+        uuid_of(replace(IDENTITY, installation="elsewhere")),
+    }
+    assert len(uuids) == 5
+    assert all(uuid.UUID(each).version == 5 for each in uuids)
+    assert uuid_of(IDENTITY) == uuid_of(replace(IDENTITY))
+
+
+def test_an_access_stamp_follows_from_owner_key_and_generation() -> None:
+    access = Access(0, "0xa1", "ssh-ed25519 AAAA")
+    others = (
+        replace(access, generation=2),
+        replace(access, owner="0xb0"),
+        replace(access, ssh_key=""),
+    )
+    assert access_stamp(access) not in map(access_stamp, others)
+    assert access_stamp(access) == access_stamp(replace(access))
