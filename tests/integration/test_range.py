@@ -5,6 +5,7 @@ from typing import Final
 
 from chainwatch.errors import RpcUnavailable
 from provisioner.simulator.guests import ConfigValue
+from tests.integration.test_outages import turns
 from tests.support.chain_model import ModelEndpoint
 from tests.support.judge import Judge
 from tests.support.realm import FIRST, GRACE, HOUR, LAST, Realm, realm
@@ -25,9 +26,6 @@ class Line:
         if self.cut:
             raise RpcUnavailable("no route to the node")
         return result
-
-
-from tests.integration.test_outages import turns
 
 
 async def test_a_stranger_on_the_next_vmid_is_passed_over(tmp_path: Path) -> None:
