@@ -77,7 +77,7 @@ class Executor:
             async with self._choosing:
                 if await self.log.open_count(step.name, now - ENDLESS) >= self.clones:
                     raise Crowded(f"{self.clones} machines are being cloned already")
-                place = await self._choose(have, now)
+                place = await self._choose(want, now)
                 return place, await self._begin(step, want, place)
         place = self._prove(step, want, have)
         return place, await self._begin(step, want, place)
@@ -98,12 +98,17 @@ class Executor:
             raise NotOurs(f"VM {have.vmid} has another uuid than {want.key} must have")
         return Place(have.vmid, have.node)
 
-    async def _choose(self, have: Observed, now: int) -> Place:
-        """Choose a place for a clone: the one it was meant for, else the lowest free one."""
+    async def _choose(self, want: DesiredMachine, now: int) -> Place:
+        """Choose a place for a clone: the one it was meant for, else the lowest free one.
+
+        A clone that was asked for and not seen may still come, however late; only on the same
+        VMID does Proxmox then refuse the second one.
+        """
         snapshot = await self.snapshots.get()
         template = snapshot.guests[self.template]
-        if have.vmid is not None and not have.ever_existed and have.vmid not in snapshot.guests:
-            return Place(have.vmid, template.node)
+        meant = await self.log.intended(want.key, want.nonce)
+        if meant is not None and meant not in snapshot.guests:
+            return Place(meant, template.node)
         since = now - self.quarantine
         taken = set(snapshot.guests) | await self.log.reserved()
         taken |= set(await self.log.destroyed_since(since))

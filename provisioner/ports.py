@@ -201,6 +201,13 @@ class OperationLog(Protocol):
         """Return where (key, nonce) was last cloned or adopted, None once it was destroyed."""
         ...
 
+    async def intended(self, key: str, nonce: str) -> int | None:
+        """Return the VMID of the last clone for (key, nonce) whose end is not known.
+
+        It may still come about, so it is there that it has to be tried again.
+        """
+        ...
+
     async def ever_cloned(self, key: str, nonce: str) -> bool:
         """Say whether a clone or an adoption for (key, nonce) has ever succeeded."""
         ...

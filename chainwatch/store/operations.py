@@ -144,6 +144,17 @@ class Operations:
             return None
         return Place(row["vmid"], row["node"])
 
+    async def intended(self, key: str, nonce: str) -> int | None:
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT vmid, outcome FROM operation WHERE key = ? AND nonce = ?"
+                " AND step IN ('clone', 'adopt') ORDER BY id DESC LIMIT 1",
+                *(key, nonce),
+            )
+        if row is None or row["outcome"] not in (None, "lost"):
+            return None
+        return int(row["vmid"])
+
     async def ever_cloned(self, key: str, nonce: str) -> bool:
         async with self._db.reading() as read:
             row = await read.one(

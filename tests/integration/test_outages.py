@@ -43,12 +43,6 @@ def destroys(method: str, path: str) -> bool:
     return method == "DELETE" and path.rpartition("/")[2].isdecimal() and "/rules/" not in path
 
 
-async def turns(world: Realm, count: int) -> None:
-    for _ in range(count):
-        await world.turn()
-        world.cluster.advance(1)
-
-
 # -------------------------------------------------------------------------------------- the chain
 
 
@@ -68,7 +62,7 @@ async def test_a_renewal_during_an_outage_longer_than_grace_loses_nobody_anythin
             world.mine(seconds=600)
         for _ in range(3):
             world.cluster.advance(GRACE)
-            await turns(world, 3)
+            await world.turns(3)
         if restarted:
             await world.restart()
         line.cut = False
@@ -90,7 +84,7 @@ async def test_a_source_that_stands_still_takes_nothing_away_and_says_so(tmp_pat
         await world.read()  # the daemon knows that it is over, and the chain then stands still
         line.cut = True
         world.cluster.advance(STALE + 1)
-        await turns(world, 20)
+        await world.turns(20)
         assert len(world.running()) == 1
         assert took_away(world) == []
         line.cut = False
@@ -113,7 +107,7 @@ async def test_a_grace_that_ends_while_the_node_cannot_be_asked_destroys_nothing
         world.finalize()
         await world.read()
         line.cut = True
-        await turns(world, 30)
+        await world.turns(30)
         assert len(world.guests()) == 1
         line.cut = False
         await world.settle()
@@ -133,12 +127,12 @@ async def test_a_reorg_below_finality_halts_the_source_and_takes_nothing_away(
         for _ in range(5):
             world.pass_time(GRACE)
         world.finalize()
-        await turns(world, 60)
+        await world.turns(60)
         assert len(world.running()) == 1
         assert took_away(world) == []
         assert "compare both" in (await world.alarms())["source-halted"]
         await world.restart()
-        await turns(world, 60)
+        await world.turns(60)
         assert took_away(world) == []
         assert len(world.running()) == 1
 
@@ -154,7 +148,7 @@ async def test_a_node_that_goes_back_is_behind_and_takes_nothing_away(tmp_path: 
         whole = world.chain.fork()
         world.chain.drop(4)
         world.cluster.advance(STALE + 1)
-        await turns(world, 20)
+        await world.turns(20)
         assert len(world.running()) == 1
         world.chain.blocks = whole
         world.confirm()
@@ -174,11 +168,11 @@ async def test_a_renewal_while_a_machine_is_being_shut_down_gives_it_back(
         if already_off:
             world.cluster.edit_guest(FIRST, onboot=0)
         world.pass_time(2 * HOUR)
-        await turns(world, 5)
+        await world.turns(5)
         assert [call for call in took_away(world) if call.endswith("/shutdown")]
         world.renew()
         world.confirm()
-        await turns(world, 90)
+        await world.turns(90)
         await world.settle()
         assert world.running() == [FIRST]
         assert world.guest().config["onboot"] == 1
@@ -274,7 +268,7 @@ async def test_a_node_that_reboots_brings_back_who_pays_and_nobody_else(tmp_path
         (paid,) = world.running()
         world.cluster.power_cycle("pve")
         await world.daemon.supervisor.resync.enqueue_all("periodic resync")
-        await turns(world, 10)
+        await world.turns(10)
         assert "hypervisor-down" in await world.alarms()
         world.cluster.advance(120)
         await world.settle()
@@ -290,7 +284,7 @@ async def test_a_cluster_without_quorum_makes_and_destroys_nothing(tmp_path: Pat
         world.buy(4)
         world.finalize()
         world.cluster.set_quorum(quorate=False)
-        await turns(world, 30)
+        await world.turns(30)
         assert scene(world) == before
         assert "hypervisor-down" in await world.alarms()
         world.cluster.set_quorum(quorate=True)
@@ -308,12 +302,9 @@ async def test_a_token_that_sees_nothing_any_more_makes_and_destroys_nothing(
         world.buy(4)
         world.finalize()
         world.cluster.set_grants(TOKEN, everything=False)
-        await turns(world, 30)
+        await world.turns(30)
         assert scene(world) == before
         assert "hypervisor-down" in await world.alarms()
         world.cluster.set_grants(TOKEN, everything=True)
         await world.settle()
         assert len(world.running()) == 2
-
-
-# --------------------------------------------------------------------------------------- the room

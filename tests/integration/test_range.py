@@ -1,31 +1,11 @@
 """What stands in our range and is not ours, and what becomes of places that are taken or freed."""
 
 from pathlib import Path
-from typing import Final
 
-from chainwatch.errors import RpcUnavailable
+from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.guests import ConfigValue
-from tests.integration.test_outages import turns
-from tests.support.chain_model import ModelEndpoint
 from tests.support.judge import Judge
-from tests.support.realm import FIRST, GRACE, HOUR, LAST, Realm, realm
-
-STALE: Final = 7200
-
-
-class Line:
-    """The line to the chain's node, which can be cut."""
-
-    def __init__(self, world: Realm) -> None:
-        self.cut = False
-        endpoint = world.chain.rpc.endpoints[0]
-        assert isinstance(endpoint, ModelEndpoint)
-        endpoint.tamper = self._answered
-
-    def _answered(self, _method: str, _params: object, result: object) -> object:
-        if self.cut:
-            raise RpcUnavailable("no route to the node")
-        return result
+from tests.support.realm import FIRST, GRACE, HOUR, LAST, realm
 
 
 async def test_a_stranger_on_the_next_vmid_is_passed_over(tmp_path: Path) -> None:
@@ -42,7 +22,7 @@ async def test_a_full_range_raises_an_alarm_and_a_freed_place_is_taken(tmp_path:
         for vmid in range(FIRST, LAST + 1):
             world.cluster.add_guest(vmid)
         world.buy()
-        await turns(world, 40)
+        await world.turns(40)
         assert world.guests() == {}
         assert "widen the range" in (await world.alarms())["no-room"]
         world.cluster.remove_guest(LAST)
@@ -69,6 +49,23 @@ async def test_a_freed_vmid_rests_before_somebody_else_gets_it(tmp_path: Path) -
         world.buy(3)
         await world.settle()
         assert world.running() == [FIRST, FIRST + 1]
+
+
+async def test_a_clone_that_comes_late_for_a_machine_that_vanished_is_not_a_second_one(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        world.buy(lasts=100 * GRACE)
+        await world.settle()
+        world.cluster.stop_guest(FIRST)
+        world.cluster.remove_guest(FIRST)
+        late = Fault(FaultName.HANG, "POST", "*/clone", seconds=40.0)  # we wait for 35
+        world.cluster.arm(late)
+        await world.daemon.supervisor.resync.enqueue_all("periodic resync")
+        await world.turns(60)
+        assert world.cluster.state.faults.struck == [late]
+        assert len(world.guests()) == 1
+        assert len(world.running()) == 1
 
 
 # ------------------------------------------------------------------------------- hands in the way

@@ -173,15 +173,13 @@ async def deaf(world: Realm) -> None:
 class Stretch:
     """`stages` after `before`; `reaches` names the calls and commits on the way.
 
-    `never` are points of these that are not passed, because a call there ends in an error; what
-    ends `elsewhere` may end on another VMID each time.
+    `never` are points of these that are not passed, because a call there ends in an error.
     """
 
     before: tuple[Stage, ...]
     stages: tuple[Stage, ...]
     reaches: frozenset[str]
     never: frozenset[str] = frozenset()
-    elsewhere: bool = False
 
     @property
     def points(self) -> frozenset[str]:
@@ -243,7 +241,6 @@ STRETCHES: Final[Mapping[str, Stretch]] = {
         (lasting,),
         (vanished,),
         (_MADE - {"commit.batch"}) | {"hypervisor.vmid_is_free"},
-        elsewhere=True,
     ),
     "lost reply": Stretch(
         (),

@@ -215,6 +215,12 @@ class Realm:
         await supervisor.poller.poll()
         return await supervisor.worker.drain()
 
+    async def turns(self, count: int) -> None:
+        """Turn `count` times, a second apart."""
+        for _ in range(count):
+            await self.turn()
+            self.cluster.advance(1)
+
     async def settle(self, seconds: int = 600, watch: Callable[[], object] = lambda: None) -> None:
         """Turn until nothing is left to do, letting at most `seconds` of cluster time pass.
 

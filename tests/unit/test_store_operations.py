@@ -220,3 +220,19 @@ async def test_a_crash_leaves_an_operation_as_it_was_before_or_as_it_should_be(
         rows = await operations(db).recent(5)
         found = (rows[0].upid, rows[0].outcome) if rows else None
         assert found == stages[reached + (edge == "after")]
+
+
+async def test_a_clone_whose_end_is_not_known_is_meant_for_its_vmid(tmp_path: Path) -> None:
+    async with opened(tmp_path / "db") as db:
+        log = operations(db)
+        assert await log.intended("key", "n1") is None
+        made = await log.begin("key", "clone", 100, "pve1", "n1")
+        assert await log.intended("key", "n1") == 100
+        await log.finish(made, "ok")
+        assert await log.intended("key", "n1") is None, "it was seen"
+        again = await log.begin("key", "clone", 101, "pve1", "n1")
+        await log.finish(again, "lost", "its end was not seen")
+        assert await log.intended("key", "n1") == 101
+        last = await log.begin("key", "clone", 101, "pve1", "n1")
+        await log.finish(last, "failed", "no room")
+        assert await log.intended("key", "n1") is None, "it cannot come any more"
