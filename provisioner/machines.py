@@ -39,6 +39,8 @@ TASKS: Final = {
     "resize": ("resize",),
     "configure": ("resize",),
 }
+#: How long a node takes at least to lose power and be back, in seconds.
+REBOOT: Final = 30
 #: How long a clone may run, in seconds, before its lock is taken for one that was left behind.
 DAY: Final = 86_400
 
@@ -88,7 +90,7 @@ class Machines:
                 return replace(_busy(operation), answers=answers, ask_in=ring.again_in)
         snapshot = await self.snapshots.get()
         try:
-            seen = await self._locate(want, snapshot, answers)
+            seen = await self._locate(want, snapshot, answers, self._just_made(operation))
         except NotOurs as error:
             if operation is not None:  # given up: it must not count as something that still runs
                 await self.log.finish(operation.id, "lost", str(error))
@@ -118,6 +120,12 @@ class Machines:
         """
         young = 0 <= self.wall() - operation.started < LONGEST_BOOT
         return operation.step == "start" and young and want.presence is Presence.RUNNING
+
+    def _just_made(self, operation: OpenOperation | None) -> bool:
+        """Say whether a clone is too young for its node to have rebooted since."""
+        if operation is None or operation.step != "clone":
+            return False
+        return self.wall() - operation.started < REBOOT
 
     async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
         """Close an operation that no longer runs, by what is there to be seen."""
@@ -154,7 +162,11 @@ class Machines:
         return None
 
     async def _locate(
-        self, want: DesiredMachine, snapshot: ClusterSnapshot, answers: bool | None
+        self,
+        want: DesiredMachine,
+        snapshot: ClusterSnapshot,
+        answers: bool | None,
+        just_made: bool,
     ) -> Observed:
         place = await self.log.place(want.key, want.nonce)
         existed = await self.log.ever_cloned(want.key, want.nonce)
@@ -168,7 +180,18 @@ class Machines:
         seen = await self._proven(want, place.vmid, node, config)
         if seen is None:
             return _absent(None, node, existed)
+        if seen.stamps.configured != CONFIGURED:
+            return seen if just_made else await self._bare(seen)
         return await self._liveliness(want, seen, answers)
+
+    async def _bare(self, seen: Observed) -> Observed:
+        """Read the power of a clone that came from a template which may have had `onboot`."""
+        config, vmid, node, identity = seen.config, seen.vmid, seen.node, seen.identity
+        if config is None or vmid is None or node is None or identity is None or config.lock:
+            return seen
+        if config.settings.uuid == uuid_of(identity):
+            return seen
+        return replace(seen, power=(await self.hypervisor.power(node, vmid)).state)
 
     async def _missing(self, want: DesiredMachine, vmid: int, node: str, existed: bool) -> Observed:
         if not await self.hypervisor.vmid_is_free(vmid):
@@ -228,8 +251,6 @@ class Machines:
         """Read power, and ask the guest, only where the next step depends on it."""
         config, vmid, node = seen.config, seen.vmid, seen.node
         if config is None or vmid is None or node is None or config.lock is not None:
-            return seen
-        if seen.stamps.configured != CONFIGURED:
             return seen
         if answers:  # who answers runs
             return replace(seen, power=PowerState.RUNNING, answers=True)

@@ -16,6 +16,7 @@ from provisioner.steps.access import ACCESS
 from provisioner.steps.clone import CLONE
 from provisioner.steps.configure import CONFIGURE
 from provisioner.steps.destroy import DESTROY, due_at
+from provisioner.steps.halt import HALT
 from provisioner.steps.mark_started import MARK_STARTED
 from provisioner.steps.mark_suspended import MARK_SUSPENDED
 from provisioner.steps.resize import RESIZE
@@ -26,6 +27,7 @@ from provisioner.steps.step import Step
 
 TABLE: Final = (
     CLONE,
+    HALT,
     RESUME,
     ACCESS,
     CONFIGURE,

@@ -14,7 +14,7 @@ import pytest
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.wire import ApiRequest
 from tests.support.lives import Scene, scene
-from tests.support.realm import FIRST, Realm, realm
+from tests.support.realm import ALICES_KEY, FIRST, GRACE, Realm, realm
 
 Call = tuple[str, str]
 
@@ -184,3 +184,19 @@ async def test_a_clone_that_lost_power_is_given_up_until_it_is_removed(tmp_path:
         await world.daemon.stores.work.unpark(str(lease))
         await world.settle()
         assert len(world.running()) == 1
+
+
+async def test_a_clone_that_its_node_started_before_it_was_configured_is_stopped_first(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        world.buy(lasts=100 * GRACE)
+        await world.turn()
+        world.cluster.advance(1)  # the clone is there, and has the template's onboot
+        world.cluster.power_cycle("pve")
+        world.cluster.advance(120)
+        assert world.running() == [FIRST]
+        await world.settle()
+        assert world.cluster.admits(FIRST, ALICES_KEY)
+        assert world.guest().pending == {}
+        assert world.guest().config["cores"] == 2

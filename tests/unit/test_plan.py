@@ -53,8 +53,20 @@ CASES: Final[list[tuple[str, DesiredMachine, Observed, str | None]]] = [
     ("a paid lease without a machine gets one", PAID, ABSENT, "clone"),
     ("an ended lease without a machine gets none", OVER, ABSENT, None),
     ("a lease that is left as it is gets none", AS_IS, ABSENT, None),
-    ("a bare clone is configured", PAID, observed(PAID, BARE), "configure"),
-    ("a bare clone that nobody pays for is configured", OVER, observed(OVER, BARE), "configure"),
+    ("who lost its stamps is configured", PAID, observed(PAID, BARE), "configure"),
+    ("so is who lost them and is not paid for", OVER, observed(OVER, BARE), "configure"),
+    (
+        "a bare clone that its node started is stopped",
+        PAID,
+        observed(PAID, BARE, settings=replace(shown(PAID), uuid="the template's")),
+        "halt",
+    ),
+    (
+        "a bare clone that stands still is configured",
+        PAID,
+        observed(PAID, BARE, STOPPED, settings=replace(shown(PAID), uuid="the template's")),
+        "configure",
+    ),
     (
         "drift is repaired",
         PAID,

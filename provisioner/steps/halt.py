@@ -1,0 +1,29 @@
+"""Stop a bare clone that runs: its node rebooted before the clone was configured.
+
+A template's `onboot` comes along with the clone, and so it came up with the template's user, keys
+and addresses. Running, it would take over neither hardware nor identity, and its owner could not
+enter; stopped, it is configured as any other. What it did to its disk meanwhile stays there: a
+template had better not have `onboot`.
+"""
+
+from provisioner.identity import uuid_of
+from provisioner.model import DesiredMachine, Observed, PowerState
+from provisioner.site import CONFIGURED, Site
+from provisioner.steps.step import Step, Target
+
+
+def _due(site: Site, want: DesiredMachine, have: Observed) -> str | None:
+    if have.config is None or have.vmid is None or have.stamps.configured == CONFIGURED:
+        return None
+    if have.config.settings.uuid == uuid_of(site.identity(want, have.vmid)):
+        return None  # it has been configured; only its stamps were lost
+    if have.power not in (PowerState.RUNNING, PowerState.PAUSED):
+        return None
+    return "it came up before it was configured"
+
+
+async def _effect(target: Target) -> str | None:
+    return await target.hypervisor.shutdown(target.node, target.vmid, target.site.shutdown_timeout)
+
+
+HALT = Step("halt", _due, _effect)
