@@ -199,11 +199,16 @@ class Machines(Trial):
             self.world.cluster.power_cycle("pve")
         self._look()
 
-    @rule(running=st.booleans())
-    def stranger_comes(self, *, running: bool) -> None:
+    @rule(running=st.booleans(), copied=st.one_of(st.none(), which))
+    def stranger_comes(self, *, running: bool, copied: int | None) -> None:
+        """Somebody makes a machine in our range, perhaps with the description of one of ours."""
         free = [v for v in range(FIRST, LAST + 1) if v not in self.world.cluster.state.guests]
         if len(self.judge.strangers) < 4 and self.world.cluster.state.nodes["pve"].online:
-            guest = self.world.cluster.add_guest(free[0], running=running)
+            ours = None if copied is None else self._ours(copied)
+            word = self.world.guests()[ours].config["description"] if ours else "a stranger"
+            guest = self.world.cluster.add_guest(
+                free[0], running=running, config={"description": word}
+            )
             self.judge.strangers[free[0]] = dict(guest.config)
         self._look()
 

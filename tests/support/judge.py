@@ -147,9 +147,12 @@ class Judge:
     def _remember(self, now: View) -> None:
         """Note how our machines are; one that is marked as suspended and runs is not running late.
 
-        Who starts it by hand pays for nothing by that, and so it has no other grace.
+        Who starts it by hand pays for nothing by that, and so it has no other grace. What a wiped
+        one was marked with cannot be seen, and holds when it is put back.
         """
         for vmid, guest in self.world.guests().items():
+            if vmid in self.wiped:
+                continue
             before = self._known.get(vmid)
             stamped = stamps(self.world, vmid) or Stamps()
             runs = guest.running and stamped.suspended_at is None
