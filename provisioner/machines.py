@@ -95,7 +95,19 @@ class Machines:
             if operation is not None:  # given up: it must not count as something that still runs
                 await self.log.finish(operation.id, "lost", str(error))
             raise
-        return await self._close(operation, fate, seen) if operation else seen
+        if operation is not None:
+            return await self._close(operation, fate, seen)
+        if settle:
+            await self._note_loss(want, seen)
+        return seen
+
+    async def _note_loss(self, want: DesiredMachine, seen: Observed) -> None:
+        """Give the VMID back of a machine that nobody is owed and somebody else removed."""
+        owed = want.presence is not Presence.SUSPENDED
+        if owed or seen.config is not None or not seen.ever_existed:
+            return
+        if seen.vmid is not None and seen.node is not None:
+            await self.log.gone(want.key, want.nonce, seen.vmid, seen.node)
 
     async def _fate(self, operation: OpenOperation) -> Fate:
         """Say how an open operation stands. Closes it and raises if its task failed."""
@@ -176,7 +188,7 @@ class Machines:
         node = row.node if row else place.node
         config = await self.hypervisor.config(node, place.vmid)
         if config is None:
-            return await self._missing(want, place.vmid, node, existed)
+            return await self._missing(place.vmid, node, existed)
         seen = await self._proven(want, place.vmid, node, config)
         if seen is None:
             return _absent(None, node, existed)
@@ -193,13 +205,11 @@ class Machines:
             return seen
         return replace(seen, power=(await self.hypervisor.power(node, vmid)).state)
 
-    async def _missing(self, want: DesiredMachine, vmid: int, node: str, existed: bool) -> Observed:
+    async def _missing(self, vmid: int, node: str, existed: bool) -> Observed:
         if not await self.hypervisor.vmid_is_free(vmid):
             raise Transient(
                 f"VM {vmid} is not on node {node}, yet its id is taken: it is being made or moved"
             )
-        if existed and want.presence is Presence.SUSPENDED:  # removed by somebody else
-            await self.log.gone(want.key, want.nonce, vmid, node)
         return _absent(vmid, node, existed)
 
     async def _proven(

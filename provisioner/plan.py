@@ -1,8 +1,8 @@
 """The one ordered table of steps, and which of them comes next. Pure.
 
-`next_step` returns the first step that is due; its position in the table is its priority. While an
-operation is open, or the machine carries a lock, nothing is due: judging a machine in the middle of
-a change is how machines get doubled. `decide` adds the sentence that says why.
+`decide` returns the first step that is due, and the sentence that says why, or why none is; a
+step's position in the table is its priority. While an operation is open, or the machine carries a
+lock, nothing is due: judging a machine in the middle of a change is how machines get doubled.
 """
 
 from dataclasses import dataclass
@@ -54,11 +54,6 @@ class Decision:
     settled: bool = False
     final_time: int | None = None
     stuck: bool = False
-
-
-def next_step(site: Site, want: DesiredMachine, have: Observed) -> Step | None:
-    """Return the first step of the table that is due; None when there is nothing to do now."""
-    return decide(site, want, have).step
 
 
 def decide(site: Site, want: DesiredMachine, have: Observed) -> Decision:

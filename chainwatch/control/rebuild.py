@@ -1,8 +1,8 @@
 """Making the database again: the chains say what was sold, the machines say which is whose.
 
 The machines are read and adopted first, then every source is read up to its confirmed head, so that
-nothing exists twice. Destroys stay paused until an operator has looked: what the machines forgot
-(holds, budgets) only he knows.
+nothing exists twice. Holds come back as far as the machines mirror them. Destroys stay paused until
+an operator has looked: what else was in force only he knows.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.resync import Resync, Survey
-from chainwatch.domain.desired import Hold
 from chainwatch.errors import OperatorError
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.holds import Holds
@@ -46,8 +45,8 @@ class Rebuild:
         """
         await self.holds.pause("destroys", REASON, uid, now=self.clock.now())
         survey = await self._survey()
-        for key in sorted(survey.held):
-            await self.holds.hold(key, Hold.HOLD, HELD, uid, now=self.clock.now())
+        for key, kind in survey.held.items():
+            await self.holds.hold(key, kind, HELD, uid, now=self.clock.now())
         for ingest in self.ingests:
             await self._read(ingest)
         await self._survey()

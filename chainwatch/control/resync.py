@@ -13,13 +13,14 @@ from typing import Final
 import structlog
 
 from chainwatch.control.sources import Sources
+from chainwatch.domain.desired import Hold
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
 from chainwatch.store.leases import Leases
 from chainwatch.store.operations import Operations
 from chainwatch.store.workqueue import WorkQueue
 from provisioner.errors import ProvisionError
-from provisioner.model import CLONING, Identity
+from provisioner.model import CLONING, Identity, Stamps
 from provisioner.ports import GuestRow, Hypervisor, Snapshots
 from provisioner.site import Site
 
@@ -47,14 +48,15 @@ class Survey:
     """What the guests in our range prove: identities with where they stand, and strangers.
 
     `begun_at` is wall seconds. `unfinished` are VMIDs that do not say yet whose they are: being
-    cloned to, or on a node that does not answer. `held` are the keys of protected machines.
+    cloned to, or on a node that does not answer. `held` are the keys of
+    protected machines, with the word of an operator that the protection mirrors.
     """
 
     begun_at: int
     identities: tuple[tuple[Identity, GuestRow], ...]
     strangers: tuple[Orphan, ...]
     unfinished: tuple[int, ...]
-    held: frozenset[str]
+    held: Mapping[str, Hold]
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ class Resync:
         snapshot = await self.snapshots.get(newer_than=self.clock.monotonic())
         identities: list[tuple[Identity, GuestRow]] = []
         strangers, unfinished = [], []
-        held: set[str] = set()
+        held: dict[str, Hold] = {}
         for row in sorted(snapshot.guests.values(), key=lambda row: row.vmid):
             if row.vmid not in self.site.pool or row.template:
                 continue
@@ -133,11 +135,10 @@ class Resync:
             if proof is None:
                 strangers.append(Orphan(row.vmid, row.node, row.name or "", UNPROVEN))
             elif not proof[0].key.startswith(CLI):
-                held |= {proof[0].key} if config.settings.protection else set()
+                if config.settings.protection:
+                    held[proof[0].key] = _mirrored(proof[1])
                 identities.append((proof[0], row))
-        return Survey(
-            begun_at, tuple(identities), tuple(strangers), tuple(unfinished), frozenset(held)
-        )
+        return Survey(begun_at, tuple(identities), tuple(strangers), tuple(unfinished), held)
 
     async def settle(self, survey: Survey) -> None:
         """Adopt what our log did not know, and report what we may not touch."""
@@ -169,3 +170,9 @@ class Resync:
         vmids = ", ".join(str(orphan.vmid) for orphan in self.orphans)
         text = f"VMs {vmids} stand in our range and are not ours to touch; see `chainwatch orphans`"
         await self.alarms.raise_("orphans", "", "warning", text, self.clock.now())
+
+
+def _mirrored(stamps: Stamps) -> Hold:
+    """Tell a machine that was suspended by order from one that only may not be taken away."""
+    by_order = stamps.suspended_at is not None and not stamps.ended
+    return Hold.SUSPEND if by_order else Hold.HOLD

@@ -43,7 +43,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """Give the key up, with this reason, until an operator says otherwise."""
+    """Give the key up, with this reason, until an operator or the chain says something new."""
 
     reason: str
 

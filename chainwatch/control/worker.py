@@ -59,11 +59,6 @@ class Worker:
     _restless: dict[str, float] = field(default_factory=dict)
     _alarmed: set[tuple[str, str]] = field(default_factory=set)
 
-    @property
-    def busy(self) -> frozenset[str]:
-        """The keys that are being worked on."""
-        return frozenset(self._busy)
-
     async def run(self) -> None:
         """Work for ever."""
         self._alarmed |= {(alarm.name, alarm.subject) for alarm in await self.alarms.all()}
@@ -78,13 +73,6 @@ class Worker:
                     passes.create_task(self._one(item), name=f"pass {item.key}")
                 if not items:
                     await self._rest()
-
-    async def drain(self) -> int:
-        """Give every key that is due now one pass, one after the other; returns how many."""
-        items = await self.work.due(self.clock.now(), 1_000_000)
-        for item in items:
-            await self.process(item)
-        return len(items)
 
     async def process(self, item: WorkItem) -> None:
         """Give one key a pass and settle what becomes of it."""

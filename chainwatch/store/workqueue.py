@@ -28,25 +28,15 @@ class WorkRow:
     """A key's row as it stands; wall seconds."""
 
     key: str
-    seq: int
     not_before: int
     attempts: int
     reason: str
     last_error: str | None
     parked_at: int | None
     parked_reason: str | None
-    parked_seq: int | None
-
-    @property
-    def news(self) -> bool:
-        """Whether something new came since the pass that parked it."""
-        return self.parked_seq is not None and self.seq > self.parked_seq
 
 
-_ROW = (
-    "SELECT key, seq, not_before, attempts, reason, last_error, parked_at, parked_reason,"
-    " parked_seq FROM work"
-)
+_ROW = "SELECT key, not_before, attempts, reason, last_error, parked_at, parked_reason FROM work"
 
 
 async def enqueue(tx: Transaction, keys: Iterable[str], reason: str) -> None:
@@ -66,7 +56,7 @@ async def renew(tx: Transaction, keys: Iterable[str], reason: str) -> None:
     """
     known = list(keys)
     await tx.many(
-        "UPDATE work SET parked_at = NULL, parked_reason = NULL, parked_seq = NULL WHERE key = ?",
+        "UPDATE work SET parked_at = NULL, parked_reason = NULL WHERE key = ?",
         [(key,) for key in known],
     )
     await enqueue(tx, known, reason)
@@ -126,12 +116,12 @@ class WorkQueue:
             )
 
     async def park(self, item: WorkItem, reason: str, now: int) -> None:
-        """Give a key up until an operator looks."""
+        """Give a key up until somebody speaks; if somebody has meanwhile, it stays due instead."""
         async with self._db.transaction("work") as tx:
             await tx.run(
                 "UPDATE work SET attempts = attempts + 1, last_error = ?, parked_at = ?,"
-                " parked_reason = ?, parked_seq = ? WHERE key = ?",
-                *(reason, now, reason, item.seq, item.key),
+                " parked_reason = ? WHERE key = ? AND seq = ?",
+                *(reason, now, reason, item.key, item.seq),
             )
 
     async def unpark(self, key: str) -> bool:
@@ -139,7 +129,7 @@ class WorkQueue:
         async with self._db.transaction("work") as tx:
             unparked = await tx.rows(
                 "UPDATE work SET seq = seq + 1, not_before = 0, attempts = 0,"
-                " parked_at = NULL, parked_reason = NULL, parked_seq = NULL,"
+                " parked_at = NULL, parked_reason = NULL,"
                 " reason = 'retried by an operator'"
                 " WHERE key = ? AND parked_at IS NOT NULL RETURNING key",
                 key,

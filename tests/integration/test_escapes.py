@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from chainwatch.domain.desired import Hold
 from chainwatch.domain.events import KeysChanged
 from provisioner.simulator.faults import Fault, FaultName
+from tests.support.amnesia import forget, rebuild
 from tests.support.realm import (
     ALICES_KEY,
     BOB,
@@ -13,16 +16,8 @@ from tests.support.realm import (
     GRACE,
     HOUR,
     LAST,
-    Realm,
     realm,
 )
-
-
-async def turns(world: Realm, count: int, seconds: float = 1) -> None:
-    """Let `count` turns pass, `seconds` of the cluster's time apart."""
-    for _ in range(count):
-        await world.turn()
-        world.cluster.advance(seconds)
 
 
 async def test_an_agent_that_refuses_to_change_keys_does_not_keep_the_seller_in(
@@ -38,7 +33,7 @@ async def test_an_agent_that_refuses_to_change_keys_does_not_keep_the_seller_in(
             world.cluster.arm(
                 Fault(FaultName.REFUSE, "POST", "*/agent/file-write", text="Agent error: disabled")
             )
-            await turns(world, 2)
+            await world.turns(2)
             world.cluster.state.faults.clear()
         assert not world.cluster.admits(vmid, ALICES_KEY)
 
@@ -71,7 +66,7 @@ async def test_the_owner_of_a_silent_machine_may_change_his_key_and_stays_connec
         world.cluster.guest(vmid).has_agent = False
         world.mine(KeysChanged(1, BOBS_KEY, "0x"))
         world.confirm()
-        await turns(world, 5)
+        await world.turns(5)
         assert world.cluster.inventory().guests[vmid].link_up
 
 
@@ -86,18 +81,35 @@ async def test_one_machine_that_cannot_be_read_does_not_stop_the_others(tmp_path
         assert len(world.running()) == 2
 
 
-async def test_a_rebuild_keeps_the_holds_that_the_machines_remember(tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", Hold)
+async def test_a_rebuild_keeps_the_word_of_an_operator_that_the_machines_remember(
+    tmp_path: Path, word: Hold
+) -> None:
+    async with realm(tmp_path) as world:
+        lease = world.buy(lasts=100 * GRACE)
+        await world.settle()
+        await world.daemon.stores.holds.hold(str(lease), word, "a court asks", 0, now=1)
+        await world.settle()
+        before = world.running()
+        await forget(world)
+        await rebuild(world)
+        await world.settle()
+        assert [hold.kind for hold in await world.daemon.stores.holds.of(str(lease))] == [word]
+        assert world.running() == before
+
+
+async def test_asking_why_records_nothing(tmp_path: Path) -> None:
     async with realm(tmp_path) as world:
         lease = world.buy()
         await world.settle()
-        holds = world.daemon.stores.holds
-        await holds.hold(str(lease), Hold.HOLD, "a court asks", 0, now=1)
+        world.pass_time(2 * HOUR)
         await world.settle()
-        async with world.db.transaction("hold") as tx:
-            await tx.run("DELETE FROM hold")
-            await tx.run("DELETE FROM work")
-        await world.daemon.rebuild.run(0)
-        assert [hold.lease for hold in await holds.all()] == [str(lease)]
+        (vmid,) = world.guests()
+        world.cluster.remove_guest(vmid)
+        operations = world.daemon.stores.operations
+        before = await operations.recent(100)
+        await world.daemon.reconciler.explain(str(lease))
+        assert await operations.recent(100) == before
 
 
 async def test_a_full_pool_does_not_keep_the_former_mints_machine_alive(tmp_path: Path) -> None:
@@ -111,7 +123,7 @@ async def test_a_full_pool_does_not_keep_the_former_mints_machine_alive(tmp_path
         world.chain.drop(2)
         world.buy(owner=BOB, key=BOBS_KEY, lasts=10 * GRACE)
         world.confirm()
-        await turns(world, 200)
+        await world.turns(200)
         assert world.running() == []
         assert "no-room" in await world.alarms()
 
@@ -121,12 +133,12 @@ async def test_endless_clones_do_not_keep_others_waiting_for_ever(tmp_path: Path
         for token in range(1, 5):
             world.cluster.arm(Fault(FaultName.TASK_ENDLESS, "POST", "*/clone"))
             world.buy(token)
-            await turns(world, 3)
+            await world.turns(3)
         world.cluster.state.faults.clear()
         world.buy(5)
-        await turns(world, 20)
+        await world.turns(20)
         assert world.running() == []
-        await turns(world, 100, 10)
+        await world.turns(100, 10)
         assert len(world.running()) == 1
         assert "stuck" in await world.alarms()
 
@@ -142,7 +154,7 @@ async def test_an_order_to_suspend_is_followed_while_the_chain_is_away(tmp_path:
         assert await supervisor.first_survey()
         for _ in range(60):
             await supervisor.poller.poll()
-            await supervisor.worker.drain()
+            await world.pass_all()
             world.cluster.advance(1)
         assert world.running() == []
 

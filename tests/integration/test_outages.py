@@ -68,7 +68,7 @@ async def test_a_renewal_during_an_outage_longer_than_grace_loses_nobody_anythin
         line.cut = False
         for ingest in world.daemon.supervisor.ingests:
             while await ingest.attempt():  # one batch of many, with a turn after each
-                await world.daemon.supervisor.worker.drain()
+                await world.pass_all()
                 assert len(world.running()) == 1
         await world.settle()
         assert len(world.running()) == 1

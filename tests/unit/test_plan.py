@@ -17,7 +17,7 @@ from provisioner.model import (
     Retirement,
     Stamps,
 )
-from provisioner.plan import TABLE, decide, next_step
+from provisioner.plan import TABLE, decide
 from tests.support.sketches import (
     ABSENT,
     ACCESS,
@@ -168,14 +168,14 @@ CASES: Final[list[tuple[str, DesiredMachine, Observed, str | None]]] = [
     ("want", "have", "step"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
 def test_what_comes_next(want: DesiredMachine, have: Observed, step: str | None) -> None:
-    found = next_step(SITE, want, have)
+    found = decide(SITE, want, have).step
     assert (found.name if found else None) == step
     assert decide(SITE, want, have).reason
 
 
 @pytest.mark.parametrize(("want", "have"), [c[1:3] for c in CASES], ids=[c[0] for c in CASES])
 def test_nothing_is_due_while_an_operation_is_open(want: DesiredMachine, have: Observed) -> None:
-    assert next_step(SITE, want, replace(have, operation=OPEN)) is None
+    assert decide(SITE, want, replace(have, operation=OPEN)).step is None
 
 
 @pytest.mark.parametrize(
@@ -186,11 +186,11 @@ def test_nothing_is_due_while_an_operation_is_open(want: DesiredMachine, have: O
 def test_nothing_is_due_while_the_machine_is_locked(want: DesiredMachine, have: Observed) -> None:
     assert have.config is not None
     locked = replace(have, config=replace(have.config, lock="backup"))
-    assert next_step(SITE, want, locked) is None
+    assert decide(SITE, want, locked).step is None
 
 
 def test_every_step_is_due_at_some_time() -> None:
-    due = {next_step(SITE, want, have) for _, want, have, _ in CASES}
+    due = {decide(SITE, want, have).step for _, want, have, _ in CASES}
     assert {step.name for step in due if step} == {step.name for step in TABLE}
 
 

@@ -102,7 +102,7 @@ async def test_a_parked_key_stays_parked_until_an_operator_speaks(tmp_path: Path
         await work.park(await taken(work), "the template is missing", 77)
         await work.enqueue([lease_id(7)], "periodic resync")
         (row,) = await work.parked()
-        assert (row.parked_at, row.parked_reason, row.news) == (77, "the template is missing", True)
+        assert (row.parked_at, row.parked_reason) == (77, "the template is missing")
         assert await work.due(10**10, 10) == []
         assert await work.depth(10**10) == 0
         assert await work.unpark(lease_id(7))
@@ -122,15 +122,18 @@ async def test_what_the_chain_says_makes_a_parked_key_due_again(tmp_path: Path) 
         assert (await taken(work)).key == lease_id(7)
 
 
-async def test_news_that_came_during_the_pass_that_parks_is_remembered(tmp_path: Path) -> None:
+async def test_news_that_came_during_the_pass_that_parks_is_not_lost(tmp_path: Path) -> None:
     async with opened(tmp_path / "db") as db:
-        work = WorkQueue(db)
-        await work.enqueue(["a"], "first")
+        work, journal = WorkQueue(db), Journal(db)
+        await minted_at_one(journal, 7)
         item = await taken(work)
-        await work.enqueue(["a"], "news")
+        said = logged(block(2), KeysChanged(7, "", ""))
+        await journal.commit_batch(SOURCE.name, batch(block(1), [block(2)], said), 2)
         await work.park(item, "given up", 1)
-        (row,) = await work.parked()
-        assert row.news
+        assert await work.parked() == []
+        again = await taken(work)
+        await work.park(again, "given up", 2)
+        assert [row.parked_reason for row in await work.parked()] == ["given up"]
 
 
 @pytest.mark.parametrize("edge", ["before", "after"])

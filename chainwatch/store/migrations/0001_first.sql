@@ -112,11 +112,9 @@ CREATE TABLE work (
     attempts      INTEGER NOT NULL,         -- failures in a row
     reason        TEXT NOT NULL,            -- why it was last enqueued
     last_error    TEXT,
-    parked_at     INTEGER,                  -- given up until an operator says so
+    parked_at     INTEGER,                  -- given up until an operator or the chain speaks
     parked_reason TEXT,
-    parked_seq    INTEGER,                  -- a larger seq means news since the pass that gave up
-    CHECK ((parked_at IS NULL) = (parked_reason IS NULL)),
-    CHECK ((parked_at IS NULL) = (parked_seq IS NULL))
+    CHECK ((parked_at IS NULL) = (parked_reason IS NULL))
 ) STRICT;
 CREATE INDEX work_due ON work (not_before) WHERE parked_at IS NULL;
 
