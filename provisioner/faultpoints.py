@@ -31,7 +31,6 @@ CALLS: Final = (
     "hypervisor.start",
     "hypervisor.shutdown",
     "hypervisor.destroy",
-    "hypervisor.task",
     "hypervisor.task_states",
     "hypervisor.tasks",
     "hypervisor.freed",

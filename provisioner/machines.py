@@ -39,6 +39,8 @@ TASKS: Final = {
     "resize": ("resize",),
     "configure": ("resize",),
 }
+#: How old a snapshot (in seconds) may be when a machine might be destroyed by what it shows.
+EVIDENCE: Final = 1.0
 #: How long a node takes at least to lose power and be back, in seconds.
 REBOOT: Final = 30
 #: How long a clone may run, in seconds, before its lock is taken for one that was left behind.
@@ -88,9 +90,10 @@ class Machines:
             answers = ring.answers
             if not answers:
                 return replace(_busy(operation), answers=answers, ask_in=ring.again_in)
-        snapshot = await self.snapshots.get()
+        may_go = want.retirement is not None
+        snapshot = await self.snapshots.get(max_age=EVIDENCE if may_go else None)
         try:
-            seen = await self._locate(want, snapshot, answers, self._just_made(operation))
+            seen = await self._locate(want, snapshot, answers, self._just_done(operation, fate))
         except NotOurs as error:
             if operation is not None:  # given up: it must not count as something that still runs
                 await self.log.finish(operation.id, "lost", str(error))
@@ -114,7 +117,7 @@ class Machines:
         upid = operation.upid or await self._search(operation)
         if upid is None:
             return Fate.UNKNOWN
-        state = await self.tasks.state(upid)
+        state = self.tasks.state(upid)
         if state.running:
             return Fate.RUNNING
         if state.error is None:
@@ -133,11 +136,11 @@ class Machines:
         young = 0 <= self.wall() - operation.started < LONGEST_BOOT
         return operation.step == "start" and young and want.presence is Presence.RUNNING
 
-    def _just_made(self, operation: OpenOperation | None) -> bool:
-        """Say whether a clone is too young for its node to have rebooted since."""
-        if operation is None or operation.step != "clone":
-            return False
-        return self.wall() - operation.started < REBOOT
+    def _just_done(self, operation: OpenOperation | None, fate: Fate) -> str | None:
+        """Return the step that has just ended, if its node cannot have rebooted since it began."""
+        if operation is None or fate is not Fate.ENDED:
+            return None
+        return operation.step if self.wall() - operation.started < REBOOT else None
 
     async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
         """Close an operation that no longer runs, by what is there to be seen."""
@@ -178,7 +181,7 @@ class Machines:
         want: DesiredMachine,
         snapshot: ClusterSnapshot,
         answers: bool | None,
-        just_made: bool,
+        just_done: str | None,
     ) -> Observed:
         place = await self.log.place(want.key, want.nonce)
         existed = await self.log.ever_cloned(want.key, want.nonce)
@@ -193,7 +196,9 @@ class Machines:
         if seen is None:
             return _absent(None, node, existed)
         if seen.stamps.configured != CONFIGURED:
-            return seen if just_made else await self._bare(seen)
+            return seen if just_done == "clone" else await self._bare(seen)
+        if just_done in ("configure", "resize") and _owed_first_start(want, seen):
+            return replace(seen, power=PowerState.UNREAD)
         return await self._liveliness(want, seen, answers)
 
     async def _bare(self, seen: Observed) -> Observed:
@@ -274,6 +279,12 @@ class Machines:
             return replace(seen, answers=await self.bell.insist(node, vmid))
         ring = await self.bell.ring(node, vmid, power.uptime)
         return replace(seen, answers=ring.answers, ask_in=ring.again_in)
+
+
+def _owed_first_start(want: DesiredMachine, seen: Observed) -> bool:
+    stamps = seen.stamps
+    never_started = not stamps.started and stamps.suspended_at is None
+    return never_started and want.presence is Presence.RUNNING
 
 
 def _absent(vmid: int | None, node: str | None, existed: bool) -> Observed:

@@ -21,12 +21,16 @@ class Kind(StrEnum):
 
 
 class PowerState(StrEnum):
-    """Whether the guest runs, as Proxmox says (`status/current`)."""
+    """Whether the guest runs, as Proxmox says (`status/current`); UNREAD if it was not asked.
+
+    It need not be asked before a first start, for Proxmox refuses to start what runs.
+    """
 
     RUNNING = "running"
     STOPPED = "stopped"
     PAUSED = "paused"
     UNKNOWN = "unknown"
+    UNREAD = "unread"
 
 
 class Presence(StrEnum):

@@ -122,12 +122,8 @@ class Hypervisor(Protocol):
         """Destroy a stopped guest and its own disks. Returns the UPID."""
         ...
 
-    async def task(self, upid: str) -> TaskState:
-        """Read where a task stands."""
-        ...
-
     async def task_states(self, upids: Collection[str]) -> Mapping[str, TaskState]:
-        """Read where several tasks of one node stand, at once."""
+        """Read where tasks of one node stand, at once."""
         ...
 
     async def tasks(self, node: str, since: int) -> Sequence[TaskRow]:
@@ -147,10 +143,16 @@ class Hypervisor(Protocol):
 
 
 class Snapshots(Protocol):
-    """The cluster at a glance, shared by all who look within a tick."""
+    """The cluster at a glance, shared by all who look within a few seconds."""
 
-    async def get(self, newer_than: float | None = None) -> ClusterSnapshot:
-        """Return a recent snapshot, taken after `newer_than` (monotonic s) where that is given."""
+    async def get(
+        self, *, newer_than: float | None = None, max_age: float | None = None
+    ) -> ClusterSnapshot:
+        """Return a recent snapshot, by default one as old as serves to select.
+
+        Where they are given, it was taken after `newer_than` (monotonic s) and is at most `max_age`
+        seconds old.
+        """
         ...
 
 

@@ -48,6 +48,8 @@ from provisioner.machines import Machines
 from provisioner.site import Site
 from provisioner.taskboard import TaskBoard
 
+#: For how many seconds a snapshot of the cluster serves to select machines and free VMIDs.
+SNAPSHOT: Final = 5.0
 #: Seconds between heartbeats where systemd's watchdog does not ask for more.
 HEARTBEAT: Final = 5.0
 
@@ -119,8 +121,8 @@ class _Wiring:
             clock.monotonic,
         )
         self.guest = AgentShell(ways.api, clock.sleep)
-        self.board = TaskBoard(self.hypervisor, clock.monotonic, config.policy.tick)
-        self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, config.policy.tick)
+        self.board = TaskBoard(self.hypervisor)
+        self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, SNAPSHOT)
         self.breaker = Breaker(self.snapshots, stores.alarms, clock)
         self.sources = {
             each.source.name: SourceStatus(each, clock, clock.monotonic())

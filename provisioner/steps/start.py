@@ -1,6 +1,7 @@
 """Start a machine that is owed a start: once per provision or resume, until it was seen running.
 
-A guest that its owner powered off later is left off.
+A guest that its owner powered off later is left off. One that was only just configured is started
+without asking for its power first: Proxmox refuses to start what runs.
 """
 
 from provisioner.model import DesiredMachine, Observed, PowerState, Presence
@@ -11,7 +12,8 @@ from provisioner.steps.step import Step, Target
 def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
     if want.presence is not Presence.RUNNING or have.stamps.started:
         return None
-    return "it is owed a start" if have.power is PowerState.STOPPED else None
+    startable = have.power in (PowerState.STOPPED, PowerState.UNREAD)
+    return "it is owed a start" if startable else None
 
 
 async def _effect(target: Target) -> str | None:

@@ -80,7 +80,7 @@ async def test_a_clone_reserves_its_vmid_and_carries_its_name_and_description(
 
 async def test_a_clone_under_way_carries_a_lock_and_is_not_a_machine_yet(world: World) -> None:
     upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
-    assert (await world.hypervisor.task(upid)).running
+    assert (await world.task(upid)).running
     unfinished = await world.config()
     assert unfinished.lock == "clone"
     with pytest.raises(Transient):

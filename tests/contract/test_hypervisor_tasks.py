@@ -71,7 +71,7 @@ async def test_warnings_are_success_and_a_forgotten_task_proves_nothing(world: W
         "UPID:pve:00000001:00000001:60000000:qmstart:100:root@pam:",
         "UPID:pve:0000FFFF:00000001:60000001:qmclone:9000:root@pam!t1:",
     ):
-        state = await world.hypervisor.task(upid)
+        state = await world.task(upid)
         assert not state.running
         assert isinstance(state.error, UnknownOutcome)
 
@@ -99,4 +99,4 @@ async def test_a_node_that_lost_power_proves_nothing_about_its_tasks(world: Worl
     upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
     world.see(lambda cluster: cluster.power_cycle(NODE))
     world.advance(120)
-    assert isinstance((await world.hypervisor.task(upid)).error, UnknownOutcome)
+    assert isinstance((await world.task(upid)).error, UnknownOutcome)

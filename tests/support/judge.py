@@ -82,9 +82,16 @@ class Judge:
     def only_machines_remember(self) -> None:
         """Note that a database was lost: of a hold there remains what Proxmox mirrors of it."""
         self.forgotten = True
-        guests = self.world.guests().values()
-        held = {_token(guest.name) for guest in guests if guest.config.get("protection")}
-        self.holds = dict.fromkeys(held, Hold.HOLD)
+        self.holds = {
+            _token(guest.name): self._mirrored(vmid)
+            for vmid, guest in self.world.guests().items()
+            if guest.config.get("protection")
+        }
+
+    def _mirrored(self, vmid: int) -> Hold:
+        marked = stamps(self.world, vmid) or Stamps()
+        asleep = marked.suspended_at is not None
+        return Hold.SUSPEND if asleep and not marked.ended else Hold.HOLD
 
     def _note_rights(self, now: View, past: View) -> None:
         for token, tenancy in now.tenancies.items():

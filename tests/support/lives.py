@@ -245,7 +245,7 @@ STRETCHES: Final[Mapping[str, Stretch]] = {
     "lost reply": Stretch(
         (),
         (deaf,),
-        _MADE | {"chain.check", "hypervisor.task", "hypervisor.tasks"},
+        _MADE | {"chain.check", "hypervisor.tasks"},
         never=frozenset({"hypervisor.start.after"}),
     ),
 }

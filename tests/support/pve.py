@@ -106,9 +106,13 @@ class World:
         """Let time pass until no task runs, and read how this one ended."""
         assert upid is not None
         self.see(lambda cluster: cluster.settle())
-        state = await self.hypervisor.task(upid)
+        state = await self.task(upid)
         assert not state.running
         return state
+
+    async def task(self, upid: str) -> TaskState:
+        """Read where one task stands."""
+        return (await self.hypervisor.task_states([upid]))[upid]
 
     async def ok(self, upid: str | None) -> None:
         """Let time pass until no task runs, and expect that this one did what it should."""

@@ -25,7 +25,7 @@ from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.errors import absent, parameter_errors, reading, sentence, writing
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import MonotonicClock, read_snapshot
-from provisioner.backends.proxmox.tasks import read_freed, read_rows, read_state, read_states
+from provisioner.backends.proxmox.tasks import read_freed, read_rows, read_states
 from provisioner.errors import HypervisorDown, Transient
 from provisioner.faultpoints import guarded
 from provisioner.model import GuestConfig, GuestSettings, Power, PowerState
@@ -101,15 +101,9 @@ class ProxmoxHypervisor:
         row = record(data, f"the state of {vmid}")
         return Power(_power(row), number(row, "uptime"))
 
-    @guarded("hypervisor.task")
-    async def task(self, upid: str) -> TaskState:
-        """Read where a task stands; one that the node forgot proves nothing."""
-        with reading(f"task {upid}"):
-            return await read_state(self._api, upid)
-
     @guarded("hypervisor.task_states")
     async def task_states(self, upids: Collection[str]) -> Mapping[str, TaskState]:
-        """Read where tasks of one node stand, by one call when they are several."""
+        """Read where tasks of one node stand, by one call; one that it forgot proves nothing."""
         with reading("tasks"):
             return await read_states(self._api, upids)
 

@@ -76,11 +76,13 @@ class Snapshots:
         self._last: ClusterSnapshot | None = None
         self._reading: asyncio.Future[ClusterSnapshot] | None = None
 
-    async def get(self, newer_than: float | None = None) -> ClusterSnapshot:
+    async def get(
+        self, *, newer_than: float | None = None, max_age: float | None = None
+    ) -> ClusterSnapshot:
         """Return a snapshot of at most the maximal age, taken after `newer_than` where given."""
         while True:
             last = self._last
-            if last is not None and self._fresh(last, newer_than):
+            if last is not None and self._fresh(last, newer_than, max_age):
                 return last
             if self._reading is None:
                 return await self._lead()
@@ -88,10 +90,13 @@ class Snapshots:
             if newer_than is None or begun_for_us.taken_at > newer_than:
                 return begun_for_us
 
-    def _fresh(self, snapshot: ClusterSnapshot, newer_than: float | None) -> bool:
+    def _fresh(
+        self, snapshot: ClusterSnapshot, newer_than: float | None, max_age: float | None
+    ) -> bool:
         if newer_than is not None and snapshot.taken_at <= newer_than:
             return False
-        return self._monotonic() - snapshot.taken_at <= self._max_age
+        oldest = self._max_age if max_age is None else max_age
+        return self._monotonic() - snapshot.taken_at <= oldest
 
     async def _lead(self) -> ClusterSnapshot:
         reading: asyncio.Future[ClusterSnapshot] = asyncio.get_running_loop().create_future()
