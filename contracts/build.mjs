@@ -10,7 +10,11 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL(".", import.meta.url));
-const PRODUCTS = { Lease: "src/Lease.sol", TestToken: "src/test/TestToken.sol" };
+const PRODUCTS = {
+  Lease: "src/Lease.sol",
+  TestToken: "src/test/TestToken.sol",
+  Crier: "src/test/Crier.sol",
+};
 const SIZE_LIMIT = 24576; // bytes of deployed code, EIP-170
 
 const SETTINGS = {
