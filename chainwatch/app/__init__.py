@@ -50,7 +50,9 @@ async def adapters(config: Config) -> AsyncIterator[Adapters]:
     async with AsyncExitStack() as held:
         pools = {}
         for settings in config.sources:
-            pool = RpcPool(settings.http, timeout=settings.timeout)
+            pool = RpcPool(
+                settings.http, timeout=settings.timeout, confirmations=settings.confirmations
+            )
             held.push_async_callback(pool.close)
             pools[settings.source.name] = pool
         api = ProxmoxerApi(_endpoint(config))

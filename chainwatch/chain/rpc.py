@@ -1,17 +1,17 @@
-"""JSON-RPC to the nodes of one source: who is asked, who answered, who rests.
+"""JSON-RPC to the nodes of one source: who is asked, and in what order.
 
 An answer is either the node's (a result, or an `RpcError` with its own code and text) or there was
 none (`RpcUnavailable`). A step of reading stays with one endpoint, so that what it compares comes
-from one view of the chain; the caller goes on to the next one of `ranked()`. An endpoint that
-failed or contradicted itself rests and is asked last. An address may hold an API key: only its host
-is ever shown, and causes that would repeat the address are cut off.
+from one view of the chain; the caller goes on to the next one of `ranked()`. An address may hold an
+API key: only its host is ever shown, and causes that would repeat the address are cut off.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, Protocol, TypeAlias
 
+from chainwatch.chain.standing import Health, Standing
 from chainwatch.chain.transport import Transport, host_of, secrets_of
 from chainwatch.errors import RpcUnavailable, Transient
 
@@ -20,9 +20,7 @@ Call: TypeAlias = tuple[str, Sequence[object]]
 BATCH: Final = 100
 """Calls in one request: more gains nothing, and providers begin to refuse."""
 
-_REST_S: Final = 1.0
-_LONGEST_REST_S: Final = 60.0
-_DISTRUST_S: Final = 30.0
+_LONGEST_SILENCE_S: Final = 300.0
 
 
 class RpcError(Transient):
@@ -54,40 +52,35 @@ class Rpc(Protocol):
     def distrust(self, why: str) -> None:
         """Ask it last for a while: its answers did not fit together."""
 
+    def quarantine(self, why: str) -> None:
+        """Ask it no more for ten minutes, unless nobody else is left: it was proven wrong."""
+
 
 class Endpoints(Protocol):
     """The endpoints of a source."""
 
     def ranked(self) -> Sequence[Rpc]:
-        """All of them, those that may be asked now first, in the order of the configuration."""
+        """Those that may be asked, best first; the quarantined only when all of them are.
 
-    def health(self) -> Sequence["Health"]:
-        """How each of them does, in the order of the configuration."""
+        The order is the configuration's, whose first is the operator's preference; one that lags
+        by more than the confirmations goes after those that do not, one that rests after those,
+        and one that was in quarantine lately is the last.
+        """
 
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How an endpoint does: its host, failures in a row, the last one's text, its head."""
-
-    host: str
-    failures: int
-    last_error: str | None
-    head: int | None
-    resting: bool
+    def health(self) -> Sequence[Health]:
+        """How each of them does, all that are configured, in the order of the configuration."""
 
 
 class Endpoint:
-    """One HTTP endpoint and its health."""
+    """One HTTP endpoint and its standing; `highest` tells the highest head of its source."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, highest: Callable[[float], int]) -> None:
         self._name = host_of(url)
         self._secrets = secrets_of(url)
         self._transport = Transport(url, timeout)
-        self._failures = 0
-        self._last_error: str | None = None
-        self._head: int | None = None
-        self._rests_until = 0.0
+        self._highest = highest
         self._silent_until = 0.0
+        self.standing = Standing()
 
     @property
     def name(self) -> str:
@@ -108,24 +101,25 @@ class Endpoint:
         return results
 
     async def _send_one(self, method: str, params: Sequence[object]) -> object:
-        self._refuse_while_limited()
-        try:
-            answer = await self._transport.one(method, params)
-        except RpcUnavailable as failed:
-            self._failed(failed)
-            raise
-        self._failures = 0
-        return answer
+        with self._accounted():
+            return await self._transport.one(method, params)
 
     async def _send_many(self, calls: Sequence[Call]) -> list[object]:
+        with self._accounted():
+            return await self._transport.many(calls)
+
+    @contextmanager
+    def _accounted(self) -> Iterator[None]:
+        """Hold one request against its standing: what it took, or how it failed."""
         self._refuse_while_limited()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
-            answers = await self._transport.many(calls)
+            yield
         except RpcUnavailable as failed:
             self._failed(failed)
             raise
-        self._failures = 0
-        return answers
+        self.standing.answered(loop.time() - begun)
 
     def _result(self, answer: object) -> object | RpcError:
         """What an answer says: the result, or the node's error, without our key if it names it."""
@@ -146,45 +140,47 @@ class Endpoint:
 
     def _failed(self, failed: RpcUnavailable) -> None:
         now = asyncio.get_running_loop().time()
-        self._failures += 1
-        self._last_error = str(failed)
-        self._rests_until = now + min(_REST_S * 2.0**self._failures, _LONGEST_REST_S)
+        self.standing.failed(str(failed), now)
         if self._transport.retry_after is not None:
-            self._silent_until = now + min(self._transport.retry_after, _LONGEST_REST_S)
+            self._silent_until = now + min(self._transport.retry_after, _LONGEST_SILENCE_S)
 
     def saw_head(self, number: int) -> None:
-        self._head = number
+        now = asyncio.get_running_loop().time()
+        self.standing.saw_head(number, self._highest(now), now)
 
     def distrust(self, why: str) -> None:
-        self._failures += 1
-        self._last_error = why
-        self._rests_until = asyncio.get_running_loop().time() + _DISTRUST_S
+        self.standing.distrusted(why, asyncio.get_running_loop().time())
 
-    def rests(self, now: float) -> bool:
-        """Whether it is to be asked after those that do not rest; `now` is the loop's time."""
-        return now < self._rests_until
-
-    def health(self, now: float) -> Health:
-        """How it does; `now` is the loop's time."""
-        return Health(self._name, self._failures, self._last_error, self._head, self.rests(now))
+    def quarantine(self, why: str) -> None:
+        self.standing.quarantined(why, asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         await self._transport.close()
 
 
 class RpcPool:
-    """The HTTP endpoints of one source."""
+    """The HTTP endpoints of one source, of which one may lag by `confirmations` blocks."""
 
-    def __init__(self, urls: Sequence[str], *, timeout: float) -> None:
-        self._endpoints = tuple(Endpoint(url, timeout) for url in urls)
+    def __init__(self, urls: Sequence[str], *, timeout: float, confirmations: int = 0) -> None:
+        self._confirmations = confirmations
+        self._endpoints = tuple(Endpoint(url, timeout, self._highest) for url in urls)
 
     def ranked(self) -> Sequence[Rpc]:
         now = asyncio.get_running_loop().time()
-        return sorted(self._endpoints, key=lambda endpoint: endpoint.rests(now))
+        free = [each for each in self._endpoints if not each.standing.in_quarantine(now)]
+        return sorted(free or self._endpoints, key=lambda each: self._place(each.standing, now))
+
+    def _place(self, standing: Standing, now: float) -> tuple[bool, bool, bool]:
+        lags = (standing.lag(now) or 0) > self._confirmations
+        return standing.on_probation(now), standing.rests(now), lags
+
+    def _highest(self, now: float) -> int:
+        heads = (each.standing.believable_head(now) for each in self._endpoints)
+        return max((head for head in heads if head is not None), default=-1)
 
     def health(self) -> Sequence[Health]:
         now = asyncio.get_running_loop().time()
-        return tuple(endpoint.health(now) for endpoint in self._endpoints)
+        return tuple(each.standing.health(each.name, now) for each in self._endpoints)
 
     async def close(self) -> None:
         """Close all connections; nothing can be asked afterwards."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from chainwatch.chain.rpc import Health
+from chainwatch.chain.standing import Health
 from chainwatch.control.resync import Orphan
 from chainwatch.store.alarms import Alarm
 from chainwatch.store.holds import HoldRow, Pause

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from eth_abi.abi import encode
 from web3 import Web3
 
-from chainwatch.chain.rpc import Call, Health, Rpc, RpcError
+from chainwatch.chain.rpc import Call, Rpc, RpcError
+from chainwatch.chain.standing import Health
 from chainwatch.domain.events import (
     ZERO_ADDRESS,
     Block,
@@ -282,7 +283,7 @@ class ChainModel:
 
 @dataclass(slots=True)
 class ModelEndpoint:
-    """One way to ask a chain; `asked` records every method, `distrusted` every reproach."""
+    """One way to ask a chain; `asked` records every method, the others every reproach."""
 
     name: str
     chain: ChainModel
@@ -290,6 +291,7 @@ class ModelEndpoint:
     head: int | None = None
     asked: list[str] = field(default_factory=list)
     distrusted: list[str] = field(default_factory=list)
+    quarantined: list[str] = field(default_factory=list)
 
     async def call(self, method: str, *params: object) -> object:
         self.asked.append(method)
@@ -311,15 +313,22 @@ class ModelEndpoint:
     def distrust(self, why: str) -> None:
         self.distrusted.append(why)
 
+    def quarantine(self, why: str) -> None:
+        self.quarantined.append(why)
+
+    def health(self) -> Health:
+        proven = self.quarantined[-1] if self.quarantined else None
+        return Health(self.name, 0, proven, self.head, resting=False, quarantined=proven)
+
 
 @dataclass(slots=True)
 class ModelPool:
-    """Endpoints in a fixed order."""
+    """Endpoints in a fixed order, without those in quarantine unless all are; it never ends."""
 
-    endpoints: Sequence[Rpc]
+    endpoints: Sequence[ModelEndpoint]
 
     def ranked(self) -> Sequence[Rpc]:
-        return self.endpoints
+        return [each for each in self.endpoints if not each.quarantined] or self.endpoints
 
     def health(self) -> Sequence[Health]:
-        return [Health(each.name, 0, None, None, resting=False) for each in self.endpoints]
+        return [each.health() for each in self.endpoints]

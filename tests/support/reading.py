@@ -1,12 +1,11 @@
 """A scanner on a modelled chain, and a store for what it reads."""
 
 from chainwatch.chain import profiles
-from chainwatch.chain.rpc import Rpc
 from chainwatch.chain.scanner import Scanner
 from chainwatch.chain.settings import Finality, SourceSettings
 from chainwatch.domain.batches import Source
 from chainwatch.domain.events import Event
-from tests.support.chain_model import CONTRACT, ChainModel, ModelPool, minted
+from tests.support.chain_model import CONTRACT, ChainModel, ModelEndpoint, ModelPool, minted
 from tests.support.ledger import Ledger
 
 OWNER = "0x" + "a1" * 20
@@ -30,7 +29,7 @@ def settings(
 
 def reading(
     chain: ChainModel,
-    *endpoints: Rpc,
+    *endpoints: ModelEndpoint,
     using: SourceSettings | None = None,
     ledger: Ledger | None = None,
 ) -> tuple[Scanner, Ledger]:

@@ -6,12 +6,12 @@ import pytest
 
 from chainwatch.chain import profiles
 from chainwatch.chain.latest import LatestReader
-from chainwatch.chain.rpc import Rpc, RpcError
+from chainwatch.chain.rpc import RpcError
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.domain.batches import LatestLease, Source
 from chainwatch.domain.events import ZERO_ADDRESS, ExpiryUpdated, Transferred
 from chainwatch.errors import NotAChain, RpcUnavailable
-from tests.support.chain_model import CONTRACT, ChainModel, ModelPool, Tamper, minted
+from tests.support.chain_model import CONTRACT, ChainModel, ModelEndpoint, ModelPool, Tamper, minted
 
 OWNER = "0x" + "a1" * 20
 OTHER = "0x" + "b2" * 20
@@ -20,7 +20,7 @@ SETTINGS = SourceSettings(
 )
 
 
-def reader(*endpoints: Rpc) -> LatestReader:
+def reader(*endpoints: ModelEndpoint) -> LatestReader:
     return LatestReader(SETTINGS, ModelPool(endpoints), profiles.get("lease"))
 
 

@@ -29,7 +29,8 @@ async def serving(*handlers: Handler, patience: float = 5.0) -> AsyncIterator[Rp
         app.router.add_post(f"/{SECRET}", handler)
         servers.append(TestServer(app))
         await servers[-1].start_server()
-    pool = RpcPool([str(server.make_url(f"/{SECRET}")) for server in servers], timeout=patience)
+    urls = [str(server.make_url(f"/{SECRET}")) for server in servers]
+    pool = RpcPool(urls, timeout=patience, confirmations=2)
     try:
         yield pool
     finally:
@@ -184,6 +185,41 @@ async def test_an_endpoint_that_contradicted_itself_is_asked_last_and_the_reason
         assert list(pool.ranked()) == [second, first]
         assert pool.health()[0].head == 17
         assert pool.health()[0].last_error == "block 5 is not block 5"
+
+
+async def test_one_that_was_proven_wrong_is_not_asked_while_anybody_else_can_be() -> None:
+    async with serving(echoing, echoing, echoing) as pool:
+        first, second, third = pool.ranked()
+        first.quarantine("it left out a log of block 5")
+        second.distrust("it contradicted itself")
+        assert list(pool.ranked()) == [third, second]
+        assert [health.quarantined for health in pool.health()] == [
+            "it left out a log of block 5",
+            None,
+            None,
+        ]
+        second.quarantine("it made up a log")
+        third.quarantine("it has another block 7")
+        assert list(pool.ranked()) == [first, third, second]
+
+
+async def test_an_endpoint_that_lags_beyond_the_confirmations_goes_after_one_that_does_not() -> (
+    None
+):
+    async with serving(echoing, echoing, echoing) as pool:
+        first, second, third = pool.ranked()
+        third.saw_head(103)
+        second.saw_head(100)
+        first.saw_head(101)
+        assert [health.lag for health in pool.health()] == [2, 3, 0]
+        assert list(pool.ranked()) == [first, third, second]
+
+
+async def test_latency_is_told_once_there_was_an_answer() -> None:
+    async with serving(echoing) as pool:
+        assert pool.health()[0].latency_ms is None
+        await pool.ranked()[0].call("eth_chainId")
+        assert (pool.health()[0].latency_ms or 0) > 0
 
 
 async def test_an_error_that_repeats_our_key_is_told_without_it() -> None:
