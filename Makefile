@@ -67,6 +67,10 @@ check: setup ## Format, lint, types, import rules, dependencies, compiled contra
 bench: setup ## Measure what docs/explanation/performance.md says
 	@$(PY) -m tests.bench $(ARGS)
 
+.PHONY: bench-chain
+bench-chain: setup ## Measure how fast a chain is read (ARGS=--json for one object at the end)
+	@$(PY) -m tests.bench.chain $(ARGS)
+
 .PHONY: soak
 soak: setup ## Let many new histories happen to a few machines (N=500; ten seconds to the dozen)
 	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --quiet tests/property/test_machines.py

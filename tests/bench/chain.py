@@ -1,0 +1,209 @@
+"""`make bench-chain`: how fast a chain is read, on one anvil in one run.
+
+`--json` ends with one object on the last line; `--only NAME` (again and again) measures a part.
+A figure is the median of its rounds. Everything is read into an empty database on a disk, with
+synchronous=FULL, and wired as in production.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from chainwatch.chain.settings import SourceSettings
+from tests.bench import chain_latency, chain_memory, chain_plain
+from tests.bench.chain_reading import reader
+from tests.bench.chain_seed import GAP, LOGS, Crier, crier
+from tests.bench.report import Figure, Section, machine, percentile
+from tests.bench.rig import quiet, source_at
+from tests.support.anvil import Anvil, running
+
+ROUNDS: Final = 5
+DENSE_BLOCKS: Final = 1000
+PLAIN_BLOCKS: Final = 100
+PLAIN_ROUNDS: Final = 3
+MEMORY_BLOCKS: Final = 5000
+SPARSE_BLOCKS: Final = 25_000
+SAMPLES: Final = 2000
+MS: Final = 1000
+#: Blocks above finality on this chain, mined so that all that is measured lies below.
+_ABOVE: Final = 4
+
+Told: TypeAlias = Mapping[str, float | Mapping[str, float]]
+"""What a part adds to the object of `--json`."""
+
+
+@dataclass(slots=True)
+class Bench:
+    """The chain, and what was made on it so far: each part adds what it needs."""
+
+    anvil: Anvil
+    dense: Crier
+    rate: float | None = None
+
+    def source(self, contract: str, start: int = 0) -> SourceSettings:
+        """Return how a contract is read from block `start`: as by default, over HTTP."""
+        plain = source_at(self.anvil, contract, ws=False)
+        return replace(plain, source=replace(plain.source, start_block=start))
+
+
+@asynccontextmanager
+async def bench() -> AsyncIterator[Bench]:
+    """Start a chain and fill its first blocks."""
+    async with running() as anvil:
+        dense = await crier(anvil, 0)
+        first = (await anvil.block()).number
+        await dense.full_blocks(DENSE_BLOCKS - first)
+        await anvil.mine(_ABOVE)
+        yield Bench(anvil, dense)
+
+
+async def measure_dense(at: Bench) -> tuple[Section, Told]:
+    """Read full blocks with the default verification, which is by bloom."""
+    rates = [await _rate(at.source(at.dense.address)) for _ in range(ROUNDS)]
+    figure = Figure("events, durable", "events/s", rates, _logs())
+    at.rate = figure.value
+    return Section("Catching up, dense", f"{_setting()}, verified by bloom", (figure,)), {
+        "dense_events_per_s": round(figure.value)
+    }
+
+
+async def measure_plain(at: Bench) -> tuple[Section, Told]:
+    """Read the first blocks of the same history with a plain loop of web3.py."""
+    if at.rate is None:
+        await measure_dense(at)
+    rates = []
+    for _ in range(PLAIN_ROUNDS):
+        count, seconds = await chain_plain.read(at.anvil, at.dense.address, 0, PLAIN_BLOCKS)
+        rates.append(count / seconds)
+    plain = Figure("the plain loop", "events/s", rates, PLAIN_BLOCKS * LOGS)
+    ratio = Figure("ours against it", "×", [(at.rate or 0) / each for each in rates], len(rates))
+    return Section(
+        "Against a plain loop of web3.py",
+        f"get_logs in ranges of 2000, process_log, sqlite3 (WAL); {PLAIN_ROUNDS} rounds over the "
+        f"first {PLAIN_BLOCKS} blocks of the same history",
+        (plain, ratio),
+    ), {"ratio_to_web3py": round(ratio.value, 1)}
+
+
+async def measure_latency(at: Bench) -> tuple[Section, Told]:
+    """Mine a block with one log, again and again, and watch it arrive."""
+    fresh = await crier(at.anvil, 1)
+    start = (await at.anvil.block()).number
+    await fresh.full_blocks(1)
+    source = replace(at.source(fresh.address, start), ws=(at.anvil.ws_url,))
+    seen = [MS * each for each in await chain_latency.measure(source, fresh, SAMPLES)]
+    p50, p99 = percentile(seen, 0.5), percentile(seen, 0.99)
+    return Section(
+        "Block mined → event durable, lease dirty",
+        f"{SAMPLES} blocks of one log, woken over WebSocket, no confirmations",
+        (Figure("p50", "ms", [p50], SAMPLES), Figure("p99", "ms", [p99], SAMPLES)),
+    ), {"latency_ms": {"p50": round(p50, 1), "p99": round(p99, 1)}}
+
+
+async def measure_memory(at: Bench) -> tuple[Section, Told]:
+    """Make the dense history five times as long, and read all of it in a process of its own."""
+    head = (await at.anvil.block()).number
+    last = await at.dense.full_blocks(MEMORY_BLOCKS - DENSE_BLOCKS)
+    await at.anvil.mine(_ABOVE)
+    held = await chain_memory.measure(at.source(at.dense.address), head, last)
+    return Section(
+        "Memory",
+        f"{held.events} events in a process of its own",
+        (
+            Figure("resident before the first block", "MiB", [held.before], 1),
+            *(
+                Figure(f"resident after quarter {number}", "MiB", [each], 1)
+                for number, each in enumerate(held.quarters, 1)
+            ),
+            Figure("peak", "MiB", [held.peak], held.events),
+        ),
+    ), {"rss_mb": round(held.peak)}
+
+
+async def measure_sparse(at: Bench) -> tuple[Section, Told]:
+    """Read many blocks with hardly an event."""
+    lonely = await crier(at.anvil, 2)
+    first = (await at.anvil.block()).number + 1
+    await lonely.full_blocks(1)
+    last = await lonely.sparse_blocks(SPARSE_BLOCKS)
+    await at.anvil.mine(_ABOVE)
+    rates = []
+    for _ in range(ROUNDS):
+        async with reader(at.source(lonely.address, first)) as reading:
+            rates.append((last - first + 1) / await reading.to(last))
+            expected = LOGS + SPARSE_BLOCKS // GAP
+            _check(await reading.events(), expected)
+    figure = Figure("blocks", "blocks/s", rates, last - first + 1)
+    return Section(
+        "Catching up, sparse", f"{SPARSE_BLOCKS} blocks, a log in every {GAP}th", (figure,)
+    ), {"sparse_blocks_per_s": round(figure.value)}
+
+
+PARTS: Final[Mapping[str, Callable[[Bench], Awaitable[tuple[Section, Told]]]]] = {
+    "dense": measure_dense,
+    "plain": measure_plain,
+    "latency": measure_latency,
+    "memory": measure_memory,
+    "sparse": measure_sparse,
+}
+
+
+async def _rate(source: SourceSettings) -> float:
+    """Read the dense history once; returns events per second."""
+    async with reader(source) as reading:
+        seconds = await reading.to(DENSE_BLOCKS)
+        _check(await reading.events(), _logs())
+    return _logs() / seconds
+
+
+def _logs() -> int:
+    return (DENSE_BLOCKS - 1) * LOGS
+
+
+def _setting() -> str:
+    return f"{_logs()} events of ours, {LOGS} in a block"
+
+
+def _check(stored: int, expected: int) -> None:
+    if stored != expected:
+        raise AssertionError(f"{stored} events are stored, but the chain has {expected}")
+
+
+async def _measure(names: Sequence[str]) -> Mapping[str, float | Mapping[str, float]]:
+    quiet()
+    told: dict[str, float | Mapping[str, float]] = {}
+    async with bench() as at:
+        for name in names:
+            section, said = await PARTS[name](at)
+            _say(*section.lines(), "")
+            told |= said
+    return told
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure, and print what came of it."""
+    parser = argparse.ArgumentParser(prog="make bench-chain", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--only", action="append", choices=PARTS, help="measure this part")
+    wanted = parser.parse_args(arguments)
+    began = time.monotonic()
+    _say(f"On {machine()}", "")
+    told = asyncio.run(_measure(wanted.only or list(PARTS)))
+    _say(f"{time.monotonic() - began:.0f} s in all")
+    if wanted.json:
+        _say(json.dumps(told))
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
