@@ -81,7 +81,7 @@ class Crier:
 
 
 async def crier(anvil: Anvil, account: int) -> Crier:
-    """Deploy a crier that only `account` (0 to 9) uses; from then on blocks are mined on purpose."""
+    """Deploy a crier for `account` (0 to 9) alone; from then on blocks come on purpose."""
     await anvil.rpc("evm_setAutomine", True)
     sender = (await anvil.accounts())[account]
     deployed = await deploy(anvil, "Crier", sender=sender)
