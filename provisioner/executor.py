@@ -12,9 +12,11 @@ from typing import Final
 
 from provisioner.errors import Crowded, Locked, NoRoom, NotOurs, ProvisionError, UnknownOutcome
 from provisioner.identity import uuid_of
+from provisioner.line import Line
 from provisioner.model import DesiredMachine, Observed
 from provisioner.ports import GuestShell, Hypervisor, OperationLog, Place, Snapshots
 from provisioner.site import Site
+from provisioner.steps.clone import CLONE
 from provisioner.steps.step import Step, Target
 
 #: Seconds after which a clone that has not ended no longer keeps others waiting.
@@ -46,6 +48,7 @@ class Executor:
     quarantine: int
     clones: int
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _line: Line = field(default_factory=Line)
 
     async def run(self, step: Step, want: DesiredMachine, have: Observed, now: int) -> Ran:
         """Run `step` at wall time `now`.
@@ -75,12 +78,22 @@ class Executor:
         """Record the intent; for a clone the VMID is chosen under the same lock."""
         if step.creates:
             async with self._choosing:
-                if await self.log.open_count(step.name, now - ENDLESS) >= self.clones:
-                    raise Crowded(f"{self.clones} machines are being cloned already")
+                if not self._line.admits(want.key, await self._places(now), now):
+                    raise Crowded(f"{self.clones} machines are being cloned, or asked before")
                 place = await self._choose(want, now)
                 return place, await self._begin(step, want, place)
         place = self._prove(step, want, have)
         return place, await self._begin(step, want, place)
+
+    async def call_in(self, now: int) -> list[str]:
+        """Call those who wait for a clone and for whom there is a place at wall time `now`.
+
+        Returns their keys, each once: a place is kept for a few seconds.
+        """
+        return self._line.call(await self._places(now), now) if self._line else []
+
+    async def _places(self, now: int) -> int:
+        return self.clones - await self.log.open_count(CLONE.name, now - ENDLESS)
 
     async def _begin(self, step: Step, want: DesiredMachine, place: Place) -> int:
         return await self.log.begin(want.key, step.name, place.vmid, place.node, want.nonce)

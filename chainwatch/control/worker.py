@@ -91,6 +91,7 @@ class Worker:
             await self.work.done(item, self.clock.now() + AFTER_DOWN)
             return
         await self._settle(item, outcome, verdict(outcome, item.attempts))
+        await self._call_the_next()
 
     async def _one(self, item: WorkItem) -> None:
         try:
@@ -98,6 +99,12 @@ class Worker:
         finally:
             self._busy.discard(item.key)
             self.bell.set()
+
+    async def _call_the_next(self) -> None:
+        """Make due who waits for a clone's place, where a pass may have left one free."""
+        waiting = await self.reconciler.executor.call_in(self.clock.now())
+        if waiting:
+            await self.work.enqueue(waiting, "there is a place for its clone")
 
     async def _rest(self) -> None:
         now = self.clock.now()
