@@ -1,0 +1,88 @@
+"""A seeded trade on a lease contract: purchases, renewals and transfers, several to a block.
+
+Nobody waits for a receipt and nobody asks whether a token still exists: after a reorg some of them
+do not, and then the transaction is mined and says nothing, as on any chain.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from chainwatch.demo.anvil import Anvil
+from tests.support.lease_contract import LeaseContract
+
+_GAS: Final = hex(1_000_000)
+_LATER: Final = 2**63
+_KEY: Final = (
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8Mkwgtjc8zTUx4 alice@x"
+)
+
+
+@dataclass(slots=True)
+class Trade:
+    """Who deals with `shop` on `chain`; plan 1 is sold for `price` a second."""
+
+    chain: Anvil
+    shop: LeaseContract
+    people: Sequence[str]
+    random: Random
+    price: int = 1_000
+    tokens: int = 0
+    _kinds: Sequence[Callable[[], tuple[str, dict[str, object]]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._kinds = (self._mint, self._renewal, self._transfer, self._new_keys)
+
+    async def mine(self, *deals: int) -> None:
+        """One block for each number, with as many deals in it."""
+        for count in deals:
+            await self.chain.rpc("evm_setAutomine", False)
+            for _ in range(count):
+                await self._deal()
+            await self.chain.mine()
+        await self.chain.rpc("evm_setAutomine", True)
+
+    async def grow(self, blocks: int) -> None:
+        """So many blocks, some of them empty and some full."""
+        await self.mine(*(self.random.choice((0, 0, 1, 1, 2, 5)) for _ in range(blocks)))
+
+    async def reorg(self, depth: int) -> None:
+        """Replace the last `depth` blocks by others, with other deals in a block more."""
+        await self.chain.reorg(depth)
+        await self.mine(2)
+
+    async def _deal(self) -> None:
+        sender, request = self.random.choice(self._kinds)() if self.tokens else self._mint()
+        await self.chain.rpc(
+            "eth_sendTransaction",
+            {"from": sender, "to": self.shop.address, "gas": _GAS, **request},
+        )
+
+    def _asked(self, function: str, *arguments: object) -> dict[str, object]:
+        return {"data": self.shop.deployed.contract.encode_abi(function, args=arguments)}
+
+    def _token(self) -> int:
+        return self.random.randint(1, self.tokens)
+
+    def _person(self) -> str:
+        return self.random.choice(self.people)
+
+    def _mint(self) -> tuple[str, dict[str, object]]:
+        self.tokens += 1
+        buyer, seconds = self._person(), self.random.randint(3_600, 7_200)
+        cost = seconds * self.price
+        asked = self._asked("mint", 1, buyer, seconds, cost, _LATER, _KEY, b"")
+        return buyer, asked | {"value": hex(cost)}
+
+    def _renewal(self) -> tuple[str, dict[str, object]]:
+        seconds = self.random.randint(60, 600)
+        asked = self._asked("renewSubscription", self._token(), seconds)
+        return self._person(), asked | {"value": hex(seconds * self.price)}
+
+    def _transfer(self) -> tuple[str, dict[str, object]]:
+        owner = self._person()
+        return owner, self._asked("transferFrom", owner, self._person(), self._token())
+
+    def _new_keys(self) -> tuple[str, dict[str, object]]:
+        return self._person(), self._asked("setKeys", self._token(), _KEY, b"\x01\x02")
