@@ -49,6 +49,7 @@ COMMITS: Final = (
     "commit.install",
     "commit.batch",
     "commit.rewind",
+    "commit.reread",
     "commit.source",
     "commit.enqueue",
     "commit.work",

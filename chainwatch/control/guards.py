@@ -38,8 +38,11 @@ class Guards:
     async def admit(self, facts: Facts) -> None:
         """Let a pass go on at all. Raises SourceBehind while the lease's source is catching up.
 
-        An operator's order to suspend needs no chain.
+        An operator's order to suspend needs no chain; but while its source is read again, what is
+        stored of the lease is less than was known, and must not be written onto its machine.
         """
+        if facts.source.rereading:
+            raise SourceBehind("its source is being read again by order")
         if not facts.source.caught_up and facts.hold is not Hold.SUSPEND:
             raise SourceBehind("its source has not read up to the confirmed head yet")
 
@@ -90,6 +93,8 @@ class Guards:
         standing = await self.standings.of(want.key)
         if standing is None or (standing.lease, standing.final) != (facts.lease, facts.final):
             raise ChainDisagrees("the chain said something new about the lease meanwhile")
+        if standing.state.halted is not None or standing.state.reread_to is not None:
+            raise SourceBehind("its source was halted, or is read again by order, meanwhile")
         if standing.hold is not None:
             raise Held("an operator has put the lease on hold meanwhile")
         await self._not_paused("effects")

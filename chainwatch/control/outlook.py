@@ -140,6 +140,8 @@ def _word(source: SourceStatus, state: SourceState) -> tuple[SourceWord, str | N
 
 
 def _behind(source: SourceStatus, state: SourceState) -> str:
+    if state.reread_to is not None:
+        return f"it is read again by order; nothing is done before block {state.reread_to} is read"
     if state.cursor is None:
         return "nothing of it has been read yet"
     left = _confirmed(source, state) - state.cursor.number

@@ -52,13 +52,15 @@ class SourceStatus:
 
     def view(self, state: SourceState) -> SourceView:
         """Join what is stored with what is known since the start."""
-        caught_up = self.looked and self.reached(state)
+        rereading = state.reread_to is not None
+        caught_up = self.looked and self.reached(state) and not rereading
         return SourceView(
             chain_time=state.cursor.timestamp if state.cursor else 0,
             final_time=state.final.timestamp if state.final else None,
             caught_up=caught_up,
             live=caught_up and not self.stale,
             halted=state.halted is not None,
+            rereading=rereading,
         )
 
 

@@ -27,13 +27,15 @@ class SourceState:
 
     `cursor` is the last block whose events are stored (its timestamp is the chain time), `final`
     the last finalized one at or below it, `head` the node's head as it was at the last step.
-    `halted` is the sentence that says why the source stopped for good, if it did.
+    `halted` is the sentence that says why the source stopped, if it did. `reread_to` is how far it
+    had been read when an operator had it read again, None once it has come as far as that.
     """
 
     cursor: Block | None = None
     final: Block | None = None
     head: int = 0
     halted: str | None = None
+    reread_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class SourceView:
 
     `caught_up`: since the start, the cursor has reached the confirmed head. `live`: the head has
     been seen lately and the cursor is at it. `final_time` is None before anything is final.
+    `rereading`: by order it is read again, and has been known further than it is now.
     """
 
     chain_time: int
@@ -39,6 +40,7 @@ class SourceView:
     caught_up: bool
     live: bool
     halted: bool
+    rereading: bool = False
 
 
 class Hold(StrEnum):

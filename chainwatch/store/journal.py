@@ -42,12 +42,14 @@ class JournalEntry:
 
 async def state_of(read: Reading, source: str) -> SourceState:
     """Return how far a source has been read, within a view that reads more."""
-    row = await read.one("SELECT cursor, final, head, halted FROM source WHERE name = ?", source)
+    row = await read.one(
+        "SELECT cursor, final, head, halted, reread_to FROM source WHERE name = ?", source
+    )
     if row is None:
         return SourceState()
     cursor = await block_at(read, source, row["cursor"])
     final = await block_at(read, source, row["final"])
-    return SourceState(cursor, final, row["head"], row["halted"])
+    return SourceState(cursor, final, row["head"], row["halted"], row["reread_to"])
 
 
 async def block_at(read: Reading, source: str, number: int | None) -> Block | None:
@@ -215,7 +217,9 @@ async def _store_events(tx: Transaction, source: str, events: Sequence[Logged], 
     await tx.many(
         "INSERT INTO event (source, block, block_hash, log_index, tx_hash, kind, token, plan,"
         " fields, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (source, block_hash, log_index) DO UPDATE SET orphaned_at = NULL",
+        " ON CONFLICT (source, block_hash, log_index) DO UPDATE SET orphaned_at = NULL,"
+        " tx_hash = excluded.tx_hash, kind = excluded.kind, token = excluded.token,"
+        " plan = excluded.plan, fields = excluded.fields",
         [_event_row(source, logged, wall) for logged in events],
     )
 
@@ -253,7 +257,8 @@ async def _move(
     tx: Transaction, source: str, cursor: Block | None, final: Block | None, head: int
 ) -> None:
     await tx.run(
-        "UPDATE source SET cursor = ?, final = ?, head = ? WHERE name = ?",
+        "UPDATE source SET cursor = ?1, final = ?2, head = ?3,"
+        " reread_to = CASE WHEN reread_to > ifnull(?1, -1) THEN reread_to END WHERE name = ?4",
         cursor.number if cursor else None,
         final.number if final else None,
         head,

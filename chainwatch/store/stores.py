@@ -10,6 +10,7 @@ from chainwatch.store.holds import Holds
 from chainwatch.store.journal import Journal
 from chainwatch.store.leases import Leases
 from chainwatch.store.operations import Operations
+from chainwatch.store.rereads import Rereads
 from chainwatch.store.standings import Standings
 from chainwatch.store.workqueue import WorkQueue
 
@@ -27,6 +28,7 @@ class Stores:
     holds: Holds
     alarms: Alarms
     audit: Audit
+    rereads: Rereads
 
     @classmethod
     def over(cls, db: Database, wall: Callable[[], int]) -> "Stores":
@@ -41,4 +43,5 @@ class Stores:
             Holds(db),
             Alarms(db),
             Audit(db),
+            Rereads(db),
         )

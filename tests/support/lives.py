@@ -144,6 +144,13 @@ async def rewritten(world: Realm) -> None:
     world.chain.reorg(world.chain.final_lag + 3)
 
 
+async def read_again(world: Realm) -> None:
+    """An operator has everything read again, once."""
+    stores, now = world.daemon.stores, world.daemon.supervisor.clock.now()
+    if (await stores.journal.state("model")).reread_to is None:
+        await stores.rereads.reread("model", 0, "a doubt", 0, now=now)
+
+
 async def held(world: Realm) -> None:
     holds, now = world.daemon.stores.holds, world.daemon.supervisor.clock.now()
     await holds.hold(str(world.lease()), Hold.HOLD, "a court asks", 0, now=now)
@@ -234,6 +241,11 @@ STRETCHES: Final[Mapping[str, Stretch]] = {
         (rewritten,),
         _READ | {"commit.alarm", "commit.source"},
         never=frozenset({"chain.read.after"}),
+    ),
+    "reread": Stretch(
+        (lasting, sold, final),
+        (read_again,),
+        _READ | _LOOK | {"commit.batch", "commit.enqueue", "commit.reread"},
     ),
     "hold": Stretch((lasting,), (held,), _STEP | {"commit.hold", "hypervisor.configure"}),
     "retry": Stretch((lasting,), (retried,), _READ | _LOOK | {"commit.audit", "commit.enqueue"}),
