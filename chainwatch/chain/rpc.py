@@ -7,12 +7,14 @@ API key: only its host is ever shown, and causes that would repeat the address a
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeAlias
 
+from chainwatch.chain.pace import Pace
+from chainwatch.chain.ranges import is_rate_limit
 from chainwatch.chain.standing import Health, Standing
-from chainwatch.chain.transport import Transport, host_of, secrets_of
+from chainwatch.chain.transport import RateLimited, Transport, host_of, secrets_of
 from chainwatch.errors import RpcUnavailable, Transient
 
 Call: TypeAlias = tuple[str, Sequence[object]]
@@ -20,7 +22,8 @@ Call: TypeAlias = tuple[str, Sequence[object]]
 BATCH: Final = 100
 """Calls in one request: more gains nothing, and providers begin to refuse."""
 
-_LONGEST_SILENCE_S: Final = 300.0
+_RATE_CODES: Final = (429, -32029)
+_REVERTED: Final = 3
 
 
 class RpcError(Transient):
@@ -74,12 +77,15 @@ class Endpoints(Protocol):
 class Endpoint:
     """One HTTP endpoint and its standing; `highest` tells the highest head of its source."""
 
-    def __init__(self, url: str, timeout: float, highest: Callable[[float], int]) -> None:
+    def __init__(
+        self, url: str, timeout: float, ceiling: float | None, highest: Callable[[float], int]
+    ) -> None:
         self._name = host_of(url)
         self._secrets = secrets_of(url)
         self._transport = Transport(url, timeout)
+        self._pace = None if ceiling is None else Pace(ceiling, _now, asyncio.sleep)
+        self._most = BATCH if self._pace is None else min(BATCH, self._pace.most)
         self._highest = highest
-        self._silent_until = 0.0
         self.standing = Standing()
 
     @property
@@ -87,39 +93,43 @@ class Endpoint:
         return self._name
 
     async def call(self, method: str, *params: object) -> object:
-        answer = self._result(await self._send_one(method, params))
+        async with self._turn(1):
+            answer = self._result(await self._transport.one(method, params))
         if isinstance(answer, RpcError):
             raise answer
         return answer
 
     async def batch(self, calls: Sequence[Call]) -> list[object | RpcError]:
         results: list[object | RpcError] = []
-        for start in range(0, len(calls), BATCH):
-            part = calls[start : start + BATCH]
-            answers = await self._send_many(part)
-            results += [self._result(answer) for answer in answers]
+        for start in range(0, len(calls), self._most):
+            part = calls[start : start + self._most]
+            async with self._turn(len(part)):
+                answers = await self._transport.many(part)
+                results += [self._result(answer) for answer in answers]
         return results
 
-    async def _send_one(self, method: str, params: Sequence[object]) -> object:
-        with self._accounted():
-            return await self._transport.one(method, params)
-
-    async def _send_many(self, calls: Sequence[Call]) -> list[object]:
-        with self._accounted():
-            return await self._transport.many(calls)
-
-    @contextmanager
-    def _accounted(self) -> Iterator[None]:
-        """Hold one request against its standing: what it took, or how it failed."""
-        self._refuse_while_limited()
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
+    @asynccontextmanager
+    async def _turn(self, calls: int) -> AsyncIterator[None]:
+        """One request of so many calls, when we may, and held against its standing."""
+        self._refuse_while_silent()
+        if self._pace is not None:
+            await self._pace.turn(calls)
+            self._refuse_while_silent()
+        begun = _now()
         try:
             yield
-        except RpcUnavailable as failed:
-            self._failed(failed)
+        except RateLimited as limited:
+            self.standing.limited(str(limited), limited.after, _now())
             raise
-        self.standing.answered(loop.time() - begun)
+        except RpcUnavailable as failed:
+            self.standing.failed(str(failed), _now())
+            raise
+        self.standing.answered(_now() - begun)
+
+    def _refuse_while_silent(self) -> None:
+        left = self.standing.silent_for(_now())
+        if left > 0:
+            raise RateLimited(f"{self._name} limits our rate; it is asked again in {left:.0f} s")
 
     def _result(self, answer: object) -> object | RpcError:
         """What an answer says: the result, or the node's error, without our key if it names it."""
@@ -127,46 +137,51 @@ class Endpoint:
             case {"error": {"code": int(code), "message": str(message), **rest}}:
                 for secret in self._secrets:
                     message = message.replace(secret, "…")
-                return RpcError(code, message[:500], _revert_data(rest.get("data")))
-            case {"result": result}:
+                error = RpcError(code, message[:500], _revert_data(rest.get("data")))
+                if _limits_rate(error):
+                    raise RateLimited(f"{self._name} limits our rate: {error.message}")
+                return error
+            case {"result": result, **rest} if rest.get("error") is None:
                 found: object = result
                 return found
         raise RpcUnavailable(f"{self._name} answered something that is not JSON-RPC")
 
-    def _refuse_while_limited(self) -> None:
-        left = self._silent_until - asyncio.get_running_loop().time()
-        if left > 0:
-            raise RpcUnavailable(f"{self._name} limits our rate; it is asked again in {left:.0f} s")
-
-    def _failed(self, failed: RpcUnavailable) -> None:
-        now = asyncio.get_running_loop().time()
-        self.standing.failed(str(failed), now)
-        if self._transport.retry_after is not None:
-            self._silent_until = now + min(self._transport.retry_after, _LONGEST_SILENCE_S)
-
     def saw_head(self, number: int) -> None:
-        now = asyncio.get_running_loop().time()
+        now = _now()
         self.standing.saw_head(number, self._highest(now), now)
 
     def distrust(self, why: str) -> None:
-        self.standing.distrusted(why, asyncio.get_running_loop().time())
+        self.standing.distrusted(why, _now())
 
     def quarantine(self, why: str) -> None:
-        self.standing.quarantined(why, asyncio.get_running_loop().time())
+        self.standing.quarantined(why, _now())
 
     async def close(self) -> None:
         await self._transport.close()
 
 
 class RpcPool:
-    """The HTTP endpoints of one source, of which one may lag by `confirmations` blocks."""
+    """The HTTP endpoints of one source.
 
-    def __init__(self, urls: Sequence[str], *, timeout: float, confirmations: int = 0) -> None:
+    `timeout` is seconds for one request; one may lag by `confirmations` blocks; each is asked at
+    most `requests_per_second`, where every call of a batch counts, as providers count.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        timeout: float,
+        confirmations: int = 0,
+        requests_per_second: float | None = None,
+    ) -> None:
         self._confirmations = confirmations
-        self._endpoints = tuple(Endpoint(url, timeout, self._highest) for url in urls)
+        self._endpoints = tuple(
+            Endpoint(url, timeout, requests_per_second, self._highest) for url in urls
+        )
 
     def ranked(self) -> Sequence[Rpc]:
-        now = asyncio.get_running_loop().time()
+        now = _now()
         free = [each for each in self._endpoints if not each.standing.in_quarantine(now)]
         return sorted(free or self._endpoints, key=lambda each: self._place(each.standing, now))
 
@@ -179,13 +194,24 @@ class RpcPool:
         return max((head for head in heads if head is not None), default=-1)
 
     def health(self) -> Sequence[Health]:
-        now = asyncio.get_running_loop().time()
+        now = _now()
         return tuple(each.standing.health(each.name, now) for each in self._endpoints)
 
     async def close(self) -> None:
         """Close all connections; nothing can be asked afterwards."""
         for endpoint in self._endpoints:
             await endpoint.close()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _limits_rate(error: RpcError) -> bool:
+    """Whether an error is about how often we ask; what a contract reverts with is its own text."""
+    if error.code == _REVERTED or error.message.startswith("execution reverted"):
+        return False
+    return error.code in _RATE_CODES or is_rate_limit(error.message)
 
 
 def _revert_data(data: object) -> str:

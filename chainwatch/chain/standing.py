@@ -15,6 +15,8 @@ from typing import Final
 _REST_S: Final = 1.0
 _LONGEST_REST_S: Final = 60.0
 _DISTRUST_S: Final = 30.0
+_SILENCE_S: Final = 5.0
+_LONGEST_SILENCE_S: Final = 300.0
 QUARANTINE_S: Final = 600.0
 """How long an endpoint that was proven wrong is not asked, and then how long it is asked last."""
 
@@ -52,12 +54,14 @@ class Standing:
         self._lag = 0
         self._spoke_at = 0.0
         self._rests_until = 0.0
+        self._limits = 0
+        self._silent_until = 0.0
         self._proven: str | None = None
         self._quarantined_at = 0.0
 
     def answered(self, took: float) -> None:
         """It answered within `took` seconds."""
-        self.failures = 0
+        self.failures = self._limits = 0
         before = took if self._latency is None else self._latency
         self._latency = before + _LATENCY_WEIGHT * (took - before)
 
@@ -67,6 +71,13 @@ class Standing:
         self.last_error = why
         rest = min(_REST_S * 2.0 ** min(self.failures, 16), _LONGEST_REST_S)
         self._rests_until = max(self._rests_until, now + rest)
+
+    def limited(self, why: str, after: float | None, now: float) -> None:
+        """It limits our rate: leave it alone for `after` seconds, or for longer each time."""
+        self.failed(why, now)
+        told = _SILENCE_S * 2.0 ** min(self._limits, 16) if after is None else after
+        self._limits += 1
+        self._silent_until = max(self._silent_until, now + min(told, _LONGEST_SILENCE_S))
 
     def distrusted(self, why: str, now: float) -> None:
         """Its answers did not fit together."""
@@ -85,9 +96,13 @@ class Standing:
         self.head = number
         self._lag, self._spoke_at = max(0, highest - number), now
 
+    def silent_for(self, now: float) -> float:
+        """Seconds for which it is not to be asked at all; 0 where it may be."""
+        return max(0.0, self._silent_until - now)
+
     def rests(self, now: float) -> bool:
         """Whether it is to be asked after those that do not rest."""
-        return now < self._rests_until
+        return now < max(self._rests_until, self._silent_until)
 
     def in_quarantine(self, now: float) -> bool:
         """Whether it is not to be asked while anybody else can be."""

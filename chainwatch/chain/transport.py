@@ -3,24 +3,28 @@
 web3's own session manager takes a process-wide lock through a thread for every request (a cancelled
 request can leave it locked for ever), opens a new connection each time, retries by itself and
 drops the body of an HTTP error, where some providers put the text that says how much may be asked.
-So the provider forms requests and numbers them, and everything below is one aiohttp session. What
-is not an answer to what was asked becomes `RpcUnavailable`, naming the host only.
+So the provider forms requests and numbers them, and everything below is one aiohttp session. An
+answer is read piece by piece and no further than is sane, however small it came packed. What is not
+an answer to what was asked becomes `RpcUnavailable`, naming the host only.
 """
 
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Final, cast
 from urllib.parse import urlsplit
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from web3.types import RPCEndpoint
 
 from chainwatch.chain.ethereum import AsyncHTTPProvider
 from chainwatch.errors import RpcUnavailable
 
-_RETRY_AFTER_S: Final = 5.0
+MOST_BYTES: Final = 128 * 2**20
+"""The largest answer, unpacked: far more than any span of blocks that the reader settles on."""
+
 _SHORTEST_KEY: Final = 8
 _SEPARATORS: Final = re.compile(r"[/?&=:]")
 
@@ -46,11 +50,21 @@ class _Provider(AsyncHTTPProvider):
     logger = _SILENT
 
 
+class RateLimited(RpcUnavailable):
+    """It was asked too often; `after` is for how many seconds it wants to be left alone, if told.
+
+    Nothing is wrong with what was asked: asking for less would not help.
+    """
+
+    def __init__(self, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
 class Transport:
-    """Sends JSON-RPC requests to one address; `retry_after` is what its last 429 asked for."""
+    """Sends JSON-RPC requests to one address."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        self.retry_after: float | None = None
         self._url = url
         self._host = host_of(url)
         self._timeout = ClientTimeout(total=timeout)
@@ -59,19 +73,27 @@ class Transport:
 
     async def one(self, method: str, params: Sequence[object]) -> object:
         """The answer object to one request; raises `RpcUnavailable`."""
-        return await self._post(self._words.encode_rpc_request(RPCEndpoint(method), list(params)))
+        request = self._words.form_request(RPCEndpoint(method), list(params))
+        answer = await self._post(self._words.encode_rpc_dict(request))
+        if not isinstance(answer, dict) or not _is_to(answer, cast("int", request["id"])):
+            raise RpcUnavailable(f"{self._host} answered something else than what was asked")
+        return answer
 
     async def many(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[object]:
         """The answer objects to a batch, in its order; raises `RpcUnavailable`."""
         requests = [self._words.form_request(RPCEndpoint(m), list(params)) for m, params in calls]
         answer = await self._post(self._words.encode_batch_request_dicts(requests))
-        if isinstance(answer, dict):
+        if _is_error(answer):
             return [answer] * len(calls)  # one error for the whole batch
         return self._in_order([cast("int", request["id"]) for request in requests], answer)
 
     def _in_order(self, ids: Sequence[int], answer: object) -> list[object]:
         items = answer if isinstance(answer, list) else []
-        by_id = {item.get("id"): item for item in items if isinstance(item, dict)}
+        by_id = {
+            item["id"]: item
+            for item in items
+            if isinstance(item, dict) and isinstance(item.get("id"), int)
+        }
         if len(items) != len(ids) or not all(number in by_id for number in ids):
             raise RpcUnavailable(f"{self._host} did not answer every call of a batch")
         return [by_id[number] for number in ids]
@@ -82,21 +104,42 @@ class Transport:
             self._session = ClientSession(timeout=self._timeout, headers=headers)
         try:
             async with self._session.post(self._url, data=body, allow_redirects=False) as response:
-                self.retry_after = _seconds(response.headers.get("Retry-After"), response.status)
-                return self._parse(response.status, await response.read())
+                self._refuse_limits(response)
+                return self._parse(response.status, await self._body(response))
         except TimeoutError:
             message = f"{self._host} did not answer within {self._timeout.total} s"
             raise RpcUnavailable(message) from None
         except (ClientError, OSError) as failed:
             raise RpcUnavailable(f"{self._host}: {type(failed).__name__}") from None
 
-    def _parse(self, status: int, body: bytes) -> object:
+    def _refuse_limits(self, response: ClientResponse) -> None:
+        """Raise `RateLimited` for a 429, and for a 503 that says when to come back."""
+        after = _seconds(response.headers)
+        if response.status == 429 or (response.status == 503 and after is not None):
+            raise RateLimited(
+                f"{self._host}: HTTP {response.status}, we ask too often: set requests_per_second "
+                "of the source to what it allows",
+                after,
+            )
+
+    async def _body(self, response: ClientResponse) -> bytearray:
+        body = bytearray()
+        async for piece in response.content.iter_any():
+            body += piece
+            if len(body) > MOST_BYTES:
+                raise RpcUnavailable(
+                    f"{self._host} answers with more than {MOST_BYTES >> 20} MiB: "
+                    "lower max_range of the source"
+                )
+        return body
+
+    def _parse(self, status: int, body: bytearray) -> object:
         """The JSON of a body; an HTTP error counts as an answer only if it is a JSON-RPC error."""
         try:
             answer: object = json.loads(body)
         except (ValueError, RecursionError):
             raise RpcUnavailable(f"{self._host}: HTTP {status} without JSON") from None
-        if status == 429 or (status != 200 and not _is_error(answer)):
+        if status != 200 and not _is_error(answer):
             raise RpcUnavailable(f"{self._host}: HTTP {status}")
         return answer
 
@@ -109,8 +152,19 @@ def _is_error(answer: object) -> bool:
     return isinstance(answer, dict) and isinstance(answer.get("error"), dict)
 
 
-def _seconds(header: str | None, status: int) -> float | None:
-    """How long a 429 wants us to be silent; a date or nothing counts as a few seconds."""
-    if status != 429:
+def _is_to(answer: Mapping[str, object], asked: int) -> bool:
+    """Whether an answer is to the request of that id; an error may leave open to which."""
+    number = answer.get("id")
+    return number == asked or (number is None and _is_error(answer))
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """What Retry-After asks for; a date counts from the answer's own, so that clocks may differ."""
+    wanted = headers.get("Retry-After", "")
+    if wanted.isascii() and wanted.isdecimal():
+        return float(wanted)
+    try:
+        until, sent = parsedate_to_datetime(wanted), parsedate_to_datetime(headers.get("Date", ""))
+        return max(0.0, (until - sent).total_seconds())
+    except (ValueError, TypeError):
         return None
-    return float(header) if header is not None and header.isdecimal() else _RETRY_AFTER_S

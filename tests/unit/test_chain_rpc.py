@@ -5,55 +5,17 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import suppress
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import unused_port
 
+from chainwatch.chain import transport
 from chainwatch.chain.rpc import BATCH, Call, RpcError, RpcPool
 from chainwatch.chain.transport import host_of, secrets_of
 from chainwatch.errors import RpcUnavailable
-
-SECRET = "v3/an-api-key"
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@asynccontextmanager
-async def serving(*handlers: Handler, patience: float = 5.0) -> AsyncIterator[RpcPool]:
-    """A pool of one endpoint for each handler, each on a port of its own."""
-    servers: list[TestServer] = []
-    for handler in handlers:
-        app = web.Application()
-        app.router.add_post(f"/{SECRET}", handler)
-        servers.append(TestServer(app))
-        await servers[-1].start_server()
-    urls = [str(server.make_url(f"/{SECRET}")) for server in servers]
-    pool = RpcPool(urls, timeout=patience, confirmations=2)
-    try:
-        yield pool
-    finally:
-        await pool.close()
-        for server in servers:
-            await server.close()
-
-
-def _echo(request: dict[str, object]) -> dict[str, object]:
-    return {"jsonrpc": "2.0", "id": request["id"], "result": request["params"]}
-
-
-async def echoing(request: web.Request) -> web.Response:
-    body = await request.json()
-    answer = [_echo(one) for one in reversed(body)] if isinstance(body, list) else _echo(body)
-    return web.json_response(answer)
-
-
-def answering(body: str, status: int = 200, headers: dict[str, str] | None = None) -> Handler:
-    async def handle(_: web.Request) -> web.Response:
-        return web.Response(text=body, status=status, headers=headers)
-
-    return handle
+from tests.support.rpc_server import SECRET, Handler, answering, echo, echoing, serving
 
 
 async def test_a_call_gets_the_nodes_result() -> None:
@@ -117,10 +79,110 @@ async def test_what_is_no_json_rpc_answer_is_unavailable_and_names_the_host_only
             await rpc.batch([("eth_chainId", ()), ("eth_chainId", ())])
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"id": 7, "result": "0x1"}',
+        '{"result": "0x1"}',
+        '{"id": "0", "result": "0x1"}',
+        '{"id": [0], "result": "0x1"}',
+        '{"id": 7, "error": {"code": -32000, "message": "no"}}',
+        '{"id": 0, "error": {"code": "many"}, "result": null}',
+        '{"id": 0, "error": "no", "result": "0x1"}',
+    ],
+)
+async def test_an_answer_to_something_else_is_none(answer: str) -> None:
+    async with serving(answering(answer)) as pool:
+        with pytest.raises(RpcUnavailable, match="something"):
+            await pool.ranked()[0].call("eth_chainId")
+        assert pool.health()[0].failures == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"id": 0, "result": "0x1"}',
+        '[{"id": 0, "result": "0x1"}, {"id": 0, "result": "0x2"}]',
+        '[{"id": 0, "result": 1}, {"id": 1, "result": 2}, {"id": 1, "result": 3}]',
+        '[{"id": 0, "result": "0x1"}, {"id": [1], "result": "0x2"}]',
+        '[{"id": 0, "result": "0x1"}, {"id": 2, "result": "0x2"}]',
+        '[{"id": 0, "result": "0x1"}, null]',
+    ],
+)
+async def test_a_batch_whose_answers_cannot_be_told_apart_is_not_answered(answer: str) -> None:
+    async with serving(answering(answer)) as pool:
+        with pytest.raises(RpcUnavailable, match="did not answer every call"):
+            await pool.ranked()[0].batch([("eth_a", ()), ("eth_b", ())])
+
+
+async def test_an_answer_that_says_no_id_is_an_error_for_whatever_was_asked() -> None:
+    error = {"id": None, "error": {"code": -32700, "message": "parse error"}}
+    async with serving(answering(json.dumps(error))) as pool:
+        with pytest.raises(RpcError, match="parse error"):
+            await pool.ranked()[0].call("eth_chainId")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+async def test_an_answer_larger_than_sane_is_refused_before_it_is_held(
+    compressed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MOST_BYTES", 2**20)
+    sent = 0
+
+    async def pouring(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        if compressed:
+            response.enable_compression(web.ContentCoding.gzip)
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            for _ in range(4096):
+                await response.write(b" " * 2**18)
+                sent += 2**18
+        return response
+
+    async with serving(pouring) as pool:
+        with pytest.raises(RpcUnavailable, match="more than 1 MiB: lower max_range"):
+            await pool.ranked()[0].call("eth_getLogs")
+    assert sent < 2**30
+
+
+async def test_a_body_that_ends_early_or_cannot_be_unpacked_is_none() -> None:
+    async def short(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "1000"})
+        await response.prepare(request)
+        await response.write(b'{"id": 0, "result": "0x1"}')
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    packed = answering("not gzip", headers={"Content-Encoding": "gzip"})
+    async with serving(short, packed) as pool:
+        for rpc in pool.ranked():
+            with pytest.raises(RpcUnavailable, match=rpc.name):
+                await rpc.call("eth_chainId")
+
+
+async def test_an_answer_that_trickles_in_past_the_timeout_is_none() -> None:
+    over = asyncio.Event()
+
+    async def trickling(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"id": 0, ')
+        await over.wait()
+        return response
+
+    async with serving(trickling, patience=0.05) as pool:
+        with pytest.raises(RpcUnavailable, match=r"did not answer within 0\.05 s"):
+            await pool.ranked()[0].call("eth_chainId")
+        over.set()
+
+
 async def test_a_batch_that_is_answered_in_part_is_not_answered() -> None:
     async def partly(request: web.Request) -> web.Response:
         body = await request.json()
-        return web.json_response([_echo(one) for one in body[1:]])
+        return web.json_response([echo(one) for one in body[1:]])
 
     async with serving(partly) as pool:
         with pytest.raises(RpcUnavailable, match="did not answer every call"):
@@ -225,7 +287,7 @@ async def test_latency_is_told_once_there_was_an_answer() -> None:
 async def test_an_error_that_repeats_our_key_is_told_without_it() -> None:
     error = {"code": -32000, "message": "project id an-api-key is over its quota"}
     async with serving(answering(json.dumps({"error": error}))) as pool:
-        with pytest.raises(RpcError, match="project id … is over its quota"):
+        with pytest.raises(RpcUnavailable, match="project id … is over its quota"):
             await pool.ranked()[0].call("eth_chainId")
 
 
@@ -233,27 +295,6 @@ def test_what_may_be_a_key_is_every_long_word_beside_scheme_and_host() -> None:
     url = "https://someone:password@node.example.org:8545/v3/0123456789abcdef?token=fedcba98&x=1"
     assert secrets_of(url) == ("password", "0123456789abcdef", "fedcba98")
     assert host_of(url) == "node.example.org:8545"
-
-
-@pytest.mark.parametrize("header", [{"Retry-After": "30"}, {"Retry-After": "tomorrow"}, {}])
-async def test_who_limits_our_rate_is_left_alone_for_as_long_as_it_asks(
-    header: dict[str, str],
-) -> None:
-    asked: list[str] = []
-
-    async def limiting(request: web.Request) -> web.Response:
-        asked.append(request.path)
-        return web.Response(status=429, headers=header, text='{"error": {"code": 1}}')
-
-    async with serving(limiting) as pool:
-        rpc = pool.ranked()[0]
-        with pytest.raises(RpcUnavailable, match="HTTP 429"):
-            await rpc.call("eth_chainId")
-        with pytest.raises(RpcUnavailable, match="limits our rate"):
-            await rpc.call("eth_chainId")
-        with pytest.raises(RpcUnavailable, match="limits our rate"):
-            await rpc.batch([("eth_chainId", ())])
-    assert len(asked) == 1
 
 
 async def test_no_log_line_holds_the_address(caplog: pytest.LogCaptureFixture) -> None:
