@@ -51,7 +51,10 @@ async def adapters(config: Config) -> AsyncIterator[Adapters]:
         pools = {}
         for settings in config.sources:
             pool = RpcPool(
-                settings.http, timeout=settings.timeout, confirmations=settings.confirmations
+                settings.http,
+                timeout=settings.timeout,
+                confirmations=settings.confirmations,
+                requests_per_second=settings.requests_per_second,
             )
             held.push_async_callback(pool.close)
             pools[settings.source.name] = pool

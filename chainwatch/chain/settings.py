@@ -20,8 +20,9 @@ class SourceSettings:
     """One source and how to read it.
 
     `confirmations` is blocks below the head; `poll_interval`, `stale_after` and `timeout` are
-    seconds; `max_range` is the most blocks asked for in one `eth_getLogs`. Endpoint addresses may
-    hold API keys: they are never shown beyond their host.
+    seconds; `max_range` is the most blocks asked for in one `eth_getLogs`; each endpoint is asked
+    `requests_per_second` at most, every call of a batch counted, or as often as it takes. Endpoint
+    addresses may hold API keys: they are never shown beyond their host.
     """
 
     source: Source
@@ -33,3 +34,4 @@ class SourceSettings:
     stale_after: float
     max_range: int
     timeout: float
+    requests_per_second: float | None = None

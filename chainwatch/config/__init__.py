@@ -242,6 +242,7 @@ def _source(table: schema.Source) -> SourceSettings:
         stale_after=table.stale_after,
         max_range=table.max_range,
         timeout=table.timeout,
+        requests_per_second=table.requests_per_second,
     )
 
 

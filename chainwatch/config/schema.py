@@ -130,6 +130,13 @@ class Source(Table):
     timeout: float = Field(
         default=10.0, gt=0, description="Seconds that one request may take.", examples=[10.0]
     )
+    requests_per_second: float | None = Field(
+        default=None,
+        gt=0,
+        description="Most calls a second to each of the `http` endpoints, every call of a batch "
+        "counted, as providers count; as many as it takes where it is left out.",
+        examples=[25.0],
+    )
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
