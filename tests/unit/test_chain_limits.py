@@ -132,11 +132,13 @@ async def test_no_request_has_more_calls_than_our_ceiling_and_the_next_waits_for
         first.set()
         return await echoing(request)
 
-    async with serving(counting(noticing, asked), ceiling=7.5) as pool:
-        async with asyncio.TaskGroup() as group:
-            batch = group.create_task(pool.ranked()[0].batch([("eth_something", ())] * 20))
-            await first.wait()
-            batch.cancel()
+    async with (
+        serving(counting(noticing, asked), ceiling=7.5) as pool,
+        asyncio.TaskGroup() as group,
+    ):
+        batch = group.create_task(pool.ranked()[0].batch([("eth_something", ())] * 20))
+        await first.wait()
+        batch.cancel()
     assert asked == [7]
 
 
