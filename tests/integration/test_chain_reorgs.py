@@ -6,14 +6,13 @@ on by itself and a reader can be led from one story to the other and back.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.support.anvil import Anvil, running
+from tests.support.anvil import twin
 from tests.support.faultproxy import Ask, CallFault, GoOn, proxy
 from tests.support.faults import HEADERS
 from tests.support.reader import reader, source_of
@@ -28,15 +27,6 @@ async def trade() -> AsyncIterator[Trade]:
         made = Trade(town.anvil, town.shop, (town.alice, town.bob, town.carol), Random(1))
         await made.mine(2, 1, 1)
         yield made
-
-
-@asynccontextmanager
-async def twin(chain: Anvil) -> AsyncIterator[Anvil]:
-    """Another node with the same past, which goes its own way from here."""
-    state = await chain.rpc("anvil_dumpState")
-    async with running() as other:
-        await other.rpc("anvil_loadState", state)
-        yield other
 
 
 @dataclass(slots=True)
@@ -126,7 +116,7 @@ async def test_back_on_the_first_fork_its_rows_are_back(trade: Trade, tmp_path: 
             await trade.grow(6)
             await reading.settle()
             first = await reading.rows()
-            await Trade(other, trade.shop, trade.people, Random(2), tokens=3).grow(9)
+            await trade.on(other, seed=2).grow(9)
             endpoint.lead_to(other.url)
             await reading.look(8)
             assert not {*first} <= {*await reading.rows()}

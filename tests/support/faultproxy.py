@@ -49,11 +49,15 @@ GoOn: TypeAlias = Callable[[Ask], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class CallFault:
-    """Spoils single answers: gets the call and the way to the node, gives the result or refuses."""
+    """Spoils single answers: gets the call and the way to the node, gives the result or refuses.
+
+    One that is `whole` strikes all calls of a request or none: it is another node that answered.
+    """
 
     name: str
     methods: frozenset[str]
     act: Callable[[Ask, GoOn], Awaitable[object]]
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,21 +164,26 @@ class FaultProxy:
     async def _answer(self, asked: Json | list[Json]) -> object:
         """The answers, call by call where a fault strikes any of them, else as the node gives."""
         calls = asked if isinstance(asked, list) else [asked]
-        faults = [self._striking(str(call["method"])) for call in calls]
+        faults = self._striking([str(call["method"]) for call in calls])
         if not any(faults):
             return await self._post(asked)
         pairs = zip(calls, faults, strict=True)
         answers = [await self._spoilt(call, struck) for call, struck in pairs]
         return answers if isinstance(asked, list) else answers[0]
 
-    def _striking(self, method: str) -> list[CallFault]:
-        return [
-            armed.fault
-            for armed in self._armed
-            if isinstance(armed.fault, CallFault)
-            and method in armed.fault.methods
-            and armed.strikes(self._random)
-        ]
+    def _striking(self, methods: Sequence[str]) -> list[list[CallFault]]:
+        """The faults that strike, for each call of a request."""
+        struck: list[list[CallFault]] = [[] for _ in methods]
+        for armed in self._armed:
+            if isinstance(fault := armed.fault, CallFault):
+                hit = [place for place, method in enumerate(methods) if method in fault.methods]
+                if fault.whole:
+                    hit = hit if hit and armed.strikes(self._random) else []
+                else:
+                    hit = [place for place in hit if armed.strikes(self._random)]
+                for place in hit:
+                    struck[place].append(fault)
+        return struck
 
     async def _spoilt(self, call: Json, faults: Sequence[CallFault]) -> Json:
         way: GoOn = self._honest

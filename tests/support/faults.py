@@ -131,7 +131,7 @@ def pruned(below: int, *, silent: bool) -> CallFault:
             return None
         return kept
 
-    return CallFault("pruned history", LOGS | RECEIPTS | STATE, act)
+    return CallFault("pruned history", LOGS | RECEIPTS | STATE, act, whole=True)
 
 
 # --------------------------------------------------------------------------------- what is untrue
@@ -215,7 +215,7 @@ def stale_head(number: int) -> CallFault:
             raise Refusal(-32000, "unknown block")
         return answer
 
-    return CallFault("stale head", HEADERS | LOGS | RECEIPTS, act)
+    return CallFault("stale head", HEADERS | LOGS | RECEIPTS, act, whole=True)
 
 
 async def _header_by(ask: Ask, go_on: GoOn, newest: int) -> object:

@@ -5,9 +5,11 @@ do not, and then the transaction is mined and says nothing, as on any chain.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
+
+from web3 import AsyncWeb3
 
 from chainwatch.demo.anvil import Anvil
 from tests.support.lease_contract import LeaseContract
@@ -33,6 +35,18 @@ class Trade:
 
     def __post_init__(self) -> None:
         self._kinds = (self._mint, self._renewal, self._transfer, self._new_keys)
+
+    def on(self, chain: Anvil, seed: int) -> "Trade":
+        """The same shop on another node that knows it, and a trade of its own from here."""
+        deployed = replace(
+            self.shop.deployed,
+            anvil=chain,
+            contract=AsyncWeb3(chain.provider).eth.contract(
+                address=self.shop.deployed.contract.address, abi=self.shop.deployed.artifact.abi
+            ),
+        )
+        shop = replace(self.shop, deployed=deployed)
+        return Trade(chain, shop, self.people, Random(seed), self.price, self.tokens)
 
     async def mine(self, *deals: int) -> None:
         """One block for each number, with as many deals in it."""
