@@ -29,5 +29,10 @@ def load(name: str) -> Artifact:
     except (ModuleNotFoundError, FileNotFoundError) as missing:
         message = f"the compiled contract {name} is not part of this installation: reinstall it"
         raise Fatal(message) from missing
+    return read(text)
+
+
+def read(text: str) -> Artifact:
+    """The artifact that the build wrote as `text`."""
     fields = json.loads(text)
     return Artifact(fields["contractName"], fields["abi"], fields["bytecode"])

@@ -1,4 +1,5 @@
-// Compiles the contracts and writes artifacts/NAME.json; with --check, compares instead of writing.
+// Compiles the contracts and writes artifacts/NAME.json (what only tests deploy: ../tests/artifacts/NAME.json, which is
+// packed nowhere); with --check, compares instead of writing.
 //
 // The law: an artifact is a pure function of the sources, the libraries and the compiler, all pinned; the bytecode
 // carries no metadata hash, so the same input gives the same bytes on every machine. The failure this guards against is
@@ -6,7 +7,7 @@
 
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL(".", import.meta.url));
@@ -15,6 +16,11 @@ const PRODUCTS = {
   TestToken: "src/test/TestToken.sol",
   Crier: "src/test/Crier.sol",
 };
+const FIXTURES = { Subscription: "src/test/Subscription.sol" };
+const FOLDERS = [
+  { folder: join(ROOT, "artifacts"), contracts: PRODUCTS },
+  { folder: join(ROOT, "..", "tests", "artifacts"), contracts: FIXTURES },
+];
 const SIZE_LIMIT = 24576; // bytes of deployed code, EIP-170
 
 const SETTINGS = {
@@ -89,6 +95,10 @@ function compile(solc, name, path) {
   };
 }
 
+function said(file) {
+  return relative(join(ROOT, ".."), file);
+}
+
 function committed(file) {
   try {
     return readFileSync(file, "utf8");
@@ -102,21 +112,23 @@ function differences(built) {
   const found = [];
   for (const [file, text] of built) {
     const have = committed(file);
-    if (have === null) found.push(`artifacts/${basename(file)} is missing`);
-    else if (have !== text) found.push(`artifacts/${basename(file)} is not what its source compiles to`);
+    if (have === null) found.push(`${said(file)} is missing`);
+    else if (have !== text) found.push(`${said(file)} is not what its source compiles to`);
   }
-  const extra = readdirSync(join(ROOT, "artifacts")).filter((name) => !built.has(join(ROOT, "artifacts", name)));
-  return found.concat(extra.map((name) => `artifacts/${name} belongs to no contract`));
+  const there = FOLDERS.flatMap(({ folder }) => readdirSync(folder).map((name) => join(folder, name)));
+  return found.concat(there.filter((file) => !built.has(file)).map((file) => `${said(file)} belongs to no contract`));
 }
 
 const options = process.argv.slice(2);
 if (options.some((option) => option !== "--check")) stop("usage: node build.mjs [--check]");
 const solc = await compiler();
 const built = new Map();
-for (const [name, path] of Object.entries(PRODUCTS)) {
-  const artifact = compile(solc, name, path);
-  built.set(join(ROOT, "artifacts", `${name}.json`), `${JSON.stringify(artifact, null, 2)}\n`);
-  console.log(`${name}: ${artifact.deployedSize} of ${SIZE_LIMIT} bytes, ${artifact.sourceHash}`);
+for (const { folder, contracts } of FOLDERS) {
+  for (const [name, path] of Object.entries(contracts)) {
+    const artifact = compile(solc, name, path);
+    built.set(join(folder, `${name}.json`), `${JSON.stringify(artifact, null, 2)}\n`);
+    console.log(`${name}: ${artifact.deployedSize} of ${SIZE_LIMIT} bytes, ${artifact.sourceHash}`);
+  }
 }
 if (options.includes("--check")) {
   const found = differences(built);

@@ -223,7 +223,7 @@ class _Wiring:
         )
 
     def ingest(self, settings: SourceSettings) -> Ingest:
-        name, profile = settings.source.name, profiles.get(settings.source.profile)
+        name, profile = settings.source.name, profiles.of(settings)
         known = _Stored(self.stores.journal, name)
         return Ingest(
             status=self.sources[name],
@@ -237,9 +237,8 @@ class _Wiring:
         )
 
     def latest(self, settings: SourceSettings) -> LatestReader:
-        source = settings.source
-        endpoints = self.ways.endpoints[source.name]
-        return LatestReader(settings, endpoints, profiles.get(source.profile))
+        endpoints = self.ways.endpoints[settings.source.name]
+        return LatestReader(settings, endpoints, profiles.of(settings))
 
 
 def _feeds(ingests: Sequence[Ingest]) -> Mapping[str, RootTask]:

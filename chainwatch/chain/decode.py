@@ -1,9 +1,11 @@
-"""Logs to events, through a profile's table from topic to decoder.
+"""Logs to events, through a table from (address, topic0) to decoder.
 
-Three things can be said of a log of a watched contract: it is an event, it is known and without
-meaning for us, or it cannot be read. The last is reported, never dropped in silence: it means that
-the contract is not the one that the profile was written for, or that somebody is trying us. The
-words of static types are sliced by hand (thirty times faster than a general decoder).
+The address is the source's own (it has one, and `wire.raw_logs` refuses the log of another), so its
+profile's table needs the topic alone. Three things can be said of a log of a watched contract: it
+is an event, it is known and without meaning for us, or it cannot be read. The last is reported,
+never dropped in silence: it means that the contract is not the one that the profile was written
+for, or that somebody is trying us. The words of static types are sliced by hand (thirty times
+faster than a general decoder).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -61,6 +63,18 @@ class Profile(Protocol):
     def ignored(self) -> frozenset[bytes]:
         """The topic0 of events that are expected and say nothing about leases."""
 
+    @property
+    def plans_on_chain(self) -> bool:
+        """Whether the contract says what it sells; else the source's configuration does."""
+
+    @property
+    def expiry_needs_token(self) -> bool:
+        """Whether asking for the expiry of a token that does not exist reverts like `ownerOf`."""
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether token ids are given one after the other, from 1 on, and never twice."""
+
     def owner_call(self, token: int) -> str:
         """The call data (0x hex) that asks for a token's owner; answered by one word."""
 
@@ -69,6 +83,9 @@ class Profile(Protocol):
 
     def says_no_such_token(self, revert_data: str, token: int) -> bool:
         """Whether a revert's data says that there is no such token, and nothing else."""
+
+    def ignoring(self, topics: frozenset[bytes]) -> "Profile":
+        """The same profile, for which events with these topic0 say nothing either."""
 
 
 def decode(profile: Profile, logs: Iterable[RawLog]) -> tuple[list[Logged], list[Unreadable]]:
@@ -81,7 +98,7 @@ def decode(profile: Profile, logs: Iterable[RawLog]) -> tuple[list[Logged], list
         decoder = decoders.get(topic)
         if decoder is None:
             if topic not in ignored:
-                unreadable.append(_unreadable(log, f"not an event of profile {profile.name}"))
+                unreadable.append(_unreadable(log, f"its topic is none of profile {profile.name}"))
             continue
         try:
             decoded = decoder(log)

@@ -80,7 +80,7 @@ class LatestReader:
 
     def _read(self, token: int, head: Block, owner: object, expiry: object) -> LatestLease:
         missing = [self._is_missing(answer, token) for answer in (owner, expiry)]
-        if all(missing):
+        if all(missing) or (missing[0] and not self._profile.expiry_needs_token):
             return LatestLease(head.number, head.timestamp, None, 0)
         for answer in (owner, expiry):
             if isinstance(answer, RpcError):

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from chainwatch.domain.batches import Source
+from chainwatch.domain.lease import Plan
+
+Verify: TypeAlias = Literal["off", "bloom", "receipts"]
+"""How a block's logs are held against its header: not at all, by its bloom, by its receipts."""
 
 FinalityTag: TypeAlias = Literal["finalized", "safe"]
 Finality: TypeAlias = FinalityTag | int
@@ -22,7 +26,9 @@ class SourceSettings:
     `confirmations` is blocks below the head; `poll_interval`, `stale_after` and `timeout` are
     seconds; `max_range` is the most blocks asked for in one `eth_getLogs`; each endpoint is asked
     `requests_per_second` at most, every call of a batch counted, or as often as it takes. Endpoint
-    addresses may hold API keys: they are never shown beyond their host.
+    addresses may hold API keys: they are never shown beyond their host. `verify` is off only for a
+    chain whose blooms are broken. `plan` is what every lease is sold as where the contract knows no
+    plans; `ignore_events` are signatures of events without meaning.
     """
 
     source: Source
@@ -35,3 +41,6 @@ class SourceSettings:
     max_range: int
     timeout: float
     requests_per_second: float | None = None
+    verify: Verify = "bloom"
+    plan: Plan | None = None
+    ignore_events: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ from chainwatch.config.machines import Machines
 from chainwatch.config.problems import problems, unknown_variables
 from chainwatch.credentials import Secret
 from chainwatch.domain.batches import Source
+from chainwatch.domain.lease import Plan
 from chainwatch.errors import Fatal
 from provisioner import faultpoints
 from provisioner.allocate import Pool
@@ -243,6 +244,21 @@ def _source(table: schema.Source) -> SourceSettings:
         max_range=table.max_range,
         timeout=table.timeout,
         requests_per_second=table.requests_per_second,
+        plan=_plan(table.name, table.plan) if table.plan else None,
+        ignore_events=table.ignore_events,
+    )
+
+
+def _plan(source: str, table: schema.SourcePlan) -> Plan:
+    """Return what a source sells: all its leases are of one plan, which has the source's name."""
+    return Plan(
+        id=0,
+        name=source,
+        cores=table.cores,
+        memory_mib=table.memory_mib,
+        disk_gib=table.disk_gib,
+        grace=table.grace,
+        defined=True,
     )
 
 

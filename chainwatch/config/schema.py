@@ -7,7 +7,7 @@ sentence "KEY: …" and quotes nothing that may be a secret in the wrong place.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -24,11 +24,13 @@ from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import (
     absolute,
     ca_bundle,
+    event_signature,
     http_url,
     identity_key,
     known_profile,
     local_address,
     not_empty,
+    profile_problems,
     proxmox_url,
     tag_or_depth,
     token_secret,
@@ -37,9 +39,12 @@ from chainwatch.config.values import (
 )
 from chainwatch.credentials import Secret
 
+DEFAULT_PROFILE: Final = "lease"
+
 Folder = Annotated[Path, AfterValidator(absolute)]
 HttpUrl = Annotated[str, AfterValidator(http_url)]
 WebSocketUrl = Annotated[str, AfterValidator(websocket_url)]
+EventSignature = Annotated[str, AfterValidator(event_signature)]
 
 
 class Installation(Table):
@@ -65,6 +70,22 @@ class Installation(Table):
     )
 
 
+class SourcePlan(Table):
+    """What every lease of a source is sold as, where the contract knows no plans."""
+
+    cores: int = Field(gt=0, description="Cores of each machine.", examples=[2])
+    memory_mib: int = Field(gt=0, description="Memory of each machine, in MiB.", examples=[4096])
+    disk_gib: int = Field(
+        gt=0, description="Disk of each machine, in GiB; it is never shrunk.", examples=[40]
+    )
+    grace: int = Field(
+        ge=0,
+        description="Seconds (chain time) that a machine is kept, suspended, after its lease has "
+        "ended.",
+        examples=[604800],
+    )
+
+
 class Source(Table):
     """A contract on a chain, and where to read it."""
 
@@ -79,8 +100,9 @@ class Source(Table):
         examples=["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"],
     )
     profile: Annotated[str, AfterValidator(known_profile)] = Field(
-        default="lease",
-        description="How the contract's logs are read.",
+        default=DEFAULT_PROFILE,
+        description="How the contract's logs are read: `lease` for the contract of this project, "
+        "`erc5643` for any other ERC-721 with subscriptions, which needs `[source.plan]`.",
         examples=["lease"],
     )
     start_block: int = Field(
@@ -137,6 +159,13 @@ class Source(Table):
         "counted, as providers count; as many as it takes where it is left out.",
         examples=[25.0],
     )
+    ignore_events: tuple[EventSignature, ...] = Field(
+        default=(),
+        description="Events of the contract that are known and mean nothing here (profile "
+        "`erc5643`); any other that the profile does not read raises an alarm.",
+        examples=[["MetadataUpdate(uint256)"]],
+    )
+    plan: SourcePlan | None = None
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -145,6 +174,10 @@ class Source(Table):
             found.append(("finality", "is less than confirmations; write a greater depth"))
         if self.stale_after <= self.poll_interval:
             found.append(("stale_after", "is not more than poll_interval; write several times it"))
+        if self.profile != DEFAULT_PROFILE or self.plan or self.ignore_events:
+            found += profile_problems(
+                self.profile, has_plan=self.plan is not None, ignored=self.ignore_events
+            )
         if found:
             raise Problems(found)
         return self

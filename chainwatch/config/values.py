@@ -118,6 +118,35 @@ def known_profile(name: str) -> str:
     return name
 
 
+def event_signature(text: str) -> str:
+    from chainwatch.chain.profiles.signatures import parse_event  # as above
+
+    parse_event(text)
+    return text
+
+
+def profile_problems(
+    name: str, *, has_plan: bool, ignored: tuple[str, ...]
+) -> list[tuple[str, str]]:
+    """What of a source does not go with its profile: pairs of a key and a sentence."""
+    from chainwatch.chain import profiles  # as above
+    from chainwatch.chain.profiles.signatures import topic
+
+    profile, found = profiles.get(name), []
+    if profile.plans_on_chain:
+        written = [("plan", has_plan), ("ignore_events", bool(ignored))]
+        text = f"does not go with profile {name}, whose contract says it all; leave it out"
+        return [(key, text) for key, is_written in written if is_written]
+    if not has_plan:
+        text = f"is missing, and profile {name} reads no plans; write a table [source.plan]"
+        found.append(("plan", text))
+    for event in ignored:
+        if topic(event) in profile.decoders:
+            text = f"names {event}, which leases follow from; leave it out"
+            found.append(("ignore_events", text))
+    return found
+
+
 def tag_or_depth(value: object) -> object:
     """Accept a tag, or a positive number of blocks (as text too: it may come from a variable)."""
     if value in ("finalized", "safe"):

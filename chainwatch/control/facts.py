@@ -24,17 +24,19 @@ class FactsReader:
         """Return the facts about `lease` (CAIP-19 id); None for one that was never heard of.
 
         Former nonces are those of every mint the chain ever showed, and of every machine we ever
-        made or adopted for this lease: what a lost database forgot, the machines still say.
+        made or adopted for this lease: what a lost database forgot, the machines still say. What is
+        sold is what the chain says, or the configuration where the contract knows no plans.
         """
         standing = await self.standings.of(lease)
         if standing is None:
             return None
+        source = self.sources[standing.source]
         return Facts(
             id=standing.id,
             lease=standing.lease,
             final=standing.final,
-            plan=standing.plan,
-            source=self.sources[standing.source].view(standing.state),
+            plan=standing.plan or source.settings.plan,
+            source=source.view(standing.state),
             hold=standing.hold,
             former=standing.former | await self.operations.nonces(lease),
         )

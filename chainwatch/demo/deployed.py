@@ -108,16 +108,18 @@ class Deployed:
         return Reverted(raw.hex(), ())
 
 
-async def deploy(anvil: Anvil, name: str, *arguments: object, sender: str) -> Deployed:
-    """Deploys the compiled contract `name` with its constructor's arguments."""
-    artifact = artifacts.load(name)
+async def deploy(
+    anvil: Anvil, name: str | artifacts.Artifact, *arguments: object, sender: str
+) -> Deployed:
+    """Deploys a compiled contract (a packed one by its `name`) with its constructor's arguments."""
+    artifact = artifacts.load(name) if isinstance(name, str) else name
     web3 = AsyncWeb3(anvil.provider)
     factory = web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
     tx_hash = await factory.constructor(*arguments).transact({"from": sender})
     receipt = await web3.eth.wait_for_transaction_receipt(tx_hash, poll_latency=_POLL_S)
     address = receipt["contractAddress"]
     if receipt["status"] != 1 or address is None:
-        raise RuntimeError(f"{name} could not be deployed: {receipt}")
+        raise RuntimeError(f"{artifact.name} could not be deployed: {receipt}")
     contract = web3.eth.contract(address=address, abi=artifact.abi)
     return Deployed(anvil, address, artifact, contract)
 

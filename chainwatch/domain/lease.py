@@ -3,11 +3,12 @@
 `fold` is pure and total: any order-preserving list of events gives one state, and folding a list
 again gives the same. Access follows the owner only. What the fold must never do is compute an
 expiry: it takes the last absolute one. A token minted again (after a burn, or after a reorg) is
-another lease with another nonce.
+another lease with another nonce. Contracts differ in whether they say the expiry before or after
+the mint of the same transaction; `mints_first` makes that one case.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
@@ -106,7 +107,8 @@ def nonce_of(tx_hash: str, token: int) -> str:
 def fold(lease: Lease | None, event: LeaseEvent, tx_hash: str) -> Lease | None:
     """Return the lease after `event` of `tx_hash`; None while the token was never minted.
 
-    Facts that precede the mint of their token (a hostile or foreign contract) change nothing.
+    Facts that precede the mint of their token (a hostile or foreign contract) change nothing; those
+    of the mint's own transaction are brought behind it by `mints_first`.
     """
     match event:
         case Transferred():
@@ -138,10 +140,28 @@ def _transferred(lease: Lease | None, event: Transferred, tx_hash: str) -> Lease
     )
 
 
+def mints_first(history: Iterable[Logged]) -> Iterator[Logged]:
+    """Yield `history`, and after a mint once more the expiry that its transaction said before it.
+
+    A fact said twice changes nothing, so nothing has to be taken out of its place. `history` may be
+    of many tokens; it is in the chain's order, and no transaction is cut in two.
+    """
+    said: dict[int, Logged] = {}
+    for logged in history:
+        yield logged
+        event = logged.event
+        if isinstance(event, ExpiryUpdated):
+            said[event.token] = logged
+        elif isinstance(event, Transferred):
+            early = said.pop(event.token, None)
+            if early and early.tx_hash == logged.tx_hash and event.sender == ZERO_ADDRESS:
+                yield early
+
+
 def fold_all(history: Iterable[Logged]) -> Lease | None:
     """Fold one token's events, oldest first."""
     lease: Lease | None = None
-    for logged in history:
+    for logged in mints_first(history):
         if not isinstance(logged.event, PlanDefined | PlanTerms):
             lease = fold(lease, logged.event, logged.tx_hash)
     return lease

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from chainwatch.domain.batches import Source
 from chainwatch.domain.events import Logged, PlanDefined, PlanEvent
-from chainwatch.domain.lease import Lease, LeaseId, Plan, fold, fold_all, fold_plan
+from chainwatch.domain.lease import Lease, LeaseId, Plan, fold, fold_all, fold_plan, mints_first
 from chainwatch.store.database import Reading, Row, Transaction
 from chainwatch.store.encoding import event_from, hex64, packed, plan_from
 
@@ -60,7 +60,7 @@ async def extend(tx: Transaction, source: Source, events: Sequence[Logged]) -> s
     )
     plans = await _stored_plans(tx, source, {e.plan for e in said if isinstance(e, PlanEvent)})
     defined = set()
-    for logged in events:
+    for logged in mints_first(events):
         event = logged.event
         if isinstance(event, PlanEvent):
             plans[event.plan] = fold_plan(plans.get(event.plan), event)

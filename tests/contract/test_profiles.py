@@ -1,98 +1,84 @@
-"""What every profile has to hold, whatever kind of contract it reads."""
+"""What every profile has to hold, whatever kind of contract it reads.
 
-import base64
-from collections.abc import Sequence
+First on logs alone, then on a chain of its own with a real contract, where the receipts as web3
+reads them are the judge.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from web3 import Web3
 
-from chainwatch.artifacts import load
+from chainwatch.artifacts import Artifact, load
 from chainwatch.chain import profiles
-from chainwatch.chain.decode import LAST_SECOND, Profile, decode
-from chainwatch.chain.profiles.lease import MAX_KEY_BYTES, MAX_NAME_LENGTH
-from chainwatch.chain.wire import RawLog
-from chainwatch.domain.events import (
-    Event,
-    ExpiryUpdated,
-    KeysChanged,
-    LeaseMinted,
-    Logged,
-    PlanDefined,
-    PlanTerms,
-    Transferred,
-)
+from chainwatch.chain.decode import LAST_SECOND, Profile
+from chainwatch.chain.latest import LatestReader
+from chainwatch.chain.rpc import RpcPool
+from chainwatch.chain.scanner import Scanner
+from chainwatch.chain.settings import SourceSettings
+from chainwatch.domain.batches import Source
+from chainwatch.domain.events import Event, ExpiryUpdated, Logged, Transferred
+from chainwatch.domain.lease import Lease, fold_all
 from chainwatch.errors import Fatal
-from tests.support.chain_model import CONTRACT, RawEvent, encoded
+from tests.support.anvil import CHAIN_ID, Anvil, running
+from tests.support.chain_model import RawEvent
+from tests.support.compiled import fixture
+from tests.support.lease_contract import LeaseContract, PlanOffer, open_shop
+from tests.support.ledger import Ledger
+from tests.support.oracle import Watched, truth
+from tests.support.subscription import SubscriptionContract, open_subscriptions
+from tests.support.telling import ADDRESSES, TOKENS, cut_short, log_of, only, raw_log
 
-CONTRACTS = {"lease": "Lease"}
-"""Which compiled contract each profile reads."""
+CONTRACTS: dict[str, Callable[[], Artifact]] = {
+    "lease": lambda: load("Lease"),
+    "erc5643": lambda: fixture("Subscription"),
+}
+"""A compiled contract of the kind that each profile reads."""
 
-ADDRESSES = st.integers(0, 2**160 - 1).map(lambda number: f"0x{number:040x}")
-TOKENS = st.integers(0, 2**256 - 1)
-AMOUNTS = st.integers(0, 2**256 - 1)
-TIMES = st.integers(0, 2**64 - 1)
-U32 = st.integers(0, 2**32 - 1)
-BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8Mkwgtjc8zTUx4"
-LINES = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=64)
-SSH_KEYS = st.just("") | LINES.map(lambda comment: f"ssh-ed25519 {BLOB} {comment}".strip())
-KEYS = st.binary(max_size=64).map(lambda raw: f"0x{raw.hex()}" if raw else "")
-
+NAMES = sorted(profiles.PROFILES)
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(Transferred, TOKENS, ADDRESSES, ADDRESSES),
-    st.builds(LeaseMinted, TOKENS, TOKENS, ADDRESSES, AMOUNTS, AMOUNTS),
     st.builds(ExpiryUpdated, TOKENS, st.integers(0, LAST_SECOND)),
-    st.builds(KeysChanged, TOKENS, SSH_KEYS, KEYS),
-    st.builds(
-        PlanDefined, TOKENS, LINES, st.integers(0, 255), U32, U32, U32, st.integers(0, LAST_SECOND)
-    ),
-    st.builds(PlanTerms, TOKENS, ADDRESSES, AMOUNTS, U32, st.booleans()),
 )
 
 
-@pytest.fixture(params=sorted(profiles.PROFILES))
+@pytest.fixture(params=NAMES)
 def profile(request: pytest.FixtureRequest) -> Profile:
     return profiles.get(str(request.param))
 
 
-def log_of(event: Event | RawEvent) -> RawLog:
-    topics, data = encoded(event)
-    return RawLog(
-        CONTRACT,
-        7,
-        "0x" + "77" * 32,
-        3,
-        "0x" + "66" * 32,
-        tuple(bytes.fromhex(topic[2:]) for topic in topics),
-        bytes.fromhex(data[2:]),
-    )
-
-
-def only(profile: Profile, log: RawLog) -> tuple[Event | None, str | None]:
-    """The event of a log and what was said against it."""
-    events, unreadable = decode(profile, [log])
-    return (
-        events[0].event if events else None,
-        unreadable[0].reason if unreadable else None,
-    )
-
-
 def _abi(profile: Profile, kind: str) -> Sequence[dict[str, object]]:
-    return [entry for entry in load(CONTRACTS[profile.name]).abi if entry["type"] == kind]
+    return [entry for entry in CONTRACTS[profile.name]().abi if entry["type"] == kind]
 
 
 def _topic(entry: dict[str, object]) -> bytes:
     inputs = entry["inputs"]
     assert isinstance(inputs, list)
     types = ",".join(str(argument["type"]) for argument in inputs)
-    return bytes(Web3.keccak(text=f"{entry['name']}({types})"))
+    return _hash(f"{entry['name']}({types})")
 
 
-def test_every_event_of_the_contract_is_decoded_or_named_as_meaningless(profile: Profile) -> None:
+def _hash(signature: str) -> bytes:
+    return bytes(Web3.keccak(text=signature))
+
+
+# ------------------------------------------------------------------------------------- logs alone
+
+
+def test_every_event_that_the_profile_knows_is_one_of_the_contract(profile: Profile) -> None:
+    in_abi = {_topic(entry) for entry in _abi(profile, "event")}
+    assert set(profile.decoders) | profile.ignored <= in_abi
+    assert not set(profile.decoders) & profile.ignored
+
+
+def test_every_event_of_our_own_contract_is_decoded_or_named_as_meaningless() -> None:
+    profile = profiles.get("lease")
     in_abi = {_topic(entry) for entry in _abi(profile, "event")}
     assert in_abi == set(profile.decoders) | profile.ignored
-    assert not set(profile.decoders) & profile.ignored
 
 
 def test_the_questions_at_latest_are_functions_of_the_contract(profile: Profile) -> None:
@@ -105,154 +91,264 @@ def test_the_questions_at_latest_are_functions_of_the_contract(profile: Profile)
 def test_only_the_contracts_own_words_about_this_token_say_that_there_is_none(
     profile: Profile,
 ) -> None:
-    error = bytes(Web3.keccak(text="ERC721NonexistentToken(uint256)"))[:4].hex()
+    error = _hash("ERC721NonexistentToken(uint256)")[:4].hex()
     assert profile.says_no_such_token(f"0x{error}{5:064x}", 5)
     for data in ("", "0x", f"0x{error}", f"0x{error}{6:064x}", f"0x08c379a0{5:064x}"):
         assert not profile.says_no_such_token(data, 5)
 
 
+def _require(text: str) -> str:
+    words = (32).to_bytes(32) + len(text).to_bytes(32)
+    return "0x08c379a0" + (words + text.encode().ljust((len(text) + 31) // 32 * 32, b"\0")).hex()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _require("ERC721: invalid token ID"),
+        _require("ERC721: owner query for nonexistent token"),
+        _require("NOT_MINTED"),
+        "0xdf2d9b42",
+        "0xceea21b6",
+    ],
+)
+def test_older_libraries_say_in_words_that_there_is_no_such_token(data: str) -> None:
+    assert profiles.get("erc5643").says_no_such_token(data, 5)
+    assert not profiles.get("erc5643").says_no_such_token(data + "00", 5)
+    assert not profiles.get("lease").says_no_such_token(data, 5)
+
+
+@pytest.mark.parametrize("name", NAMES)
 @given(event=EVENTS)
-def test_what_the_contract_encodes_is_read_back(event: Event) -> None:
-    log = log_of(event)
-    events, unreadable = decode(profiles.get("lease"), [log])
-    assert events == [Logged(event, 7, log.block_hash, 3, log.tx_hash)]
-    assert unreadable == []
+def test_what_the_contract_encodes_is_read_back(name: str, event: Event) -> None:
+    assert only(profiles.get(name), log_of(event)) == (event, None)
 
 
+@pytest.mark.parametrize("name", NAMES)
 @given(
     topics=st.lists(st.binary(max_size=40), max_size=3),
     data=st.binary(max_size=300),
-    topic0=st.sampled_from(sorted(profiles.get("lease").decoders)),
+    which=st.integers(0),
 )
 def test_any_bytes_under_a_known_topic_are_an_event_or_reported(
-    topics: list[bytes], data: bytes, topic0: bytes
+    name: str, topics: list[bytes], data: bytes, which: int
 ) -> None:
-    log = RawLog(CONTRACT, 7, "0x" + "77" * 32, 3, "0x" + "66" * 32, (topic0, *topics), data)
-    event, reason = only(profiles.get("lease"), log)
+    profile = profiles.get(name)
+    known = sorted(profile.decoders)
+    event, reason = only(profile, raw_log((known[which % len(known)], *topics), data))
     assert event is not None or reason is not None
 
 
+@pytest.mark.parametrize("name", NAMES)
 @given(event=EVENTS, cut=st.integers(1, 31))
-def test_data_that_is_cut_short_is_never_an_event(event: Event, cut: int) -> None:
-    log = log_of(event)
-    short = RawLog(
-        log.address,
-        log.block,
-        log.block_hash,
-        log.log_index,
-        log.tx_hash,
-        log.topics if log.data else log.topics[:-1],
-        log.data[:-cut] if log.data else b"",
-    )
-    found, reason = only(profiles.get("lease"), short)
+def test_data_that_is_cut_short_is_never_an_event(name: str, event: Event, cut: int) -> None:
+    found, reason = only(profiles.get(name), cut_short(log_of(event), cut))
     assert found is None
     assert reason is not None
 
 
-@pytest.mark.parametrize(
-    "text", [b"ssh-ed25519 AAAA\ncommand=evil", b"\xff\xfe", b"a\x00b", b"\x7f"]
-)
-def test_an_ssh_key_that_is_not_one_printable_line_is_no_key_and_reported(
-    profile: Profile, text: bytes
-) -> None:
-    event, reason = only(profile, _keys_log(text))
-    assert event == KeysChanged(1, "", "0x01")
-    assert reason is not None
-    assert "not one line of printable ASCII" in reason
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "garbage",
-        "my key",
-        BLOB,
-        "ssh-ed25519",
-        "ssh-ed25519 ",
-        "ssh-ed25519  " + BLOB,
-        "ssh-ed25519 " + BLOB[:-1],
-        "ssh-ed25519 " + BLOB[:12],
-        "ssh-ed25519 " + BLOB.replace("x", "-"),
-        "ssh-ed25519 " + BLOB.lower(),
-        "ssh-rsa " + BLOB,
-        "SSH-ED25519 " + BLOB,
-        'command="rm -rf /" ssh-ed25519 ' + BLOB,
-        "no-pty ssh-ed25519 " + BLOB,
-        "# ssh-ed25519 " + BLOB,
-    ],
-)
-def test_a_line_that_is_no_ssh_public_key_is_no_key_and_reported(
-    profile: Profile, text: str
-) -> None:
-    event, reason = only(profile, _keys_log(text.encode()))
-    assert event == KeysChanged(1, "", "0x01")
-    assert reason is not None
-    assert "not an SSH public key" in reason
-
-
-@pytest.mark.parametrize("kind", ["ssh-rsa", "ecdsa-sha2-nistp521", "sk-ssh-ed25519@openssh.com"])
-@pytest.mark.parametrize("comment", ["", " a@b", " a b  c"])
-def test_an_ssh_public_key_is_taken_as_it_is_with_its_comment(
-    profile: Profile, kind: str, comment: str
-) -> None:
-    blob = base64.b64encode(len(kind).to_bytes(4) + kind.encode() + bytes(40)).decode()
-    text = f"{kind} {blob}{comment}"
-    assert only(profile, _keys_log(text.encode())) == (KeysChanged(1, text, "0x01"), None)
-
-
-def test_keys_that_are_longer_than_any_key_are_no_keys_and_reported(profile: Profile) -> None:
-    event, reason = only(profile, _keys_log(b"a" * (MAX_KEY_BYTES + 1), b"b" * 5000))
-    assert event == KeysChanged(1, "", "")
-    assert reason is not None
-    assert "SSH key has 1025 bytes" in reason
-    assert "encryption key has 5000 bytes" in reason
-
-
-def _keys_log(ssh_key: bytes, encryption_key: bytes = b"\x01") -> RawLog:
-    words = [64, 96 + _padded(len(ssh_key)), len(ssh_key)]
-    data = b"".join(word.to_bytes(32) for word in words)
-    data += ssh_key.ljust(_padded(len(ssh_key)), b"\0")
-    data += len(encryption_key).to_bytes(32)
-    data += encryption_key.ljust(_padded(len(encryption_key)), b"\0")
-    topics, _ = encoded(KeysChanged(1, "", ""))
-    return log_of(RawEvent(topics, "0x" + data.hex()))
-
-
-def _padded(length: int) -> int:
-    return (length + 31) // 32 * 32
-
-
-def test_a_plans_name_is_one_short_printable_line_whatever_was_written(profile: Profile) -> None:
-    event, _ = only(profile, log_of(PlanDefined(1, "ti\nny\x1b[31m" + "x" * 200, 0, 1, 1, 1, 1)))
-    assert isinstance(event, PlanDefined)
-    assert event.name == ("tiny[31m" + "x" * 200)[:MAX_NAME_LENGTH]
-
-
+@pytest.mark.parametrize("name", NAMES)
 @given(until=st.integers(LAST_SECOND, 2**64 - 1))
-def test_times_beyond_all_clocks_are_kept_where_sums_still_fit(until: int) -> None:
-    event, reason = only(profiles.get("lease"), log_of(ExpiryUpdated(1, until)))
-    assert event == ExpiryUpdated(1, LAST_SECOND)
-    assert reason is None
+def test_times_beyond_all_clocks_are_kept_where_sums_still_fit(name: str, until: int) -> None:
+    found = only(profiles.get(name), log_of(ExpiryUpdated(1, until)))
+    assert found == (ExpiryUpdated(1, LAST_SECOND), None)
 
 
-@pytest.mark.parametrize(
-    ("signature", "data"),
-    [
-        ("SubscriptionUpdate(uint256,uint64)", f"0x{2**64:064x}"),
-        ("PlanTerms(uint256,address,uint256,uint32,bool)", f"0x{1:064x}{1:064x}{1:064x}{2:064x}"),
-        ("PlanTerms(uint256,address,uint256,uint32,bool)", f"0x{2**160:064x}" + f"{1:064x}" * 3),
-    ],
-)
-def test_a_value_that_its_type_cannot_hold_is_reported(
-    profile: Profile, signature: str, data: str
-) -> None:
-    topic = "0x" + bytes(Web3.keccak(text=signature)).hex()
-    event, reason = only(profile, log_of(RawEvent((topic, f"0x{1:064x}"), data)))
+def test_an_expiry_that_its_type_cannot_hold_is_reported(profile: Profile) -> None:
+    topic = "0x" + _hash("SubscriptionUpdate(uint256,uint64)").hex()
+    event, reason = only(profile, log_of(RawEvent((topic, f"0x{1:064x}"), f"0x{2**64:064x}")))
     assert event is None
     assert reason is not None
     assert "holds" in reason
 
 
+def test_an_event_of_the_same_name_with_another_type_is_reported(profile: Profile) -> None:
+    topic = _hash("SubscriptionUpdate(uint256,uint256)")
+    event, reason = only(profile, raw_log((topic, bytes(32)), bytes(32)))
+    assert (event, reason) == (None, f"its topic is none of profile {profile.name}")
+
+
+def test_an_event_that_is_named_as_known_is_not_reported(profile: Profile) -> None:
+    log = raw_log((_hash("MetadataUpdate(uint256)"),), bytes(32))
+    assert only(profile.ignoring(frozenset({log.topics[0]})), log) == (None, None)
+    assert only(profile, log)[1] is not None
+
+
 def test_a_profile_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(Fatal, match=r"no profile 'leese': write one of lease"):
+    with pytest.raises(Fatal, match=r"no profile 'leese': write one of erc5643, lease"):
         profiles.get("leese")
+
+
+# ------------------------------------------------------------------------------- on a chain
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A contract of the profile's kind; `sell` mints to an owner and returns the token."""
+
+    watched: Watched
+    sell: Callable[[str], Awaitable[int]]
+    renew: Callable[[int], Awaitable[object]]
+    transfer: Callable[[int, str, str], Awaitable[object]]
+    burn: Callable[[int, str], Awaitable[object]]
+
+
+async def _lease_shop(anvil: Anvil) -> Shop:
+    shop: LeaseContract = await open_shop(anvil)
+    await shop.create_plan(PlanOffer())
+    payer = shop.admin
+
+    async def sell(owner: str) -> int:
+        return (await shop.mint(1, payer, recipient=owner))[0]
+
+    async def burn(token: int, owner: str) -> object:
+        await shop.end(token, owner)
+        return await shop.burn(token, owner)
+
+    return Shop(shop, sell, lambda token: shop.renew(token, 600, payer), shop.transfer, burn)
+
+
+async def _subscription_shop(anvil: Anvil) -> Shop:
+    shop: SubscriptionContract = await open_subscriptions(anvil)
+    last = 0
+
+    async def sell(owner: str) -> int:
+        nonlocal last
+        last += 1
+        until = (await anvil.block()).timestamp + 3600
+        how = shop.announce_and_mint if last % 2 else shop.mint
+        await how(owner, last, until)
+        return last
+
+    return Shop(
+        shop,
+        sell,
+        lambda token: shop.renew(token, 600),
+        shop.transfer,
+        lambda token, _: shop.burn(token),
+    )
+
+
+SHOPS = {"lease": _lease_shop, "erc5643": _subscription_shop}
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    scanner: Scanner
+    ledger: Ledger
+    latest: LatestReader
+
+    def leases(self) -> dict[int, Lease]:
+        """What the read events fold to, token by token."""
+        tokens: dict[int, list[Logged]] = {}
+        for logged in self.ledger.canonical():
+            if isinstance(logged.event, Transferred | ExpiryUpdated):
+                tokens.setdefault(logged.event.token, []).append(logged)
+        folded = {token: fold_all(history) for token, history in tokens.items()}
+        return {token: lease for token, lease in folded.items() if lease is not None}
+
+
+@asynccontextmanager
+async def reading(
+    anvil: Anvil, contract: str, profile: str, *ignored: str
+) -> AsyncIterator[Reader]:
+    settings = SourceSettings(
+        source=Source("shop", CHAIN_ID, contract, 0, profile),
+        http=(anvil.url,),
+        ws=(),
+        confirmations=0,
+        finality="finalized",
+        poll_interval=1,
+        stale_after=60,
+        max_range=7,
+        timeout=5,
+        ignore_events=ignored,
+    )
+    pool, ledger, read_by = RpcPool(settings.http, timeout=5), Ledger(), profiles.of(settings)
+    try:
+        yield Reader(
+            Scanner(settings, pool, read_by, ledger), ledger, LatestReader(settings, pool, read_by)
+        )
+    finally:
+        await pool.close()
+
+
+async def _in_order(anvil: Anvil, shop: Shop) -> tuple[int, int, int]:
+    """A life of three tokens: one renewed, one handed over, one burnt."""
+    _, alice, bob, *_ = await anvil.accounts()
+    renewed, sold, burnt = [await shop.sell(alice) for _ in range(3)]
+    await shop.renew(renewed)
+    await shop.transfer(sold, alice, bob)
+    await anvil.mine(9)
+    await shop.burn(burnt, alice)
+    return renewed, sold, burnt
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_life_is_read_as_the_receipts_tell_it(name: str) -> None:
+    async with running() as anvil:
+        shop = await SHOPS[name](anvil)
+        await _in_order(anvil, shop)
+        head = (await anvil.block()).number
+        async with reading(anvil, shop.watched.address, name) as reader:
+            await reader.scanner.check()
+            await reader.ledger.follow(reader.scanner)
+            told = await truth(shop.watched, head)
+            assert len(told) > 8
+            assert reader.ledger.canonical() == told
+            assert reader.scanner.take_unreadable() == ()
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_the_fold_of_what_was_read_is_what_the_contract_answers(name: str) -> None:
+    async with running() as anvil:
+        shop = await SHOPS[name](anvil)
+        renewed, sold, burnt = await _in_order(anvil, shop)
+        async with reading(anvil, shop.watched.address, name) as reader:
+            await reader.ledger.follow(reader.scanner)
+            leases, cursor = reader.leases(), reader.ledger.state.cursor
+            assert cursor is not None
+            for token in (renewed, sold):
+                asked = shop.watched.deployed
+                owner = await asked.call(str, "ownerOf", token)
+                until = await asked.call(int, "expiresAt", token)
+                assert (leases[token].owner, leases[token].expires_at) == (owner.lower(), until)
+                latest = await reader.latest.lease_at_latest(token, cursor)
+                assert (latest.owner, latest.expires_at) == (owner.lower(), until)
+            assert leases[burnt].burnt
+            for token in (burnt, 999):
+                assert (await reader.latest.lease_at_latest(token, cursor)).owner is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_what_no_profile_can_read_is_reported_and_nothing_follows_from_it(name: str) -> None:
+    async with running() as anvil:
+        shop = await open_subscriptions(anvil)
+        await shop.mint(shop.sender, 1, 2_000_000_000)
+        said = [
+            await shop.chatter(1),
+            await shop.misspell(1, 2**64 + 5),
+            await shop.mumble(1, 2_100_000_000),
+        ]
+        await anvil.mine(2)
+        async with reading(anvil, shop.address, name) as reader:
+            await reader.ledger.follow(reader.scanner)
+            unreadable = reader.scanner.take_unreadable()
+            assert reader.leases()[1].expires_at == 2_000_000_000
+        none = f"its topic is none of profile {name}"
+        told = [(each.tx_hash, each.reason) for each in unreadable]
+        assert told[:2] == [(said[0], none), (said[1], none)]
+        assert told[2][0] == said[2]
+        assert told[2][1].startswith("expected 2 topics and 32 bytes of data, got 1 and 64")
+
+
+async def test_an_event_that_the_operator_names_as_known_is_silent_and_no_other_is() -> None:
+    async with running() as anvil:
+        shop = await open_subscriptions(anvil)
+        await shop.chatter(1)
+        misspelt = await shop.misspell(1, 5)
+        await anvil.mine(2)
+        known = "MetadataUpdate(uint256)"
+        async with reading(anvil, shop.address, "erc5643", known) as reader:
+            await reader.ledger.follow(reader.scanner)
+            assert [each.tx_hash for each in reader.scanner.take_unreadable()] == [misspelt]

@@ -4,7 +4,9 @@ Slow and simple on purpose, and without a line of the reader that it judges.
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
+from web3.exceptions import LogTopicError
 from web3.types import EventData
 
 from chainwatch.domain.events import (
@@ -17,11 +19,24 @@ from chainwatch.domain.events import (
     PlanTerms,
     Transferred,
 )
-from tests.support.lease_contract import LeaseContract
+from tests.support.lease_contract import Deployed
 
 
-async def truth(shop: LeaseContract, up_to: int) -> list[Logged]:
-    """What the contract's logs say in the receipts of blocks 0 to `up_to`, in their order."""
+class Watched(Protocol):
+    """A contract that was deployed for a test."""
+
+    @property
+    def deployed(self) -> Deployed: ...
+
+    @property
+    def address(self) -> str: ...
+
+
+async def truth(shop: Watched, up_to: int) -> list[Logged]:
+    """What the contract's logs say in the receipts of blocks 0 to `up_to`, in their order.
+
+    A log that the contract's ABI cannot read says nothing.
+    """
     contract = shop.deployed.contract
     by_topic = {event.topic: event for event in contract.all_events()}
     told: list[Logged] = []
@@ -30,7 +45,13 @@ async def truth(shop: LeaseContract, up_to: int) -> list[Logged]:
             for log in receipt["logs"]:
                 if log["address"] != shop.address:
                     continue
-                data = by_topic[log["topics"][0].to_0x_hex()].process_log(log)
+                reader = by_topic.get(log["topics"][0].to_0x_hex())
+                if reader is None:
+                    continue
+                try:
+                    data = reader.process_log(log)
+                except LogTopicError:
+                    continue
                 event = _event(data["event"], data["args"])
                 if event is not None:
                     told.append(_logged(event, data))

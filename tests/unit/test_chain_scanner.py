@@ -89,7 +89,7 @@ async def test_unknown_and_malformed_logs_are_reported_and_stop_nothing() -> Non
     assert ledger.canonical() == chain.events()
     unreadable = scanner.take_unreadable()
     assert [(u.block, u.log_index) for u in unreadable] == [(1, 0), (2, 1)]
-    assert "not an event of profile lease" in unreadable[0].reason
+    assert "its topic is none of profile lease" in unreadable[0].reason
     assert scanner.take_unreadable() == ()
 
 

@@ -29,12 +29,17 @@ from chainwatch.domain.lease import (
 ALICE: Final = "0x" + "a1" * 20
 BOB: Final = "0x" + "b0" * 20
 TX: Final = "0x" + "11" * 32
+OTHER_TX: Final = "0x" + "22" * 32
 MINT: Final = Transferred(7, ZERO_ADDRESS, ALICE)
 DEFINED: Final = PlanDefined(1, "small", 0, 2, 2048, 20, 86_400)
 
 
-def told(*events: Event, tx: str = TX) -> Lease | None:
-    return fold_all(Logged(event, 1, "0xb", index, tx) for index, event in enumerate(events))
+def logged(*events: Event) -> list[Logged]:
+    return [Logged(event, 2, "0xc", index, TX) for index, event in enumerate(events)]
+
+
+def told(*events: Event) -> Lease | None:
+    return fold_all(logged(*events))
 
 
 def lease(*events: Event) -> Lease:
@@ -87,7 +92,24 @@ def test_a_token_minted_again_is_another_lease() -> None:
 )
 def test_what_precedes_the_mint_changes_nothing(event: Event) -> None:
     assert told(event) is None
-    assert told(event, MINT) == told(MINT)
+    assert fold_all([Logged(event, 1, "0xb", 0, OTHER_TX), *logged(MINT)]) == told(MINT)
+
+
+def test_an_expiry_that_the_mints_transaction_said_before_it_is_kept() -> None:
+    assert told(ExpiryUpdated(7, 99), MINT) == told(MINT, ExpiryUpdated(7, 99))
+    assert told(ExpiryUpdated(7, 99), MINT, ExpiryUpdated(7, 50)) == lease(ExpiryUpdated(7, 50))
+
+
+def test_an_expiry_of_a_token_before_its_burn_is_not_that_of_the_next_mint() -> None:
+    burnt = Transferred(7, ALICE, ZERO_ADDRESS)
+    assert lease(ExpiryUpdated(7, 99), burnt, MINT).expires_at == 0
+    assert lease(burnt, ExpiryUpdated(7, 99), MINT).expires_at == 99
+
+
+def test_an_expiry_of_another_token_or_of_the_former_block_is_none_of_the_mint() -> None:
+    assert told(ExpiryUpdated(8, 99), MINT) == told(MINT)
+    earlier = Logged(ExpiryUpdated(7, 99), 1, "0xb", 0, OTHER_TX)
+    assert fold_all([earlier, *logged(MINT)]) == told(MINT)
 
 
 def test_plans_are_no_concern_of_a_lease() -> None:

@@ -6,10 +6,14 @@ To add one: a file here and a line in the table; it has to pass the shared profi
 from typing import Final
 
 from chainwatch.chain.decode import Profile
-from chainwatch.chain.profiles.lease import LeaseProfile
+from chainwatch.chain.profiles import erc5643, lease
+from chainwatch.chain.profiles.signatures import parse_event
+from chainwatch.chain.settings import SourceSettings
 from chainwatch.errors import Fatal
 
-PROFILES: Final[dict[str, Profile]] = {"lease": LeaseProfile()}
+PROFILES: Final[dict[str, Profile]] = {
+    profile.name: profile for profile in (erc5643.PROFILE, lease.PROFILE)
+}
 
 
 def get(name: str) -> Profile:
@@ -19,3 +23,9 @@ def get(name: str) -> Profile:
     except KeyError:
         known = ", ".join(sorted(PROFILES))
         raise Fatal(f"there is no profile {name!r}: write one of {known}") from None
+
+
+def of(settings: SourceSettings) -> Profile:
+    """How one source is read: its profile, without the events that it is told to ignore."""
+    topics = frozenset(map(parse_event, settings.ignore_events))
+    return get(settings.source.profile).ignoring(topics)

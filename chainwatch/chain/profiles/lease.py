@@ -8,7 +8,6 @@ that writes it.
 
 import base64
 import binascii
-from collections.abc import Mapping
 from typing import Final
 
 from eth_abi.abi import decode as abi_decode
@@ -16,7 +15,6 @@ from eth_abi.exceptions import DecodingError
 
 from chainwatch.chain.decode import (
     Decoded,
-    Decoder,
     Malformed,
     address,
     boolean,
@@ -26,16 +24,9 @@ from chainwatch.chain.decode import (
     uint,
     word,
 )
-from chainwatch.chain.ethereum import keccak
+from chainwatch.chain.profiles.erc721 import NONEXISTENT, Erc721Profile, decoders, ignored
 from chainwatch.chain.wire import RawLog
-from chainwatch.domain.events import (
-    ExpiryUpdated,
-    KeysChanged,
-    LeaseMinted,
-    PlanDefined,
-    PlanTerms,
-    Transferred,
-)
+from chainwatch.domain.events import KeysChanged, LeaseMinted, PlanDefined, PlanTerms
 
 MAX_KEY_BYTES: Final = 1024
 MAX_NAME_LENGTH: Final = 64
@@ -54,26 +45,11 @@ _KEY_TYPES: Final = (
 _NO_KEYS: Final = b"".join(value.to_bytes(32) for value in (64, 96, 0, 0))
 
 
-def _hash(signature: str) -> bytes:
-    return keccak(signature.encode())
-
-
-def _transferred(log: RawLog) -> Decoded:
-    expect(log, topics=4, words=0)
-    sender, recipient, token = (int.from_bytes(topic) for topic in log.topics[1:])
-    return Decoded(Transferred(token, address(sender), address(recipient)))
-
-
 def _minted(log: RawLog) -> Decoded:
     expect(log, topics=4, words=2)
     token, plan, payer = (int.from_bytes(topic) for topic in log.topics[1:])
     bought, paid = word(log.data, 0), word(log.data, 1)
     return Decoded(LeaseMinted(token, plan, address(payer), bought, paid))
-
-
-def _expiry_updated(log: RawLog) -> Decoded:
-    expect(log, topics=2, words=1)
-    return Decoded(ExpiryUpdated(int.from_bytes(log.topics[1]), seconds(word(log.data, 0))))
 
 
 def _plan_terms(log: RawLog) -> Decoded:
@@ -178,46 +154,25 @@ def _int(value: object) -> int:
     return value
 
 
-_SIGNATURES: Final[dict[str, Decoder]] = {
-    "Transfer(address,address,uint256)": _transferred,
-    "LeaseMinted(uint256,uint256,address,uint256,uint256)": _minted,
-    "SubscriptionUpdate(uint256,uint64)": _expiry_updated,
-    "KeysChanged(uint256,string,bytes)": _keys_changed,
-    "PlanDefined(uint256,string,uint8,uint32,uint32,uint32,uint64)": _plan_defined,
-    "PlanTerms(uint256,address,uint256,uint32,bool)": _plan_terms,
-}
-
-_IGNORED: Final = (
-    "Approval(address,address,uint256)",
-    "ApprovalForAll(address,address,bool)",
-    "RoleAdminChanged(bytes32,bytes32,bytes32)",
-    "RoleGranted(bytes32,address,address)",
-    "RoleRevoked(bytes32,address,address)",
-    "SalesPaused(bool)",
-    "Withdrawn(address,address,uint256)",
-)
-
-_OWNER_OF: Final = _hash("ownerOf(uint256)")[:4].hex()
-_EXPIRES_AT: Final = _hash("expiresAt(uint256)")[:4].hex()
-_NONEXISTENT: Final = _hash("ERC721NonexistentToken(uint256)")[:4].hex()
-
-
-class LeaseProfile:
-    """Reads the logs of `Lease`."""
-
-    name = "lease"
-
-    def __init__(self) -> None:
-        self.decoders: Mapping[bytes, Decoder] = {
-            _hash(signature): decoder for signature, decoder in _SIGNATURES.items()
+PROFILE: Final = Erc721Profile(
+    name="lease",
+    decoders=decoders(
+        {
+            "LeaseMinted(uint256,uint256,address,uint256,uint256)": _minted,
+            "KeysChanged(uint256,string,bytes)": _keys_changed,
+            "PlanDefined(uint256,string,uint8,uint32,uint32,uint32,uint64)": _plan_defined,
+            "PlanTerms(uint256,address,uint256,uint32,bool)": _plan_terms,
         }
-        self.ignored = frozenset(_hash(signature) for signature in _IGNORED)
-
-    def owner_call(self, token: int) -> str:
-        return f"0x{_OWNER_OF}{token:064x}"
-
-    def expiry_call(self, token: int) -> str:
-        return f"0x{_EXPIRES_AT}{token:064x}"
-
-    def says_no_such_token(self, revert_data: str, token: int) -> bool:
-        return revert_data.lower() == f"0x{_NONEXISTENT}{token:064x}"
+    ),
+    ignored=ignored(
+        "RoleAdminChanged(bytes32,bytes32,bytes32)",
+        "RoleGranted(bytes32,address,address)",
+        "RoleRevoked(bytes32,address,address)",
+        "SalesPaused(bool)",
+        "Withdrawn(address,address,uint256)",
+    ),
+    absent=(NONEXISTENT,),
+    plans_on_chain=True,
+    expiry_needs_token=True,
+    contiguous=True,
+)
