@@ -42,6 +42,7 @@ CALLS: Final = (
     "chain.tip",
     "chain.read",
     "chain.lease_at_latest",
+    "chain.testimonies",
 )
 
 COMMITS: Final = (

@@ -110,6 +110,11 @@ def lease_route(lease: str, act: str = "") -> str:
     return f"/leases/{quote(lease, safe='/:')}" + (f"/{act}" if act else "")
 
 
+def source_route(source: str, act: str = "") -> str:
+    """Return the route of a source, or of what may be done with it."""
+    return f"/sources/{quote(source, safe='')}" + (f"/{act}" if act else "")
+
+
 def _answer(status: int, raw: bytes) -> Json:
     try:
         answer: Json = json.loads(raw)

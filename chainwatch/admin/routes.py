@@ -16,6 +16,7 @@ from aiohttp.typedefs import Handler, Middleware
 from chainwatch.admin.metrics import CONTENT_TYPE, exposition
 from chainwatch.admin.peers import Peer, Permissions, peer_of
 from chainwatch.control.desk import Desk, Filter, UnknownLease
+from chainwatch.control.source_desk import UnknownSource
 from chainwatch.domain.desired import Hold
 from chainwatch.errors import OperatorError, Transient
 from chainwatch.store.holds import Scope
@@ -25,6 +26,8 @@ LARGEST_BODY: Final = 64 * 1024
 #: How many lines a list has when nobody says, and at most.
 LINES: Final = 50
 MOST_LINES: Final = 10_000
+#: What a block's number stays below: the largest that the store can hold.
+MOST_BLOCKS: Final = 2**63
 _PEER: Final = web.RequestKey("peer", Peer)
 
 
@@ -48,6 +51,9 @@ class Routes:
         return [
             *self.public(),
             web.get("/status", self._status),
+            web.get("/sources", self._sources),
+            web.get("/sources/{source}", self._source),
+            web.get("/sources/{source}/reread", self._foreseen),
             web.get("/leases", self._leases),
             web.get("/leases/{lease:.+}", self._show),
             web.get("/operations", self._operations),
@@ -55,6 +61,8 @@ class Routes:
             web.get("/orphans", self._orphans),
             web.get("/alarms", self._alarms),
             web.get("/audit", self._audit),
+            web.post("/sources/{source}/resume", self._resume),
+            web.post("/sources/{source}/reread", self._reread),
             web.post("/leases/{lease:.+}/hold", self._hold),
             web.post("/leases/{lease:.+}/release", self._release),
             web.post("/leases/{lease:.+}/suspend", self._suspend),
@@ -84,6 +92,16 @@ class Routes:
     async def _status(self, _request: web.Request) -> web.Response:
         status = asdict(await self._desk.status())
         return _json({**status, "metrics_listen": self.listening})
+
+    async def _sources(self, _request: web.Request) -> web.Response:
+        return _json(await self._desk.sources.all())
+
+    async def _source(self, request: web.Request) -> web.Response:
+        return _json(await self._desk.sources.show(_source(request)))
+
+    async def _foreseen(self, request: web.Request) -> web.Response:
+        block = _block(_query(request, "block").get("block", ""))
+        return _json(await self._desk.sources.foreseen(_source(request), block))
 
     async def _leases(self, request: web.Request) -> web.Response:
         query = _query(request, "source", "phase", "after", "limit")
@@ -117,6 +135,17 @@ class Routes:
         return _json(await self._desk.audit(_limit(_query(request, "limit"))))
 
     # ---------------------------------------------------------------------------------- orders
+
+    async def _resume(self, request: web.Request) -> web.Response:
+        body = await _body(request, "reason")
+        sources, uid = self._desk.sources, _uid(request)
+        return _json({"halted": await sources.resume(_source(request), body["reason"], uid)})
+
+    async def _reread(self, request: web.Request) -> web.Response:
+        body = await _body(request, "block", "reason")
+        sources, block = self._desk.sources, _block(body.get("block", ""))
+        said = await sources.reread(_source(request), block, body["reason"], _uid(request))
+        return _json(said)
 
     async def _hold(self, request: web.Request) -> web.Response:
         return await self._holding(request, self._desk.hold, Hold.HOLD)
@@ -184,7 +213,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer what went wrong in one sentence, with the status that says whose fault it is."""
     try:
         return await handler(request)
-    except UnknownLease as error:
+    except (UnknownLease, UnknownSource) as error:
         return _error(str(error), 404)
     except OperatorError as error:
         return _error(str(error), 400)
@@ -248,6 +277,16 @@ def _scope(text: str) -> Scope:
             known: Scope = scope
             return known
     raise OperatorError(f"scope is neither of {', '.join(get_args(Scope))}")
+
+
+def _block(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < MOST_BLOCKS):
+        raise OperatorError("block is not the number of a block")
+    return int(text)
+
+
+def _source(request: web.Request) -> str:
+    return request.match_info["source"]
 
 
 def _lease(request: web.Request) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from chainwatch import __version__
-from chainwatch.cli import daemon, history, leases, orders, simulator, status
+from chainwatch.cli import daemon, history, leases, orders, simulator, sources, status
 from chainwatch.errors import ChainwatchError
 from provisioner.errors import ProvisionError
 
@@ -47,6 +47,7 @@ for _command in (
     simulator.simulator,
 ):
     app.command(_command.__name__.replace("_", "-"))(_command)
+app.add_typer(sources.app, name="source", help="How the chains are read, and what on a halt.")
 
 
 def _tell_version(wanted: bool) -> None:

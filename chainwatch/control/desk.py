@@ -17,6 +17,7 @@ from chainwatch.control.outlook import Outlook
 from chainwatch.control.readings import EventLine, Finding, LeaseLine, LeaseStory, Status
 from chainwatch.control.reconciler import Outcome
 from chainwatch.control.resync import Orphan
+from chainwatch.control.source_desk import SourceDesk
 from chainwatch.control.verdict import ALARMS
 from chainwatch.domain.desired import Hold
 from chainwatch.domain.lease import LeaseId
@@ -53,6 +54,11 @@ class Desk:
     """An operator's view of one daemon; `uid` is always who asks, `reason` why."""
 
     outlook: Outlook
+
+    @property
+    def sources(self) -> SourceDesk:
+        """What may be asked and ordered about the reading of sources."""
+        return SourceDesk(self.outlook)
 
     # -------------------------------------------------------------------------------- readings
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from chainwatch.chain.evidence import Testimony
 from chainwatch.chain.standing import Health
 from chainwatch.control.resync import Orphan
 from chainwatch.store.alarms import Alarm
@@ -49,6 +50,31 @@ class SourceReading:
     caught_up: bool
     idle_for: int
     endpoints: tuple[Health, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReading:
+    """A block that is stored: `chain_time` is its timestamp."""
+
+    number: int
+    hash: str
+    chain_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStory:
+    """Everything about the reading of one source, and what its endpoints say of our blocks now.
+
+    `halted` is why it stopped; `reread_to` how far it has to come before anything is done again.
+    """
+
+    source: SourceReading
+    halted: str | None
+    stored_final: BlockReading | None
+    stored_cursor: BlockReading | None
+    reread_to: int | None
+    testimonies: tuple[Testimony, ...]
+    alarms: tuple[Alarm, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Reread:
 
 
 class Rereads:
-    """Carries the orders out; `now` is wall seconds, `uid` who gave them."""
+    """Carries the orders out; `now` is wall seconds, `uid` who gave them, a reason is required."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -53,6 +53,7 @@ class Rereads:
 
         Raises OperatorError when the source has not been read as far as that.
         """
+        _need(reason)
         async with self._db.transaction("reread") as tx:
             said, ancestor, state = await _foreseen(tx, source, block)
             await _take_back(tx, await source_named(tx, source), said.first, now)
@@ -63,6 +64,7 @@ class Rereads:
 
     async def resume(self, source: str, reason: str, uid: int, *, now: int) -> str:
         """End a halt and return why it was. Raises OperatorError for a source that runs."""
+        _need(reason)
         async with self._db.transaction("source") as tx:
             halted = (await state_of(tx, source)).halted
             if halted is None:
@@ -70,6 +72,11 @@ class Rereads:
             await tx.run("UPDATE source SET halted = NULL WHERE name = ?", source)
             await audit.record(tx, uid, "source resume", source, reason, now=now)
         return halted
+
+
+def _need(reason: str) -> None:
+    if not reason.strip():
+        raise OperatorError("say why: the reason is kept in the audit")
 
 
 async def _foreseen(

@@ -8,7 +8,7 @@ from chainwatch.domain.desired import Hold, desired
 from chainwatch.domain.events import KeysChanged, Logged
 from chainwatch.errors import SourceBehind
 from chainwatch.store.verify import verify
-from provisioner.simulator.inventory import CallRecord
+from provisioner.simulator.state import CallRecord
 from provisioner.steps.destroy import DESTROY
 from tests.support.lives import scene
 from tests.support.realm import BOBS_KEY, GRACE, HOUR, Realm, realm

@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from chainwatch.chain.evidence import testimonies
 from chainwatch.domain.desired import Hold
 from chainwatch.domain.events import KeysChanged
 from provisioner.model import Stamps
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.inventory import GuestFacts
-from tests.support.realm import BOBS_KEY, FIRST, GRACE, HOUR, Realm
+from tests.support.realm import BOBS_KEY, FIRST, GRACE, HOUR, Realm, source_settings
 
 Stage = Callable[[Realm], Awaitable[None]]
 
@@ -144,11 +145,25 @@ async def rewritten(world: Realm) -> None:
     world.chain.reorg(world.chain.final_lag + 3)
 
 
+async def exchanged(world: Realm) -> None:
+    """Its endpoint serves another chain, on which the plan is sold and nobody ever bought."""
+    world.chain.reorg(world.chain.head.number - 1)
+
+
 async def read_again(world: Realm) -> None:
     """An operator has everything read again, once."""
     stores, now = world.daemon.stores, world.daemon.supervisor.clock.now()
     if (await stores.journal.state("model")).reread_to is None:
         await stores.rereads.reread("model", 0, "a doubt", 0, now=now)
+
+
+async def given_in(world: Realm) -> None:
+    """An operator looks at what a source halted for, and believes the endpoint."""
+    stores, now = world.daemon.stores, world.daemon.supervisor.clock.now()
+    state = await stores.journal.state("model")
+    (said,) = await testimonies(source_settings(), world.chain.rpc, state)
+    if state.halted and state.final and said.at_final != state.final.hash:
+        await stores.rereads.reread("model", 0, "it is right", 0, now=now)
 
 
 async def held(world: Realm) -> None:
@@ -246,6 +261,11 @@ STRETCHES: Final[Mapping[str, Stretch]] = {
         (lasting, sold, final),
         (read_again,),
         _READ | _LOOK | {"commit.batch", "commit.enqueue", "commit.reread"},
+    ),
+    "another chain": Stretch(
+        (lasting, final, exchanged),
+        (given_in,),
+        _STOP | {"chain.testimonies", "commit.reread"},
     ),
     "hold": Stretch((lasting,), (held,), _STEP | {"commit.hold", "hypervisor.configure"}),
     "retry": Stretch((lasting,), (retried,), _READ | _LOOK | {"commit.audit", "commit.enqueue"}),

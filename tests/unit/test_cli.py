@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.core import TyperArgument, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 from typer.main import get_command
 
 from chainwatch.cli import main as program
@@ -18,12 +18,21 @@ from tests.support.office import PROGRAM
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 
 
-def commands() -> Iterator[tuple[str, frozenset[str]]]:
-    """Every command as it is typed, with its options."""
-    group = get_command(program.app)
+def all_commands(group: object, *names: str) -> Iterator[tuple[tuple[str, ...], TyperCommand]]:
+    """Every command and the words that name it, those of groups too."""
     assert isinstance(group, TyperGroup)
     for name, command in group.commands.items():
-        words, options = [name], set[str]()
+        if isinstance(command, TyperGroup):
+            yield from all_commands(command, *names, name)
+        else:
+            assert isinstance(command, TyperCommand)
+            yield (*names, name), command
+
+
+def commands() -> Iterator[tuple[str, frozenset[str]]]:
+    """Every command as it is typed, with its options."""
+    for names, command in all_commands(get_command(program.app)):
+        words, options = [*names], set[str]()
         for parameter in command.params:
             if isinstance(parameter, TyperArgument):
                 words.append(parameter.metavar or str(parameter.name).upper())
@@ -42,9 +51,7 @@ def test_the_reference_lists_every_command_with_its_options() -> None:
 
 
 def test_every_command_says_in_one_whole_sentence_what_it_does() -> None:
-    group = get_command(program.app)
-    assert isinstance(group, TyperGroup)
-    for command in group.commands.values():
+    for _, command in all_commands(get_command(program.app)):
         assert not command.get_short_help_str(80).endswith("...")
 
 

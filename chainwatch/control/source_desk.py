@@ -1,0 +1,85 @@
+"""What an operator may ask and order about the reading of a source.
+
+Asking for evidence asks its endpoints, all at once; everything else reads what is stored. Both
+orders end a halt: `resume` goes on with what is stored, and halts again where the contradiction
+stands; `reread` takes back what is stored from a block on, also below finality, and while it is
+read again nothing is done about any lease of the source.
+"""
+
+from dataclasses import dataclass
+
+from chainwatch.chain.evidence import testimonies
+from chainwatch.control.outlook import Outlook
+from chainwatch.control.readings import BlockReading, SourceReading, SourceStory
+from chainwatch.domain.events import Block
+from chainwatch.errors import OperatorError
+from chainwatch.store.rereads import Reread
+
+#: What is cleared when an operator has looked: the reading raises again what is still true.
+LOOKED_AT = ("source-halted", "second-look", "audit")
+
+
+class UnknownSource(OperatorError):
+    """There is no source of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDesk:
+    """The sources of one daemon; `uid` is always who asks, `reason` why."""
+
+    outlook: Outlook
+
+    async def all(self) -> list[SourceReading]:
+        """Return every configured source."""
+        return [await self.outlook.source(name) for name in self.outlook.supervisor.resync.sources]
+
+    async def show(self, name: str) -> SourceStory:
+        """Return how a source stands, and what each of its endpoints says now of our blocks."""
+        reading = await self.outlook.source(self._known(name))
+        state = await self.outlook.stores.journal.state(name)
+        settings = self.outlook.supervisor.resync.sources[name].settings
+        alarms = await self.outlook.stores.alarms.all()
+        return SourceStory(
+            source=reading,
+            halted=state.halted,
+            stored_final=_block(state.final),
+            stored_cursor=_block(state.cursor),
+            reread_to=state.reread_to,
+            testimonies=await testimonies(settings, self.outlook.endpoints[name], state),
+            alarms=tuple(alarm for alarm in alarms if alarm.subject == name),
+        )
+
+    async def foreseen(self, name: str, block: int) -> Reread:
+        """Return what `reread` would take back and read again; changes nothing."""
+        return await self.outlook.stores.rereads.foreseen(self._known(name), block)
+
+    async def reread(self, name: str, block: int, reason: str, uid: int) -> Reread:
+        """Have a source read again from `block` on; returns what is read again."""
+        rereads, now = self.outlook.stores.rereads, self.outlook.supervisor.clock.now()
+        said = await rereads.reread(self._known(name), block, reason, uid, now=now)
+        await self._go_on(name)
+        return said
+
+    async def resume(self, name: str, reason: str, uid: int) -> str:
+        """Have a halted source go on with what is stored; returns why it had halted."""
+        rereads, now = self.outlook.stores.rereads, self.outlook.supervisor.clock.now()
+        halted = await rereads.resume(self._known(name), reason, uid, now=now)
+        await self._go_on(name)
+        return halted
+
+    async def _go_on(self, name: str) -> None:
+        for alarm in LOOKED_AT:
+            await self.outlook.stores.alarms.clear(alarm, name)
+        for ingest in self.outlook.supervisor.ingests:
+            if ingest.name == name:
+                ingest.hint.set()
+
+    def _known(self, name: str) -> str:
+        if name not in self.outlook.supervisor.resync.sources:
+            known = ", ".join(self.outlook.supervisor.resync.sources) or "none"
+            raise UnknownSource(f"no source {name} is configured; there are: {known}")
+        return name
+
+
+def _block(block: Block | None) -> BlockReading | None:
+    return None if block is None else BlockReading(block.number, block.hash, block.timestamp)
