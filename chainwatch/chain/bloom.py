@@ -1,8 +1,8 @@
 """Whether a header's bloom admits logs of our contract.
 
-A bloom never misses a log that was there, so a hit with an empty answer is a reason for doubt; it
-may also hit by chance, the more so the fuller the block, so it is never proof. Some chains break
-it altogether, but then it only costs a second question.
+A bloom never misses a log that was there: a hit with an empty answer is a reason for doubt, and no
+hit with a log in the answer is a contradiction. It may also hit by chance, the more so the fuller
+the block, so a hit is never proof. Some chains break it altogether; there it must not be asked.
 """
 
 from collections.abc import Iterable
@@ -23,9 +23,13 @@ class Watch:
     """The blooms of one contract's address together with any of its topics."""
 
     def __init__(self, contract: str, topics: Iterable[bytes]) -> None:
-        address = bits_of(bytes.fromhex(contract.removeprefix("0x")))
-        self._masks = tuple(address | bits_of(topic) for topic in topics)
+        self._address = bits_of(bytes.fromhex(contract.removeprefix("0x")))
+        self._masks = tuple(self._address | bits_of(topic) for topic in topics)
 
     def admits(self, bloom: int) -> bool:
-        """Whether a block with this bloom may hold a log of ours."""
+        """Whether a block with this bloom may hold a log that we understand."""
         return any(bloom & mask == mask for mask in self._masks)
+
+    def denies(self, bloom: int) -> bool:
+        """Whether a block with this bloom holds no log of our contract, of whatever kind."""
+        return bloom & self._address != self._address

@@ -4,9 +4,9 @@ A header counts only where it was asked for: one with another number, or `null` 
 head, is `NotAChain`. Neighbours must be linked by the parent's hash.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
-from chainwatch.chain.rpc import Call, Rpc, RpcError
+from chainwatch.chain.rpc import BATCH, Call, Rpc, RpcError
 from chainwatch.chain.wire import Header, header
 from chainwatch.domain.events import Block
 from chainwatch.errors import NotAChain
@@ -32,6 +32,14 @@ async def fetch(rpc: Rpc, numbers: Sequence[int]) -> list[Header]:
     """The headers of these blocks, in this order."""
     answers = await rpc.batch([by_number(number) for number in numbers])
     return [numbered(answer, number) for answer, number in zip(answers, numbers, strict=True)]
+
+
+async def stretches(rpc: Rpc, first: int, end: Header) -> AsyncIterator[list[Header]]:
+    """The headers from `first` to `end`, which is known already, as many at a time as are asked."""
+    for start in range(first, end.block.number + 1, BATCH):
+        last = min(start + BATCH - 1, end.block.number)
+        fetched = await fetch(rpc, range(start, min(last, end.block.number - 1) + 1))
+        yield [*fetched, end] if last == end.block.number else fetched
 
 
 def check_links(blocks: Iterable[Block]) -> None:

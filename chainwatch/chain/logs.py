@@ -1,15 +1,14 @@
 """Logs of the watched contract from one endpoint: by range below finality, by block hash above it.
 
 A range on a node that lags, or that lost an index, is answered by an empty list and no error. So a
-range is asked together with the header of its end, in one request; near the head logs are asked by
-block hash, which an ignorant node cannot answer; and where a header's bloom admits logs that did
-not come, the block's receipts decide.
+range is asked together with the header of its end, in one request, and near the head logs are asked
+by block hash, which an ignorant node cannot answer. What came is then held against the headers
+(`chain/proof.py`).
 """
 
 from collections.abc import Sequence
 
 from chainwatch.chain import headers
-from chainwatch.chain.bloom import Watch
 from chainwatch.chain.ranges import Span, is_rate_limit
 from chainwatch.chain.rpc import Rpc, RpcError
 from chainwatch.chain.wire import Header, RawLog, raw_logs
@@ -56,10 +55,8 @@ def _check_within(logs: Sequence[RawLog], first: int, last: int) -> None:
             raise NotAChain(f"asked for logs of {first}–{last}, got one of {log.block}")
 
 
-async def of_blocks(
-    rpc: Rpc, contract: str, blocks: Sequence[Header], watch: Watch
-) -> list[RawLog]:
-    """All logs of these blocks, in the order of the chain."""
+async def of_blocks(rpc: Rpc, contract: str, blocks: Sequence[Header]) -> list[RawLog]:
+    """The logs of these blocks as the node tells them, in the order of the chain."""
     calls = [
         ("eth_getLogs", ({"address": contract, "blockHash": header.block.hash},))
         for header in blocks
@@ -69,42 +66,16 @@ async def of_blocks(
         if isinstance(answer, RpcError):
             raise NotAChain(f"block {header.block.number} is gone again: {answer.message}")
         logs = raw_logs(answer, contract)
-        check_home(logs, header)
-        if not logs and watch.admits(header.bloom):
-            await _settle_by_receipts(rpc, contract, header)
+        _check_home(logs, header)
         found += logs
     return found
 
 
-def check_home(logs: Sequence[RawLog], header: Header) -> None:
-    """Raise `NotAChain` unless every log is of this very block."""
+def _check_home(logs: Sequence[RawLog], header: Header) -> None:
+    """Every log is of this very block."""
     for log in logs:
         if (log.block, log.block_hash) != (header.block.number, header.block.hash):
             raise NotAChain(
                 f"a log of block {log.block} {log.block_hash} was given for "
                 f"block {header.block.number} {header.block.hash}"
             )
-
-
-async def _settle_by_receipts(rpc: Rpc, contract: str, header: Header) -> None:
-    """Raise `NotAChain` if the receipts hold logs of ours: the empty answer was wrong."""
-    try:
-        receipts = await rpc.call("eth_getBlockReceipts", header.block.hash)
-    except RpcError as refused:
-        message = f"the bloom of block {header.block.number} admits logs, none came, and "
-        raise NotAChain(f"{message}its receipts cannot be had: {refused.message}") from refused
-    if not isinstance(receipts, list):
-        raise NotAChain(f"block {header.block.number} has no receipts")
-    for receipt in receipts:
-        if _holds_logs_of(receipt, contract):
-            raise NotAChain(f"{rpc.name} left out logs of block {header.block.number}")
-
-
-def _holds_logs_of(receipt: object, contract: str) -> bool:
-    match receipt:
-        case {"logs": list(logs)}:
-            return any(
-                isinstance(log, dict) and str(log.get("address")).lower() == contract
-                for log in logs
-            )
-    raise NotAChain("a receipt has no logs")

@@ -17,7 +17,7 @@ from chainwatch.errors import NotAChain, RpcUnavailable
 
 SYNCING: Final[Call] = ("eth_syncing", ())
 
-_NOT_OFFERED: Final = (-32601, -32004)
+NOT_OFFERED: Final = (-32601, -32004)
 """Method not found (JSON-RPC 2.0) and method not supported (EIP-1474)."""
 
 
@@ -65,7 +65,7 @@ def check_synced(rpc: Rpc, answer: object) -> None:
     `eth_syncing` is false, or an object with the progress; a node that does not offer it is taken
     as synced.
     """
-    if answer is False or (isinstance(answer, RpcError) and answer.code in _NOT_OFFERED):
+    if answer is False or (isinstance(answer, RpcError) and answer.code in NOT_OFFERED):
         return
     if isinstance(answer, RpcError):
         raise answer

@@ -5,11 +5,16 @@ a reason to ask again or to ask somebody else, never a crash and never a guess. 
 are compared in lower case.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from itertools import islice
+from operator import lt
+from typing import Final, TypeVar
 
 from chainwatch.domain.events import Block
 from chainwatch.errors import NotAChain
+
+_T = TypeVar("_T")
 
 _HASH_LENGTH: Final = 66
 _BLOOM_LENGTH: Final = 514
@@ -19,10 +24,14 @@ _STORABLE: Final = 2**63
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A block's header as far as we use it: the block, and its 2048-bit bloom as an integer."""
+    """A block's header as far as we use it.
+
+    `bloom` is its 2048 bits as an integer; `receipts_root` what it commits to its receipts by.
+    """
 
     block: Block
     bloom: int
+    receipts_root: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,35 +94,53 @@ def header(value: object) -> Header:
             "parentHash": parent,
             "timestamp": timestamp,
             "logsBloom": str(bloom),
+            "receiptsRoot": receipts_root,
         } if len(bloom) == _BLOOM_LENGTH:
             block = Block(count(number), block_hash(digest), block_hash(parent), count(timestamp))
-            return Header(block, int.from_bytes(raw_bytes(bloom)))
+            return Header(block, int.from_bytes(raw_bytes(bloom)), block_hash(receipts_root))
     raise _strange("a block", value)
 
 
-def raw_log(value: object) -> RawLog:
-    """A log out of a log object; raises `NotAChain`."""
-    match value:
-        case {
-            "address": str(address),
-            "blockNumber": number,
-            "blockHash": digest,
-            "logIndex": index,
-            "transactionHash": tx_hash,
-            "topics": list(topics),
-            "data": data,
-            **rest,
-        } if not rest.get("removed"):
+class _Readings(dict[str, _T]):
+    """What texts mean, each read once: the logs of an answer repeat most of theirs."""
+
+    def __init__(self, read: Callable[[object], _T]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, text: str) -> _T:
+        meaning = self[text] = self._read(text)
+        return meaning
+
+
+class _Logs:
+    """Reads the log objects of one answer; each kind of text has readings of its own."""
+
+    def __init__(self) -> None:
+        self._numbers = _Readings(count)
+        self._hashes = _Readings(block_hash)
+        self._bytes = _Readings(raw_bytes)
+        self._addresses = _Readings(_address)
+
+    def read(self, value: object) -> RawLog:
+        """A log out of a log object; raises `NotAChain`."""
+        if not isinstance(value, dict) or value.get("removed"):
+            raise _strange("a log", value)
+        try:
+            topics = value["topics"]
+            if not isinstance(topics, list):
+                raise _strange("a list of topics", topics)
             return RawLog(
-                address.lower(),
-                count(number),
-                block_hash(digest),
-                count(index),
-                block_hash(tx_hash),
-                tuple([raw_bytes(topic) for topic in topics]),
-                raw_bytes(data),
+                self._addresses[value["address"]],
+                self._numbers[value["blockNumber"]],
+                self._hashes[value["blockHash"]],
+                self._numbers[value["logIndex"]],
+                self._hashes[value["transactionHash"]],
+                tuple([self._bytes[topic] for topic in topics]),
+                self._bytes[value["data"]],
             )
-    raise _strange("a log", value)
+        except (KeyError, TypeError):  # a part is missing, or is an array or an object
+            raise _strange("a log", value) from None
 
 
 def raw_logs(values: object, contract: str) -> list[RawLog]:
@@ -123,14 +150,29 @@ def raw_logs(values: object, contract: str) -> list[RawLog]:
     """
     if not isinstance(values, list):
         raise _strange("a list of logs", values)
-    logs: dict[tuple[int, int], RawLog] = {}
-    for value in values:
-        log = raw_log(value)
+    answer = _Logs()
+    logs = [answer.read(value) for value in values]
+    for log in logs:
         if log.address != contract:
             raise NotAChain(f"asked for logs of {contract}, got one of {log.address:.60}")
-        if logs.setdefault((log.block, log.log_index), log) != log:
+    places = [(log.block, log.log_index) for log in logs]
+    if all(map(lt, places, islice(places, 1, None))):
+        return logs
+    return _in_order(logs)
+
+
+def _in_order(logs: Iterable[RawLog]) -> list[RawLog]:
+    placed: dict[tuple[int, int], RawLog] = {}
+    for log in logs:
+        if placed.setdefault((log.block, log.log_index), log) != log:
             raise NotAChain(f"block {log.block} has two logs at index {log.log_index}")
-    return [logs[place] for place in sorted(logs)]
+    return [placed[place] for place in sorted(placed)]
+
+
+def _address(value: object) -> str:
+    if isinstance(value, str):
+        return value.lower()
+    raise _strange("an address", value)
 
 
 def _strange(wanted: str, value: object) -> NotAChain:

@@ -244,6 +244,7 @@ def _source(table: schema.Source) -> SourceSettings:
         max_range=table.max_range,
         timeout=table.timeout,
         requests_per_second=table.requests_per_second,
+        verify=table.verify,
         plan=_plan(table.name, table.plan) if table.plan else None,
         ignore_events=table.ignore_events,
     )

@@ -152,6 +152,14 @@ class Source(Table):
     timeout: float = Field(
         default=10.0, gt=0, description="Seconds that one request may take.", examples=[10.0]
     )
+    verify: Literal["off", "bloom", "receipts"] = Field(
+        default="bloom",
+        description="How logs are held against their block's header: `bloom` asks for receipts "
+        "where the header's bloom admits logs and none came; `receipts` proves every block with "
+        "logs by its receipts (slower, and no log can be left out); `off` is for chains whose "
+        "blooms are broken (Avalanche, Polygon, Cronos).",
+        examples=["receipts"],
+    )
     requests_per_second: float | None = Field(
         default=None,
         gt=0,

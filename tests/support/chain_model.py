@@ -26,6 +26,7 @@ from chainwatch.domain.events import (
     PlanTerms,
     Transferred,
 )
+from tests.support.receipts_model import receipt, receipts_root
 
 CONTRACT = "0x" + "c0" * 20
 Json = dict[str, object]
@@ -141,7 +142,19 @@ class ModelBlock:
             "parentHash": self.block.parent,
             "timestamp": hex(self.block.timestamp),
             "logsBloom": f"0x{bloom:0512x}",
+            "receiptsRoot": receipts_root(self.receipts(contract)),
         }
+
+    def receipts(self, contract: str) -> list[Json]:
+        """What `eth_getBlockReceipts` gives: a receipt for each transaction, with its logs."""
+        told: list[Json] = []
+        for log in self.logs(contract):
+            if not told or told[-1]["transactionHash"] != log["transactionHash"]:
+                told.append(receipt(str(log["transactionHash"]), len(told)))
+            logs = told[-1]["logs"]
+            assert isinstance(logs, list)
+            logs.append(log)
+        return told
 
 
 def _bloom_bits(value: str) -> int:
@@ -237,7 +250,7 @@ class ChainModel:
             case "eth_getLogs", [dict(filters)]:
                 return self._logs(filters)
             case "eth_getBlockReceipts", [str(digest)]:
-                return [{"logs": self._of_hash(digest).logs(self.contract)}]
+                return self._of_hash(digest).receipts(self.contract)
             case "eth_call", [{"to": str(_), "data": str(data)}, {"blockHash": str(digest)}]:
                 return self._called(data, self._of_hash(digest).block.number)
         raise RpcError(-32601, f"the method {method} does not exist")

@@ -7,7 +7,7 @@ import pytest
 from chainwatch.domain.batches import Batch, Rewind
 from chainwatch.errors import NotAChain, RpcUnavailable
 from tests.support.chain_model import CONTRACT, ChainModel
-from tests.support.reading import busy_chain, mint, reading, settings
+from tests.support.reading import busy_chain, reading, settings
 
 
 async def test_a_final_block_above_the_nodes_own_head_is_no_chain() -> None:
@@ -23,29 +23,6 @@ async def test_a_final_block_above_the_nodes_own_head_is_no_chain() -> None:
     with pytest.raises(NotAChain, match="its head is below"):
         await scanner.next(ledger.state)
     assert liar.distrusted
-
-
-async def test_a_node_that_loses_the_logs_of_a_block_is_found_out_by_its_receipts() -> None:
-    chain = ChainModel()
-    chain.mine(mint(1))
-    chain.mine()
-
-    def forgetful(method: str, _: Sequence[object], result: object) -> object:
-        return [] if method == "eth_getLogs" else result
-
-    scanner, ledger = reading(
-        chain, chain.endpoint("forgetful", forgetful), using=settings(confirmations=0)
-    )
-    with pytest.raises(NotAChain, match="left out logs of block 1"):
-        await scanner.next(ledger.state)
-    honest, _ = reading(
-        chain,
-        chain.endpoint("forgetful", forgetful),
-        chain.endpoint("honest"),
-        using=settings(confirmations=0),
-    )
-    await ledger.follow(honest)
-    assert ledger.canonical() == chain.events()
 
 
 async def test_a_bloom_that_hits_by_chance_is_settled_by_receipts() -> None:
