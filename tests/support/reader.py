@@ -96,16 +96,17 @@ class Reader:
         final = (await self.state()).final
         return [row for row in await self.rows() if final and row.block <= final.number]
 
-    async def at_rest(self) -> bool:
-        """Whether all there is to know is known: confirmed head and finality."""
+    async def at_rest(self, *, final: bool = True) -> bool:
+        """Whether all there is to know is known: the confirmed head, and what is final too."""
         chain, state = self.shop.deployed.anvil, await self.state()
         confirmed = (await chain.block()).number - self.settings.confirmations
         if state.cursor is None or state.halted:
             return False
-        final = -1 if state.final is None else state.final.number
+        if state.cursor.hash != (await chain.block(confirmed)).hash:
+            return False
+        stored = -1 if state.final is None else state.final.number
         wanted = min(confirmed, await self._final_number())
-        here = state.cursor.hash == (await chain.block(confirmed)).hash
-        return here and (final >= wanted or wanted < self.settings.source.start_block)
+        return not final or stored >= wanted or wanted < self.settings.source.start_block
 
     async def _final_number(self) -> int:
         chain, finality = self.shop.deployed.anvil, self.settings.finality
@@ -113,12 +114,16 @@ class Reader:
             return (await chain.block()).number - finality
         return (await chain.block(finality)).number
 
-    async def settle(self, most: int = 400) -> None:
-        """Look until everything is known; AssertionError when that never comes."""
+    async def settle(self, *, final: bool = True, most: int = 400) -> None:
+        """Look until everything is known; AssertionError when that never comes.
+
+        Without `final` it is enough to stand at the confirmed head: an endpoint that is left alone
+        may follow, but what is final takes two.
+        """
         for _ in range(most):
             if await self.ingest.attempt():
                 continue
-            if await self.at_rest():
+            if await self.at_rest(final=final):
                 return
             self.leap()
         raise AssertionError(f"never read to the end: {self.trouble}; {await self.state()}")
@@ -152,7 +157,7 @@ def source_of(shop: LeaseContract, *urls: str, max_range: int = 7) -> SourceSett
 async def reader(
     folder: Path, shop: LeaseContract, settings: SourceSettings
 ) -> AsyncIterator[Reader]:
-    """Read `shop` into a database in `folder`, for as long as the block lasts."""
+    """Read `shop` into the database in `folder`, for as long as the block lasts."""
     all_settings, cluster = replace(config(folder), sources=(settings,)), Cluster()
     loop = asyncio.get_running_loop()
     leaps = Leaps(loop)
