@@ -247,7 +247,7 @@ _GONE = _TASK | {
 STRETCHES: Final[Mapping[str, Stretch]] = {
     "provision": Stretch((), (bought,), _MADE | {"chain.check"}),
     "handover": Stretch((lasting,), (sold, keyed, final), _HANDOVER),
-    "suspend": Stretch((bought,), (run_out,), _STOP),
+    "suspend": Stretch((bought,), (run_out,), _STOP - {"hypervisor.snapshot"}),
     "resume": Stretch((bought, run_out), (renewed,), _START),
     "destroy": Stretch((bought, run_out, final), (grace_over,), _GONE),
     "reorg": Stretch((final, bought), (taken_back,), _STOP | {"commit.rewind"}),
