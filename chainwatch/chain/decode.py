@@ -17,6 +17,9 @@ from chainwatch.domain.events import Event, Logged
 
 WORD: Final = 32
 
+_BEFORE_ADDRESS: Final = 12
+_NO_MORE: Final = bytes(_BEFORE_ADDRESS)
+
 LAST_SECOND: Final = 2**62 - 1
 """Times beyond are kept at it: sums of two still fit where a signed 64-bit number must."""
 
@@ -140,9 +143,11 @@ def uint(value: int, bits: int) -> int:
     return value
 
 
-def address(value: int) -> str:
-    """A word as an address in lower case; raises `Malformed` if it is longer than one."""
-    return f"0x{uint(value, 160):040x}"
+def address(value: bytes) -> str:
+    """A word's bytes as an address in lower case; raises `Malformed` if it is longer than one."""
+    if value[:_BEFORE_ADDRESS] != _NO_MORE:
+        raise Malformed(f"a uint160 holds 0x{value.hex()}")
+    return f"0x{value[_BEFORE_ADDRESS:].hex()}"
 
 
 def boolean(value: int) -> bool:

@@ -19,8 +19,8 @@ from chainwatch.domain.events import ExpiryUpdated, Transferred
 
 def _transferred(log: RawLog) -> Decoded:
     expect(log, topics=4, words=0)
-    sender, recipient, token = (int.from_bytes(topic) for topic in log.topics[1:])
-    return Decoded(Transferred(token, address(sender), address(recipient)))
+    _, sender, recipient, token = log.topics
+    return Decoded(Transferred(int.from_bytes(token), address(sender), address(recipient)))
 
 
 def _expiry_updated(log: RawLog) -> Decoded:

@@ -14,6 +14,7 @@ from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 
 from chainwatch.chain.decode import (
+    WORD,
     Decoded,
     Malformed,
     address,
@@ -42,14 +43,24 @@ _KEY_TYPES: Final = (
     "sk-ecdsa-sha2-nistp256@openssh.com",
 )
 
+_PAIR: Final = (2 * WORD).to_bytes(WORD)
+"""Where the first of two dynamic values begins: behind the places of both."""
+
 _NO_KEYS: Final = b"".join(value.to_bytes(32) for value in (64, 96, 0, 0))
 
 
 def _minted(log: RawLog) -> Decoded:
     expect(log, topics=4, words=2)
-    token, plan, payer = (int.from_bytes(topic) for topic in log.topics[1:])
-    bought, paid = word(log.data, 0), word(log.data, 1)
-    return Decoded(LeaseMinted(token, plan, address(payer), bought, paid))
+    _, token, plan, payer = log.topics
+    return Decoded(
+        LeaseMinted(
+            token=int.from_bytes(token),
+            plan=int.from_bytes(plan),
+            payer=address(payer),
+            seconds=word(log.data, 0),
+            paid=word(log.data, 1),
+        )
+    )
 
 
 def _plan_terms(log: RawLog) -> Decoded:
@@ -58,7 +69,7 @@ def _plan_terms(log: RawLog) -> Decoded:
     return Decoded(
         PlanTerms(
             plan=int.from_bytes(log.topics[1]),
-            payment_token=address(word(data, 0)),
+            payment_token=address(data[:WORD]),
             price_per_second=word(data, 1),
             cap=uint(word(data, 2), 32),
             on_sale=boolean(word(data, 3)),
@@ -88,9 +99,9 @@ def _keys_changed(log: RawLog) -> Decoded:
     token = _only_indexed(log)
     if log.data == _NO_KEYS:
         return Decoded(KeysChanged(token, "", ""))
-    ssh_key, encryption_key = _dynamic(("bytes", "bytes"), log.data)
-    ssh, ssh_doubt = _ssh_key(_bytes(ssh_key))
-    encryption, encryption_doubt = _encryption_key(_bytes(encryption_key))
+    ssh_key, encryption_key = _plain_pair(log.data) or _any_pair(log.data)
+    ssh, ssh_doubt = _ssh_key(ssh_key)
+    encryption, encryption_doubt = _encryption_key(encryption_key)
     doubts = [doubt for doubt in (ssh_doubt, encryption_doubt) if doubt is not None]
     return Decoded(KeysChanged(token, ssh, encryption), "; ".join(doubts) or None)
 
@@ -99,7 +110,7 @@ def _ssh_key(raw: bytes) -> tuple[str, str | None]:
     if len(raw) > MAX_KEY_BYTES:
         return "", f"the SSH key has {len(raw)} bytes, more than {MAX_KEY_BYTES}: taken as none"
     text = raw.decode("ascii", errors="replace").strip(" ")
-    if not all(" " <= char <= "~" for char in text):
+    if not (text.isascii() and text.isprintable()):
         return "", "the SSH key is not one line of printable ASCII: taken as none"
     if text and not _is_public_key(text):
         return "", "the SSH key is not an SSH public key (type, blank, base64): taken as none"
@@ -133,6 +144,35 @@ def _only_indexed(log: RawLog) -> int:
         raise Malformed(f"expected 2 topics, got {len(log.topics)}")
     expect_words(log)
     return int.from_bytes(log.topics[1])
+
+
+def _plain_pair(data: bytes) -> tuple[bytes, bytes] | None:
+    """Two `bytes` in the one encoding that compilers write; None for any other that is allowed.
+
+    Cut out by hand and encoded again to compare: that is several times as fast as to decode it.
+    """
+    length = word(data, 2)
+    if length > len(data):
+        return None
+    second = 3 * WORD + _padded(length)
+    first, other = data[3 * WORD : 3 * WORD + length], data[second + WORD :]
+    other = other[: int.from_bytes(data[second : second + WORD])]
+    again = (_PAIR, second.to_bytes(WORD), _counted(first), _counted(other))
+    return (first, other) if b"".join(again) == data else None
+
+
+def _counted(raw: bytes) -> bytes:
+    """Dynamic `bytes`: their number, and they themselves filled up to whole words."""
+    return len(raw).to_bytes(WORD) + raw.ljust(_padded(len(raw)), b"\0")
+
+
+def _padded(length: int) -> int:
+    return -(-length // WORD) * WORD
+
+
+def _any_pair(data: bytes) -> tuple[bytes, bytes]:
+    first, other = _dynamic(("bytes", "bytes"), data)
+    return _bytes(first), _bytes(other)
 
 
 def _dynamic(types: tuple[str, ...], data: bytes) -> tuple[object, ...]:
