@@ -23,6 +23,7 @@ from chainwatch.control.facts import FactsReader
 from chainwatch.control.guards import Guards
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.poller import TaskPoller
+from chainwatch.control.quarantine import Quarantines
 from chainwatch.control.rebuild import Rebuild
 from chainwatch.control.reconciler import Reconciler
 from chainwatch.control.resync import Resync
@@ -224,16 +225,20 @@ class _Wiring:
 
     def ingest(self, settings: SourceSettings) -> Ingest:
         name, profile = settings.source.name, profiles.of(settings)
-        known = _Stored(self.stores.journal, name)
+        known, hint = _Stored(self.stores.journal, name), asyncio.Event()
+        endpoints = self.ways.endpoints[name]
         return Ingest(
             status=self.sources[name],
-            scanner=Scanner(settings, self.ways.endpoints[name], profile, known),
+            scanner=Scanner(settings, endpoints, profile, known),
             journal=self.stores.journal,
             leases=self.stores.leases,
             work=self.stores.work,
             alarms=self.stores.alarms,
             clock=self.clock,
+            quarantines=Quarantines(name, endpoints, self.stores.alarms, self.clock),
+            feed=HeadFeed(settings.ws, hint.set, poll=settings.poll_interval),
             wake=self.bell.set,
+            hint=hint,
         )
 
     def latest(self, settings: SourceSettings) -> LatestReader:
@@ -242,8 +247,4 @@ class _Wiring:
 
 
 def _feeds(ingests: Sequence[Ingest]) -> Mapping[str, RootTask]:
-    return {
-        ingest.name: HeadFeed(ingest.status.settings.ws, ingest.hint.set).run
-        for ingest in ingests
-        if ingest.status.settings.ws
-    }
+    return {ingest.name: ingest.feed.run for ingest in ingests if ingest.status.settings.ws}

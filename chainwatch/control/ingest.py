@@ -7,12 +7,14 @@ time stands still meanwhile. A source that contradicts what was final halts, alo
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
+from chainwatch.chain.heads import HeadFeed
 from chainwatch.chain.scanner import Scanner
+from chainwatch.control.quarantine import Quarantines
 from chainwatch.control.sources import SourceStatus
 from chainwatch.domain.batches import Batch, Rewind, SourceState
 from chainwatch.errors import SourceHalted, Transient
@@ -30,7 +32,10 @@ RETRY_AFTER: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """The reading of one source. `wake` tells the reconciler that there is work."""
+    """The reading of one source. `wake` tells the reconciler that there is work.
+
+    `hint`, which the feed sets, ends a pause between two looks early.
+    """
 
     status: SourceStatus
     scanner: Scanner
@@ -39,8 +44,10 @@ class Ingest:
     work: WorkQueue
     alarms: Alarms
     clock: Clock
+    quarantines: Quarantines
+    feed: HeadFeed
     wake: Callable[[], None]
-    hint: asyncio.Event = field(default_factory=asyncio.Event)
+    hint: asyncio.Event
 
     @property
     def name(self) -> str:
@@ -53,6 +60,7 @@ class Ingest:
         while True:
             moved = await self.attempt()
             await self._tell_staleness()
+            await self.quarantines.tell()
             if not moved:
                 await self._pause()
 
@@ -82,6 +90,7 @@ class Ingest:
         found = await self.scanner.next(state)
         if found is not None:
             state = await self._commit(found)
+        self.feed.saw(state.head, state.cursor)
         self.status.looked |= found is None or self.status.reached(state)
         if self.status.view(state).live and not before:
             await self._went_live(state)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chainwatch import __version__
+from chainwatch.chain.heads import HeadFeed
 from chainwatch.chain.rpc import Endpoints
 from chainwatch.control.pulse import Pulse
 from chainwatch.control.readings import (
@@ -97,7 +98,11 @@ class Outlook:
             caught_up=view.caught_up,
             idle_for=int(known.idle_for),
             endpoints=tuple(self.endpoints[name].health()),
+            websocket=self._feeds()[name].health(),
         )
+
+    def _feeds(self) -> Mapping[str, HeadFeed]:
+        return {ingest.name: ingest.feed for ingest in self.supervisor.ingests}
 
     def hypervisor(self) -> HypervisorReading:
         """Say whether the hypervisor can be believed, without asking it."""

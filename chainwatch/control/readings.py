@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from chainwatch.chain.evidence import Testimony
+from chainwatch.chain.heads import FeedHealth
 from chainwatch.chain.standing import Health
 from chainwatch.control.resync import Orphan
 from chainwatch.store.alarms import Alarm
@@ -33,7 +34,8 @@ class SourceWord(StrEnum):
 class SourceReading:
     """A source: how far it was read, how it does, and which endpoints (by host) it asks.
 
-    `cursor`, `confirmed`, `final` and `head` are block numbers; `why` is set unless it is live.
+    `cursor`, `confirmed`, `final` and `head` are block numbers; `why` is set unless it is live;
+    `websocket` is null where none is configured.
     """
 
     name: str
@@ -50,6 +52,7 @@ class SourceReading:
     caught_up: bool
     idle_for: int
     endpoints: tuple[Health, ...]
+    websocket: FeedHealth | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from chainwatch.chain.heads import HeadFeed
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.control.ingest import Ingest
 from tests.bench.chain_reading import Reader, reader
@@ -43,17 +42,17 @@ async def measure(source: SourceSettings, crier: Crier, samples: int) -> Sequenc
     watch, dice = _Watch(), random.Random(samples)
     async with reader(source) as reading:
         await reading.to((await crier.deployed.anvil.block()).number)
-        async with _at_work(replace(reading.ingest, wake=watch.stop), source):
+        async with _at_work(replace(reading.ingest, wake=watch.stop)):
             seen = [await _one(reading, crier, watch, dice) for _ in range(_WARM + samples)]
     return seen[_WARM:]
 
 
 @asynccontextmanager
-async def _at_work(ingest: Ingest, source: SourceSettings) -> AsyncIterator[None]:
+async def _at_work(ingest: Ingest) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(ingest.run(), name="ingest"),
-            group.create_task(HeadFeed(source.ws, ingest.hint.set).run(), name="heads"),
+            group.create_task(ingest.feed.run(), name="heads"),
         ]
         try:
             yield

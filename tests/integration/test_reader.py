@@ -101,7 +101,7 @@ async def test_each_new_head_wakes_and_what_it_brought_is_read(town: Town) -> No
     woken = asyncio.Event()
     settings = settings_for(town)
     async with reading(settings) as (scanner, ledger), asyncio.TaskGroup() as group:
-        feed = group.create_task(HeadFeed(settings.ws, woken.set).run())
+        feed = group.create_task(HeadFeed(settings.ws, woken.set, poll=1.0).run())
         await woken.wait()
         for _ in range(5):
             woken.clear()

@@ -1,24 +1,34 @@
 """The wake-up call over a real WebSocket: every new head wakes, whatever the node does to us."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer, unused_port
 
-from chainwatch.chain import heads
+from chainwatch.chain import heads, stalls
 from chainwatch.chain.heads import HeadFeed
+from chainwatch.domain.events import Block
 
 Node = Callable[[web.WebSocketResponse], Awaitable[None]]
-HEAD = {"jsonrpc": "2.0", "method": "eth_subscription", "params": {"result": {"number": "0x1"}}}
+SUBSCRIBED = {"jsonrpc": "2.0", "id": 1, "result": "0xabc"}
+
+
+def head(number: int) -> dict[str, object]:
+    params = {"subscription": "0xabc", "result": {"number": hex(number)}}
+    return {"jsonrpc": "2.0", "method": "eth_subscription", "params": params}
+
+
+HEAD = head(1)
 
 
 class Sleeper:
-    """Counts the wake-ups, and lets a test wait for one."""
+    """Counts the wake-ups by a feed, and lets a test wait for one."""
 
-    def __init__(self) -> None:
+    def __init__(self, urls: Sequence[str]) -> None:
+        self.feed = HeadFeed(urls, self.wake, poll=1.0)
         self.woken = 0
         self._event = asyncio.Event()
 
@@ -33,12 +43,12 @@ class Sleeper:
 
 
 @asynccontextmanager
-async def node(behave: Node) -> AsyncIterator[tuple[str, list[object]]]:
+async def node(behave: Node, *, autoping: bool = True) -> AsyncIterator[tuple[str, list[object]]]:
     """A node's WebSocket; every connection is a new `behave`. Gives its address and what it got."""
     got: list[object] = []
 
     async def handle(request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(autoping=autoping)
         await socket.prepare(request)
         got.append(await socket.receive_json())
         await behave(socket)
@@ -55,10 +65,10 @@ async def node(behave: Node) -> AsyncIterator[tuple[str, list[object]]]:
 
 
 @asynccontextmanager
-async def feeding(*urls: str, silence: float = 5.0) -> AsyncIterator[Sleeper]:
-    sleeper = Sleeper()
+async def feeding(*urls: str) -> AsyncIterator[Sleeper]:
+    sleeper = Sleeper(urls)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(HeadFeed(urls, sleeper.wake, silence=silence).run())
+        task = group.create_task(sleeper.feed.run())
         try:
             yield sleeper
         finally:
@@ -68,6 +78,14 @@ async def feeding(*urls: str, silence: float = 5.0) -> AsyncIterator[Sleeper]:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads, "_FIRST_PAUSE_S", 0.001)
+
+
+async def _undisturbed(sleeper: Sleeper) -> bool:
+    """Whether the connection still stands when everything that is due has happened."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+    health = sleeper.feed.health()
+    return health is not None and health.connected
 
 
 async def _to_the_end(socket: web.WebSocketResponse) -> None:
@@ -81,7 +99,7 @@ async def _to_the_end(socket: web.WebSocketResponse) -> None:
 
 async def test_a_subscription_and_each_head_wake() -> None:
     async def behave(socket: web.WebSocketResponse) -> None:
-        await socket.send_json({"jsonrpc": "2.0", "id": 1, "result": "0xabc"})
+        await socket.send_json(SUBSCRIBED)
         await socket.send_json(HEAD)
         await socket.send_json(HEAD)
         await _to_the_end(socket)
@@ -98,21 +116,186 @@ async def test_a_subscription_and_each_head_wake() -> None:
 
 async def test_a_closed_connection_is_made_again_and_subscribed_again() -> None:
     async def behave(socket: web.WebSocketResponse) -> None:
-        await socket.send_json({"id": 1, "result": "0x1"})
+        await socket.send_json(SUBSCRIBED)
+        await socket.send_json(HEAD)
         await socket.close()
 
     async with node(behave) as (url, got), feeding(url) as sleeper:
         await sleeper.until(20)
-    assert len(got) >= 20
+        health = sleeper.feed.health()
+    assert len(got) >= 10
+    assert health is not None
+    assert health.reconnects == len(got) - 1
 
 
-async def test_a_connection_that_falls_silent_is_made_again() -> None:
+async def test_a_connection_that_owes_a_head_which_others_have_shown_is_made_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stalls, "_SHORTEST_S", 0.02)
+
     async def behave(socket: web.WebSocketResponse) -> None:
-        await socket.send_json({"id": 1, "result": "0x1"})
+        await socket.send_json(SUBSCRIBED)
         await _to_the_end(socket)
 
-    async with node(behave) as (url, _), feeding(url, silence=0.02) as sleeper:
-        await sleeper.until(3)
+    with caplog.at_level("INFO", logger="chainwatch"):
+        async with node(behave) as (url, got), feeding(url) as sleeper:
+            await sleeper.until(1)
+            for number in (100, 101, 102):
+                sleeper.feed.saw(number, Block(number, "0x", "0x", 1000 + number))
+            await sleeper.until(2)
+    assert len(got) == 2
+    assert "it stalled before block 101, which others have shown" in caplog.text
+
+
+async def test_a_connection_that_announces_what_others_show_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stalls, "_SHORTEST_S", 0.0)
+    shown = asyncio.Queue[int]()
+
+    async def behave(socket: web.WebSocketResponse) -> None:
+        await socket.send_json(SUBSCRIBED)
+        while True:
+            await socket.send_json(head(await shown.get()))
+
+    async with node(behave) as (url, got), feeding(url) as sleeper:
+        await sleeper.until(1)
+        sleeper.feed.saw(100, None)
+        for number in range(101, 151):
+            shown.put_nowait(number)
+            await sleeper.until(number - 99)
+            sleeper.feed.saw(number, Block(number, "0x", "0x", 1000))
+            assert await _undisturbed(sleeper)
+    assert len(got) == 1
+
+
+async def test_a_chain_that_stands_still_costs_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stalls, "_SHORTEST_S", 0.0)
+
+    async def behave(socket: web.WebSocketResponse) -> None:
+        await socket.send_json(SUBSCRIBED)
+        await _to_the_end(socket)
+
+    async with node(behave) as (url, got), feeding(url) as sleeper:
+        await sleeper.until(1)
+        for _ in range(50):
+            sleeper.feed.saw(100, Block(100, "0x", "0x", 1000))
+            assert await _undisturbed(sleeper)
+    assert len(got) == 1
+
+
+async def test_a_subscription_that_is_never_confirmed_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(heads, "_CONNECT_S", 0.05)
+    connections = 0
+
+    async def behave(socket: web.WebSocketResponse) -> None:
+        nonlocal connections
+        connections += 1
+        if connections > 2:
+            await socket.send_json(SUBSCRIBED)
+        await _to_the_end(socket)
+
+    with caplog.at_level("INFO", logger="chainwatch"):
+        async with node(behave) as (url, got), feeding(url) as sleeper:
+            await sleeper.until(1)
+    assert len(got) == 3
+    assert "did not confirm the subscription" in caplog.text
+
+
+async def test_a_node_that_answers_no_ping_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "_PING_S", 0.05)
+
+    async def behave(socket: web.WebSocketResponse) -> None:
+        await socket.send_json(SUBSCRIBED)
+        await _to_the_end(socket)
+
+    async with node(behave, autoping=False) as (url, got), feeding(url) as sleeper:
+        await sleeper.until(2)
+    assert len(got) == 2
+
+
+async def test_what_is_no_message_of_a_feed_ends_the_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connections = 0
+
+    async def behave(socket: web.WebSocketResponse) -> None:
+        nonlocal connections
+        connections += 1
+        if connections == 1:
+            await socket.send_bytes(b"0")
+        elif connections == 2:
+            await socket.send_str(" " * 2**21)
+        elif connections == 3:
+            await socket.send_json({**HEAD, "params": {"result": {"number": "one"}}})
+        else:
+            await socket.send_json(HEAD)
+        await _to_the_end(socket)
+
+    with caplog.at_level("INFO", logger="chainwatch"):
+        async with node(behave) as (url, _), feeding(url) as sleeper:
+            await sleeper.until(1)
+    assert connections == 4
+    assert "ended (binary)" in caplog.text
+    assert "ended (error)" in caplog.text
+    assert "a head without a number" in caplog.text
+
+
+async def test_the_pause_grows_while_connections_give_no_head_and_starts_anew_with_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(heads, "_FIRST_PAUSE_S", 0.001)
+    connections = 0
+
+    async def behave(socket: web.WebSocketResponse) -> None:
+        nonlocal connections
+        connections += 1
+        await socket.send_json(SUBSCRIBED)
+        if connections >= 5:
+            await socket.send_json(HEAD)
+        await socket.close()
+
+    with caplog.at_level("INFO", logger="chainwatch"):
+        async with node(behave) as (url, _), feeding(url) as sleeper:
+            await sleeper.until(4 + 3 * 2)
+    pauses = [record.args[2] for record in caplog.records if isinstance(record.args, tuple)]
+    assert pauses[:6] == [0.001, 0.002, 0.004, 0.008, 0.001, 0.001]
+
+
+async def test_a_feed_tells_where_it_listens_and_what_ended_it() -> None:
+    leave, back, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def behave(socket: web.WebSocketResponse) -> None:
+        if leave.is_set():
+            back.set()
+            await go_on.wait()
+        await socket.send_json(head(7))
+        await leave.wait()
+        if not back.is_set():
+            await socket.close()
+        await _to_the_end(socket)
+
+    async with node(behave) as (url, _), feeding(url) as sleeper:
+        assert told(sleeper.feed) == (False, None, None, 0)
+        await sleeper.until(1)
+        assert told(sleeper.feed) == (True, 7, None, 0)
+        leave.set()
+        await back.wait()
+        assert told(sleeper.feed) == (False, 7, "the connection ended (close)", 1)
+        go_on.set()
+        await sleeper.until(2)
+        assert told(sleeper.feed) == (True, 7, None, 1)
+
+
+def told(feed: HeadFeed) -> tuple[bool, int | None, str | None, int]:
+    health = feed.health()
+    assert health is not None
+    assert health.host.startswith("127.0.0.1:")
+    return health.connected, health.head, health.why, health.reconnects
 
 
 @pytest.mark.parametrize(
@@ -152,4 +335,6 @@ async def test_an_address_where_nobody_listens_is_left_for_the_next_and_named_by
 
 
 async def test_without_an_address_there_is_nothing_to_run() -> None:
-    await HeadFeed((), lambda: None).run()
+    feed = HeadFeed((), lambda: None, poll=1.0)
+    await feed.run()
+    assert feed.health() is None
