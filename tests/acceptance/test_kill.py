@@ -14,24 +14,33 @@ import pytest
 
 from provisioner import faultpoints
 from tests.support.daemon import Grounds, installation
-from tests.support.realm import realm
+from tests.support.realm import Realm, realm
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
 
 def provision_points() -> list[str]:
-    """Return the fault points that a clean provision passes, in the order of the first time."""
+    """Return the fault points that a clean provision passes up to the stamp that ends it.
+
+    They come in the order of the first time.
+    """
     passed: list[str] = []
 
     async def provision(folder: Path) -> None:
         faultpoints.arm(passed.append)
         async with realm(folder) as world:
             world.buy()
-            await world.settle()
+            while not await _finished(world):
+                await world.turns(1)
 
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(provision(Path(folder)))
     return [*dict.fromkeys(passed)]
+
+
+async def _finished(world: Realm) -> bool:
+    log = await world.daemon.stores.operations.recent(1)
+    return any((each.step, each.outcome) == ("mark-started", "ok") for each in log)
 
 
 @pytest.mark.parametrize("point", provision_points())
