@@ -23,7 +23,11 @@ _KEY: Final = (
 
 @dataclass(slots=True)
 class Trade:
-    """Who deals with `shop` on `chain`; plan 1 is sold for `price` a second."""
+    """Who deals with `shop` on `chain`; plan 1 is sold for `price` a second.
+
+    Leases are bought for about `lasts` seconds: among the other deals, unless they are bought `on
+    purpose` alone.
+    """
 
     chain: Anvil
     shop: LeaseContract
@@ -31,10 +35,13 @@ class Trade:
     random: Random
     price: int = 1_000
     tokens: int = 0
+    lasts: int = 3_600
+    on_purpose: bool = False
     _kinds: Sequence[Callable[[], tuple[str, dict[str, object]]]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._kinds = (self._mint, self._renewal, self._transfer, self._new_keys)
+        changes = (self._renewal, self._transfer, self._new_keys)
+        self._kinds = changes if self.on_purpose else (self._mint, *changes)
 
     def on(self, chain: Anvil, seed: int) -> "Trade":
         """The same shop on another node that knows it, and a trade of its own from here."""
@@ -46,7 +53,7 @@ class Trade:
             ),
         )
         shop = replace(self.shop, deployed=deployed)
-        return Trade(chain, shop, self.people, Random(seed), self.price, self.tokens)
+        return replace(self, chain=chain, shop=shop, random=Random(seed))
 
     async def mine(self, *deals: int) -> None:
         """One block for each number, with as many deals in it."""
@@ -56,6 +63,10 @@ class Trade:
                 await self._deal()
             await self.chain.mine()
         await self.chain.rpc("evm_setAutomine", True)
+
+    async def buy(self) -> None:
+        """A purchase, in a block of its own."""
+        await self._send(*self._mint())
 
     async def grow(self, blocks: int) -> None:
         """So many blocks, some of them empty and some full."""
@@ -67,7 +78,9 @@ class Trade:
         await self.mine(2)
 
     async def _deal(self) -> None:
-        sender, request = self.random.choice(self._kinds)() if self.tokens else self._mint()
+        await self._send(*(self.random.choice(self._kinds)() if self.tokens else self._mint()))
+
+    async def _send(self, sender: str, request: dict[str, object]) -> None:
         await self.chain.rpc(
             "eth_sendTransaction",
             {"from": sender, "to": self.shop.address, "gas": _GAS, **request},
@@ -84,7 +97,7 @@ class Trade:
 
     def _mint(self) -> tuple[str, dict[str, object]]:
         self.tokens += 1
-        buyer, seconds = self._person(), self.random.randint(3_600, 7_200)
+        buyer, seconds = self._person(), self.random.randint(self.lasts, 2 * self.lasts)
         cost = seconds * self.price
         asked = self._asked("mint", 1, buyer, seconds, cost, _LATER, _KEY, b"")
         return buyer, asked | {"value": hex(cost)}
