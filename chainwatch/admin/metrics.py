@@ -70,6 +70,8 @@ def _families(status: Status) -> Iterator[Metric]:
     )
     yield _gauge("ready", "Whether the daemon does its whole work.", [((), status.ready)])
     yield from _sources(status.sources)
+    yield from _endpoints(status.sources)
+    yield from _websockets(status.sources)
     yield from _machines(status)
     yield from _work(status)
     yield from _said_by_people(status)
@@ -98,11 +100,47 @@ def _sources(sources: tuple[SourceReading, ...]) -> Iterator[Metric]:
     yield gauge("final_block", "Last finalized block.", [s.final for s in sources])
     yield gauge("head_block", "Highest block a node has shown.", [s.head for s in sources])
     yield gauge("idle_seconds", "Seconds since the chain went on.", [s.idle_for for s in sources])
+
+
+def _endpoints(sources: tuple[SourceReading, ...]) -> Iterator[Metric]:
+    endpoints = [
+        ((source.name, each.host), each) for source in sources for each in source.endpoints
+    ]
+
+    def gauge(name: str, text: str, values: Iterable[float | None]) -> Metric:
+        pairs = zip((label for label, _ in endpoints), values, strict=True)
+        return _gauge(f"endpoint_{name}", text, pairs, ("source", "host"))
+
+    every = [each for _, each in endpoints]
+    usable = [not each.resting and each.quarantined is None for each in every]
+    yield gauge("up", "Whether it is asked before those that are not.", usable)
+    yield gauge(
+        "quarantined",
+        "Whether it was proven wrong.",
+        [each.quarantined is not None for each in every],
+    )
+    yield gauge("failures", "Failures in a row of an endpoint.", [each.failures for each in every])
+    yield gauge(
+        "latency_seconds",
+        "Moving average of what its answers took.",
+        [None if each.latency_ms is None else each.latency_ms / 1000 for each in every],
+    )
+    yield gauge("lag_blocks", "Blocks behind the highest head shown.", [each.lag for each in every])
+
+
+def _websockets(sources: tuple[SourceReading, ...]) -> Iterator[Metric]:
+    feeds = [((each.name,), each.websocket) for each in sources if each.websocket is not None]
     yield _gauge(
-        "endpoint_failures",
-        "Failures in a row of an endpoint.",
-        [((s.name, e.host), e.failures) for s in sources for e in s.endpoints],
-        ("source", "host"),
+        "websocket_connected",
+        "Whether heads are announced.",
+        [(label, feed.connected) for label, feed in feeds],
+        ("source",),
+    )
+    yield _gauge(
+        "websocket_reconnects",
+        "Connections made again since the start.",
+        [(label, feed.reconnects) for label, feed in feeds],
+        ("source",),
     )
 
 

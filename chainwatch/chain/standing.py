@@ -39,7 +39,7 @@ class Health:
     head: int | None
     resting: bool
     quarantined: str | None = None
-    latency_ms: float | None = None
+    latency_ms: int | None = None
     lag: int | None = None
 
 
@@ -130,6 +130,6 @@ class Standing:
             self.head,
             self.rests(now),
             self._proven if self.in_quarantine(now) else None,
-            None if self._latency is None else round(self._latency * 1000, 1),
+            None if self._latency is None else max(1, round(self._latency * 1000)),
             self.lag(now),
         )

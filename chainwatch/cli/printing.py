@@ -119,11 +119,12 @@ def coloured(word: str) -> Cell:
 
 
 _COLOURS: Final = {
-    **dict.fromkeys(("live", "up", "active", "ok", "ready", "running"), "green"),
-    **dict.fromkeys(("behind", "stale", "warning", "expired", "suspended", "open"), "yellow"),
+    **dict.fromkeys(("live", "up", "active", "ok", "ready", "running", "connected"), "green"),
     **dict.fromkeys(
-        ("halted", "trouble", "critical", "down", "failed", "lost", "parked", "not ready"), "red"
+        ("behind", "stale", "warning", "expired", "suspended", "open", "resting"), "yellow"
     ),
+    **dict.fromkeys(("halted", "trouble", "critical", "down", "failed", "lost"), "red"),
+    **dict.fromkeys(("parked", "not ready", "quarantined"), "red"),
     **dict.fromkeys(("burnt", "gone", "stopped"), "dim"),
 }
 

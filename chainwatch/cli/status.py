@@ -26,8 +26,14 @@ def status(*, socket: Socket = DEFAULT_SOCKET, as_json: AsJson = False) -> None:
     pairs(_summary(found))
     heading("Sources")
     table(
-        ("NAME", "STATE", "CHAIN TIME", "CURSOR", "CONFIRMED", "FINAL", "HEAD", "ENDPOINTS"),
+        ("NAME", "STATE", "CHAIN TIME", "CURSOR", "CONFIRMED", "FINAL", "HEAD"),
         [_source(source) for source in found.all("sources")],
+        "none",
+    )
+    heading("Endpoints")
+    table(
+        ("SOURCE", "ENDPOINT", "STATE", "LATENCY", "BEHIND", "WHY"),
+        [row for source in found.all("sources") for row in _endpoints(source)],
         "none",
     )
     _forbidden(found)
@@ -93,10 +99,6 @@ def _work(found: Answer) -> str:
 
 
 def _source(source: Answer) -> Row:
-    hosts = [
-        each.text("host") + (" (failing)" if each.number("failures") else "")
-        for each in source.all("endpoints")
-    ]
     blocks = [source.text(name) for name in ("cursor", "confirmed", "final", "head")]
     chain_time = source.number("chain_time")
     return (
@@ -104,8 +106,44 @@ def _source(source: Answer) -> Row:
         coloured(source.text("word")),
         moment(chain_time) if chain_time else "",
         *blocks,
-        ", ".join(hosts),
     )
+
+
+def _endpoints(source: Answer) -> list[Row]:
+    name, feed = source.text("name"), source.one("websocket")
+    rows = [_endpoint(name, each) for each in source.all("endpoints")]
+    return rows if feed is None else [*rows, _websocket(source, feed)]
+
+
+def _endpoint(source: str, endpoint: Answer) -> Row:
+    quarantined, resting = endpoint.text("quarantined"), endpoint.flag("resting")
+    failing = resting or endpoint.number("failures") > 0
+    return (
+        source,
+        endpoint.text("host"),
+        coloured("quarantined" if quarantined else "resting" if resting else "ok"),
+        _with_unit(endpoint.maybe("latency_ms"), "ms"),
+        _with_unit(endpoint.maybe("lag"), "blocks"),
+        quarantined or (endpoint.text("last_error") if failing else ""),
+    )
+
+
+def _websocket(source: Answer, feed: Answer) -> Row:
+    connected, head = feed.flag("connected"), feed.maybe("head")
+    behind = None if head is None else max(0, source.number("head") - head)
+    lasts, again = span(feed.number("seconds")), feed.number("reconnects")
+    return (
+        source.text("name"),
+        f"{feed.text('host')} (websocket)",
+        coloured("connected" if connected else "lost"),
+        "",
+        _with_unit(behind, "blocks"),
+        f"for {lasts}, connected again {again} times" if connected else feed.text("why"),
+    )
+
+
+def _with_unit(number: int | None, unit: str) -> str:
+    return "" if number is None else f"{number} {unit}"
 
 
 def _forbidden(found: Answer) -> None:

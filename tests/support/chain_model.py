@@ -331,7 +331,7 @@ class ModelEndpoint:
 
     def health(self) -> Health:
         proven = self.quarantined[-1] if self.quarantined else None
-        return Health(self.name, 0, proven, self.head, resting=False, quarantined=proven)
+        return Health(self.name, 0, proven, self.head, False, proven, latency_ms=1, lag=0)
 
 
 @dataclass(slots=True)

@@ -78,7 +78,7 @@ def source_settings(name: str = "model", *, contract: str = CONTRACT) -> SourceS
     return SourceSettings(
         source=Source(name, 31337, contract, 0, "lease"),
         http=("http://model.invalid",),
-        ws=(),
+        ws=("ws://model.invalid",),
         confirmations=1,
         finality="finalized",
         poll_interval=1.0,

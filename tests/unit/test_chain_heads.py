@@ -1,8 +1,11 @@
 """The wake-up call over a real WebSocket: every new head wakes, whatever the node does to us."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from aiohttp import WSMsgType, web
@@ -11,6 +14,8 @@ from aiohttp.test_utils import TestServer, unused_port
 from chainwatch.chain import heads, stalls
 from chainwatch.chain.heads import HeadFeed
 from chainwatch.domain.events import Block
+from tests.support.chain_model import ChainModel
+from tests.support.reading import mint, reading, settings
 
 Node = Callable[[web.WebSocketResponse], Awaitable[None]]
 SUBSCRIBED = {"jsonrpc": "2.0", "id": 1, "result": "0xabc"}
@@ -332,6 +337,64 @@ async def test_an_address_where_nobody_listens_is_left_for_the_next_and_named_by
             await sleeper.until(1)
     assert "no new heads from 127.0.0.1" in caplog.text
     assert "secret-key" not in caplog.text
+
+
+async def test_a_thousand_disconnects_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "_FIRST_PAUSE_S", 0.0)
+    chain = ChainModel()
+    scanner, ledger = reading(chain, using=settings(confirmations=0))
+
+    async def behave(socket: web.WebSocketResponse) -> None:
+        if chain.head.number == 1000:
+            await _to_the_end(socket)
+        number = chain.head.number + 1
+        chain.mine(mint(number) if number % 10 == 0 else [])
+        await socket.send_json(SUBSCRIBED)
+        await socket.send_json(head(number))
+        await socket.close()
+
+    async with node(behave) as (url, got), feeding(url) as sleeper:
+        while ledger.state.cursor is None or ledger.state.cursor.number < 1000:
+            woken = sleeper.woken
+            await ledger.follow(scanner)
+            await sleeper.until(woken + 1)
+    assert len(got) >= 1000
+    assert ledger.canonical() == chain.events()
+
+
+async def test_a_thousand_disconnects_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "_FIRST_PAUSE_S", 0.0)
+
+    async def behave(socket: web.WebSocketResponse) -> None:
+        await socket.send_json(HEAD)
+        await socket.close()
+
+    async with node(behave) as (url, got), feeding(url) as sleeper:
+        await sleeper.until(200)
+        got.clear()
+        before = Held.now()
+        await sleeper.until(1200)
+        assert len(got) >= 1000
+        got.clear()
+        after = Held.now()
+    assert after.tasks - before.tasks <= 5
+    assert after.files - before.files <= 5
+    assert after.objects - before.objects <= 500
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How many tasks, open files and objects there are."""
+
+    tasks: int
+    files: int
+    objects: int
+
+    @classmethod
+    def now(cls) -> "Held":
+        gc.collect()
+        files = sum(1 for _ in Path("/proc/self/fd").iterdir())
+        return cls(len(asyncio.all_tasks()), files, len(gc.get_objects()))
 
 
 async def test_without_an_address_there_is_nothing_to_run() -> None:
