@@ -51,7 +51,7 @@ def _lot(log: Json) -> int:
 
 
 def _sifted(name: str, sift: Callable[[list[Json]], list[Json]], *, proof: bool) -> CallFault:
-    """A node that leaves logs out, from its receipts too if it hides the `proof`."""
+    """A node that spoils its logs, and those in its receipts too: then nothing is a `proof`."""
 
     async def act(ask: Ask, go_on: GoOn) -> object:
         answer = await go_on(ask)
@@ -137,11 +137,11 @@ def pruned(below: int, *, silent: bool) -> CallFault:
 # --------------------------------------------------------------------------------- what is untrue
 
 
-def _changed(name: str, change: Callable[[Json], Json]) -> CallFault:
-    async def act(ask: Ask, go_on: GoOn) -> object:
-        return [change(log) for log in _logs(await go_on(ask))]
+def _changed(name: str, change: Callable[[Json], Json], *, proof: bool = False) -> CallFault:
+    def altered(logs: list[Json]) -> list[Json]:
+        return [change(log) for log in logs]
 
-    return CallFault(name, LOGS, act)
+    return _sifted(name, altered, proof=proof)
 
 
 def logs_of_another_fork() -> CallFault:
@@ -152,14 +152,14 @@ def logs_of_another_fork() -> CallFault:
     )
 
 
-def forged_logs() -> CallFault:
-    """Logs that say something else than what was said."""
+def forged_logs(*, proof: bool = False) -> CallFault:
+    """Logs that say something else than what was said, in the receipts too if `proof` is."""
 
     def change(log: Json) -> Json:
         data = str(log["data"])
         return log | {"data": f"{data[:-1]}{int(data[-1], 16) ^ 1:x}"} if len(data) > 2 else log
 
-    return _changed("forged logs", change)
+    return _changed("forged logs", change, proof=proof)
 
 
 def duplicate_logs() -> CallFault:
