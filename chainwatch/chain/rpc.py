@@ -78,11 +78,16 @@ class Endpoint:
     """One HTTP endpoint and its standing; `highest` tells the highest head of its source."""
 
     def __init__(
-        self, url: str, timeout: float, ceiling: float | None, highest: Callable[[float], int]
+        self,
+        url: str,
+        name: str,
+        timeout: float,
+        ceiling: float | None,
+        highest: Callable[[float], int],
     ) -> None:
-        self._name = host_of(url)
+        self._name = name
         self._secrets = secrets_of(url)
-        self._transport = Transport(url, timeout)
+        self._transport = Transport(url, name, timeout)
         self._pace = None if ceiling is None else Pace(ceiling, _now, asyncio.sleep)
         self._most = BATCH if self._pace is None else min(BATCH, self._pace.most)
         self._highest = highest
@@ -177,7 +182,8 @@ class RpcPool:
     ) -> None:
         self._confirmations = confirmations
         self._endpoints = tuple(
-            Endpoint(url, timeout, requests_per_second, self._highest) for url in urls
+            Endpoint(url, name, timeout, requests_per_second, self._highest)
+            for url, name in zip(urls, _names(urls), strict=True)
         )
 
     def ranked(self) -> Sequence[Rpc]:
@@ -201,6 +207,16 @@ class RpcPool:
         """Close all connections; nothing can be asked afterwards."""
         for endpoint in self._endpoints:
             await endpoint.close()
+
+
+def _names(urls: Sequence[str]) -> Sequence[str]:
+    """The hosts, numbered where one serves several endpoints."""
+    hosts = [host_of(url) for url in urls]
+    numbers = [hosts[: place + 1].count(host) for place, host in enumerate(hosts)]
+    return [
+        host if number == 1 else f"{host} #{number}"
+        for host, number in zip(hosts, numbers, strict=True)
+    ]
 
 
 def _now() -> float:

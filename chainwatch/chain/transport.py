@@ -62,11 +62,11 @@ class RateLimited(RpcUnavailable):
 
 
 class Transport:
-    """Sends JSON-RPC requests to one address."""
+    """Sends JSON-RPC requests to one address, which errors call by its `name`."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, name: str, timeout: float) -> None:
         self._url = url
-        self._host = host_of(url)
+        self._name = name
         self._timeout = ClientTimeout(total=timeout)
         self._words = _Provider(url)
         self._session: ClientSession | None = None
@@ -76,7 +76,7 @@ class Transport:
         request = self._words.form_request(RPCEndpoint(method), list(params))
         answer = await self._post(self._words.encode_rpc_dict(request))
         if not isinstance(answer, dict) or not _is_to(answer, cast("int", request["id"])):
-            raise RpcUnavailable(f"{self._host} answered something else than what was asked")
+            raise RpcUnavailable(f"{self._name} answered something else than what was asked")
         return answer
 
     async def many(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[object]:
@@ -95,7 +95,7 @@ class Transport:
             if isinstance(item, dict) and isinstance(item.get("id"), int)
         }
         if len(items) != len(ids) or not all(number in by_id for number in ids):
-            raise RpcUnavailable(f"{self._host} did not answer every call of a batch")
+            raise RpcUnavailable(f"{self._name} did not answer every call of a batch")
         return [by_id[number] for number in ids]
 
     async def _post(self, body: bytes) -> object:
@@ -107,17 +107,17 @@ class Transport:
                 self._refuse_limits(response)
                 return self._parse(response.status, await self._body(response))
         except TimeoutError:
-            message = f"{self._host} did not answer within {self._timeout.total} s"
+            message = f"{self._name} did not answer within {self._timeout.total} s"
             raise RpcUnavailable(message) from None
         except (ClientError, OSError) as failed:
-            raise RpcUnavailable(f"{self._host}: {type(failed).__name__}") from None
+            raise RpcUnavailable(f"{self._name}: {type(failed).__name__}") from None
 
     def _refuse_limits(self, response: ClientResponse) -> None:
         """Raise `RateLimited` for a 429, and for a 503 that says when to come back."""
         after = _seconds(response.headers)
         if response.status == 429 or (response.status == 503 and after is not None):
             raise RateLimited(
-                f"{self._host}: HTTP {response.status}, we ask too often: set requests_per_second "
+                f"{self._name}: HTTP {response.status}, we ask too often: set requests_per_second "
                 "of the source to what it allows",
                 after,
             )
@@ -128,7 +128,7 @@ class Transport:
             body += piece
             if len(body) > MOST_BYTES:
                 raise RpcUnavailable(
-                    f"{self._host} answers with more than {MOST_BYTES >> 20} MiB: "
+                    f"{self._name} answers with more than {MOST_BYTES >> 20} MiB: "
                     "lower max_range of the source"
                 )
         return body
@@ -138,9 +138,9 @@ class Transport:
         try:
             answer: object = json.loads(body)
         except (ValueError, RecursionError):
-            raise RpcUnavailable(f"{self._host}: HTTP {status} without JSON") from None
+            raise RpcUnavailable(f"{self._name}: HTTP {status} without JSON") from None
         if status != 200 and not _is_error(answer):
-            raise RpcUnavailable(f"{self._host}: HTTP {status}")
+            raise RpcUnavailable(f"{self._name}: HTTP {status}")
         return answer
 
     async def close(self) -> None:

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 
-from chainwatch.chain import transport
-from chainwatch.chain.rpc import BATCH, Call, RpcError, RpcPool
+from chainwatch.chain import rpc, transport
+from chainwatch.chain.rpc import BATCH, Call, Rpc, RpcError, RpcPool
 from chainwatch.chain.transport import host_of, secrets_of
 from chainwatch.errors import RpcUnavailable
 from tests.support.rpc_server import SECRET, Handler, answering, echo, echoing, serving
@@ -263,6 +263,38 @@ async def test_one_that_was_proven_wrong_is_not_asked_while_anybody_else_can_be(
         second.quarantine("it made up a log")
         third.quarantine("it has another block 7")
         assert list(pool.ranked()) == [first, third, second]
+
+
+async def test_after_a_quarantine_an_endpoint_is_asked_last_and_later_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(echoing, echoing) as pool:
+        first, second = pool.ranked()
+        monkeypatch.setattr(rpc, "_now", lambda: 0.0)
+        first.quarantine("it left out a log")
+        second.distrust("it contradicted itself")
+        later: dict[float, list[Rpc]] = {}
+        for after in (599.0, 600.0, 1199.0, 1200.0):
+            monkeypatch.setattr(rpc, "_now", lambda after=after: after)
+            later[after] = list(pool.ranked())
+    assert later == {
+        599: [second],
+        600: [second, first],
+        1199: [second, first],
+        1200: [first, second],
+    }
+
+
+async def test_endpoints_of_one_host_are_told_apart() -> None:
+    url = f"http://127.0.0.1:{unused_port()}/{SECRET}"
+    pool = RpcPool([url, f"{url}/2", url], timeout=5)
+    host = host_of(url)
+    try:
+        assert [each.host for each in pool.health()] == [host, f"{host} #2", f"{host} #3"]
+        with pytest.raises(RpcUnavailable, match=f"{host} #2: ClientConnectorError"):
+            await pool.ranked()[1].call("eth_chainId")
+    finally:
+        await pool.close()
 
 
 async def test_an_endpoint_that_lags_beyond_the_confirmations_goes_after_one_that_does_not() -> (
