@@ -67,6 +67,7 @@ class Proof:
 
 def difference(said: Sequence[RawLog], true: Sequence[RawLog]) -> str:
     """What somebody did who told `said` where `true` is proven; to be followed by which block."""
-    if set(true) - set(said):
-        return "left out logs of"
-    return "made up logs of"
+    missing, extra = {*true} - {*said}, {*said} - {*true}
+    if missing and extra:
+        return "changed logs of"
+    return "left out logs of" if missing else "made up logs of"

@@ -7,13 +7,14 @@ do: one that is stuck on a fork of the past is not believed, and has halted noth
 head is below our cursor but on our chain has said nothing against us: it is behind.
 """
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from chainwatch.chain import headers
 from chainwatch.chain.rpc import Rpc
 from chainwatch.chain.tip import Tip
 from chainwatch.domain.batches import SourceState
-from chainwatch.domain.events import Block
+from chainwatch.domain.events import Block, Logged
 from chainwatch.errors import NotAChain, RpcUnavailable, SourceHalted
 
 _AT_ONCE: Final = 32
@@ -31,10 +32,13 @@ class Behind(RpcUnavailable):
 
 
 class KnownBlocks(Protocol):
-    """The blocks that are stored for one source."""
+    """What is stored for one source."""
 
     async def block(self, number: int) -> Block | None:
         """The stored block of that number, if it was kept."""
+
+    async def said(self, first: int, last: int) -> Sequence[Logged]:
+        """The stored events of these blocks, in the order of the chain."""
 
 
 async def ancestor(

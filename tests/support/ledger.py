@@ -22,6 +22,9 @@ class Ledger:
     async def block(self, number: int) -> Block | None:
         return self.blocks.get(number)
 
+    async def said(self, first: int, last: int) -> list[Logged]:
+        return [logged for logged in self.canonical() if first <= logged.block <= last]
+
     def canonical(self) -> list[Logged]:
         """What it believes, in the order of the chain."""
         return sorted(self.events.values(), key=lambda logged: (logged.block, logged.log_index))
