@@ -29,6 +29,7 @@ from chainwatch.control.readings import Finding
 from chainwatch.control.rebuild import Report
 from chainwatch.domain.batches import Source
 from chainwatch.errors import OperatorError
+from chainwatch.runtime import garbage
 from chainwatch.runtime.clock import SystemClock
 from chainwatch.runtime.notify import Notifier
 from chainwatch.store.census import Census
@@ -107,6 +108,7 @@ def run(config_path: Path) -> int:
     """Run the daemon until SIGTERM or SIGINT; returns 0. Raises Fatal, alone or in a group."""
     config = load(config_path, os.environ)
     logging_setup.configure(config.log)
+    garbage.settle()
     asyncio.run(_until_told_to_stop(_run(config)))
     log.info("stopped")
     return 0
@@ -141,6 +143,7 @@ def rebuild(config_path: Path) -> Report:
     """Make the database again from the chains and the machines. Raises OperatorError or Fatal."""
     config = load(config_path, os.environ)
     logging_setup.configure(config.log)
+    garbage.settle()
     path = config.installation.state_dir / DATABASE
     if path.exists():
         raise OperatorError(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from chainwatch.chain.settings import SourceSettings
+from chainwatch.runtime import garbage
 from tests.bench import chain_latency, chain_memory, chain_plain
 from tests.bench.chain_reading import reader
 from tests.bench.chain_seed import GAP, LOGS, Crier, crier
@@ -177,6 +178,7 @@ def _check(stored: int, expected: int) -> None:
 
 async def _measure(names: Sequence[str]) -> Mapping[str, float | Mapping[str, float]]:
     quiet()
+    garbage.settle()
     told: dict[str, float | Mapping[str, float]] = {}
     async with bench() as at:
         for name in names:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from chainwatch.chain.settings import SourceSettings
+from chainwatch.runtime import garbage
 from tests.bench.chain_reading import reader
 from tests.bench.rig import quiet
 
@@ -38,6 +39,7 @@ async def measure(source: SourceSettings, first: int, last: int) -> Memory:
 
 def _read(source: SourceSettings, first: int, last: int) -> Memory:
     quiet()
+    garbage.settle()
     return asyncio.run(_quarters(source, first, last))
 
 
