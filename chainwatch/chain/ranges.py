@@ -15,17 +15,36 @@ _MANY_LOGS: Final = 10_000
 _FAST_GROWTH: Final = 2.0
 _SLOW_GROWTH: Final = 1.05
 
-_SUGGESTED_RANGE: Final = re.compile(r"(?i)\[\s*0x([0-9a-f]+)\s*,\s*0x([0-9a-f]+)\s*\]")
-_STATED_LIMIT: Final = (
-    re.compile(r"(?i)(?:limited to|up to)(?: an?| 0 -)? ([\d,]+)(k?)[ -](?:blocks?|range)"),
-    re.compile(r"(?i)(?:max(?:imum)?(?: allowed)?(?: is| of|:)?|limit(?: of|:)?) ([\d,]+)(k?)\b"),
-    re.compile(r"(?i)max(?:imum)?(?: allowed)? (?:block )?range(?: is| of|:)? ([\d,]+)(k?)\b"),
-    re.compile(r"(?i)(?:more|greater|wider|larger) than ([\d,]+)(k?) (?:block|range)"),
-    re.compile(r"(?i)\b([\d,]+)(k?)[ -]blocks? (?:range )?(?:limit|max)"),
+_NUMBER: Final = r"([\d,]+)(k?)\b"
+
+_SUGGESTED_RANGE: Final = (
+    (re.compile(r"(?i)\[\s*0x([0-9a-f]+)\s*,\s*0x([0-9a-f]+)\s*\]"), 16),
+    (re.compile(r"(?i)range (\d+)\s*-\s*(\d+)"), 10),
+)
+_BLOCKS: Final = tuple(
+    re.compile(f"(?i){words}")
+    for words in (
+        rf"(?:(?:limited|up) to|at most|over|than|max is)(?: an?| 0 -)? {_NUMBER}[ -](?:block|range)",
+        rf"max(?:imum)?(?: allowed)?(?: block)? range(?: is| of|:| =)? {_NUMBER}",
+        rf"block range (?:exceeds|greater than) {_NUMBER}",
+        rf"blocks (?:is|distance:) {_NUMBER}",
+        rf"\b{_NUMBER}[ -]blocks? (?:range )?(?:limit|max)",
+    )
+)
+_ANYTHING: Final = tuple(
+    re.compile(f"(?i){words}")
+    for words in (
+        rf"max(?:imum)?(?: allowed| is set to| is| of|:)? {_NUMBER}",
+        rf"limit(?: of|:)? {_NUMBER}",
+        rf"smaller than size {_NUMBER}",
+        rf"narrow your filter: {_NUMBER}",
+        rf"\(\d+ > {_NUMBER}\)",
+    )
 )
 _ABOUT_RESULTS: Final = re.compile(r"(?i)results?|logs? (?:matched|returned)|response size")
 _ABOUT_RATE: Final = re.compile(
-    r"(?i)rate.?limit|too many requests|requests? per (?:second|minute|day)|compute units|quota"
+    r"(?i)rate.?limit|request rate|request limit|too many requests|compute units|quota|"
+    r"(?:requests?|calls) per (?:second|minute|day)"
 )
 
 
@@ -35,13 +54,17 @@ def is_rate_limit(message: str) -> bool:
 
 
 def suggested(message: str, first: int) -> int | None:
-    """The number of blocks, starting at `first`, that an error's text says would work."""
-    if found := _SUGGESTED_RANGE.search(message):
-        low, high = int(found[1], 16), int(found[2], 16)
-        return high - first + 1 if low == first and high >= first else None
-    if _ABOUT_RESULTS.search(message):
-        return None  # its numbers count logs
-    for pattern in _STATED_LIMIT:
+    """The number of blocks, starting at `first`, that an error's text says would work.
+
+    What it says of blocks is taken as it is; a number that is only called a limit or a maximum is
+    one of blocks unless the text speaks of results.
+    """
+    for pattern, base in _SUGGESTED_RANGE:
+        if found := pattern.search(message):
+            low, high = int(found[1], base), int(found[2], base)
+            return high - first + 1 if low == first and high >= first else None
+    patterns = _BLOCKS if _ABOUT_RESULTS.search(message) else _BLOCKS + _ANYTHING
+    for pattern in patterns:
         if found := pattern.search(message):
             blocks = int(found[1].replace(",", "") or 0) * (1000 if found[2] else 1)
             return blocks or None

@@ -9,32 +9,120 @@ from chainwatch.chain.ranges import Span, is_rate_limit, suggested
 FIRST = 0x100
 
 
+ALCHEMY = (
+    "Log response size exceeded. You can make eth_getLogs requests with up to a 2K block range and "
+    "no limit on the response size, or you can request any block range with a cap of 10K logs in "
+    "the response. Based on your parameters and the response size limit, this block range should "
+    "work: [0x100, 0x12c]"
+)
+ALCHEMY_FREE = (
+    "You can make eth_getLogs requests with up to a 500 block range. Based on your parameters, "
+    "this block range should work: [0x100, 0x2f3]"
+)
+MORPH = "block range is larger than max block range, block range = 5120, max block range = 5000"
+THIRDWEB = "Log response size exceeded. Maximum allowed number of requested blocks is 1000"
+
+
+@pytest.mark.parametrize(
+    ("provider", "message", "blocks"),
+    [
+        ("Alchemy", ALCHEMY, 45),
+        ("Alchemy on Arbitrum", ALCHEMY.partition(" Based")[0], 2000),
+        ("Alchemy, free", ALCHEMY_FREE, 500),
+        ("Ankr", "block range is too wide", None),
+        ("Arbitrum", "logs matched by query exceeds limit of 10000", None),
+        ("Aurora", "up to a 2,000 block range", 2000),
+        (
+            "Avalanche",
+            "requested too many blocks from 256 to 10256, maximum is set to 2048",
+            2048,
+        ),
+        ("Base", "block range too large", None),
+        ("Besu", "Requested range exceeds maximum RPC range limit", None),
+        ("BlastAPI", "eth_getLogs exceeds the range allowed for your plan (5000 > 1000)", 1000),
+        ("BlockPI", "eth_getLogs is limited to 1024 block range.", 1024),
+        ("BNB Smart Chain", "exceed maximum block range: 5000", 5000),
+        ("BNB Smart Chain, public", "limit exceeded", None),
+        ("Chainstack", "Block range limit exceeded. See more details at limits#evm", None),
+        ("Cloudflare", "Max range: 800", 800),
+        ("Coinbase", "please limit the query to at most 1,000 blocks", 1000),
+        ("Cronos", "maximum [from, to] blocks distance: 2000", 2000),
+        ("dRPC", "ranges over 10000 blocks are not supported on free plan", 10_000),
+        ("Erigon, CDK", "block range too large, max range: 1500", 1500),
+        ("Harmony", "query must be smaller than size 1024", 1024),
+        ("Infura", "range 1000000 exceeds limit of 10000", 10_000),
+        (
+            "Infura, by results",
+            "query returned more than 10000 results. Try with this block range [0x100, 0x1ff].",
+            256,
+        ),
+        ("LlamaNodes", "query exceeds max results 20000", None),
+        ("Merkle", "eth_getLogs range is too large, max is 10k blocks", 10_000),
+        ("Moonbeam", "block range is too wide (maximum 1024)", 1024),
+        ("Morph", MORPH, 5000),
+        ("1RPC", "response size should not greater than 10000000 bytes", None),
+        ("1RPC, by range", "eth_getLogs is limited to 0 - 1000 blocks range", 1000),
+        ("OP Mainnet", "backend response too large", None),
+        (
+            "Pocket",
+            "query block range exceeds server limit, narrow your filter: 5000",
+            5000,
+        ),
+        ("PublicNode", "exceed maximum block range: 50000", 50_000),
+        ("QuickNode", "eth_getLogs is limited to a 10,000 range", 10_000),
+        ("Reth", "query exceeds max block range 100000", 100_000),
+        (
+            "Reth, by results",
+            "query exceeds max results 20000, retry with the range 256-319",
+            64,
+        ),
+        ("Scroll", "block range is bigger than maxBlockRange", None),
+        ("Somnia", "block range exceeds 1000", 1000),
+        ("Swell", "block range greater than 10000 max", 10_000),
+        ("Tenderly", "range 9009594 is bigger than range limit 2000", 2000),
+        ("Thirdweb", THIRDWEB, 1000),
+        ("zkEVM", "query returned more than 10000 results", None),
+        (
+            "ZKsync",
+            "Query returned more than 10000 results. Try with this block range [0x100, 0x133].",
+            52,
+        ),
+    ],
+)
+def test_what_a_provider_says_would_work_is_understood(
+    provider: str, message: str, blocks: int | None
+) -> None:
+    assert suggested(message, FIRST) == blocks, provider
+
+
 @pytest.mark.parametrize(
     ("message", "blocks"),
     [
-        ("query returned more than 10000 results. Try with this block range [0x100, 0x1ff].", 256),
-        ("Log response size exceeded. this block range should work: [0x100, 0x12c]", 45),
-        ("exceed maximum block range: 5000", 5000),
-        ("eth_getLogs is limited to a 10,000 range", 10_000),
-        ("eth_getLogs range is limited to 1000 blocks", 1000),
         ("block range limit exceeded: maximum allowed range: 2000", 2000),
-        ("You can make eth_getLogs requests with up to a 2K block range", 2000),
         ("max block range is 500", 500),
         ("block range is too wide, the maximum is 3000", 3000),
         ("requested range of 9999 is larger than 1024 blocks", 1024),
         ("getLogs has a 800 block limit", 800),
-        ("query returned more than 10000 results", None),
         ("response size should not be greater than 10000000 bytes", None),
-        ("block range too large", None),
         ("query timeout exceeded", None),
         ("Try with this block range [0x50, 0xff].", None),
+        ("retry with the range 80-90", None),
         ("maximum is 0", None),
     ],
 )
-def test_a_stated_limit_is_understood_and_numbers_of_logs_are_not_taken_for_one(
+def test_other_words_for_it_are_understood_and_numbers_of_logs_are_not_taken_for_blocks(
     message: str, blocks: int | None
 ) -> None:
     assert suggested(message, FIRST) == blocks
+
+
+def test_an_answer_that_suggests_what_was_asked_is_a_bare_refusal() -> None:
+    span = Span(100)
+    assert span.refused(100, "query exceeds max results 20000, retry with the range 256-355", FIRST)
+    assert span.blocks == 50
+    span = Span(1000)
+    assert span.refused(101, "ranges over 10000 blocks are not supported on free plan", FIRST)
+    assert span.blocks == 50
 
 
 @pytest.mark.parametrize(
@@ -43,8 +131,12 @@ def test_a_stated_limit_is_understood_and_numbers_of_logs_are_not_taken_for_one(
         ("Too Many Requests", True),
         ("daily request count exceeded, request rate limited", True),
         ("Your app has exceeded its compute units per second capacity", True),
+        ("15/second request limit reached - reduce calls per second", True),
+        ("project ID request rate exceeded", True),
         ("query returned more than 10000 results", False),
         ("block range is too wide", False),
+        ("limit exceeded", False),
+        (ALCHEMY, False),
     ],
 )
 def test_asking_too_often_is_told_from_asking_too_much(message: str, limited: bool) -> None:
