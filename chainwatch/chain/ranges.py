@@ -24,7 +24,8 @@ _SUGGESTED_RANGE: Final = (
 _BLOCKS: Final = tuple(
     re.compile(f"(?i){words}")
     for words in (
-        rf"(?:(?:limited|up) to|at most|over|than|max is)(?: an?| 0 -)? {_NUMBER}[ -](?:block|range)",
+        r"(?:limited to|up to|at most|over|than|max is)(?: an?| 0 -)? "
+        rf"{_NUMBER}[ -](?:block|range)",
         rf"max(?:imum)?(?: allowed)?(?: block)? range(?: is| of|:| =)? {_NUMBER}",
         rf"block range (?:exceeds|greater than) {_NUMBER}",
         rf"blocks (?:is|distance:) {_NUMBER}",
