@@ -29,6 +29,7 @@ from chainwatch.control.reconciler import Reconciler
 from chainwatch.control.resync import Resync
 from chainwatch.control.sources import SourceStatus
 from chainwatch.control.supervisor import RootTask, Supervisor
+from chainwatch.control.unread import UnreadLogs
 from chainwatch.control.worker import Worker
 from chainwatch.domain.desired import Policy
 from chainwatch.domain.events import Block
@@ -237,6 +238,7 @@ class _Wiring:
             clock=self.clock,
             quarantines=Quarantines(name, endpoints, self.stores.alarms, self.clock),
             feed=HeadFeed(settings.ws, hint.set, poll=settings.poll_interval),
+            unread=UnreadLogs(settings, self.stores.alarms, self.clock),
             wake=self.bell.set,
             hint=hint,
         )

@@ -9,21 +9,18 @@ keeps none. Failure mode: a node that lies consistently about blocks that are no
 until another one, or its own next answer, contradicts it.
 """
 
-from collections import deque
 from collections.abc import Sequence
-from typing import Final
 
-from chainwatch.chain.decode import Profile, Unreadable
+from chainwatch.chain.decode import Profile
 from chainwatch.chain.reader import Reader, View
 from chainwatch.chain.reorg import Behind, KnownBlocks
 from chainwatch.chain.rpc import Endpoints, Rpc, RpcError
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.chain.tip import ask_tip
+from chainwatch.chain.unread import Tally, Unread
 from chainwatch.domain.batches import Batch, Rewind, SourceState
 from chainwatch.errors import Fatal, NotAChain, RpcUnavailable, SourceHalted, Transient
 from provisioner.faultpoints import guarded
-
-_UNREADABLE_KEPT: Final = 1000
 
 
 class Scanner:
@@ -35,7 +32,7 @@ class Scanner:
         self._settings = settings
         self._rpc = rpc
         self._reader = Reader(settings, profile, known)
-        self._unreadable: deque[Unreadable] = deque(maxlen=_UNREADABLE_KEPT)
+        self._unread = Tally()
 
     @guarded("chain.check")
     async def check(self) -> None:
@@ -77,11 +74,9 @@ class Scanner:
                 f"(asked {rpc.name}): correct the contract of source {source.name}"
             )
 
-    def take_unreadable(self) -> tuple[Unreadable, ...]:
-        """The logs that could not be read since the last time, each a reason for an alarm."""
-        taken = tuple(self._unreadable)
-        self._unreadable.clear()
-        return taken
+    def take_unread(self) -> tuple[Unread, ...]:
+        """The logs that could not be read since the last time, by kind; a reason for an alarm."""
+        return self._unread.take()
 
     async def next(self, state: SourceState) -> Batch | Rewind | None:
         """The next step from `state`; None when an endpoint stands where we do and none has more.
@@ -107,7 +102,7 @@ class Scanner:
         if not with_us and not against:
             raise _worst(troubles)
         view = self._weighed(with_us, against)
-        self._unreadable += view.unreadable
+        self._unread.add(view.unreadable)
         return view.step
 
     def _weighed(self, with_us: Sequence[View], against: Sequence[View]) -> View:

@@ -20,7 +20,7 @@ from chainwatch.control.resync import Orphan
 from chainwatch.control.source_desk import SourceDesk
 from chainwatch.control.verdict import ALARMS
 from chainwatch.domain.desired import Hold
-from chainwatch.domain.lease import LeaseId
+from chainwatch.domain.lease import LeaseId, Plan
 from chainwatch.errors import OperatorError
 from chainwatch.store.alarms import Alarm
 from chainwatch.store.audit import AuditEntry
@@ -228,7 +228,7 @@ class Desk:
                 key = str(row.id)
                 yield stories.line(
                     row,
-                    plans[row.source].get(row.plan) if row.plan is not None else None,
+                    self._sold(row.source) if row.plan is None else plans[row.source].get(row.plan),
                     times[row.source],
                     vmid=vmids.get((key, row.nonce)),
                     holds=tuple(hold.kind for hold in holds if hold.lease == key),
@@ -238,7 +238,7 @@ class Desk:
 
     async def _line(self, row: LeaseRow) -> LeaseLine:
         stores, key = self.outlook.stores, str(row.id)
-        plan = await stores.leases.plan(row.source, row.plan) if row.plan is not None else None
+        plan = await stores.leases.plan(row.source, row.plan) or self._sold(row.source)
         return stories.line(
             row,
             plan,
@@ -247,6 +247,11 @@ class Desk:
             holds=tuple(hold.kind for hold in await stores.holds.of(key)),
             parked=key in await self.outlook.census.parked(),
         )
+
+    def _sold(self, source: str) -> Plan | None:
+        """What the configuration says that every lease of a source is sold as, if it does."""
+        known = self.outlook.supervisor.resync.sources.get(source)
+        return known.settings.plan if known else None
 
     async def _chain_time(self, source: str) -> int:
         state = await self.outlook.stores.journal.state(source)

@@ -21,16 +21,17 @@ class FactsReader:
     sources: Sources
 
     async def of(self, lease: str) -> Facts | None:
-        """Return the facts about `lease` (CAIP-19 id); None for one that was never heard of.
+        """Return the facts about `lease` (CAIP-19 id).
 
-        Former nonces are those of every mint the chain ever showed, and of every machine we ever
-        made or adopted for this lease: what a lost database forgot, the machines still say. What is
-        sold is what the chain says, or the configuration where the contract knows no plans.
+        None for one that was never heard of, or whose source is no longer configured. What is sold
+        is what the chain says, or the configuration where the contract knows no plans. Former
+        nonces are those of every mint the chain ever showed, and of every machine we ever made or
+        adopted for this lease: what a lost database forgot, the machines still say.
         """
         standing = await self.standings.of(lease)
-        if standing is None:
+        source = self.sources.get(standing.source) if standing else None
+        if standing is None or source is None:
             return None
-        source = self.sources[standing.source]
         return Facts(
             id=standing.id,
             lease=standing.lease,

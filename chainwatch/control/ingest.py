@@ -16,8 +16,9 @@ from chainwatch.chain.heads import HeadFeed
 from chainwatch.chain.scanner import Scanner
 from chainwatch.control.quarantine import Quarantines
 from chainwatch.control.sources import SourceStatus
+from chainwatch.control.unread import UnreadLogs
 from chainwatch.domain.batches import Batch, Rewind, SourceState
-from chainwatch.errors import SourceHalted, Transient
+from chainwatch.errors import Fatal, SourceHalted, Transient
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
 from chainwatch.store.journal import Journal
@@ -46,6 +47,7 @@ class Ingest:
     clock: Clock
     quarantines: Quarantines
     feed: HeadFeed
+    unread: UnreadLogs
     wake: Callable[[], None]
     hint: asyncio.Event
 
@@ -55,14 +57,35 @@ class Ingest:
         return self.status.settings.source.name
 
     async def run(self) -> None:
-        """Check the source, then read it for ever. Raises Fatal when it is not as configured."""
-        await self._checked()
+        """Check the source, then read it for ever. Raises Fatal when it never was as configured."""
+        await self.unread.settle()
+        while not await self.is_fit():
+            await self._tell_staleness()
+            await self.clock.sleep(RETRY_AFTER)
         while True:
             moved = await self.attempt()
             await self._tell_staleness()
             await self.quarantines.tell()
             if not moved:
                 await self._pause()
+
+    async def is_fit(self) -> bool:
+        """Say whether the source is as configured, as far as it answers.
+
+        Raises Fatal for a source that is not, and that was never read: somebody mistyped something.
+        One that was read once has an endpoint that went wrong, which stops no other source.
+        """
+        try:
+            await self.scanner.check()
+        except Transient as error:
+            await self._trouble(str(error))
+            return False
+        except Fatal as error:
+            if (await self.journal.state(self.name)).cursor is None:
+                raise
+            await self._trouble(str(error))
+            return False
+        return True
 
     async def attempt(self) -> bool:
         """Do one step and account for its errors; true when there may be more to read at once."""
@@ -75,7 +98,7 @@ class Ingest:
             await self._halt(str(error))
             return False
         self.status.trouble = None
-        await self._tell_unreadable()
+        await self.unread.tell(self.scanner.take_unread())
         return moved
 
     async def step(self) -> bool:
@@ -118,14 +141,6 @@ class Ingest:
         log.info("caught up", source=self.name, cursor=state.cursor and state.cursor.number)
         self.wake()
 
-    async def _checked(self) -> None:
-        while True:
-            try:
-                return await self.scanner.check()
-            except Transient as error:
-                await self._trouble(str(error))
-                await self.clock.sleep(RETRY_AFTER)
-
     async def _trouble(self, error: str) -> None:
         if self.status.trouble != error:
             log.warning("source cannot be read", source=self.name, error=error)
@@ -149,14 +164,6 @@ class Ingest:
             "its leases until its chain goes on; check the node"
         )
         await self.alarms.raise_("source-stale", self.name, "critical", text, self.clock.now())
-
-    async def _tell_unreadable(self) -> None:
-        for said in self.scanner.take_unreadable():
-            text = (
-                f"log {said.log_index} of block {said.block} (transaction {said.tx_hash}) could "
-                f"not be read, and nothing was done about it: {said.reason}"
-            )
-            await self.alarms.raise_("unreadable-log", self.name, "warning", text, self.clock.now())
 
     async def _pause(self) -> None:
         try:

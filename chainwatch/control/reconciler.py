@@ -25,11 +25,11 @@ from provisioner.site import Site
 
 
 class Index(Protocol):
-    """Which VMIDs prove to carry a nonce, as the last resync saw it."""
+    """Which VMIDs prove to be a machine, as the last resync saw it."""
 
     @property
-    def places(self) -> Mapping[str, tuple[int, ...]]:
-        """The VMIDs of each nonce, in order."""
+    def places(self) -> Mapping[tuple[str, str], tuple[int, ...]]:
+        """The VMIDs of each machine, by its key and nonce, in order."""
         ...
 
 
@@ -166,7 +166,7 @@ class Reconciler:
     async def _look(self, want: DesiredMachine, *, settle: bool = True) -> Pass:
         try:
             have = await self.machines.observe(want, settle=settle)
-            doubles = self.index.places.get(want.nonce, ())
+            doubles = self.index.places.get((want.key, want.nonce), ())
             if len(doubles) > 1:
                 raise NotOurs(
                     f"VMs {', '.join(map(str, doubles))} all prove to be this machine; "

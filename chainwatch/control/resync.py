@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from chainwatch.control.sources import Sources
+from chainwatch.domain.batches import Source
 from chainwatch.domain.desired import Hold
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
@@ -74,7 +75,7 @@ class Resync:
     sources: Sources
     interval: float
     wake: Callable[[], None]
-    places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    places: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
     orphans: tuple[Orphan, ...] = ()
     surveyed_at: int | None = None
 
@@ -142,26 +143,28 @@ class Resync:
 
     async def settle(self, survey: Survey) -> None:
         """Adopt what our log did not know, and report what we may not touch."""
-        places: dict[str, list[int]] = defaultdict(list)
+        places: dict[tuple[str, str], list[int]] = defaultdict(list)
         since = survey.begun_at
         orphans = list(survey.strangers)
         for identity, row in survey.identities:
-            places[identity.nonce].append(row.vmid)
+            places[identity.key, identity.nonce].append(row.vmid)
             await self.operations.adopt(
                 identity.key, identity.nonce, row.vmid, row.node, since=since
             )
             if await self._unknown(identity):
                 evidence = f"it proves to be {identity.key}, a lease that no source knows"
                 orphans.append(Orphan(row.vmid, row.node, row.name or "", evidence))
-        self.places = {nonce: tuple(vmids) for nonce, vmids in places.items()}
+        self.places = {machine: tuple(vmids) for machine, vmids in places.items()}
         self.orphans = tuple(orphans)
         self.surveyed_at = self.clock.now()
         await self._report()
 
     async def _unknown(self, identity: Identity) -> bool:
-        """Say whether no source knows a machine's lease, once all of them have been read."""
-        read = all(source.looked for source in self.sources.values())
-        return read and await self.leases.get(identity.key) is None
+        """Say whether no source knows a machine's lease, once the source it is of has been read."""
+        for status in self.sources.values():
+            if _is_of(identity.key, status.settings.source) and not status.looked:
+                return False
+        return await self.leases.get(identity.key) is None
 
     async def _report(self) -> None:
         if not self.orphans:
@@ -170,6 +173,11 @@ class Resync:
         vmids = ", ".join(str(orphan.vmid) for orphan in self.orphans)
         text = f"VMs {vmids} stand in our range and are not ours to touch; see `chainwatch orphans`"
         await self.alarms.raise_("orphans", "", "warning", text, self.clock.now())
+
+
+def _is_of(key: str, source: Source) -> bool:
+    """Whether a lease's id is one of the source's."""
+    return key.rpartition("/")[0] == f"eip155:{source.chain_id}/erc721:{source.contract.lower()}"
 
 
 def _mirrored(stamps: Stamps) -> Hold:

@@ -76,7 +76,7 @@ class Leases:
             )
         return [_lease_row(row) for row in rows]
 
-    async def plan(self, source: str, number: int) -> Plan | None:
+    async def plan(self, source: str, number: int | None) -> Plan | None:
         async with self._db.reading() as read:
             return await plan_of(read, source, number)
 

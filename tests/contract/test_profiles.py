@@ -296,7 +296,7 @@ async def test_a_life_is_read_as_the_receipts_tell_it(name: str) -> None:
             told = await truth(shop.watched, head)
             assert len(told) > 8
             assert reader.ledger.canonical() == told
-            assert reader.scanner.take_unreadable() == ()
+            assert reader.scanner.take_unread() == ()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -333,10 +333,10 @@ async def test_what_no_profile_can_read_is_reported_and_nothing_follows_from_it(
         await anvil.mine(2)
         async with reading(anvil, shop.address, name) as reader:
             await reader.ledger.follow(reader.scanner)
-            unreadable = reader.scanner.take_unreadable()
+            unread = reader.scanner.take_unread()
             assert reader.leases()[1].expires_at == 2_000_000_000
         none = f"its topic is none of profile {name}"
-        told = [(each.tx_hash, each.reason) for each in unreadable]
+        told = [(each.last.tx_hash, each.last.reason) for each in unread]
         assert told[:2] == [(said[0], none), (said[1], none)]
         assert told[2][0] == said[2]
         assert told[2][1].startswith("expected 2 topics and 32 bytes of data, got 1 and 64")
@@ -351,4 +351,4 @@ async def test_an_event_that_the_operator_names_as_known_is_silent_and_no_other_
         known = "MetadataUpdate(uint256)"
         async with reading(anvil, shop.address, "erc5643", known) as reader:
             await reader.ledger.follow(reader.scanner)
-            assert [each.tx_hash for each in reader.scanner.take_unreadable()] == [misspelt]
+            assert [each.last.tx_hash for each in reader.scanner.take_unread()] == [misspelt]

@@ -86,7 +86,7 @@ async def test_catching_up_reads_what_the_receipts_say(town: Town) -> None:
         assert ledger.state.cursor.hash == head.hash
         assert ledger.state.final is not None
         assert ledger.state.final.number == head.number - 2
-        assert scanner.take_unreadable() == ()
+        assert scanner.take_unread() == ()
 
 
 async def test_confirmations_hold_back_what_is_too_new(town: Town) -> None:

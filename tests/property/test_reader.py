@@ -182,7 +182,7 @@ async def _live(actions: Sequence[Action], confirmations: int) -> None:
     truth = await world.settle()
     assert world.ledger.canonical() == truth
     assert world.ledger.caught_up
-    assert world.scanner.take_unreadable() == ()
+    assert world.scanner.take_unread() == ()
 
 
 @settings(deadline=None, max_examples=300)

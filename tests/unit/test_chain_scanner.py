@@ -28,7 +28,7 @@ async def test_catching_up_ends_at_the_confirmed_head_with_every_event() -> None
     assert ledger.state.final == chain.blocks[95].block
     assert ledger.canonical() == chain.events(98)
     assert ledger.caught_up
-    assert scanner.take_unreadable() == ()
+    assert scanner.take_unread() == ()
 
 
 async def test_every_header_above_the_final_block_is_kept() -> None:
@@ -87,10 +87,14 @@ async def test_unknown_and_malformed_logs_are_reported_and_stop_nothing() -> Non
     scanner, ledger = reading(chain, using=settings(confirmations=0))
     await ledger.follow(scanner)
     assert ledger.canonical() == chain.events()
-    unreadable = scanner.take_unreadable()
-    assert [(u.block, u.log_index) for u in unreadable] == [(1, 0), (2, 1)]
-    assert "its topic is none of profile lease" in unreadable[0].reason
-    assert scanner.take_unreadable() == ()
+    foreign, nameless = scanner.take_unread()
+    assert (foreign.kind, foreign.count, nameless.kind) == ("0x" + "12" * 32, 1, "no topic")
+    assert [(each.last.block, each.last.log_index) for each in (foreign, nameless)] == [
+        (1, 0),
+        (2, 1),
+    ]
+    assert "its topic is none of profile lease" in foreign.last.reason
+    assert scanner.take_unread() == ()
 
 
 async def test_the_wrong_chain_is_refused_with_both_ids() -> None:
