@@ -43,6 +43,8 @@ CALLS: Final = (
     "chain.read",
     "chain.lease_at_latest",
     "chain.testimonies",
+    "chain.state",
+    "chain.second_look",
 )
 
 COMMITS: Final = (

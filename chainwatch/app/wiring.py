@@ -11,28 +11,33 @@ from dataclasses import dataclass
 from typing import Final
 
 from chainwatch.chain import profiles
+from chainwatch.chain.audit import StateReader
 from chainwatch.chain.heads import HeadFeed
 from chainwatch.chain.latest import LatestReader
 from chainwatch.chain.reorg import KnownBlocks
 from chainwatch.chain.rpc import Endpoints
 from chainwatch.chain.scanner import Scanner
+from chainwatch.chain.second_look import SecondLook
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import Config
+from chainwatch.control.audit import LeaseAudit
 from chainwatch.control.breaker import Breaker
 from chainwatch.control.facts import FactsReader
 from chainwatch.control.guards import Guards
 from chainwatch.control.ingest import Ingest
+from chainwatch.control.lookout import Lookout
 from chainwatch.control.poller import TaskPoller
 from chainwatch.control.quarantine import Quarantines
 from chainwatch.control.rebuild import Rebuild
 from chainwatch.control.reconciler import Reconciler
 from chainwatch.control.resync import Resync
+from chainwatch.control.second_look import WindowWatch
 from chainwatch.control.sources import SourceStatus
 from chainwatch.control.supervisor import RootTask, Supervisor
 from chainwatch.control.unread import UnreadLogs
 from chainwatch.control.worker import Worker
 from chainwatch.domain.desired import Policy
-from chainwatch.domain.events import Block
+from chainwatch.domain.events import Block, Logged
 from chainwatch.runtime.clock import Clock
 from chainwatch.runtime.notify import watchdog_interval
 from chainwatch.store.database import Database
@@ -76,13 +81,16 @@ class Daemon:
 
 @dataclass(frozen=True, slots=True)
 class _Stored(KnownBlocks):
-    """The stored blocks of one source, as its scanner asks for them."""
+    """What is stored of one source, as its scanner asks for it."""
 
     journal: Journal
     source: str
 
     async def block(self, number: int) -> Block | None:
         return await self.journal.block(self.source, number)
+
+    async def said(self, first: int, last: int) -> Sequence[Logged]:
+        return await self.journal.between(self.source, first, last)
 
 
 def site(config: Config) -> Site:
@@ -134,10 +142,15 @@ class _Wiring:
     def daemon(self, alive: Callable[[], object]) -> Daemon:
         stores, resync = self.stores, self.resync()
         reconciler = self.reconciler(resync)
-        ingests = [self.ingest(each) for each in self.config.sources]
+        lookouts = [self.lookout(each) for each in self.config.sources]
+        ingests = [
+            self.ingest(each, lookout)
+            for each, lookout in zip(self.config.sources, lookouts, strict=True)
+        ]
         supervisor = Supervisor(
             ingests=ingests,
             feeds=_feeds(ingests),
+            lookouts=lookouts,
             worker=self.worker(reconciler),
             poller=self.poller(),
             resync=resync,
@@ -224,7 +237,29 @@ class _Wiring:
             wake=self.bell.set,
         )
 
-    def ingest(self, settings: SourceSettings) -> Ingest:
+    def lookout(self, settings: SourceSettings) -> Lookout:
+        stores, name = self.stores, settings.source.name
+        endpoints, profile = self.ways.endpoints[name], profiles.of(settings)
+        return Lookout(
+            WindowWatch(
+                status=self.sources[name],
+                second=SecondLook(settings, endpoints, profile),
+                samples=stores.samples,
+                journal=stores.journal,
+                alarms=stores.alarms,
+                clock=self.clock,
+            ),
+            LeaseAudit(
+                status=self.sources[name],
+                reader=StateReader(settings, endpoints, profile),
+                samples=stores.samples,
+                journal=stores.journal,
+                alarms=stores.alarms,
+                clock=self.clock,
+            ),
+        )
+
+    def ingest(self, settings: SourceSettings, lookout: Lookout) -> Ingest:
         name, profile = settings.source.name, profiles.of(settings)
         known, hint = _Stored(self.stores.journal, name), asyncio.Event()
         endpoints = self.ways.endpoints[name]
@@ -236,16 +271,26 @@ class _Wiring:
             work=self.stores.work,
             alarms=self.stores.alarms,
             clock=self.clock,
+            unread=UnreadLogs(settings, self.stores.alarms, self.clock),
             quarantines=Quarantines(name, endpoints, self.stores.alarms, self.clock),
             feed=HeadFeed(settings.ws, hint.set, poll=settings.poll_interval),
-            unread=UnreadLogs(settings, self.stores.alarms, self.clock),
-            wake=self.bell.set,
+            wake=_all(self.bell.set, lookout.news),
             hint=hint,
         )
 
     def latest(self, settings: SourceSettings) -> LatestReader:
         endpoints = self.ways.endpoints[settings.source.name]
         return LatestReader(settings, endpoints, profiles.of(settings))
+
+
+def _all(*calls: Callable[[], None]) -> Callable[[], None]:
+    """Return one call that makes all of these."""
+
+    def call() -> None:
+        for each in calls:
+            each()
+
+    return call
 
 
 def _feeds(ingests: Sequence[Ingest]) -> Mapping[str, RootTask]:

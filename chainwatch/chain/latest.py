@@ -2,19 +2,20 @@
 
 The answer is given at one block, named by its hash in both calls, on an endpoint that is not still
 syncing and whose chain holds the block that the decision rests on. Where there are two endpoints,
-two must agree. "There is no such token" is an answer only as the contract's own revert; every other
-failure is raised, and stops whatever was about to happen.
+two must agree, even while one of them is in quarantine. "There is no such token" is an answer only
+as the contract's own revert; every other failure is raised, and stops whatever was about to happen.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 from chainwatch.chain import headers
-from chainwatch.chain.decode import Profile, seconds
-from chainwatch.chain.rpc import Call, Endpoints, Rpc, RpcError
+from chainwatch.chain.contract import Contract
+from chainwatch.chain.decode import Profile
+from chainwatch.chain.rpc import Endpoints, Rpc, RpcError
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.chain.tip import SYNCING, check_synced
-from chainwatch.chain.wire import header, quantity, raw_bytes
+from chainwatch.chain.wire import header, quantity
 from chainwatch.domain.batches import LatestLease
 from chainwatch.domain.events import Block
 from chainwatch.errors import NotAChain, RpcUnavailable, Transient
@@ -29,7 +30,7 @@ class LatestReader:
     def __init__(self, settings: SourceSettings, rpc: Endpoints, profile: Profile) -> None:
         self._source = settings.source
         self._rpc = rpc
-        self._profile = profile
+        self._contract = Contract(settings.source.contract, profile)
 
     @guarded("chain.lease_at_latest")
     async def lease_at_latest(self, token: int, at_least: Block) -> LatestLease:
@@ -38,7 +39,7 @@ class LatestReader:
         Raises `RpcUnavailable` when too few endpoints answer, `NotAChain` when two disagree.
         """
         endpoints = self._rpc.ranked()
-        wanted = min(len(endpoints), _ANSWERS_WANTED)
+        wanted = min(len(self._rpc.health()), _ANSWERS_WANTED)
         answers: list[LatestLease] = []
         troubles: list[str] = []
         for rpc in endpoints:
@@ -68,40 +69,9 @@ class LatestReader:
             raise NotAChain(f"it has not reached block {at_least.number} of our chain")
         if headers.numbered(held, at_least.number).block.hash != at_least.hash:
             raise NotAChain(f"its block {at_least.number} is not {at_least.hash}")
-        owner, expiry = await rpc.batch(self._questions(token, head))
-        return self._read(token, head, owner, expiry)
-
-    def _questions(self, token: int, head: Block) -> list[Call]:
-        at: dict[str, object] = {"blockHash": head.hash, "requireCanonical": True}
-        return [
-            ("eth_call", ({"to": self._source.contract, "data": data}, at))
-            for data in (self._profile.owner_call(token), self._profile.expiry_call(token))
-        ]
-
-    def _read(self, token: int, head: Block, owner: object, expiry: object) -> LatestLease:
-        missing = [self._is_missing(answer, token) for answer in (owner, expiry)]
-        if all(missing) or (missing[0] and not self._profile.expiry_needs_token):
-            return LatestLease(head.number, head.timestamp, None, 0)
-        for answer in (owner, expiry):
-            if isinstance(answer, RpcError):
-                raise answer
-        owner_word = _word(owner)
-        if not 0 < owner_word < 2**160:
-            raise NotAChain(f"the owner of lease {token} is not an address: {owner!r:.120}")
-        expires_at = _word(expiry)
-        if expires_at >= 2**64:
-            raise NotAChain(f"the expiry of lease {token} is not a time: {expiry!r:.120}")
-        return LatestLease(head.number, head.timestamp, f"0x{owner_word:040x}", seconds(expires_at))
-
-    def _is_missing(self, answer: object, token: int) -> bool:
-        return isinstance(answer, RpcError) and self._profile.says_no_such_token(answer.data, token)
-
-
-def _word(answer: object) -> int:
-    data = raw_bytes(answer)
-    if len(data) != 32:
-        raise NotAChain(f"a call was answered with {len(data)} bytes instead of 32")
-    return int.from_bytes(data)
+        answers = await rpc.batch(self._contract.questions(token, head.hash))
+        told = self._contract.told(token, *answers)
+        return LatestLease(head.number, head.timestamp, told.owner, told.expires_at)
 
 
 def _agreed(token: int, answers: Sequence[LatestLease]) -> LatestLease:

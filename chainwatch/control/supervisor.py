@@ -13,6 +13,7 @@ import structlog
 
 from chainwatch.control.breaker import PROBE_EVERY, Breaker
 from chainwatch.control.ingest import Ingest
+from chainwatch.control.lookout import Lookout
 from chainwatch.control.poller import TaskPoller
 from chainwatch.control.resync import Resync
 from chainwatch.control.worker import Worker
@@ -32,6 +33,7 @@ class Supervisor:
 
     ingests: Sequence[Ingest]
     feeds: Mapping[str, RootTask]
+    lookouts: Sequence[Lookout]
     worker: Worker
     poller: TaskPoller
     resync: Resync
@@ -51,6 +53,7 @@ class Supervisor:
         return {
             **{f"ingest {ingest.name}": ingest.run for ingest in self.ingests},
             **{f"heads {name}": feed for name, feed in self.feeds.items()},
+            **{name: task for each in self.lookouts for name, task in each.tasks().items()},
             "hypervisor probe": self.breaker.run,
             "task poller": self.poller.run,
             "passes": self._passes,

@@ -93,6 +93,16 @@ class Journal:
             )
         return [entry_from(row) for row in rows]
 
+    async def between(self, source: str, first: int, last: int) -> list[Logged]:
+        """Return the canonical events of these blocks, in the order of the chain."""
+        async with self._db.reading() as read:
+            rows = await read.rows(
+                f"{projection.EVENT} WHERE source = ? AND block BETWEEN ? AND ?"
+                " AND orphaned_at IS NULL ORDER BY block, log_index",
+                *(source, first, last),
+            )
+        return [projection.logged_from(row) for row in rows]
+
     async def commit_batch(self, source: str, batch: Batch, wall: int) -> CommitResult:
         """Store a batch whole. One that is stored already changes nothing.
 

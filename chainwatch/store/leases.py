@@ -4,7 +4,7 @@ What decides about a lease is read elsewhere (`store.standings`), in one view; h
 their history, and the chain times that wake them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chainwatch.domain.lease import Lease, LeaseId, Plan
@@ -117,6 +117,11 @@ def _lease_row(row: Row) -> LeaseRow:
         wake_at=row["wake_at"],
         wake_final_at=row["wake_final_at"],
     )
+
+
+def rows_from(rows: Sequence[Row]) -> tuple[LeaseRow, ...]:
+    """Read rows of `projection.LEASE` back."""
+    return tuple(map(_lease_row, rows))
 
 
 def _second(time: int | None) -> int | None:

@@ -11,6 +11,7 @@ from chainwatch.store.journal import Journal
 from chainwatch.store.leases import Leases
 from chainwatch.store.operations import Operations
 from chainwatch.store.rereads import Rereads
+from chainwatch.store.samples import Samples
 from chainwatch.store.standings import Standings
 from chainwatch.store.workqueue import WorkQueue
 
@@ -29,6 +30,7 @@ class Stores:
     alarms: Alarms
     audit: Audit
     rereads: Rereads
+    samples: Samples
 
     @classmethod
     def over(cls, db: Database, wall: Callable[[], int]) -> "Stores":
@@ -44,4 +46,5 @@ class Stores:
             Alarms(db),
             Audit(db),
             Rereads(db),
+            Samples(db),
         )

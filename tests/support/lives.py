@@ -166,6 +166,13 @@ async def given_in(world: Realm) -> None:
         await stores.rereads.reread("model", 0, "it is right", 0, now=now)
 
 
+async def doubted(world: Realm) -> None:
+    """What is stored is looked at a second time, and held against the contract."""
+    for lookout in world.daemon.supervisor.lookouts:
+        await lookout.second_look.look()
+        await lookout.audit.look()
+
+
 async def held(world: Realm) -> None:
     holds, now = world.daemon.stores.holds, world.daemon.supervisor.clock.now()
     await holds.hold(str(world.lease()), Hold.HOLD, "a court asks", 0, now=now)
@@ -266,6 +273,9 @@ STRETCHES: Final[Mapping[str, Stretch]] = {
         (lasting, final, exchanged),
         (given_in,),
         _STOP | {"chain.testimonies", "commit.reread"},
+    ),
+    "doubt": Stretch(
+        (lasting,), (doubted,), _READ | {"chain.second_look", "chain.state", "commit.alarm"}
     ),
     "hold": Stretch((lasting,), (held,), _STEP | {"commit.hold", "hypervisor.configure"}),
     "retry": Stretch((lasting,), (retried,), _READ | _LOOK | {"commit.audit", "commit.enqueue"}),

@@ -1,0 +1,75 @@
+"""Leases as the contract's state has them at one of our own blocks, to hold our events against.
+
+Events can be left out by a node in ways that no bloom shows; the contract's state then still says
+what they said. Asked at a block by hash, the answer is about exactly the chain that we folded, how
+far that chain has gone on meanwhile does not matter. A node that no longer has the state (only
+archives keep it for long), or does not have the block, says nothing: that is no mismatch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from chainwatch.chain.contract import Contract, Told
+from chainwatch.chain.decode import Profile
+from chainwatch.chain.rpc import Endpoints, Rpc
+from chainwatch.chain.settings import SourceSettings
+from chainwatch.domain.events import Block
+from chainwatch.errors import RpcUnavailable, Transient
+from provisioner.faultpoints import guarded
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What one endpoint (by host) says the contract says; of tokens left out it knows nothing."""
+
+    host: str
+    told: Mapping[int, Told]
+
+
+class StateReader:
+    """Asks the contract of one source about leases, at blocks that we stored."""
+
+    def __init__(self, settings: SourceSettings, rpc: Endpoints, profile: Profile) -> None:
+        self._contract = Contract(settings.source.contract, profile)
+        self._rpc = rpc
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the contract numbers its tokens 1, 2, 3, … without a gap."""
+        return self._contract.profile.contiguous
+
+    @guarded("chain.state")
+    async def leases_at(
+        self, tokens: Sequence[int], at: Block, *, other_than: str | None = None
+    ) -> Account:
+        """What the first endpoint that knows the state at `at` says of these tokens.
+
+        `other_than` names one that is asked last. Raises `RpcUnavailable` when none knows anything.
+        """
+        troubles: list[str] = []
+        for rpc in sorted(self._rpc.ranked(), key=lambda each: each.name == other_than):
+            try:
+                told, refusal = await self._asked(rpc, tokens, at)
+            except Transient as trouble:
+                troubles.append(f"{rpc.name}: {trouble}")
+                continue
+            if told or not tokens:
+                return Account(rpc.name, told)
+            troubles.append(f"{rpc.name}: {refusal}")
+        raise RpcUnavailable(
+            f"nobody tells the contract's state at block {at.number}: {'; '.join(troubles)}"
+        )
+
+    async def _asked(
+        self, rpc: Rpc, tokens: Sequence[int], at: Block
+    ) -> tuple[dict[int, Told], Transient | None]:
+        calls = [call for token in tokens for call in self._contract.questions(token, at.hash)]
+        answers = await rpc.batch(calls)
+        told: dict[int, Told] = {}
+        refusal: Transient | None = None
+        for place, token in enumerate(tokens):
+            try:
+                told[token] = self._contract.told(token, *answers[2 * place : 2 * place + 2])
+            except Transient as silent:
+                refusal = silent
+        return told, refusal

@@ -1,0 +1,41 @@
+"""Endpoints of a modelled chain that leave out some of its logs, or refuse some of its answers."""
+
+from collections.abc import Callable, Sequence
+
+from chainwatch.chain.rpc import RpcError
+from tests.support.chain_model import Tamper
+
+#: Says of a log (a JSON object) whether it is left out.
+Omits = Callable[[dict[str, object]], bool]
+
+
+def omitting(omits: Omits) -> Tamper:
+    """Leave these logs out of every answer about logs; receipts are whole."""
+
+    def tamper(method: str, params: Sequence[object], answer: object) -> object:
+        if method == "eth_getLogs" and isinstance(answer, list):
+            return [log for log in answer if not omits(log)]
+        return answer
+
+    return tamper
+
+
+def logs_of(number: int, *indices: int) -> Omits:
+    """The logs of a block, or those of them at these indices."""
+
+    def omits(log: dict[str, object]) -> bool:
+        here = log["blockNumber"] == hex(number)
+        return here and (not indices or int(str(log["logIndex"]), 16) in indices)
+
+    return omits
+
+
+def refusing(wanted: str, message: str) -> Tamper:
+    """Answer every call of one method by an error."""
+
+    def tamper(method: str, params: Sequence[object], answer: object) -> object:
+        if method == wanted:
+            raise RpcError(-32000, message)
+        return answer
+
+    return tamper
