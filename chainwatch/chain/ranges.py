@@ -24,8 +24,8 @@ _SUGGESTED_RANGE: Final = (
 _BLOCKS: Final = tuple(
     re.compile(f"(?i){words}")
     for words in (
-        r"(?:limited to|up to|at most|over|than|max is)(?: an?| 0 -)? "
-        rf"{_NUMBER}[ -](?:block|range)",
+        rf"(?:limited to|up to|at most)(?: an?| 0 -)? {_NUMBER}[ -](?:blocks?|range)",
+        rf"(?:over|than|max is) {_NUMBER} (?:blocks?|range)",
         rf"max(?:imum)?(?: allowed)?(?: block)? range(?: is| of|:| =)? {_NUMBER}",
         rf"block range (?:exceeds|greater than) {_NUMBER}",
         rf"blocks (?:is|distance:) {_NUMBER}",
