@@ -1,15 +1,17 @@
 """Reads one source step by step: what is next after the cursor, or what has to be taken back.
 
-A step asks one endpoint only, so that everything in it comes from one view of the chain, and ends
-in a `Batch`, a `Rewind` or nothing. The first endpoint with news decides; "nothing new" has to be
-the answer of all. A rewind is news only from an endpoint that has come as far as we have, and only
-while nobody holds our cursor, or those who do fall behind by more than the confirmations: one that
-is stuck on a short fork takes nothing back. Whoever commits a step moves the cursor, the scanner
-keeps none. Failure mode: a node that lies consistently about blocks that are not final is believed
-until another one, or its own next answer, contradicts it.
+A step is led by one endpoint, so that everything in it comes from one view of the chain, and ends
+in a `Batch`, a `Rewind` or nothing; a batch is then confirmed by another endpoint
+(`chain/witness.py`). The first endpoint with news leads; "nothing new" has to be the answer of all.
+A rewind is news only from an endpoint that has come as far as we have, and only while those that
+hold our cursor are fewer, or as many and behind by more than the confirmations: one that is stuck
+on a short fork takes nothing back. Whoever commits a step moves the cursor, the scanner keeps none.
+Failure mode: with one endpoint, a node that lies consistently is believed until its own next answer
+contradicts it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from chainwatch.chain.decode import Profile
 from chainwatch.chain.reader import Reader, View
@@ -18,6 +20,7 @@ from chainwatch.chain.rpc import Endpoints, Rpc, RpcError
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.chain.tip import ask_tip
 from chainwatch.chain.unread import Tally, Unread
+from chainwatch.chain.witness import Witness
 from chainwatch.domain.batches import Batch, Rewind, SourceState
 from chainwatch.errors import Fatal, NotAChain, RpcUnavailable, SourceHalted, Transient
 from provisioner.faultpoints import guarded
@@ -32,6 +35,7 @@ class Scanner:
         self._settings = settings
         self._rpc = rpc
         self._reader = Reader(settings, profile, known)
+        self._witness = Witness(settings, rpc, profile, known)
         self._unread = Tally()
 
     @guarded("chain.check")
@@ -74,6 +78,11 @@ class Scanner:
                 f"(asked {rpc.name}): correct the contract of source {source.name}"
             )
 
+    @property
+    def alone(self) -> str | None:
+        """Why no second endpoint confirmed the last step; None when one did, or none is wanted."""
+        return self._witness.alone
+
     def take_unread(self) -> tuple[Unread, ...]:
         """The logs that could not be read since the last time, by kind; a reason for an alarm."""
         return self._unread.take()
@@ -85,25 +94,44 @@ class Scanner:
         answer contradict themselves, `SourceHalted` when what is final is contradicted and nobody
         confirms it.
         """
-        troubles: list[Transient | SourceHalted] = []
+        troubles: list[Transient] = []
+        halting: list[tuple[Rpc, SourceHalted]] = []
         with_us: list[View] = []
         against: list[View] = []
         for rpc in self._rpc.ranked():
             try:
                 view = await self._reader.read(rpc, state)
-            except (Transient, SourceHalted) as trouble:
-                if isinstance(trouble, NotAChain | SourceHalted):
+            except SourceHalted as contradiction:
+                rpc.distrust(str(contradiction))
+                halting.append((rpc, contradiction))
+                continue
+            except Transient as trouble:
+                if isinstance(trouble, NotAChain):
                     rpc.distrust(str(trouble))
                 troubles.append(trouble)
                 continue
-            (against if isinstance(view.step, Rewind) else with_us).append(view)
-            if isinstance(view.step, Batch):
-                break
+            if isinstance(view.step, Rewind):
+                against.append(view)
+                continue
+            _quarantine(halting)
+            step = None if against else await self._confirmed(view, state)
+            if step is not None:
+                return step
+            with_us.append(view if against else replace(view, step=None))
         if not with_us and not against:
-            raise _worst(troubles)
-        view = self._weighed(with_us, against)
-        self._unread.add(view.unreadable)
-        return view.step
+            raise _worst([*(why for _, why in halting), *troubles])
+        if with_us:
+            _quarantine(halting)
+        return await self._confirmed(self._weighed(with_us, against), state)
+
+    async def _confirmed(self, view: View, state: SourceState) -> Batch | Rewind | None:
+        """What is left of a view's step when others have been heard about it."""
+        step = view.step
+        if isinstance(step, Batch):
+            step = await self._witness.confirmed(view, step, state)
+        if isinstance(step, Batch):
+            self._unread.add(view.unreadable)
+        return step
 
     def _weighed(self, with_us: Sequence[View], against: Sequence[View]) -> View:
         """The view that decides a round.
@@ -113,16 +141,25 @@ class Scanner:
         """
         highest = max((view.head for view in with_us), default=-1)
         other = max(against, key=lambda view: view.head, default=None)
-        if other is not None and other.head - self._settings.confirmations > highest:
+        goes_on = other is not None and other.head - self._settings.confirmations > highest
+        outvoted = len(against) > len(with_us)
+        if other is not None and (outvoted or (goes_on and len(against) == len(with_us))):
             for view in with_us:
                 view.rpc.distrust(f"its fork ends at block {view.head}, another one goes on")
             return other
         for view in against:
             view.rpc.distrust(f"it is on a fork at block {view.head}, where another confirms ours")
-        return with_us[-1]
+        return next((view for view in with_us if view.step is not None), with_us[-1])
 
 
-def _worst(troubles: list[Transient | SourceHalted]) -> Transient | SourceHalted:
+def _quarantine(halting: list[tuple[Rpc, SourceHalted]]) -> None:
+    """Blame those that contradict what was final: another one confirms it."""
+    for rpc, why in halting:
+        rpc.quarantine(str(why))
+    halting.clear()
+
+
+def _worst(troubles: Sequence[Transient | SourceHalted]) -> Transient | SourceHalted:
     """What to tell when nobody stands where we do: who contradicts says more than who is silent.
 
     One that is behind us and holds our final block vouches for it: then nothing halts.
