@@ -13,8 +13,10 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
+from itertools import chain
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import aiosqlite
 
@@ -27,6 +29,10 @@ Row: TypeAlias = sqlite3.Row
 
 WRITER = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
 READER = ("query_only=ON", "busy_timeout=5000")
+
+
+_ROWS_AT_ONCE: Final = 512
+"""Rows in one statement: times the columns of any table far below SQLite's 32766 parameters."""
 
 
 class Reading:
@@ -55,8 +61,29 @@ class Transaction(Reading):
         await self._connection.execute_fetchall(sql, values)
 
     async def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
-        """Run one statement for each row: the only way for anything that can be long."""
+        """Run one statement for each row."""
         await self._connection.executemany(sql, rows)
+
+    async def insert(self, into: str, rows: Sequence[Sequence[Value]], then: str = "") -> None:
+        """Run `INSERT INTO {into} VALUES {rows} {then}`, for hundreds of rows at once.
+
+        One statement for many rows is what lets SQLite work while Python does: a statement for
+        each has to wait for the interpreter as often. Rows go by powers of two, so that there are
+        few different statements to keep prepared.
+        """
+        start = 0
+        while start < len(rows):
+            count = min(_ROWS_AT_ONCE, 1 << (len(rows) - start).bit_length() - 1)
+            part = rows[start : start + count]
+            statement = _insertion(into, len(part[0]), count, then)
+            await self._connection.execute_fetchall(statement, list(chain.from_iterable(part)))
+            start += count
+
+
+@cache
+def _insertion(into: str, columns: int, rows: int, then: str) -> str:
+    places = f"({', '.join('?' * columns)})"
+    return " ".join(("INSERT INTO", into, "VALUES", ", ".join([places] * rows), then))
 
 
 class Database:

@@ -10,7 +10,8 @@ and never reaches below the finalized block.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice
+from operator import lt
 
 from chainwatch.domain.batches import Batch, Rewind, Source, SourceState
 from chainwatch.domain.events import Block, Logged, PlanEvent
@@ -167,7 +168,7 @@ def _check(batch: Batch) -> None:
         raise NotAChain(f"a batch up to {_said(batch.cursor)} goes back or beyond itself")
     if batch.final is not None and batch.final.number > batch.cursor.number:
         raise NotAChain(f"{_said(batch.final)} is called final above {_said(batch.cursor)}")
-    if any(later <= earlier for earlier, later in pairwise(places)):
+    if not all(map(lt, places, islice(places, 1, None))):
         raise NotAChain(f"the events up to {_said(batch.cursor)} are not in the chain's order")
     for logged in batch.events:
         if logged.block <= first or hashes.get(logged.block) != logged.block_hash:
@@ -217,20 +218,19 @@ async def _store_blocks(tx: Transaction, source: str, batch: Batch) -> None:
     for number, known in stored:
         if blocks.pop(number).hash != known:
             raise NotAChain(f"{source}: block {number} is stored as {known}, a batch differs")
-    await tx.many(
-        "INSERT INTO block (source, number, hash, parent, timestamp) VALUES (?, ?, ?, ?, ?)",
+    await tx.insert(
+        "block (source, number, hash, parent, timestamp)",
         [(source, b.number, b.hash, b.parent, b.timestamp) for b in blocks.values()],
     )
 
 
 async def _store_events(tx: Transaction, source: str, events: Sequence[Logged], wall: int) -> None:
-    await tx.many(
-        "INSERT INTO event (source, block, block_hash, log_index, tx_hash, kind, token, plan,"
-        " fields, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (source, block_hash, log_index) DO UPDATE SET orphaned_at = NULL,"
+    await tx.insert(
+        "event (source, block, block_hash, log_index, tx_hash, kind, token, plan, fields, seen_at)",
+        [_event_row(source, logged, wall) for logged in events],
+        "ON CONFLICT (source, block_hash, log_index) DO UPDATE SET orphaned_at = NULL,"
         " tx_hash = excluded.tx_hash, kind = excluded.kind, token = excluded.token,"
         " plan = excluded.plan, fields = excluded.fields",
-        [_event_row(source, logged, wall) for logged in events],
     )
 
 

@@ -141,14 +141,14 @@ async def _write_leases(
     tx: Transaction, source: Source, leases: Mapping[int, Lease | None]
 ) -> set[str]:
     rows = [_lease_row(source, lease) for lease in leases.values() if lease is not None]
-    await tx.many(
-        "INSERT INTO lease (id, source, token, owner, nonce, generation, plan, expires_at,"
-        " ssh_key, encryption_key, burnt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, nonce = excluded.nonce,"
+    await tx.insert(
+        "lease (id, source, token, owner, nonce, generation, plan, expires_at, ssh_key,"
+        " encryption_key, burnt)",
+        rows,
+        "ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, nonce = excluded.nonce,"
         " generation = excluded.generation, plan = excluded.plan,"
         " expires_at = excluded.expires_at, ssh_key = excluded.ssh_key,"
         " encryption_key = excluded.encryption_key, burnt = excluded.burnt",
-        rows,
     )
     return {str(row[0]) for row in rows}
 

@@ -41,11 +41,7 @@ _ROW = "SELECT key, not_before, attempts, reason, last_error, parked_at, parked_
 
 async def enqueue(tx: Transaction, keys: Iterable[str], reason: str) -> None:
     """Make keys due at once, within a transaction that has more to say."""
-    await tx.many(
-        "INSERT INTO work (key, seq, not_before, attempts, reason) VALUES (?, 1, 0, 0, ?)"
-        " ON CONFLICT (key) DO UPDATE SET seq = seq + 1, not_before = 0, reason = excluded.reason",
-        [(key, reason) for key in keys],
-    )
+    await _upsert(tx, keys, reason, "seq = seq + 1, not_before = 0, reason = excluded.reason")
 
 
 async def renew(tx: Transaction, keys: Iterable[str], reason: str) -> None:
@@ -54,12 +50,17 @@ async def renew(tx: Transaction, keys: Iterable[str], reason: str) -> None:
     What was given up was one step of a machine as it should have been then; what has to be taken
     away or let in now is another, and nobody may escape it by having been parked.
     """
-    known = list(keys)
-    await tx.many(
-        "UPDATE work SET parked_at = NULL, parked_reason = NULL WHERE key = ?",
-        [(key,) for key in known],
+    await _upsert(
+        *(tx, keys, reason),
+        "seq = seq + 1, not_before = 0, reason = excluded.reason, parked_at = NULL,"
+        " parked_reason = NULL",
     )
-    await enqueue(tx, known, reason)
+
+
+async def _upsert(tx: Transaction, keys: Iterable[str], reason: str, known: str) -> None:
+    rows = [(key, reason, 1, 0, 0) for key in keys]
+    columns = "work (key, reason, seq, not_before, attempts)"
+    await tx.insert(columns, rows, f"ON CONFLICT (key) DO UPDATE SET {known}")
 
 
 class WorkQueue:
