@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from chainwatch.chain import headers
 from chainwatch.chain.ranges import Span, is_rate_limit
 from chainwatch.chain.rpc import Rpc, RpcError
+from chainwatch.chain.transport import RateLimited
 from chainwatch.chain.wire import Header, RawLog, raw_logs
 from chainwatch.errors import NotAChain, RpcUnavailable
 
@@ -30,6 +31,8 @@ async def in_range(
             found, end_block = await rpc.batch(
                 [("eth_getLogs", (filters,)), headers.by_number(end)]
             )
+        except RateLimited:
+            raise  # less would not help
         except RpcUnavailable:
             span.halve()
             raise

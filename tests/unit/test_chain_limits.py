@@ -6,9 +6,12 @@ import json
 import pytest
 from aiohttp import web
 
+from chainwatch.chain.logs import in_range
+from chainwatch.chain.ranges import Span
 from chainwatch.chain.rpc import Call, RpcError
 from chainwatch.chain.standing import Standing
 from chainwatch.errors import RpcUnavailable
+from tests.support.chain_model import CONTRACT
 from tests.support.rpc_server import Handler, answering, echoing, serving
 
 DATED = {
@@ -148,3 +151,14 @@ async def test_below_our_ceiling_a_request_is_as_large_as_without_one() -> None:
     async with serving(counting(echoing, asked), ceiling=200) as pool:
         assert await pool.ranked()[0].batch(calls) == [[number] for number in range(150)]
     assert asked == [100, 50]
+
+
+@pytest.mark.parametrize(("status", "blocks"), [(429, 128), (500, 64)])
+async def test_who_limits_our_rate_is_not_asked_for_less_and_who_fails_is(
+    status: int, blocks: int
+) -> None:
+    span = Span(1000)
+    async with serving(answering("no", status)) as pool:
+        with pytest.raises(RpcUnavailable):
+            await in_range(pool.ranked()[0], CONTRACT, 1, 1000, span)
+    assert span.blocks == blocks
