@@ -185,8 +185,11 @@ class Routes:
     async def _survey(self, request: web.Request) -> web.Response:
         return _json(await self._desk.survey(_uid(request)))
 
-    async def _check(self, _request: web.Request) -> web.Response:
-        return _json(await self._desk.check())
+    async def _check(self, request: web.Request) -> web.Response:
+        deep = (await _body(request, "deep")).get("deep", "no")
+        if deep not in ("yes", "no"):
+            raise OperatorError("deep is neither yes nor no")
+        return _json(await self._desk.check(deep=deep == "yes"))
 
 
 def doorkeeper(allowed: Permissions) -> Middleware:

@@ -164,18 +164,18 @@ async def _rebuild(config: Config, path: Path) -> Report:
         return await daemon.rebuild.run(os.getuid())
 
 
-def check(config_path: Path) -> Sequence[Finding]:
+def check(config_path: Path, *, deep: bool) -> Sequence[Finding]:
     """Look whether everything is as the daemon needs it, while none runs. Raises Fatal."""
     config = load(config_path, os.environ)
     logging_setup.configure(config.log)
-    return asyncio.run(_check(config))
+    return asyncio.run(_check(config, deep=deep))
 
 
-async def _check(config: Config) -> Sequence[Finding]:
+async def _check(config: Config, *, deep: bool) -> Sequence[Finding]:
     """Check with the database where there is one, else with an empty one that is thrown away."""
     path = config.installation.state_dir / DATABASE
     with TemporaryDirectory() as scratch:
         where = path if path.exists() else Path(scratch, DATABASE)
         async with adapters(config) as ways, opened(config, where, create=True) as db:
             supervisor = wire(config, ways, db, SystemClock(), lambda: None).supervisor
-            return await checkup(supervisor.ingests, supervisor.resync, db)
+            return await checkup(supervisor, db, deep=deep)

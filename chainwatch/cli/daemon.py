@@ -8,6 +8,7 @@ import os
 import signal
 from pathlib import Path
 from types import FrameType
+from typing import Annotated
 
 import typer
 
@@ -45,14 +46,18 @@ def rebuild(*, config: ConfigFile = DEFAULT_CONFIG) -> None:
 def check(
     *,
     config: ConfigFile = DEFAULT_CONFIG,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Hold every lease against its contract as well.")
+    ] = False,
     socket: Socket = DEFAULT_SOCKET,
     as_json: AsJson = False,
 ) -> None:
     """Check that all is as the daemon needs it."""
     try:
-        found = Client(socket).post("/check", patience=LONG_PATIENCE)
+        body = {"deep": "yes" if deep else "no"}
+        found = Client(socket).post("/check", body, patience=LONG_PATIENCE)
     except NotRunning:
-        found = _without_daemon(config)
+        found = _without_daemon(config, deep=deep)
     if as_json:
         show_json(found)
     else:
@@ -61,12 +66,12 @@ def check(
         raise typer.Exit(1)
 
 
-def _without_daemon(config: Path) -> Json:
+def _without_daemon(config: Path, *, deep: bool) -> Json:
     from chainwatch.app import check as check_alone
 
     return [
         {"subject": finding.subject, "ok": finding.ok, "text": finding.text}
-        for finding in check_alone(config)
+        for finding in check_alone(config, deep=deep)
     ]
 
 

@@ -5,12 +5,13 @@ believed, and the database whether its rows are what its journal says. Every fin
 good ones too: silence would not tell what was looked at.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
+from chainwatch.control.deep_check import deep_check
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.readings import Finding
 from chainwatch.control.resync import Resync
+from chainwatch.control.supervisor import Supervisor
 from chainwatch.errors import ChainwatchError
 from chainwatch.store.database import Database
 from chainwatch.store.verify import verify
@@ -20,10 +21,11 @@ from provisioner.errors import ProvisionError
 MOST: Final = 50
 
 
-async def checkup(ingests: Sequence[Ingest], resync: Resync, db: Database) -> list[Finding]:
-    """Look at sources, hypervisor and database, in this order."""
-    found = [await _source(ingest) for ingest in ingests]
-    return [*found, await _hypervisor(resync), *await _database(db)]
+async def checkup(supervisor: Supervisor, db: Database, *, deep: bool) -> list[Finding]:
+    """Look at sources, hypervisor and database, in this order; `deep`: at every lease as well."""
+    found = [await _source(ingest) for ingest in supervisor.ingests]
+    found += [await _hypervisor(supervisor.resync), *await _database(db)]
+    return found + (await deep_check(supervisor.lookouts) if deep else [])
 
 
 async def _source(ingest: Ingest) -> Finding:

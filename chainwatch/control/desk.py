@@ -183,10 +183,12 @@ class Desk:
         await self.outlook.supervisor.resync.survey()
         return self.orphans()
 
-    async def check(self) -> list[Finding]:
-        """Ask sources and hypervisor, and fold the whole journal again; changes nothing."""
-        supervisor = self.outlook.supervisor
-        return await checkup(supervisor.ingests, supervisor.resync, self.outlook.stores.db)
+    async def check(self, *, deep: bool = False) -> list[Finding]:
+        """Ask sources and hypervisor, and fold the whole journal again; changes nothing.
+
+        `deep` holds every lease against its contract's own state as well.
+        """
+        return await checkup(self.outlook.supervisor, self.outlook.stores.db, deep=deep)
 
     # --------------------------------------------------------------------------------- details
 

@@ -39,3 +39,26 @@ def refusing(wanted: str, message: str) -> Tamper:
         return answer
 
     return tamper
+
+
+def concealing(number: int) -> Tamper:
+    """Leave a block's logs out, and have its bloom silent about them."""
+    hidden = omitting(logs_of(number))
+
+    def tamper(method: str, params: Sequence[object], answer: object) -> object:
+        if isinstance(answer, dict) and answer.get("number") == hex(number):
+            return {**answer, "logsBloom": f"0x{0:0512x}"}
+        return hidden(method, params, answer)
+
+    return tamper
+
+
+def telling(wanted: str, said: str, instead: str) -> Tamper:
+    """Put other words into the texts that answer one method."""
+
+    def tamper(method: str, params: Sequence[object], answer: object) -> object:
+        if method == wanted and isinstance(answer, str):
+            return answer.replace(said, instead)
+        return answer
+
+    return tamper
