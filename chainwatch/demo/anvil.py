@@ -138,11 +138,12 @@ class _Child(asyncio.SubprocessProtocol):
 
 
 @asynccontextmanager
-async def running(*, epoch: int = 1) -> AsyncIterator[Anvil]:
+async def running(*, epoch: int = 1, chain_id: int = CHAIN_ID) -> AsyncIterator[Anvil]:
     """A fresh chain at block 0 with `epoch` slots in an epoch, for as long as the block lasts."""
     loop = asyncio.get_running_loop()
     guard = ("setpriv", "--pdeathsig", "KILL")
-    command = (*guard, str(_binary()), *_OPTIONS, "--slots-in-an-epoch", str(epoch))
+    chain = ("--chain-id", str(chain_id), "--slots-in-an-epoch", str(epoch))
+    command = (*guard, str(_binary()), *_OPTIONS, *chain)
     transport, child = await loop.subprocess_exec(
         lambda: _Child(loop),
         *command,

@@ -379,9 +379,12 @@ def _settings(
 
 
 def _toml(settings: Settings) -> str:
-    """Write settings as TOML, whose strings and lists may be written as JSON's."""
+    """Write settings as TOML, whose strings and lists may be written as JSON's.
+
+    A further source is a table "source NAME"; its own tables follow it.
+    """
     lines = []
     for table, keys in settings.items():
-        lines.append("[[source]]" if table == "source" else f"[{table}]")
+        lines.append("[[source]]" if table.split()[0] == "source" else f"[{table}]")
         lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
     return "\n".join(lines) + "\n"
