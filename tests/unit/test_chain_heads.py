@@ -14,8 +14,6 @@ from aiohttp.test_utils import TestServer, unused_port
 from chainwatch.chain import heads, stalls
 from chainwatch.chain.heads import HeadFeed
 from chainwatch.domain.events import Block
-from tests.support.chain_model import ChainModel
-from tests.support.reading import mint, reading, settings
 
 Node = Callable[[web.WebSocketResponse], Awaitable[None]]
 SUBSCRIBED = {"jsonrpc": "2.0", "id": 1, "result": "0xabc"}
@@ -337,29 +335,6 @@ async def test_an_address_where_nobody_listens_is_left_for_the_next_and_named_by
             await sleeper.until(1)
     assert "no new heads from 127.0.0.1" in caplog.text
     assert "secret-key" not in caplog.text
-
-
-async def test_a_thousand_disconnects_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heads, "_FIRST_PAUSE_S", 0.0)
-    chain = ChainModel()
-    scanner, ledger = reading(chain, using=settings(confirmations=0))
-
-    async def behave(socket: web.WebSocketResponse) -> None:
-        if chain.head.number == 1000:
-            await _to_the_end(socket)
-        number = chain.head.number + 1
-        chain.mine(mint(number) if number % 10 == 0 else [])
-        await socket.send_json(SUBSCRIBED)
-        await socket.send_json(head(number))
-        await socket.close()
-
-    async with node(behave) as (url, got), feeding(url) as sleeper:
-        while ledger.state.cursor is None or ledger.state.cursor.number < 1000:
-            woken = sleeper.woken
-            await ledger.follow(scanner)
-            await sleeper.until(woken + 1)
-    assert len(got) >= 1000
-    assert ledger.canonical() == chain.events()
 
 
 async def test_a_thousand_disconnects_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
