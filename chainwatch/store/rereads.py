@@ -7,7 +7,7 @@ say less than was known, and whoever asks `reread_to` does nothing about them, a
 and whatever an endpoint that lags calls its head.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -106,35 +106,43 @@ async def _foreseen(
 
 async def _take_back(tx: Transaction, source: Source, first: int, now: int) -> None:
     """Mark the events from block `first` on and fold what they were about anew, part by part."""
-    tokens, plans = await _named(tx, source.name, first)
     await tx.run(
         "UPDATE event SET orphaned_at = ? WHERE source = ? AND block >= ? AND orphaned_at IS NULL",
         *(now, source.name, first),
     )
-    for part in _parts(tokens):
-        dirty = await projection.refold(tx, source, part, ())
-        await workqueue.renew(tx, dirty, "an operator has its source read again")
-    await workqueue.renew(
-        tx, await projection.refold(tx, source, (), plans), "an operator has its source read again"
+    marked = (source.name, first, now)
+    async for tokens in _tokens(tx, *marked):
+        await _refold(tx, source, tokens, ())
+    rows = await tx.rows(
+        "SELECT DISTINCT plan FROM event"
+        " WHERE source = ? AND block >= ? AND orphaned_at = ? AND plan IS NOT NULL",
+        *marked,
     )
+    await _refold(tx, source, (), [row["plan"] for row in rows])
 
 
-async def _named(read: Reading, source: str, first: int) -> tuple[list[str], list[str]]:
-    """Return the tokens and the plans (64 hex digits) that events from block `first` on name."""
-    rows = await read.rows(
-        "SELECT DISTINCT token, plan FROM event"
-        " WHERE source = ? AND block >= ? AND orphaned_at IS NULL",
-        *(source, first),
-    )
-    return (
-        [row["token"] for row in rows if row["token"]],
-        [row["plan"] for row in rows if row["plan"]],
-    )
+async def _refold(
+    tx: Transaction, source: Source, tokens: Sequence[str], plans: Sequence[str]
+) -> None:
+    dirty = await projection.refold(tx, source, tokens, plans)
+    await workqueue.renew(tx, dirty, "an operator has its source read again")
 
 
-def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), _AT_ONCE):
-        yield values[start : start + _AT_ONCE]
+async def _tokens(
+    read: Reading, source: str, first: int, marked_at: int
+) -> AsyncIterator[Sequence[str]]:
+    """Yield, some at a time, the tokens (64 hex digits) that events marked just now were about."""
+    last = ""
+    while True:
+        rows = await read.rows(
+            "SELECT DISTINCT token FROM event WHERE source = ? AND token > ?"
+            " AND block >= ? AND orphaned_at = ? ORDER BY token LIMIT ?",
+            *(source, last, first, marked_at, _AT_ONCE),
+        )
+        if not rows:
+            return
+        yield [row["token"] for row in rows]
+        last = rows[-1]["token"]
 
 
 async def _go_back(
