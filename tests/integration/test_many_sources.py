@@ -12,9 +12,10 @@ import pytest
 from chainwatch.config import Config
 from chainwatch.domain.events import KeysChanged
 from chainwatch.errors import Fatal, RpcUnavailable
+from provisioner.model import Identity, Stamps
 from tests.support.chain_model import Tamper, minted
 from tests.support.empire import Empire, empire, many
-from tests.support.realm import ALICE, HOUR
+from tests.support.realm import ALICE, FIRST, HOUR
 
 ILL = 3
 """The chain to which everything happens."""
@@ -192,3 +193,24 @@ async def test_a_token_that_one_transaction_mints_in_two_contracts_is_two_machin
         world.mine(world.names[:1], seconds=2 * HOUR)
         await world.realm.settle()
         assert world.running() == set(world.names[1:])
+
+
+async def test_a_machine_of_a_lease_that_nobody_sold_is_told_as_soon_as_its_own_source_was_read(
+    tmp_path: Path,
+) -> None:
+    async with empire(tmp_path, many()[:2]) as world:
+        read, silent = world.names
+        world.tamper([silent], _silent)
+        world.buy([read])
+        await world.realm.settle()
+        resync = world.realm.daemon.supervisor.resync
+        for vmid, name in ((FIRST + 50, read), (FIRST + 51, silent)):
+            identity = Identity("test-1", world.lease(name, 99), "ab" * 16, vmid)
+            said = resync.site.signer.describe(identity, Stamps())
+            world.realm.cluster.add_guest(vmid, config={"description": said})
+        await resync.survey()
+        assert [orphan.vmid for orphan in resync.orphans] == [FIRST + 50]
+        world.tamper([silent], None)
+        await world.realm.read()
+        await resync.survey()
+        assert [orphan.vmid for orphan in resync.orphans] == [FIRST + 50, FIRST + 51]
