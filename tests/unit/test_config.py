@@ -8,7 +8,6 @@ import pytest
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import AdminConfig, Config, PolicyConfig, load
 from chainwatch.domain.batches import Source
-from chainwatch.domain.lease import Plan
 from chainwatch.errors import Fatal
 from provisioner import faultpoints
 from provisioner.allocate import AddressRange, Pool
@@ -148,84 +147,6 @@ def test_an_armed_fault_point_is_not_taken_for_a_setting(reading: Reading) -> No
     variables = {faultpoints.ENVIRONMENT: "hypervisor.clone.after"}
 
     assert reading(**variables) == reading()
-
-
-PLAN = """
-[source.plan]
-cores = 2
-memory_mib = 4096
-disk_gib = 40
-grace = 86400
-
-[proxmox]"""
-FOREIGN = ("ws = [", 'profile = "erc5643"\nws = [')
-
-
-def test_a_contract_without_plans_sells_what_the_configuration_says(reading: Reading) -> None:
-    known = ("start_block", 'ignore_events = ["MetadataUpdate(uint256)"]\nstart_block')
-    (source,) = reading(FOREIGN, known, ("[proxmox]", PLAN)).sources
-
-    assert source.plan == Plan(0, "base", 0, 2, 4096, 40, 86_400, defined=True)
-    assert source.ignore_events == ("MetadataUpdate(uint256)",)
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ([FOREIGN], "source[0].plan: is missing, and profile erc5643 reads no plans; write a"),
-        ([("[proxmox]", PLAN)], "source[0].plan: does not go with profile lease"),
-        (
-            [("ws = [", 'ignore_events = ["Sold(uint256)"]\nws = [')],
-            "source[0].ignore_events: does not go with profile lease",
-        ),
-        (
-            [
-                FOREIGN,
-                ("ws = [", 'ignore_events = ["Transfer(address,address,uint256)"]\nws = ['),
-                ("[proxmox]", PLAN),
-            ],
-            "source[0].ignore_events: names Transfer(address,address,uint256), which leases",
-        ),
-        (
-            [FOREIGN, ("[proxmox]", PLAN.replace("cores = 2", "cores = 0"))],
-            "source[0].plan.cores: should be greater than 0; write for example cores = 2",
-        ),
-        (
-            [FOREIGN, ("[proxmox]", PLAN.replace("grace = 86400", ""))],
-            "source[0].plan.grace: is missing; write for example grace = 604800",
-        ),
-    ],
-)
-def test_what_does_not_go_with_the_profile_is_refused(
-    reading: Reading, changes: list[tuple[str, str]], sentence: str
-) -> None:
-    with pytest.raises(Fatal) as refusal:
-        reading(*changes)
-
-    assert sentence in str(refusal.value)
-
-
-@pytest.mark.parametrize(
-    ("event", "sentence"),
-    [
-        ("Sold", "is not the signature of an event: a name and its types in brackets"),
-        ("Sold(uint256 token)", "is not the signature of an event"),
-        ("Sold(uint256, address)", "is not the signature of an event"),
-        ("Sold(thing)", "is not the signature of an event"),
-        ("Sold(uint7)", "is not the signature of an event"),
-        ("Sold(uint256))", "is not the signature of an event"),
-        ("event Sold(uint256)", "is not the signature of an event"),
-        ("Sold(uint,(int,bool)[])", "shortens a type; write Sold(uint256,(int256,bool)[])"),
-    ],
-)
-def test_an_event_that_is_not_written_to_the_letter_is_refused(
-    reading: Reading, event: str, sentence: str
-) -> None:
-    known = ("ws = [", f'ignore_events = ["{event}"]\nws = [')
-    with pytest.raises(Fatal) as refusal:
-        reading(FOREIGN, known, ("[proxmox]", PLAN))
-
-    assert f"source[0].ignore_events[0]: {sentence}" in str(refusal.value)
 
 
 # ---------------------------------------------------------------------------------- what is refused
