@@ -59,6 +59,11 @@ def _summary(found: Answer) -> list[tuple[str, str | Cell]]:
         ("version", found.text("version")),
         ("state", coloured("ready" if ready else "not ready")),
         *(("", Cell(why, "yellow")) for why in found.texts("unready")),
+        *(
+            ("", Cell(_alone(source), "yellow"))
+            for source in found.all("sources")
+            if source.text("alone")
+        ),
     ]
     if hypervisor and hypervisor.flag("up"):
         surveyed = relative(hypervisor.maybe("surveyed_at"), now)
@@ -76,6 +81,13 @@ def _summary(found: Answer) -> list[tuple[str, str | Cell]]:
     if found.text("metrics_listen"):
         rows.append(("metrics", f"http://{found.text('metrics_listen')}/metrics"))
     return rows
+
+
+def _alone(source: Answer) -> str:
+    return (
+        f"source {source.text('name')}: no second endpoint confirms it, so nothing more of it "
+        f"becomes final: {source.text('alone')}"
+    )
 
 
 def _capacity(capacity: Answer) -> str:

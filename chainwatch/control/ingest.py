@@ -14,6 +14,7 @@ import structlog
 
 from chainwatch.chain.heads import HeadFeed
 from chainwatch.chain.scanner import Scanner
+from chainwatch.control.ahead import ReadAhead
 from chainwatch.control.quarantine import Quarantines
 from chainwatch.control.sources import SourceStatus
 from chainwatch.control.unread import UnreadLogs
@@ -40,6 +41,7 @@ class Ingest:
 
     status: SourceStatus
     scanner: Scanner
+    ahead: ReadAhead
     journal: Journal
     leases: Leases
     work: WorkQueue
@@ -110,16 +112,17 @@ class Ingest:
         if state.halted:
             return False
         before = self.status.view(state).live
-        found = await self.scanner.next(state)
+        found = await self.ahead.next(state)
+        self.status.alone = self.scanner.alone
         if found is not None:
-            state = await self._commit(found)
+            state = await self._commit(state, found)
         self.feed.saw(state.head, state.cursor)
         self.status.looked |= found is None or self.status.reached(state)
         if self.status.view(state).live and not before:
             await self._went_live(state)
         return found is not None
 
-    async def _commit(self, found: Batch | Rewind) -> SourceState:
+    async def _commit(self, state: SourceState, found: Batch | Rewind) -> SourceState:
         wall = self.clock.now()
         if isinstance(found, Rewind):
             await self.journal.commit_rewind(self.name, found, wall)
@@ -127,7 +130,8 @@ class Ingest:
                 "reorg", source=self.name, ancestor=found.ancestor and found.ancestor.number
             )
         else:
-            await self.journal.commit_batch(self.name, found, wall)
+            commit = self.journal.commit_batch(self.name, found, wall)
+            await self.ahead.beside(commit, state, found)
             self.status.moved()
             log.debug(
                 "read", source=self.name, cursor=found.cursor.number, events=len(found.events)

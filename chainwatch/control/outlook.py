@@ -97,6 +97,7 @@ class Outlook:
             head=state.head,
             caught_up=view.caught_up,
             idle_for=int(known.idle_for),
+            alone=known.alone,
             endpoints=tuple(self.endpoints[name].health()),
             websocket=self._feeds()[name].health(),
         )

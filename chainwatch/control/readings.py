@@ -35,6 +35,7 @@ class SourceReading:
     """A source: how far it was read, how it does, and which endpoints (by host) it asks.
 
     `cursor`, `confirmed`, `final` and `head` are block numbers; `why` is set unless it is live;
+    `alone` is why no second endpoint confirms what one reads, so that nothing more becomes final;
     `websocket` is null where none is configured.
     """
 
@@ -51,6 +52,7 @@ class SourceReading:
     head: int
     caught_up: bool
     idle_for: int
+    alone: str | None
     endpoints: tuple[Health, ...]
     websocket: FeedHealth | None
 

@@ -19,8 +19,9 @@ class SourceStatus:
     """The daemon's own view of one source; `moved_at` is monotonic seconds.
 
     `looked` turns true when the confirmed head has been reached once since the start; `trouble`
-    is the last error of reading, None when the last look succeeded; `told_stale` is what the alarm
-    says now, None before anything was told.
+    is the last error of reading, None when the last look succeeded; `alone` why no second endpoint
+    confirms what one reads, None when one does or none is configured; `told_stale` is what the
+    alarm says now, None before anything was told.
     """
 
     settings: SourceSettings
@@ -28,6 +29,7 @@ class SourceStatus:
     moved_at: float
     looked: bool = False
     trouble: str | None = None
+    alone: str | None = None
     told_stale: bool | None = None
 
     def moved(self) -> None:
