@@ -153,6 +153,8 @@ class LeaseAudit:
             )
 
     async def _halt(self, why: str) -> None:
+        if (await self.journal.state(self.name)).reread_to is not None:
+            return  # an operator has it read again already
         await self.journal.halt(self.name, why)
         await self.alarms.raise_(ALARM, self.name, "critical", why, self.clock.now())
         log.error("source halted by its audit", source=self.name, why=why)

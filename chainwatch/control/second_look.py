@@ -87,6 +87,8 @@ class WindowWatch:
         try:
             await self.journal.commit_rewind(self.name, Rewind(ancestor, head), self.clock.now())
         except SourceHalted as final:
+            if (await self.journal.state(self.name)).halted is not None:
+                return  # somebody else halted it meanwhile, and said why
             why = f"{found.text}; but by now it is final: {final}"
             await self.journal.halt(self.name, why)
             await self.alarms.raise_(ALARM, self.name, "critical", why, self.clock.now())

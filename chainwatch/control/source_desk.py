@@ -7,8 +7,10 @@ read again nothing is done about any lease of the source.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from chainwatch.chain.evidence import testimonies
+from chainwatch.control import audit, second_look
 from chainwatch.control.outlook import Outlook
 from chainwatch.control.readings import BlockReading, SourceReading, SourceStory
 from chainwatch.domain.events import Block
@@ -16,7 +18,7 @@ from chainwatch.errors import OperatorError
 from chainwatch.store.rereads import Reread
 
 #: What is cleared when an operator has looked: the reading raises again what is still true.
-LOOKED_AT = ("source-halted", "second-look", "audit")
+LOOKED_AT: Final = ("source-halted", second_look.ALARM, audit.ALARM)
 
 
 class UnknownSource(OperatorError):

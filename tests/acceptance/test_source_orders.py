@@ -57,3 +57,29 @@ async def test_endpoints_are_heard_about_our_blocks(place: Grounds, folder: Path
         block = await place.chain.block(cursor["number"])
         assert [said["at_cursor"] for said in testimonies] == [block.hash] == [cursor["hash"]]
         assert await it.daemon.stop() == 0
+
+
+async def test_the_audit_of_a_real_contract_finds_every_kind_of_lease_as_it_is(
+    place: Grounds, folder: Path
+) -> None:
+    async with installation(place, folder) as it:
+        _, buyer, other, *_ = await place.chain.accounts()
+        _, renewed, sold, ended, burnt, cancelled = [await it.buy() for _ in range(6)]
+        await it.shop.renew(renewed, 7 * 86_400, buyer)
+        await it.shop.transfer(sold, buyer, other)
+        await it.shop.end(ended, buyer)
+        await it.shop.end(burnt, buyer)
+        await it.shop.burn(burnt, buyer)
+        await it.shop.cancel(cancelled, buyer)
+        await place.chain.mine()
+        await it.daemon.start()
+        await it.until("it is ready", it.status.ready)
+        await it.until("its last lease is known", lambda: _known(it, cancelled))
+        code, said = await it.run("check", "--deep")
+        assert code == 0, said
+        assert "6 leases held against the contract, 0 findings" in said
+        assert await it.daemon.stop() == 0
+
+
+async def _known(it: Installation, token: int) -> bool:
+    return it.lease(token) in await it.status.leases()

@@ -170,6 +170,34 @@ async def test_a_source_that_is_read_again_from_an_honest_endpoint_passes_its_au
         assert await verify(world.db) == []
 
 
+async def test_a_source_that_is_resumed_while_its_contract_still_differs_halts_again(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        world.buy(1, lasts=HOUR)
+        await world.settle()
+        world.renew(1, lasts=100 * GRACE)
+        endpoint(world).tamper = concealing(world.chain.head.number)
+        world.finalize()
+        await world.turn()
+        assert await looked(world) is not None
+        await world.daemon.stores.rereads.resume("model", "it looked fine", 0, now=1)
+        world.confirm()
+        await world.read()
+        await audit_of(world).look()
+        assert await halted(world) is not None
+
+
+async def test_an_order_to_read_again_is_not_undone_by_an_audit_that_was_under_way(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        await traded(world)
+        await world.daemon.stores.rereads.reread("model", 0, "a doubt", 0, now=1)
+        await audit_of(world)._halt("what it saw before")
+        assert await halted(world) is None
+
+
 async def test_more_leases_than_a_lot_are_audited_in_turn_and_new_ones_at_once(
     tmp_path: Path,
 ) -> None:
