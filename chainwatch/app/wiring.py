@@ -20,6 +20,7 @@ from chainwatch.chain.scanner import Scanner
 from chainwatch.chain.second_look import SecondLook
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import Config
+from chainwatch.control.ahead import ReadAhead
 from chainwatch.control.audit import LeaseAudit
 from chainwatch.control.breaker import Breaker
 from chainwatch.control.facts import FactsReader
@@ -263,9 +264,11 @@ class _Wiring:
         name, profile = settings.source.name, profiles.of(settings)
         known, hint = _Stored(self.stores.journal, name), asyncio.Event()
         endpoints = self.ways.endpoints[name]
+        scanner = Scanner(settings, endpoints, profile, known)
         return Ingest(
             status=self.sources[name],
-            scanner=Scanner(settings, endpoints, profile, known),
+            scanner=scanner,
+            ahead=ReadAhead(scanner),
             journal=self.stores.journal,
             leases=self.stores.leases,
             work=self.stores.work,
