@@ -1,5 +1,6 @@
 """Forks, finality and lag: what is taken back, what halts, what only waits."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -222,3 +223,98 @@ async def test_finality_that_moves_without_a_new_block_is_told() -> None:
     assert await ledger.follow(scanner) == 1
     assert ledger.state.cursor == cursor
     assert ledger.state.final == chain.blocks[27].block
+
+
+@pytest.mark.parametrize(("final_lag", "said"), [(5, "below the final"), (2000, "went back to")])
+async def test_a_node_restored_from_a_snapshot_a_thousand_blocks_old_is_stale_and_no_reorg(
+    final_lag: int, said: str
+) -> None:
+    chain = busy_chain(1200, every=50)
+    chain.final_lag = final_lag
+    whole = chain.fork()
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    stored = ledger.canonical()
+    chain.drop(1000)
+    with pytest.raises(Behind, match=said):
+        await scanner.next(ledger.state)
+    chain.blocks = whole
+    chain.mine(mint(9999))
+    chain.mine()
+    chain.mine()
+    await ledger.follow(scanner)
+    assert not [step for step in ledger.steps if isinstance(step, Rewind)]
+    assert ledger.canonical()[: len(stored)] == stored
+    assert ledger.canonical() == chain.events(1201)
+
+
+async def test_where_a_node_knows_of_no_final_block_yet_nothing_is_final() -> None:
+    chain = busy_chain(30)
+
+    def young(_: str, params: Sequence[object], result: object) -> object:
+        return None if params and params[0] == "finalized" else result
+
+    scanner, ledger = reading(chain, chain.endpoint("young", young))
+    await ledger.follow(scanner)
+    assert ledger.canonical() == chain.events(28)
+    assert ledger.state.final is None
+
+
+async def test_a_node_that_calls_another_block_final_than_it_shows_is_no_chain() -> None:
+    chain = busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    chain.mine()
+    chain.mine()
+
+    def forked(_: str, params: Sequence[object], result: object) -> object:
+        if params and params[0] == "finalized" and isinstance(result, dict):
+            return result | {"hash": "0x" + "fa" * 32}
+        return result
+
+    scanner, _ = reading(chain, chain.endpoint("forked", forked), ledger=ledger)
+    with pytest.raises(NotAChain, match="another block 27 final than the one it shows"):
+        await scanner.next(ledger.state)
+
+
+async def test_finality_by_depth_is_as_deep_below_a_head_that_goes_back() -> None:
+    chain = busy_chain(30)
+    scanner, ledger = reading(chain, using=settings(confirmations=0, finality=10))
+    await ledger.follow(scanner)
+    assert ledger.state.final == chain.blocks[20].block
+    chain.drop(3)
+    with pytest.raises(Behind):
+        await scanner.next(ledger.state)
+    assert ledger.state.final == chain.blocks[20].block
+
+
+async def test_one_that_contradicts_what_is_final_is_quarantined_while_another_confirms_it() -> (
+    None
+):
+    chain, other = busy_chain(30), busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    other.reorg(20)
+    stray = other.endpoint("stray")
+    for endpoints in ((stray, chain.endpoint("a")), (chain.endpoint("a"), stray)):
+        stray.quarantined.clear()
+        scanner, _ = reading(chain, *endpoints, ledger=ledger)
+        assert await scanner.next(ledger.state) is None
+        assert "was final as" in stray.quarantined[0]
+
+
+async def test_a_rewind_is_believed_of_two_while_a_third_still_holds_our_blocks() -> None:
+    chain, late = busy_chain(30), busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    chain.reorg(3)
+    left = late.endpoint("left")
+    a, b = chain.endpoint("a"), chain.endpoint("b")
+    scanner, _ = reading(chain, left, a, b, ledger=ledger)
+    step = await scanner.next(ledger.state)
+    assert step == Rewind(chain.blocks[27].block, 30)
+    assert left.distrusted
+    ledger.apply(step)
+    scanner, _ = reading(chain, a, b, left, ledger=ledger)
+    await ledger.follow(scanner)
+    assert ledger.canonical() == chain.events(28)
