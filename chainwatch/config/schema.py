@@ -111,8 +111,8 @@ class Source(Table):
         examples=[21000000],
     )
     http: Annotated[tuple[HttpUrl, ...], AfterValidator(not_empty)] = Field(
-        description="JSON-RPC endpoints, the preferred one first. With two, a destroy is confirmed "
-        "by both. Keys in them never reach a log.",
+        description="JSON-RPC endpoints, the preferred one first. With two, what is final and "
+        "every destroy is confirmed by both. Keys in them never reach a log.",
         examples=[["https://rpc.example.net/v1/KEY", "https://rpc.example.org"]],
     )
     ws: tuple[WebSocketUrl, ...] = Field(
