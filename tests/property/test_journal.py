@@ -26,6 +26,7 @@ from chainwatch.domain.lease import fold_all, nonce_of
 from chainwatch.store.database import Database
 from chainwatch.store.journal import Journal
 from chainwatch.store.leases import Leases
+from chainwatch.store.rereads import Rereads
 from chainwatch.store.standings import Standings
 from chainwatch.store.verify import verify
 from chainwatch.store.workqueue import WorkQueue
@@ -76,11 +77,18 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """An operator has the last `depth` blocks, final or not, read again; and they are."""
+
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
 class Restart:
     """The process ends and starts again."""
 
 
-Happening = Grow | Reorg | Return | Replay | Restart
+Happening = Grow | Reorg | Return | Replay | Again | Restart
 
 happenings: st.SearchStrategy[Happening] = st.one_of(
     st.builds(
@@ -91,6 +99,7 @@ happenings: st.SearchStrategy[Happening] = st.one_of(
     st.builds(Reorg, st.integers(1, 4)),
     st.just(Return()),
     st.just(Replay()),
+    st.builds(Again, st.integers(0, 9)),
     st.just(Restart()),
 )
 
@@ -207,6 +216,8 @@ async def happens(db: Database, oracle: Oracle, what: Happening) -> None:
             rewind = oracle.rewound(depth)
             if rewind is not None:
                 await journal.commit_rewind(MAIN, rewind, 2)
+        case Again(depth) if oracle.chain:
+            await read_again(db, oracle, max(0, len(oracle.chain) - depth - 1))
         case Replay() if oracle.last is not None and oracle.last.cursor == oracle.tip:
             assert (await journal.commit_batch(MAIN, oracle.last, 3)).dirty == frozenset()
         case _:
@@ -214,6 +225,22 @@ async def happens(db: Database, oracle: Oracle, what: Happening) -> None:
     due = {item.key for item in await work.due(0, 1000)}
     after = {row.id: row for row in await Leases(db).all()}
     assert {str(each) for each in after if after[each] != before.get(each)} <= due
+
+
+async def read_again(db: Database, oracle: Oracle, number: int) -> None:
+    """Have everything from a block on taken back, and read again."""
+    said = await Rereads(db).reread(MAIN, number, "a doubt", 0, now=2)
+    assert said.first <= number
+    assert await verify(db) == []
+    state = await Journal(db).state(MAIN)
+    places = oracle.chain[said.first :]
+    tip, final = places[-1][0], oracle.chain[oracle.final][0] if oracle.final >= 0 else None
+    assert (state.reread_to, tip.number) == (said.last, said.last)
+    blocks = tuple(block for block, _ in places)
+    spoken = tuple(logged for _, logs in places for logged in logs)
+    batch = Batch(state.cursor, tip, final, tip.number, blocks, spoken, True)
+    await Journal(db).commit_batch(MAIN, batch, 3)
+    assert (await Journal(db).state(MAIN)).reread_to is None
 
 
 async def story(path: Path, plot: list[Happening]) -> None:
