@@ -10,8 +10,8 @@ reaches.
 import re
 from typing import Final
 
-_FIRST_SPAN: Final = 128
-_MANY_LOGS: Final = 10_000
+_FIRST_SPAN: Final = 32
+_MANY_LOGS: Final = 4_000
 _FAST_GROWTH: Final = 2.0
 _SLOW_GROWTH: Final = 1.05
 

@@ -153,7 +153,7 @@ async def test_below_our_ceiling_a_request_is_as_large_as_without_one() -> None:
     assert asked == [100, 50]
 
 
-@pytest.mark.parametrize(("status", "blocks"), [(429, 128), (500, 64)])
+@pytest.mark.parametrize(("status", "blocks"), [(429, 32), (500, 16)])
 async def test_who_limits_our_rate_is_not_asked_for_less_and_who_fails_is(
     status: int, blocks: int
 ) -> None:

@@ -160,7 +160,7 @@ def test_a_suggestion_that_is_no_less_than_was_asked_does_not_stop_the_halving()
 def test_many_logs_narrow_the_span_and_few_widen_it_up_to_the_most() -> None:
     span = Span(1000)
     span.answered(1000, 40_000)
-    assert span.blocks == 250
+    assert span.blocks == 100
     for _ in range(200):
         span.answered(span.blocks, 10)
     assert span.blocks == 1000
@@ -168,12 +168,12 @@ def test_many_logs_narrow_the_span_and_few_widen_it_up_to_the_most() -> None:
 
 def test_a_span_starts_small_and_doubles_until_the_first_refusal() -> None:
     span = Span(100_000)
-    assert span.blocks == 128
-    span.answered(128, 10)
-    assert span.blocks == 257
-    assert span.refused(257, "no", FIRST)
-    span.answered(128, 10)
-    assert span.blocks == 135
+    assert span.blocks == 32
+    span.answered(32, 10)
+    assert span.blocks == 65
+    assert span.refused(65, "no", FIRST)
+    span.answered(32, 10)
+    assert span.blocks == 34
 
 
 @given(answers=st.lists(st.sampled_from(["refused", "slow", "few", "many"]), max_size=60))

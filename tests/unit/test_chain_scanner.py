@@ -63,7 +63,7 @@ async def test_a_provider_that_refuses_wide_ranges_is_asked_for_less_until_it_an
     scanner, ledger = reading(chain, chain.endpoint("narrow", narrow))
     await ledger.follow(scanner)
     assert ledger.canonical() == chain.events(98)
-    assert asked[:5] == [95, 47, 23, 11, 5]
+    assert asked[:5] == [32, 16, 8, 4, 5]
 
 
 async def test_a_provider_that_refuses_even_one_block_is_unavailable_in_its_own_words() -> None:
