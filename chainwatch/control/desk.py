@@ -67,7 +67,9 @@ class Desk:
         return await self.outlook.status()
 
     async def leases(self, wanted: Filter) -> list[LeaseLine]:
-        """Return leases in the order of their ids."""
+        """Return leases in the order of their ids. Raises UnknownSource."""
+        if wanted.source is not None:
+            self.sources.known(wanted.source)
         found: list[LeaseLine] = []
         async for each in self._lines(wanted):
             if wanted.phase in (None, each.phase):
@@ -115,6 +117,8 @@ class Desk:
         self, limit: int, lease: str | None = None, source: str | None = None
     ) -> list[EventLine]:
         """Return what the chains said last (about one lease, or on one source), newest first."""
+        if source is not None:
+            self.sources.known(source)
         if lease is None:
             entries = await self.outlook.stores.journal.events(source, limit=limit)
         else:

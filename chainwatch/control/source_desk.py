@@ -37,7 +37,7 @@ class SourceDesk:
 
     async def show(self, name: str) -> SourceStory:
         """Return how a source stands, and what each of its endpoints says now of our blocks."""
-        reading = await self.outlook.source(self._known(name))
+        reading = await self.outlook.source(self.known(name))
         state = await self.outlook.stores.journal.state(name)
         settings = self.outlook.supervisor.resync.sources[name].settings
         alarms = await self.outlook.stores.alarms.all()
@@ -53,19 +53,19 @@ class SourceDesk:
 
     async def foreseen(self, name: str, block: int) -> Reread:
         """Return what `reread` would take back and read again; changes nothing."""
-        return await self.outlook.stores.rereads.foreseen(self._known(name), block)
+        return await self.outlook.stores.rereads.foreseen(self.known(name), block)
 
     async def reread(self, name: str, block: int, reason: str, uid: int) -> Reread:
         """Have a source read again from `block` on; returns what is read again."""
         rereads, now = self.outlook.stores.rereads, self.outlook.supervisor.clock.now()
-        said = await rereads.reread(self._known(name), block, reason, uid, now=now)
+        said = await rereads.reread(self.known(name), block, reason, uid, now=now)
         await self._go_on(name)
         return said
 
     async def resume(self, name: str, reason: str, uid: int) -> str:
         """Have a halted source go on with what is stored; returns why it had halted."""
         rereads, now = self.outlook.stores.rereads, self.outlook.supervisor.clock.now()
-        halted = await rereads.resume(self._known(name), reason, uid, now=now)
+        halted = await rereads.resume(self.known(name), reason, uid, now=now)
         await self._go_on(name)
         return halted
 
@@ -76,7 +76,8 @@ class SourceDesk:
             if ingest.name == name:
                 ingest.hint.set()
 
-    def _known(self, name: str) -> str:
+    def known(self, name: str) -> str:
+        """Return the name of a configured source. Raises UnknownSource naming those there are."""
         if name not in self.outlook.supervisor.resync.sources:
             known = ", ".join(self.outlook.supervisor.resync.sources) or "none"
             raise UnknownSource(f"no source {name} is configured; there are: {known}")

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from chainwatch.config import Config
+from chainwatch.control.desk import Filter
 from chainwatch.domain.events import KeysChanged
-from chainwatch.errors import Fatal, RpcUnavailable
+from chainwatch.errors import Fatal, OperatorError, RpcUnavailable
 from provisioner.model import Identity, Stamps
 from tests.support.chain_model import Tamper, minted
 from tests.support.empire import Empire, empire, many
@@ -62,6 +63,22 @@ async def test_twenty_leases_on_five_chains_are_twenty_machines(world: Empire) -
     assert world.running() == set(world.names)
     assert len(world.realm.guests()) == len(world.names) == 20
     assert await world.alarms() == set()
+
+
+async def test_leases_and_events_are_listed_by_source(world: Empire) -> None:
+    world.buy(world.names[:3])
+    await world.realm.read()
+    desk = world.desk()
+    for name in world.names[:3]:
+        assert [each.id for each in await desk.leases(Filter(source=name))] == [world.lease(name)]
+        assert {each.source for each in await desk.events(10, source=name)} == {name}
+    assert await desk.leases(Filter(source=world.names[5])) == []
+    with pytest.raises(OperatorError, match=r"no source chain9 is configured; there are: chain1"):
+        await desk.leases(Filter(source="chain9"))
+    with pytest.raises(OperatorError, match="no source chain9"):
+        await desk.events(10, source="chain9")
+    with pytest.raises(OperatorError, match=r"token 1 is of several leases; say which:\n  eip155"):
+        await desk.show("1")
 
 
 async def test_each_lease_ends_by_the_time_of_its_own_chain(world: Empire) -> None:
