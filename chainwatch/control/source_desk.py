@@ -48,7 +48,7 @@ class SourceDesk:
             stored_cursor=_block(state.cursor),
             reread_to=state.reread_to,
             testimonies=await testimonies(settings, self.outlook.endpoints[name], state),
-            alarms=tuple(alarm for alarm in alarms if alarm.subject == name),
+            alarms=tuple(alarm for alarm in alarms if alarm.subject.split(" ")[0] == name),
         )
 
     async def foreseen(self, name: str, block: int) -> Reread:

@@ -150,3 +150,4 @@ async def test_a_chatty_contract_raises_one_alarm_for_each_kind_of_event(world: 
     by_subject = {alarm.subject: alarm.text for alarm in alarms}
     assert len(by_subject) == 2
     assert by_subject[f"{NAME} {FOREIGN}"].startswith("32 logs since the start")
+    assert (await world.desk().sources.show(NAME)).alarms == tuple(alarms)
