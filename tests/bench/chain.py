@@ -74,6 +74,16 @@ async def measure_dense(at: Bench) -> tuple[Section, Told]:
     }
 
 
+async def measure_receipts(at: Bench) -> tuple[Section, Told]:
+    """Read the same, every block proven by its receipts."""
+    source = replace(at.source(at.dense.address), verify="receipts")
+    rates = [await _rate(source) for _ in range(ROUNDS)]
+    figure = Figure("events, durable", "events/s", rates, _logs())
+    return Section(
+        "The same, proven", f"{_setting()}, each block's receipts against its root", (figure,)
+    ), {"receipts_events_per_s": round(figure.value)}
+
+
 async def measure_plain(at: Bench) -> tuple[Section, Told]:
     """Read the first blocks of the same history with a plain loop of web3.py."""
     if at.rate is None:
@@ -148,6 +158,7 @@ async def measure_sparse(at: Bench) -> tuple[Section, Told]:
 
 PARTS: Final[Mapping[str, Callable[[Bench], Awaitable[tuple[Section, Told]]]]] = {
     "dense": measure_dense,
+    "receipts": measure_receipts,
     "plain": measure_plain,
     "latency": measure_latency,
     "memory": measure_memory,

@@ -2,7 +2,7 @@
 
 A contract that only says what a lease contract would (`contracts/src/test/Crier.sol`) tells of
 purchases and renewals, so the logs are real ones of a real node: with receipts, blooms and hashes.
-Half of a full block are purchases in four events each, half are renewals of earlier leases.
+A full block is forty purchases, in four events each, and forty renewals of earlier leases.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ from tests.support.realm import ALICES_KEY
 
 #: Logs of a full block: purchases in four events each, then renewals, in several transactions.
 LOGS: Final = 200
-_SOLD: Final = 25
-_RENEWED: Final = 100
-_PARTS: Final = 5
+_PURCHASES: Final = (5,) * 8
+_RENEWALS: Final = (20,) * 2
+#: How many purchases a renewal comes after its own.
+_LATER: Final = 4000
 _UNTIL: Final = 2_000_000_000
 _GAS: Final = 3_000_000
 #: The lease that single logs are about.
@@ -43,10 +44,13 @@ class Crier:
         """Mine so many blocks of `LOGS` logs each; returns the last one's number."""
         anvil = self.deployed.anvil
         for _ in range(count):
-            for _ in range(_PARTS):
-                await self._sell(_SOLD // _PARTS)
-            for part in range(_PARTS):
-                await self._renew(part)
+            for purchases in _PURCHASES:
+                await self._say("sell", self.sold + 1, purchases, _UNTIL, ALICES_KEY)
+                self.sold += purchases
+            token = max(self.sold - _LATER, 0) + 1
+            for renewals in _RENEWALS:
+                await self._say("renew", token, renewals, _UNTIL + self.nonce)
+                token += renewals
             await anvil.rpc("evm_mine")
         return (await anvil.block()).number
 
@@ -61,16 +65,6 @@ class Crier:
     async def one_log(self) -> None:
         """Send one renewal; it is in no block yet."""
         await self._say("renew", TOKEN, 1, _UNTIL)
-
-    async def _sell(self, count: int) -> None:
-        await self._say("sell", self.sold + 1, count, _UNTIL, ALICES_KEY)
-        self.sold += count
-
-    async def _renew(self, part: int) -> None:
-        """Renew the leases that were sold last, or the first ones while there are no others."""
-        count = _RENEWED // _PARTS
-        first = max(self.sold - (part + 1) * count, 0) + 1
-        await self._say("renew", first, count, _UNTIL + self.nonce)
 
     async def _say(self, what: str, *arguments: object) -> None:
         data = self.deployed.contract.encode_abi(what, args=arguments)
