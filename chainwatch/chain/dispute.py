@@ -45,6 +45,11 @@ class Dispute:
             rpc.quarantine(why)
         return true
 
+    async def proven(self, number: int) -> list[RawLog] | None:
+        """What receipts prove of a block, None where there are none that add up."""
+        header, provable = await self._header(number)
+        return await self._proven(header) if provable else None
+
     async def _true(self, number: int, mine: list[RawLog], theirs: list[RawLog]) -> list[RawLog]:
         header, provable = await self._header(number)
         proven = await self._proven(header) if provable else None

@@ -170,6 +170,9 @@ class Witness:
         dispute = Dispute(self._contract, view.rpc, other.rpc, others)
         true = mine if mine == theirs else await dispute.settle(mine, theirs)
         wrong = await self._first_wrong(state, true, low, end.number)
+        if wrong is not None and await self._is_proven(dispute, wrong):
+            self.alone = f"no endpoint tells the logs of block {wrong} that its receipts prove"
+            return _up_to(batch, state.final, state)
         if wrong is not None:
             return Rewind(await self._known.block(wrong - 1) or state.final, batch.head)
         if true != mine:
@@ -241,6 +244,13 @@ class Witness:
         true, _ = decode(self._profile, [log for log in agreed if log.block <= last])
         stored = await self._known.said(low, last)
         return min((each.block for each in {*true} ^ {*stored}), default=None)
+
+    async def _is_proven(self, dispute: Dispute, number: int) -> bool:
+        """Whether receipts prove what is stored of a block, against what everybody tells."""
+        true = await dispute.proven(number)
+        if true is None:
+            return False
+        return decode(self._profile, true)[0] == [*await self._known.said(number, number)]
 
     def _others(self, *but: Rpc) -> list[Rpc]:
         return [rpc for rpc in self._rpc.ranked() if all(rpc is not each for each in but)]

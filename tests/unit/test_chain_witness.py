@@ -130,7 +130,8 @@ async def test_a_liar_that_seconds_does_not_stop_what_receipts_prove() -> None:
     scanner, ledger = reading(chain, good, liar)
     step = await scanner.next(ledger.state)
     assert isinstance(step, Batch)
-    assert step.final == chain.blocks[55].block
+    assert step.final == step.cursor
+    assert step.cursor.number > 7
     assert liar.quarantined == ["liar left out logs of block 7"]
 
 
@@ -239,6 +240,24 @@ async def test_what_a_liar_told_alone_is_taken_back_before_it_becomes_final(
     assert ledger.state.final == chain.blocks[60 - final_lag].block
 
 
+async def test_what_receipts_prove_is_not_taken_back_because_nobody_tells_it() -> None:
+    chain = ChainModel(final_lag=5)
+    for number in range(1, 40):
+        chain.mine(mint(number))
+    using = replace(settings(), verify="receipts")
+    lossy = [chain.endpoint(name, telling(drop_a_part)) for name in ("a", "b")]
+    ledger = Ledger()
+    chain.final_lag = 39
+    scanner, _ = reading(chain, *lossy, using=using, ledger=ledger)
+    await ledger.follow(scanner)
+    chain.final_lag = 5
+    await ledger.follow(scanner)
+    assert ledger.canonical() == chain.events(37)
+    assert not [step for step in ledger.steps if isinstance(step, Rewind)]
+    assert ledger.state.final is None
+    assert scanner.alone == "no endpoint tells the logs of block 7 that its receipts prove"
+
+
 @pytest.mark.parametrize("lie", [drop_a_part, forge_an_owner])
 async def test_a_part_that_was_left_out_above_finality_is_found_when_it_becomes_final(
     lie: Change,
@@ -270,12 +289,13 @@ def forked(chain: ChainModel, depth: int) -> ChainModel:
 async def test_with_two_that_show_different_blocks_there_is_no_step() -> None:
     chain = busy_chain(60)
     fork = forked(chain, 12)
-    scanner, ledger = reading(chain, chain.endpoint("a"), fork.endpoint("b"))
+    narrow = settings(max_range=20)
+    scanner, ledger = reading(chain, chain.endpoint("a"), fork.endpoint("b"), using=narrow)
     for _ in range(3):
         with pytest.raises(NotAChain, match=r"two endpoints disagree about block 5\d: a says 0x"):
             await ledger.follow(scanner)
-    assert ledger.state.final is None
-    assert ledger.canonical() == []
+    assert ledger.state.cursor == ledger.state.final == chain.blocks[40].block
+    assert ledger.canonical() == chain.events(40)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
