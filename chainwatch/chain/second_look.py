@@ -80,8 +80,7 @@ class SecondLook:
         first, *others = self._rpc.ranked()
         for rpc in (*others, first):
             try:
-                fetched = await headers.fetch(rpc, [block.number for block in blocks])
-                shared = [h for h, b in zip(fetched, blocks, strict=True) if h.block.hash == b.hash]
+                shared = await _shared(rpc, blocks)
                 said = await logs.of_blocks(rpc, self._contract, shared)
                 events = self._read(await self._proof.settled(rpc, shared, said))
             except Transient as trouble:
@@ -128,6 +127,19 @@ class SecondLook:
 
     def _read(self, raw: Sequence[RawLog]) -> list[Logged]:
         return decode(self._profile, raw)[0]
+
+
+async def _shared(rpc: Rpc, blocks: Sequence[Block]) -> list[Header]:
+    """The headers of those blocks that an endpoint has as we do, however far behind it is."""
+    answers = await rpc.batch([headers.by_number(block.number) for block in blocks])
+    had = [
+        (headers.numbered(answer, block.number), block)
+        for answer, block in zip(answers, blocks, strict=True)
+        if answer is not None
+    ]
+    if not had:
+        raise RpcUnavailable(f"it has none of blocks {blocks[0].number} to {blocks[-1].number}")
+    return [header for header, block in had if header.block.hash == block.hash]
 
 
 def _by_block(events: Sequence[Logged]) -> Mapping[int, list[Logged]]:

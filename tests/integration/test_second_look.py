@@ -5,7 +5,7 @@ from pathlib import Path
 from chainwatch.control.second_look import REMEMBERED, WindowWatch
 from chainwatch.domain.batches import SourceState
 from chainwatch.store.verify import verify
-from tests.support.chain_model import ModelEndpoint
+from tests.support.chain_model import ChainModel, ModelEndpoint
 from tests.support.doubts import logs_of, omitting, refusing
 from tests.support.realm import GRACE, HOUR, Realm, realm
 
@@ -93,6 +93,33 @@ async def test_the_endpoint_that_left_them_out_is_quarantined_and_another_is_rea
         await world.settle()
         assert await believed(world) == await true(world)
         assert await watch_of(world).look() is None
+
+
+async def test_one_that_is_a_little_behind_is_asked_as_far_as_it_has_come(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        number = await misread(world)
+        behind = ChainModel(final_lag=3)
+        behind.blocks = world.chain.fork()
+        behind.drop(1)
+        world.confirm()
+        await world.read()
+        world.chain.rpc.endpoints = [*world.chain.rpc.endpoints, behind.endpoint("behind")]
+        found = await watch_of(world).look()
+        assert found is not None
+        assert (found.block.number, found.proven) == (number, True)
+
+
+async def test_one_that_has_none_of_the_blocks_is_passed_over(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        world.finalize()
+        world.buy(lasts=100 * GRACE)
+        await world.turn()
+        empty = ChainModel(final_lag=3).endpoint("empty")
+        world.chain.rpc.endpoints = [*world.chain.rpc.endpoints, empty]
+        first(world).asked.clear()
+        assert await watch_of(world).look() is None
+        assert "eth_getLogs" in first(world).asked
+        assert "eth_getLogs" not in empty.asked
 
 
 async def test_an_endpoint_that_leaves_out_what_is_stored_is_quarantined_and_nothing_taken_back(
