@@ -77,8 +77,8 @@ class SecondLook:
     ) -> tuple[Rpc, list[Header], Mapping[int, list[Logged]]]:
         """Who tells these blocks again, those of them that it has as well, and their events."""
         troubles: list[str] = []
-        first, *others = self._rpc.ranked()
-        for rpc in (*others, first):
+        ranked = self._rpc.ranked()
+        for rpc in (*ranked[1:], *ranked[:1]):
             try:
                 shared = await _shared(rpc, blocks)
                 said = await logs.of_blocks(rpc, self._contract, shared)
