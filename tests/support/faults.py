@@ -1,8 +1,8 @@
 """What nodes and the ways to them do wrong, each by its name.
 
 Most lies are lasting ones: what is left out of one answer is left out of every other, for a lie
-that the next answer contradicts is no art. Which logs those are follows from their block's hash and
-their place, so a seed is not needed to tell the same story twice.
+that the next answer contradicts is no art. Which logs those are follows from their block's number
+and their place in it.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ def _number(value: object) -> int:
 
 def _lot(log: Json) -> int:
     """A number that this log draws, wherever it is met."""
-    return crc32(f"{log['blockHash']}{log['logIndex']}".encode())
+    return crc32(f"{log['blockNumber']} {log['logIndex']}".encode())
 
 
 def _sifted(name: str, sift: Callable[[list[Json]], list[Json]], *, proof: bool) -> CallFault:
@@ -75,7 +75,7 @@ def lost_blocks(*, proof: bool = False) -> CallFault:
     """All logs of some blocks, and none of the others."""
 
     def sift(logs: list[Json]) -> list[Json]:
-        return [log for log in logs if crc32(str(log["blockHash"]).encode()) % 2]
+        return [log for log in logs if crc32(str(log["blockNumber"]).encode()) % 2]
 
     return _sifted("lost blocks", sift, proof=proof)
 
@@ -106,6 +106,15 @@ def blank_blooms() -> CallFault:
         return block | {"logsBloom": _NO_LOGS} if isinstance(block, dict) else block
 
     return CallFault("blank blooms", HEADERS, act)
+
+
+def no_receipts() -> CallFault:
+    """A node that does not offer receipts by the block."""
+
+    async def act(_: Ask, go_on: GoOn) -> object:
+        raise Refusal(-32601, "the method eth_getBlockReceipts does not exist/is not available")
+
+    return CallFault("no receipts", RECEIPTS, act)
 
 
 def empty_range() -> CallFault:

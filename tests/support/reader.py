@@ -19,7 +19,6 @@ from chainwatch.chain.settings import SourceSettings
 from chainwatch.control.ingest import Ingest
 from chainwatch.domain.batches import Source, SourceState
 from chainwatch.domain.events import Logged
-from chainwatch.store.database import Database
 from chainwatch.store.journal import JournalEntry
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.direct import DirectApi
@@ -54,7 +53,7 @@ class Reader:
     shop: LeaseContract
     settings: SourceSettings
     daemon: Daemon
-    db: Database
+    pool: RpcPool
     cluster: Cluster
     loop: Leaps
 
@@ -167,7 +166,7 @@ async def reader(
             async with opened(all_settings, folder / "chainwatch.db", create=True) as db:
                 ways = Adapters({NAME: pool}, DirectApi(cluster))
                 daemon = wire(all_settings, ways, db, ClusterClock(cluster), lambda: None)
-                yield Reader(shop, settings, daemon, db, cluster, leaps)
+                yield Reader(shop, settings, daemon, pool, cluster, leaps)
         finally:
             await pool.close()
 
