@@ -154,7 +154,8 @@ class Reader:
         """Blocks that may still change: every header, and logs by its hash."""
         confirmed = tip.head.block.number - self._settings.confirmations
         last = min(confirmed, first + _WINDOW - 1)
-        fetched = await headers.fetch(rpc, range(first, last + 1))
+        known = [tip.head] if last == tip.head.block.number else []
+        fetched = [*await headers.fetch(rpc, range(first, last + 1 - len(known))), *known]
         blocks = [header.block for header in fetched]
         headers.check_links(blocks if state.cursor is None else [state.cursor, *blocks])
         said = await logs.of_blocks(rpc, self._contract, fetched)

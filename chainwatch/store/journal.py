@@ -21,6 +21,13 @@ from chainwatch.store.database import Database, Reading, Row, Transaction
 from chainwatch.store.encoding import hex64, kind_of, packed
 from chainwatch.store.installation import source_named
 
+_STATE = (
+    "SELECT head, halted, reread_to, c.number, c.hash, c.parent, c.timestamp,"
+    " f.number, f.hash, f.parent, f.timestamp FROM source"
+    " LEFT JOIN block AS c ON c.source = name AND c.number = cursor"
+    " LEFT JOIN block AS f ON f.source = name AND f.number = final WHERE name = ?"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class CommitResult:
@@ -43,14 +50,13 @@ class JournalEntry:
 
 async def state_of(read: Reading, source: str) -> SourceState:
     """Return how far a source has been read, within a view that reads more."""
-    row = await read.one(
-        "SELECT cursor, final, head, halted, reread_to FROM source WHERE name = ?", source
-    )
+    row = await read.one(_STATE, source)
     if row is None:
         return SourceState()
-    cursor = await block_at(read, source, row["cursor"])
-    final = await block_at(read, source, row["final"])
-    return SourceState(cursor, final, row["head"], row["halted"], row["reread_to"])
+    *rest, c_number, c_hash, c_parent, c_time, f_number, f_hash, f_parent, f_time = row
+    cursor = None if c_number is None else Block(c_number, c_hash, c_parent, c_time)
+    final = None if f_number is None else Block(f_number, f_hash, f_parent, f_time)
+    return SourceState(cursor, final, *rest)
 
 
 async def block_at(read: Reading, source: str, number: int | None) -> Block | None:

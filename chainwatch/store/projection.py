@@ -122,17 +122,14 @@ async def folded_plans(read: Reading, source: str, plans: Collection[str]) -> Ma
 async def _stored_leases(
     read: Reading, source: Source, tokens: Iterable[int]
 ) -> dict[int, Lease | None]:
-    rows = await read.rows(
-        f"{LEASE} WHERE source = ? AND token IN {_AMONG}",
-        *(source.name, json.dumps([hex64(token) for token in tokens])),
-    )
+    rows = await _among(read, source, tokens, f"{LEASE} WHERE source = ? AND token IN {_AMONG}")
     return {int(row["token"], 16): lease_from(row) for row in rows}
 
 
 async def _stored_plans(read: Reading, source: Source, plans: Iterable[int]) -> dict[int, Plan]:
-    rows = await read.rows(
+    rows = await _among(
+        *(read, source, plans),
         "SELECT id, fields FROM plan WHERE source = ? AND id IN (SELECT value FROM json_each(?))",
-        *(source.name, json.dumps([hex64(plan) for plan in plans])),
     )
     return {int(row["id"], 16): plan_from(row["fields"]) for row in rows}
 
@@ -186,8 +183,14 @@ async def _ids(read: Reading, source: Source, tokens: Collection[str]) -> set[st
 
 
 async def _leases_of(read: Reading, source: Source, plans: Iterable[int]) -> set[str]:
-    rows = await read.rows(
+    rows = await _among(
+        *(read, source, plans),
         "SELECT id FROM lease WHERE source = ? AND plan IN (SELECT value FROM json_each(?))",
-        *(source.name, json.dumps([hex64(plan) for plan in plans])),
     )
     return {row["id"] for row in rows}
+
+
+async def _among(read: Reading, source: Source, numbers: Iterable[int], sql: str) -> list[Row]:
+    """Return what `sql` finds of a source among these tokens or plans; for none, ask nothing."""
+    wanted = [hex64(number) for number in numbers]
+    return await read.rows(sql, source.name, json.dumps(wanted)) if wanted else []
