@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support import faults
+from tests.support.anvil import twin
 from tests.support.faultproxy import Fault, FaultProxy, proxy
 from tests.support.reader import Reader, reader, source_of
 from tests.support.town import founded
@@ -107,6 +108,53 @@ async def test_of_two_endpoints_without_receipts_nobody_is_believed_until_they_a
             assert not await reading.at_rest()
             assert reading.trouble is not None
             first.disarm()
+            await reading.settle()
+            assert await reading.rows() == await reading.truth()
+
+
+@asynccontextmanager
+async def forked(trade: Trade) -> AsyncIterator[tuple[Trade, Trade]]:
+    """A chain and another one that parted from it ten blocks ago and is longer."""
+    async with twin(trade.chain) as chain, twin(trade.chain) as other:
+        true, fork = trade.on(chain, seed=6), trade.on(other, seed=7)
+        await true.grow(10)
+        await fork.grow(14)
+        yield true, fork
+
+
+@pytest.mark.parametrize("looks", [0, 2, 40])
+async def test_of_three_endpoints_one_on_a_longer_chain_of_its_own_is_outvoted(
+    past: Trade, tmp_path: Path, looks: int
+) -> None:
+    async with forked(past) as (trade, fork), honest(trade, 3) as (first, second, third):
+        settings = source_of(trade.shop, first.url, second.url, third.url)
+        async with reader(tmp_path, trade.shop, settings) as reading:
+            await reading.look(looks)
+            first.lead_to(fork.chain.url)
+            await reading.settle()
+            await trade.grow(5)
+            await reading.settle()
+            assert await reading.rows() == await reading.truth()
+            assert reading.pool.health()[0].last_error is not None
+            assert [way.last_error for way in reading.pool.health()[1:]] == [None, None]
+
+
+@pytest.mark.parametrize("looks", [0, 40])
+async def test_of_two_endpoints_on_chains_of_their_own_neither_is_believed(
+    past: Trade, tmp_path: Path, looks: int
+) -> None:
+    async with forked(past) as (trade, fork), honest(trade, 2) as (first, second):
+        settings = source_of(trade.shop, first.url, second.url)
+        async with reader(tmp_path, trade.shop, settings) as reading:
+            await reading.look(looks)
+            second.lead_to(fork.chain.url)
+            await trade.grow(5)
+            await reading.look(40)
+            told = await reading.truth()
+            assert await reading.final_rows() == told[: len(await reading.final_rows())]
+            assert not await reading.at_rest()
+            second.lead_to(trade.chain.url)
+            reading.leap(600)
             await reading.settle()
             assert await reading.rows() == await reading.truth()
 
