@@ -5,6 +5,7 @@ adapters, a database and a clock to a daemon. Tests wire the same daemon with ot
 """
 
 import asyncio
+import math
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -19,7 +20,9 @@ import structlog
 from chainwatch import log as logging_setup
 from chainwatch.admin.server import AdminServer
 from chainwatch.app.wiring import Adapters, Daemon, wire
+from chainwatch.chain.pace import Paces
 from chainwatch.chain.rpc import RpcPool
+from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import Config, load
 from chainwatch.control.checkup import checkup
 from chainwatch.control.desk import Desk
@@ -49,19 +52,28 @@ DATABASE: Final = "chainwatch.db"
 async def adapters(config: Config) -> AsyncIterator[Adapters]:
     """Open the ways to the outside that `config` describes. Raises Permanent for a bad CA file."""
     async with AsyncExitStack() as held:
-        pools = {}
+        pools, paces = {}, Paces(_ceilings(config.sources))
         for settings in config.sources:
             pool = RpcPool(
                 settings.http,
                 timeout=settings.timeout,
                 confirmations=settings.confirmations,
-                requests_per_second=settings.requests_per_second,
+                paces=paces,
             )
             held.push_async_callback(pool.close)
             pools[settings.source.name] = pool
         api = ProxmoxerApi(_endpoint(config))
         held.callback(api.close)
         yield Adapters(pools, api)
+
+
+def _ceilings(sources: Sequence[SourceSettings]) -> dict[str, float]:
+    """Return how often each address may be asked: the lowest that any source says of it."""
+    ceilings: dict[str, float] = {}
+    for settings in sources:
+        if (most := settings.requests_per_second) is not None:
+            ceilings |= {url: min(most, ceilings.get(url, math.inf)) for url in settings.http}
+    return ceilings
 
 
 def _endpoint(config: Config) -> ProxmoxEndpoint:

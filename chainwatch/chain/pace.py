@@ -8,7 +8,8 @@ handed in. How it fails: a ceiling that is too low makes a source slow, which it
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 _GRAIN_S: Final = 1e-6
@@ -52,3 +53,21 @@ class Pace:
                 break
             wait, left = at + self._stretch - now, left - made
         return wait
+
+
+class Paces:
+    """The turns of all addresses that have a ceiling (calls a second), on the loop's time.
+
+    Whoever asks at one address takes turns with all others who do, whatever source they read.
+    """
+
+    def __init__(self, ceilings: Mapping[str, float] = MappingProxyType({})) -> None:
+        self._paces = {url: Pace(most, _now, asyncio.sleep) for url, most in ceilings.items()}
+
+    def of(self, url: str) -> Pace | None:
+        """The turns at an address, None where we may ask as often as it takes."""
+        return self._paces.get(url)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeAlias
 
-from chainwatch.chain.pace import Pace
+from chainwatch.chain.pace import Pace, Paces
 from chainwatch.chain.ranges import is_rate_limit
 from chainwatch.chain.standing import Health, Standing
 from chainwatch.chain.transport import RateLimited, Transport, host_of, secrets_of
@@ -82,14 +82,14 @@ class Endpoint:
         url: str,
         name: str,
         timeout: float,
-        ceiling: float | None,
+        pace: Pace | None,
         highest: Callable[[float], int],
     ) -> None:
         self._name = name
         self._secrets = secrets_of(url)
         self._transport = Transport(url, name, timeout)
-        self._pace = None if ceiling is None else Pace(ceiling, _now, asyncio.sleep)
-        self._most = BATCH if self._pace is None else min(BATCH, self._pace.most)
+        self._pace = pace
+        self._most = BATCH if pace is None else min(BATCH, pace.most)
         self._highest = highest
         self.standing = Standing()
 
@@ -168,8 +168,8 @@ class Endpoint:
 class RpcPool:
     """The HTTP endpoints of one source.
 
-    `timeout` is seconds for one request; one may lag by `confirmations` blocks; each is asked at
-    most `requests_per_second`, where every call of a batch counts, as providers count.
+    `timeout` is seconds for one request; one may lag by `confirmations` blocks; `paces` has the
+    turns of the addresses that have a ceiling.
     """
 
     def __init__(
@@ -178,11 +178,11 @@ class RpcPool:
         *,
         timeout: float,
         confirmations: int = 0,
-        requests_per_second: float | None = None,
+        paces: Paces | None = None,
     ) -> None:
         self._confirmations = confirmations
         self._endpoints = tuple(
-            Endpoint(url, name, timeout, requests_per_second, self._highest)
+            Endpoint(url, name, timeout, (paces or Paces()).of(url), self._highest)
             for url, name in zip(urls, _names(urls), strict=True)
         )
 

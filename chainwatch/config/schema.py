@@ -164,7 +164,8 @@ class Source(Table):
         default=None,
         gt=0,
         description="Most calls a second to each of the `http` endpoints, every call of a batch "
-        "counted, as providers count; as many as it takes where it is left out.",
+        "counted, as providers count; sources that share an address share its lowest; as many as "
+        "it takes where it is left out.",
         examples=[25.0],
     )
     ignore_events: tuple[EventSignature, ...] = Field(

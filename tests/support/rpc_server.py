@@ -1,11 +1,12 @@
 """JSON-RPC over real HTTP from handlers that a test writes, each on a port of its own."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from chainwatch.chain.pace import Paces
 from chainwatch.chain.rpc import RpcPool
 
 SECRET = "v3/an-api-key"
@@ -17,20 +18,25 @@ async def serving(
     *handlers: Handler, patience: float = 5.0, ceiling: float | None = None
 ) -> AsyncIterator[RpcPool]:
     """A pool of one endpoint for each handler, each asked `ceiling` times a second at most."""
-    servers: list[TestServer] = []
-    for handler in handlers:
-        app = web.Application(client_max_size=2**24)
-        app.router.add_post(f"/{SECRET}", handler)
-        servers.append(TestServer(app))
-        await servers[-1].start_server()
-    urls = [str(server.make_url(f"/{SECRET}")) for server in servers]
-    pool = RpcPool(urls, timeout=patience, confirmations=2, requests_per_second=ceiling)
-    try:
+    async with AsyncExitStack() as held:
+        urls = [await held.enter_async_context(serving_at(handler)) for handler in handlers]
+        paces = Paces(dict.fromkeys(urls, ceiling) if ceiling else {})
+        pool = RpcPool(urls, timeout=patience, confirmations=2, paces=paces)
+        held.push_async_callback(pool.close)
         yield pool
+
+
+@asynccontextmanager
+async def serving_at(handler: Handler) -> AsyncIterator[str]:
+    """The address, with a key in it, at which a handler answers."""
+    app = web.Application(client_max_size=2**24)
+    app.router.add_post(f"/{SECRET}", handler)
+    server = TestServer(app)
+    await server.start_server()
+    try:
+        yield str(server.make_url(f"/{SECRET}"))
     finally:
-        await pool.close()
-        for server in servers:
-            await server.close()
+        await server.close()
 
 
 def echo(request: dict[str, object]) -> dict[str, object]:

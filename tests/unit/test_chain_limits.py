@@ -2,17 +2,19 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 
 import pytest
 from aiohttp import web
 
 from chainwatch.chain.logs import in_range
+from chainwatch.chain.pace import Paces
 from chainwatch.chain.ranges import Span
-from chainwatch.chain.rpc import Call, RpcError
+from chainwatch.chain.rpc import Call, RpcError, RpcPool
 from chainwatch.chain.standing import Standing
 from chainwatch.errors import RpcUnavailable
 from tests.support.chain_model import CONTRACT
-from tests.support.rpc_server import Handler, answering, echoing, serving
+from tests.support.rpc_server import Handler, answering, echoing, serving, serving_at
 
 DATED = {
     "Date": "Sun, 22 Nov 2026 12:00:00 GMT",
@@ -151,6 +153,20 @@ async def test_below_our_ceiling_a_request_is_as_large_as_without_one() -> None:
     async with serving(counting(echoing, asked), ceiling=200) as pool:
         assert await pool.ranked()[0].batch(calls) == [[number] for number in range(150)]
     assert asked == [100, 50]
+
+
+async def test_sources_that_share_an_address_share_its_ceiling() -> None:
+    asked: list[int] = []
+    async with serving_at(counting(echoing, asked)) as url, AsyncExitStack() as held:
+        paces = Paces({url: 0.01})
+        first, second = (RpcPool([url], timeout=5, paces=paces) for _ in range(2))
+        held.push_async_callback(first.close)
+        held.push_async_callback(second.close)
+        await first.ranked()[0].call("eth_something")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await second.ranked()[0].call("eth_something")
+    assert asked == [1]
 
 
 @pytest.mark.parametrize(("status", "blocks"), [(429, 32), (500, 16)])
