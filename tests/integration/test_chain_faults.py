@@ -12,7 +12,7 @@ from random import Random
 import pytest
 import pytest_asyncio
 
-from chainwatch.chain.settings import Verify
+from chainwatch.chain.settings import SourceSettings
 from chainwatch.domain.events import Logged
 from tests.support import faults
 from tests.support.anvil import twin
@@ -94,9 +94,10 @@ async def trade(past: Trade) -> AsyncIterator[Trade]:
         yield past.on(chain, seed=2)
 
 
-def needed(name: str) -> Verify:
-    """How much has to be verified for one endpoint to be enough."""
-    return "receipts" if name in UNTRUE else "bloom"
+def fitting(name: str, plain: SourceSettings) -> SourceSettings:
+    """Verify as much as one endpoint needs for this fault, and wait no longer than it is worth."""
+    patience = 0.2 if name == "silence" else plain.timeout
+    return replace(plain, timeout=patience, verify="receipts" if name in UNTRUE else "bloom")
 
 
 async def storm(reading: Reader, trade: Trade) -> None:
@@ -115,7 +116,7 @@ async def test_a_fault_of_the_only_endpoint_leaves_no_wrong_row(
     trade: Trade, tmp_path: Path, name: str
 ) -> None:
     async with proxy(trade.chain.url, seed=len(name)) as endpoint:
-        settings = replace(source_of(trade.shop, endpoint.url), timeout=0.2, verify=needed(name))
+        settings = fitting(name, source_of(trade.shop, endpoint.url))
         async with reader(tmp_path, trade.shop, settings) as reading:
             armed = endpoint.arm(FAULTS[name], probability=LIKELY.get(name, 0.4))
             await storm(reading, trade)
@@ -132,7 +133,7 @@ async def test_a_fault_that_lasts_is_seen_through_or_named_while_nothing_moves(
     trade: Trade, tmp_path: Path, name: str
 ) -> None:
     async with proxy(trade.chain.url) as endpoint:
-        settings = replace(source_of(trade.shop, endpoint.url), timeout=0.2, verify=needed(name))
+        settings = fitting(name, source_of(trade.shop, endpoint.url))
         async with reader(tmp_path, trade.shop, settings) as reading:
             await reading.look(4)
             endpoint.arm(FAULTS[name])
