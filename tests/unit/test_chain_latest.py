@@ -97,6 +97,15 @@ async def test_where_there_are_two_endpoints_one_answer_is_not_enough() -> None:
         await half.lease_at_latest(1, chain.head)
 
 
+async def test_one_answer_is_not_enough_while_the_other_endpoint_is_in_quarantine() -> None:
+    chain = sold()
+    bad = chain.endpoint("bad")
+    bad.quarantine("it was wrong before")
+    half = reader(chain.endpoint("a"), bad)
+    with pytest.raises(RpcUnavailable, match="1 of 2 endpoints told lease 1"):
+        await half.lease_at_latest(1, chain.head)
+
+
 async def test_a_third_endpoint_stands_in_for_one_that_fails() -> None:
     chain = sold()
 

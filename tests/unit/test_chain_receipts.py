@@ -108,6 +108,19 @@ def test_a_deposit_from_before_its_nonce_was_hashed_adds_up_without_it() -> None
     assert logs_in(with_nonce, header(told), CONTRACT) == []
 
 
+def test_a_deposit_adds_up_to_the_root_that_a_node_of_that_family_made() -> None:
+    # from anvil 1.7.1 --network optimism: a block with one transaction of type 0x7e
+    told = receipt(
+        "0x2bf19c9f8cf3f5aee124ffbf125598465ce00f9681e05328c18e7f5c80a01671",
+        0,
+        type="0x7E",
+        depositNonce="0x1",
+        depositReceiptVersion="0x1",
+    )
+    root = "0xdbfba0cf1914b3c1e4a90affb3805a438411c3a55a04b59f649ae1cf4c487a79"
+    assert logs_in([told], Header(BLOCK, 0, root), CONTRACT) == []
+
+
 def test_a_receipt_from_before_byzantium_holds_the_states_root() -> None:
     old = receipt(tx(0), 0, type="0x0", root=tx(99))
     del old["status"]
