@@ -5,8 +5,11 @@ purchases and renewals, so the logs are real ones of a real node: with receipts,
 A full block is forty purchases, in four events each, and forty renewals of earlier leases.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
+
+from web3.types import RPCEndpoint
 
 from chainwatch.demo.deployed import Deployed, deploy
 from tests.support.anvil import Anvil
@@ -22,6 +25,7 @@ _UNTIL: Final = 2_000_000_000
 _GAS: Final = 3_000_000
 #: The lease that single logs are about.
 TOKEN: Final = 1
+_Call: TypeAlias = tuple[str, tuple[object, ...]]
 #: Empty blocks between two events of a sparse history, one included.
 GAP: Final = 50
 
@@ -44,13 +48,7 @@ class Crier:
         """Mine so many blocks of `LOGS` logs each; returns the last one's number."""
         anvil = self.deployed.anvil
         for _ in range(count):
-            for purchases in _PURCHASES:
-                await self._say("sell", self.sold + 1, purchases, _UNTIL, ALICES_KEY)
-                self.sold += purchases
-            token = max(self.sold - _LATER, 0) + 1
-            for renewals in _RENEWALS:
-                await self._say("renew", token, renewals, _UNTIL + self.nonce)
-                token += renewals
+            await self._send(*self._purchases(), *self._renewals())
             await anvil.rpc("evm_mine")
         return (await anvil.block()).number
 
@@ -64,14 +62,34 @@ class Crier:
 
     async def one_log(self) -> None:
         """Send one renewal; it is in no block yet."""
-        await self._say("renew", TOKEN, 1, _UNTIL)
+        await self._send(("renew", (TOKEN, 1, _UNTIL)))
 
-    async def _say(self, what: str, *arguments: object) -> None:
+    def _purchases(self) -> Iterator[_Call]:
+        for count in _PURCHASES:
+            yield "sell", (self.sold + 1, count, _UNTIL, ALICES_KEY)
+            self.sold += count
+
+    def _renewals(self) -> Iterator[_Call]:
+        token = max(self.sold - _LATER, 0) + 1
+        for count in _RENEWALS:
+            yield "renew", (token, count, _UNTIL + self.nonce)
+            token += count
+
+    async def _send(self, *calls: _Call) -> None:
+        """Send these in one request; they are mined in their order."""
+        requests = [
+            (RPCEndpoint("eth_sendTransaction"), [self._request(*call, nonce)])
+            for nonce, call in enumerate(calls, self.nonce)
+        ]
+        self.nonce += len(calls)
+        for answer in await self.deployed.anvil.provider.make_batch_request(requests):
+            if not isinstance(answer, dict) or "error" in answer:
+                raise RuntimeError(f"eth_sendTransaction: {answer}")
+
+    def _request(self, what: str, arguments: tuple[object, ...], nonce: int) -> dict[str, str]:
         data = self.deployed.contract.encode_abi(what, args=arguments)
-        request = {"from": self.sender, "to": self.deployed.address, "data": data}
-        request |= {"gas": hex(_GAS), "nonce": hex(self.nonce)}
-        await self.deployed.anvil.rpc("eth_sendTransaction", request)
-        self.nonce += 1
+        to = {"from": self.sender, "to": self.deployed.address, "data": data}
+        return to | {"gas": hex(_GAS), "nonce": hex(nonce)}
 
 
 async def crier(anvil: Anvil, account: int) -> Crier:
