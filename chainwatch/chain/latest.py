@@ -49,6 +49,7 @@ class LatestReader:
                 answers.append(await self._ask(rpc, token, at_least))
             except Transient as trouble:
                 troubles.append(f"{rpc.name}: {trouble}")
+        troubles += [f"{each.host}: quarantined" for each in self._rpc.health() if each.quarantined]
         if not answers or len(answers) < wanted:
             raise RpcUnavailable(
                 f"{len(answers)} of {wanted} endpoints told lease {token}: {'; '.join(troubles)}"

@@ -82,35 +82,44 @@ class Witness:
         """
         if len(self._rpc.health()) < _ENOUGH:
             return batch
-        other = await self._heard(view, batch.cursor)
+        other = await self._heard(view, batch.cursor, batch.final.number if batch.final else -1)
         if other is None:
             return _up_to(batch, state.final, state)
         return await self._finalized(view, other, batch, state)
 
-    async def _heard(self, view: View, cursor: Block) -> _Word | None:
-        """Another endpoint that shows our block, or else one that is behind; None without any."""
+    async def _heard(self, view: View, cursor: Block, final: int) -> _Word | None:
+        """Another endpoint that shows our block, or else one that is behind; None without any.
+
+        Of those that show it the first that calls the block at `final` so, or the one that comes
+        nearest: nobody holds back what two others agree on.
+        """
         others = self._others(view.rpc)
-        behind: _Word | None = None
+        agreeing: list[_Word] = []
+        behind: list[_Word] = []
         silent: list[str] = []
-        self.alone = None
         for place, rpc in enumerate(others):
             try:
                 word = await self._ask(rpc, cursor)
             except Transient as trouble:
                 silent.append(f"{rpc.name}: {trouble}")
                 continue
-            if word.hash == cursor.hash:
-                return word
-            if self._tells(word, cursor):
+            contradicts = word.hash != cursor.hash and self._tells(word, cursor)
+            if contradicts and agreeing:
+                _outvoted(rpc, word.tip, cursor, view.rpc, agreeing[0].rpc)
+                continue
+            if contradicts:
                 third = await self._third(view, word, cursor, others[place + 1 :])
-                if third is not None:
-                    return third
-                if not self._left_behind(word, view):
+                if third is None and not self._left_behind(word, view):
                     raise _disagreement(view.rpc, word, cursor)
-            behind = behind or word
-            silent.append(f"{rpc.name}: it is only at block {word.tip.head.block.number}")
-        self.alone = "; ".join(silent) or "every other endpoint is in quarantine"
-        return behind
+                word = third or word
+            (agreeing if word.hash == cursor.hash else behind).append(word)
+            if word.hash == cursor.hash and word.tip.final_number >= final:
+                break
+            if word.hash != cursor.hash:
+                silent.append(f"{rpc.name}: it is only at block {word.tip.head.block.number}")
+        unheard = "; ".join(silent) or "every other endpoint is in quarantine"
+        self.alone = None if agreeing else unheard
+        return max(agreeing or behind, key=lambda word: word.tip.final_number, default=None)
 
     async def _ask(self, rpc: Rpc, at: Block) -> _Word:
         try:

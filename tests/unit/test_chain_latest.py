@@ -102,7 +102,7 @@ async def test_one_answer_is_not_enough_while_the_other_endpoint_is_in_quarantin
     bad = chain.endpoint("bad")
     bad.quarantine("it was wrong before")
     half = reader(chain.endpoint("a"), bad)
-    with pytest.raises(RpcUnavailable, match="1 of 2 endpoints told lease 1"):
+    with pytest.raises(RpcUnavailable, match="1 of 2 endpoints told lease 1: bad: quarantined"):
         await half.lease_at_latest(1, chain.head)
 
 

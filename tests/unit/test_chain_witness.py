@@ -8,7 +8,7 @@ import pytest
 from chainwatch.chain.rpc import RpcError
 from chainwatch.domain.batches import Batch, Rewind
 from chainwatch.errors import NotAChain, RpcUnavailable
-from tests.support.chain_model import ChainModel, Json, ModelEndpoint, Tamper
+from tests.support.chain_model import CONTRACT, ChainModel, Json, ModelEndpoint, Tamper
 from tests.support.ledger import Ledger
 from tests.support.reading import busy_chain, mint, reading, settings
 
@@ -336,6 +336,29 @@ async def test_a_witness_that_is_one_block_late_holds_back_finality_and_nothing_
     await ledger.follow(scanner)
     assert ledger.state.cursor == chain.blocks[58].block
     assert ledger.state.final == chain.blocks[54].block
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_one_that_calls_nothing_new_final_does_not_hold_back_the_two_others(
+    place: int,
+) -> None:
+    chain = busy_chain(60)
+
+    def stuck(_: str, params: Sequence[object], result: object) -> object:
+        if params and params[0] == "finalized":
+            return chain.blocks[9].header(CONTRACT)
+        return result
+
+    honest = [chain.endpoint("a"), chain.endpoint("b")]
+    endpoints = [*honest[:place], chain.endpoint("stuck", stuck), *honest[place:]]
+    scanner, ledger = reading(chain, *endpoints)
+    for _ in range(3):
+        chain.mine()
+        await ledger.follow(scanner)
+        head = chain.head.number
+        assert ledger.state.cursor == chain.blocks[head - 2].block
+        assert ledger.state.final == chain.blocks[head - 5].block
+    assert ledger.canonical() == chain.events(61)
 
 
 async def test_a_witness_that_refuses_old_logs_stops_nothing_and_is_told_of() -> None:
