@@ -160,8 +160,8 @@ PARTS: Final[Mapping[str, Callable[[Bench], Awaitable[tuple[Section, Told]]]]] =
     "dense": measure_dense,
     "receipts": measure_receipts,
     "plain": measure_plain,
-    "latency": measure_latency,
     "memory": measure_memory,
+    "latency": measure_latency,
     "sparse": measure_sparse,
 }
 
