@@ -14,7 +14,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -24,6 +24,7 @@ import pytest
 from chainwatch.domain.events import Logged
 from chainwatch.store.database import Database
 from chainwatch.store.journal import Journal
+from provisioner import faultpoints
 from tests.support.daemon import PATIENCE, Grounds, Installation, Life, installation
 from tests.support.oracle import truth
 from tests.support.trade import Trade
@@ -34,9 +35,10 @@ KILLS: Final = min(2 * SOAK, 50) or 30
 SEEDS: Final = [int.from_bytes(os.urandom(4)) for _ in range(2 * SOAK // KILLS)] or [1]
 LEASES: Final = 5
 
-#: Commits that a life passes in which nobody gives orders; the others only happen at set-up.
+#: Commits that a life passes in which nobody gives orders; a soak arms all there are.
 PASSED: Final = ("batch", "rewind", "enqueue", "work", "operation_begin", "operation_task")
-ARMED: Final = tuple(f"commit.{name}.{edge}" for name in PASSED for edge in ("before", "after"))
+COMMITS: Final = faultpoints.COMMITS if SOAK else [f"commit.{name}" for name in PASSED]
+ARMED: Final = [f"{name}.{edge}" for name in COMMITS for edge in ("before", "after")]
 #: The points that no daemon can pass by while there is something to read.
 READING: Final = {point for point in ARMED if point.startswith(("commit.batch", "commit.rewind"))}
 
@@ -137,9 +139,9 @@ async def test_killed_at_any_moment_rows_are_the_receipts_and_each_lease_has_one
         trade = Trade(place.chain, it.shop, people, random, lasts=10**7, on_purpose=True)
         storm = Storm(it, trade, random)
         it.configure(source={"finality": 8})
-        points = cycle([*ARMED, *(None,) * len(ARMED)])
-        for _ in range(KILLS):
-            await storm.live(next(points))
+        points = [*islice(cycle([*ARMED, *(None,) * len(ARMED)]), KILLS)]
+        for point in points:
+            await storm.live(point)
         await it.daemon.start()
         await it.until("it works", it.status.ready)
         await it.until("all is read", partial(all_is_read, it))
@@ -150,4 +152,4 @@ async def test_killed_at_any_moment_rows_are_the_receipts_and_each_lease_has_one
         assert await rows(it) == await truth(it.shop, head.number - 1)
         assert await leases_of_machines(it) == [it.lease(n) for n in range(1, LEASES + 1)]
         await it.judge(machines=LEASES)
-        assert storm.died_at >= READING.intersection(ARMED[:KILLS])
+        assert storm.died_at >= READING.intersection(points)

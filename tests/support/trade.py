@@ -37,7 +37,7 @@ class Trade:
     tokens: int = 0
     lasts: int = 3_600
     on_purpose: bool = False
-    _kinds: Sequence[Callable[[], tuple[str, dict[str, object]]]] = field(init=False)
+    _kinds: Sequence[Callable[[], dict[str, object]]] = field(init=False)
 
     def __post_init__(self) -> None:
         changes = (self._renewal, self._transfer, self._new_keys)
@@ -60,34 +60,38 @@ class Trade:
         for count in deals:
             await self.chain.rpc("evm_setAutomine", False)
             for _ in range(count):
-                await self._deal()
+                await self._send(self._deal())
             await self.chain.mine()
         await self.chain.rpc("evm_setAutomine", True)
 
     async def buy(self) -> None:
         """A purchase, in a block of its own."""
-        await self._send(*self._mint())
+        await self._send(self._mint())
 
     async def grow(self, blocks: int) -> None:
         """So many blocks, some of them empty and some full."""
         await self.mine(*(self.random.choice((0, 0, 1, 1, 2, 5)) for _ in range(blocks)))
 
     async def reorg(self, depth: int) -> None:
-        """Replace the last `depth` blocks by others, with other deals in a block more."""
-        await self.chain.reorg(depth)
+        """Replace the last `depth` blocks by others, with another deal in the first, and go on.
+
+        Without that deal empty blocks would be replaced by themselves.
+        """
+        await self.chain.reorg(depth, [(self._deal(), 0)])
         await self.mine(2)
 
-    async def _deal(self) -> None:
-        await self._send(*(self.random.choice(self._kinds)() if self.tokens else self._mint()))
+    def _deal(self) -> dict[str, object]:
+        return (self.random.choice(self._kinds) if self.tokens else self._mint)()
 
-    async def _send(self, sender: str, request: dict[str, object]) -> None:
-        await self.chain.rpc(
-            "eth_sendTransaction",
-            {"from": sender, "to": self.shop.address, "gas": _GAS, **request},
-        )
+    async def _send(self, request: dict[str, object]) -> None:
+        await self.chain.rpc("eth_sendTransaction", request)
 
-    def _asked(self, function: str, *arguments: object) -> dict[str, object]:
-        return {"data": self.shop.deployed.contract.encode_abi(function, args=arguments)}
+    def _asked(
+        self, sender: str, function: str, *arguments: object, value: int = 0
+    ) -> dict[str, object]:
+        data = self.shop.deployed.contract.encode_abi(function, args=arguments)
+        who = {"from": sender, "to": self.shop.address}
+        return {**who, "gas": _GAS, "value": hex(value), "data": data}
 
     def _token(self) -> int:
         return self.random.randint(1, self.tokens)
@@ -95,21 +99,20 @@ class Trade:
     def _person(self) -> str:
         return self.random.choice(self.people)
 
-    def _mint(self) -> tuple[str, dict[str, object]]:
+    def _mint(self) -> dict[str, object]:
         self.tokens += 1
         buyer, seconds = self._person(), self.random.randint(self.lasts, 2 * self.lasts)
         cost = seconds * self.price
-        asked = self._asked("mint", 1, buyer, seconds, cost, _LATER, _KEY, b"")
-        return buyer, asked | {"value": hex(cost)}
+        return self._asked(buyer, "mint", 1, buyer, seconds, cost, _LATER, _KEY, b"", value=cost)
 
-    def _renewal(self) -> tuple[str, dict[str, object]]:
-        seconds = self.random.randint(60, 600)
-        asked = self._asked("renewSubscription", self._token(), seconds)
-        return self._person(), asked | {"value": hex(seconds * self.price)}
+    def _renewal(self) -> dict[str, object]:
+        token, seconds = self._token(), self.random.randint(60, 600)
+        cost = seconds * self.price
+        return self._asked(self._person(), "renewSubscription", token, seconds, value=cost)
 
-    def _transfer(self) -> tuple[str, dict[str, object]]:
+    def _transfer(self) -> dict[str, object]:
         owner = self._person()
-        return owner, self._asked("transferFrom", owner, self._person(), self._token())
+        return self._asked(owner, "transferFrom", owner, self._person(), self._token())
 
-    def _new_keys(self) -> tuple[str, dict[str, object]]:
-        return self._person(), self._asked("setKeys", self._token(), _KEY, b"\x01\x02")
+    def _new_keys(self) -> dict[str, object]:
+        return self._asked(self._person(), "setKeys", self._token(), _KEY, b"\x01\x02")
