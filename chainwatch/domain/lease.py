@@ -114,15 +114,36 @@ def fold(lease: Lease | None, event: LeaseEvent, tx_hash: str) -> Lease | None:
         case Transferred():
             return _transferred(lease, event, tx_hash)
         case LeaseMinted():
-            return lease and replace(lease, plan=event.plan)
+            return lease and _told(
+                lease, event.plan, lease.expires_at, lease.ssh_key, lease.encryption_key
+            )
         case ExpiryUpdated():
-            return lease and replace(lease, expires_at=event.expires_at)
+            return lease and _told(
+                lease, lease.plan, event.expires_at, lease.ssh_key, lease.encryption_key
+            )
         case KeysChanged():
-            return lease and replace(
-                lease, ssh_key=event.ssh_key, encryption_key=event.encryption_key
+            return lease and _told(
+                lease, lease.plan, lease.expires_at, event.ssh_key, event.encryption_key
             )
         case _:
             assert_never(event)
+
+
+def _told(
+    lease: Lease, plan: int | None, expires_at: int, ssh_key: str, encryption_key: str
+) -> Lease:
+    """Return the lease with these facts; `replace` would take twice as long, for every event."""
+    return Lease(
+        token=lease.token,
+        owner=lease.owner,
+        nonce=lease.nonce,
+        generation=lease.generation,
+        plan=plan,
+        expires_at=expires_at,
+        ssh_key=ssh_key,
+        encryption_key=encryption_key,
+        burnt=lease.burnt,
+    )
 
 
 def _transferred(lease: Lease | None, event: Transferred, tx_hash: str) -> Lease | None:
