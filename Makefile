@@ -64,7 +64,7 @@ check: setup ## Format, lint, types, import rules, dependencies, compiled contra
 	@node contracts/build.mjs --check
 
 .PHONY: bench
-bench: setup ## Measure what docs/explanation/performance.md says
+bench: setup ## Measure how soon a purchase is a machine, and for how many calls
 	@$(PY) -m tests.bench $(ARGS)
 
 .PHONY: bench-chain
