@@ -11,7 +11,6 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 from typing import Final, TypeAlias
 
@@ -66,7 +65,7 @@ class ReplyFault:
 
     name: str
     methods: frozenset[str]
-    act: Callable[[web.Request, object], Awaitable[web.StreamResponse]]
+    act: Callable[[web.BaseRequest, object], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ class FaultProxy:
         """Be honest again."""
         self._armed.clear()
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; a subscription is carried to its end."""
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._subscription(request)
@@ -188,7 +187,7 @@ class FaultProxy:
     async def _spoilt(self, call: Json, faults: Sequence[CallFault]) -> Json:
         way: GoOn = self._honest
         for fault in faults:
-            way = partial(fault.act, go_on=way)
+            way = _past(fault, way)
         params = call["params"]
         ask = Ask(str(call["method"]), tuple(params) if isinstance(params, list) else ())
         said: Json = {"jsonrpc": "2.0", "id": call["id"]}
@@ -214,7 +213,7 @@ class FaultProxy:
 
     # ------------------------------------------------------------------------------ subscriptions
 
-    async def _subscription(self, request: web.Request) -> web.WebSocketResponse:
+    async def _subscription(self, request: web.BaseRequest) -> web.WebSocketResponse:
         self.connections += 1
         client = web.WebSocketResponse()
         await client.prepare(request)
@@ -247,6 +246,15 @@ class FaultProxy:
             if isinstance(armed.fault, SocketFault) and armed.strikes(self._random):
                 return armed.fault.act(held, text)
         return [text]
+
+
+def _past(fault: CallFault, way: GoOn) -> GoOn:
+    """The way to the node past one more fault."""
+
+    async def go_on(ask: Ask) -> object:
+        return await fault.act(ask, way)
+
+    return go_on
 
 
 @asynccontextmanager

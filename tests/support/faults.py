@@ -282,7 +282,7 @@ def http_status(
 ) -> ReplyFault:
     """An HTTP error instead of an answer."""
 
-    async def act(_: web.Request, __: object) -> web.StreamResponse:
+    async def act(_: web.BaseRequest, __: object) -> web.StreamResponse:
         return web.Response(status=status, headers=headers, text=text)
 
     return ReplyFault(f"HTTP {status}", ANY, act)
@@ -291,7 +291,7 @@ def http_status(
 def html_page(status: int) -> ReplyFault:
     """A page for people."""
 
-    async def act(_: web.Request, __: object) -> web.StreamResponse:
+    async def act(_: web.BaseRequest, __: object) -> web.StreamResponse:
         text = "<!DOCTYPE html><html><body>Checking your browser</body></html>"
         return web.Response(status=status, text=text, content_type="text/html")
 
@@ -301,7 +301,7 @@ def html_page(status: int) -> ReplyFault:
 def truncated_json() -> ReplyFault:
     """The first half of the answer."""
 
-    async def act(_: web.Request, answer: object) -> web.StreamResponse:
+    async def act(_: web.BaseRequest, answer: object) -> web.StreamResponse:
         text = json.dumps(answer)
         return web.Response(text=text[: len(text) // 2], content_type="application/json")
 
@@ -311,7 +311,7 @@ def truncated_json() -> ReplyFault:
 def silence() -> ReplyFault:
     """No answer, however long one waits."""
 
-    async def act(_: web.Request, __: object) -> web.StreamResponse:
+    async def act(_: web.BaseRequest, __: object) -> web.StreamResponse:
         await asyncio.get_running_loop().create_future()
         raise AssertionError("nobody ends this wait but the client")
 
@@ -321,7 +321,7 @@ def silence() -> ReplyFault:
 def reset() -> ReplyFault:
     """The connection ends in the middle of the answer."""
 
-    async def act(request: web.Request, _: object) -> web.StreamResponse:
+    async def act(request: web.BaseRequest, _: object) -> web.StreamResponse:
         assert request.transport is not None
         request.transport.abort()
         return web.Response()
@@ -332,7 +332,7 @@ def reset() -> ReplyFault:
 def swapped_batch() -> ReplyFault:
     """The answers of a batch in another order."""
 
-    async def act(_: web.Request, answer: object) -> web.StreamResponse:
+    async def act(_: web.BaseRequest, answer: object) -> web.StreamResponse:
         return web.json_response(answer[::-1] if isinstance(answer, list) else answer)
 
     return ReplyFault("swapped batch", ANY, act)
@@ -341,7 +341,7 @@ def swapped_batch() -> ReplyFault:
 def short_batch() -> ReplyFault:
     """A batch without its last answer."""
 
-    async def act(_: web.Request, answer: object) -> web.StreamResponse:
+    async def act(_: web.BaseRequest, answer: object) -> web.StreamResponse:
         return web.json_response(answer[:-1] if isinstance(answer, list) else answer)
 
     return ReplyFault("short batch", ANY, act)
