@@ -47,14 +47,14 @@ def show(name: Name, *, socket: Socket = DEFAULT_SOCKET, as_json: AsJson = False
 def resume(
     name: Name, *, reason: Reason, yes: Yes = False, socket: Socket = DEFAULT_SOCKET
 ) -> None:
-    """Have a halted source go on with what is stored."""
+    """Have a source that halted, or waits to be read again, go on with what is stored."""
     client = Client(socket)
     story = Answer.of(client.get(source_route(name)))
-    if not story.text("halted"):
+    if not (story.text("halted") or story.text("reread_to")):
         raise OperatorError(f"source {name} is not halted, so there is nothing to resume")
     _show(story)
     typer.echo("")
-    _agree("Go on with what is stored? It halts again if the contradiction stands.", yes=yes)
+    _agree(f"Go on with what is stored? {_what_then(story)}", yes=yes)
     client.post(source_route(name, "resume"), {"reason": reason})
     typer.echo(f"{name} is read on; `chainwatch source show {name}` says how it does")
 
@@ -84,6 +84,12 @@ def reread(
 def _agree(question: str, *, yes: bool) -> None:
     if not yes and not typer.confirm(question, err=True):
         raise typer.Exit(1)
+
+
+def _what_then(story: Answer) -> str:
+    if story.text("halted"):
+        return "It halts again if the contradiction stands."
+    return "What was not read again is then taken not to exist: its machines are suspended."
 
 
 def _foretold(reread: Answer) -> str:
@@ -123,7 +129,9 @@ def _show(story: Answer) -> None:
     rows.append(("our final", _block(story.one("stored_final"))))
     rows.append(("our cursor", _block(story.one("stored_cursor"))))
     if again:
-        rows.append(("read again", f"by order, until block {again}"))
+        final = story.maybe("reread_final")
+        and_final = "" if final is None else f" and block {final} is final"
+        rows.append(("read again", f"by order, until block {again} is read{and_final}"))
     pairs(rows)
     heading("What its endpoints say now of these blocks")
     said = [_testimony(each, story) for each in story.all("testimonies")]

@@ -147,7 +147,10 @@ def _word(source: SourceStatus, state: SourceState) -> tuple[SourceWord, str | N
 
 def _behind(source: SourceStatus, state: SourceState) -> str:
     if state.reread_to is not None:
-        return f"it is read again by order; nothing is done before block {state.reread_to} is read"
+        final = state.reread_final
+        and_final = "" if final is None else f" and block {final} is final"
+        read = f"block {state.reread_to} is read{and_final}"
+        return f"it is read again by order; nothing is done before {read}"
     if state.cursor is None:
         return "nothing of it has been read yet"
     left = _confirmed(source, state) - state.cursor.number

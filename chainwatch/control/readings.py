@@ -70,7 +70,8 @@ class BlockReading:
 class SourceStory:
     """Everything about the reading of one source, and what its endpoints say of our blocks now.
 
-    `halted` is why it stopped; `reread_to` how far it has to come before anything is done again.
+    `halted` is why it stopped; `reread_to` how far it has to be read, and `reread_final` how far it
+    has to be final, before anything is done again.
     """
 
     source: SourceReading
@@ -78,6 +79,7 @@ class SourceStory:
     stored_final: BlockReading | None
     stored_cursor: BlockReading | None
     reread_to: int | None
+    reread_final: int | None
     testimonies: tuple[Testimony, ...]
     alarms: tuple[Alarm, ...]
 

@@ -3,7 +3,8 @@
 Asking for evidence asks its endpoints, all at once; everything else reads what is stored. Both
 orders end a halt: `resume` goes on with what is stored, and halts again where the contradiction
 stands; `reread` takes back what is stored from a block on, also below finality, and while it is
-read again nothing is done about any lease of the source.
+read again nothing is done about any lease of the source. A chain that never becomes as long (or as
+final) as what was believed would have it wait for ever: there `resume` ends the wait.
 """
 
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class SourceDesk:
             stored_final=_block(state.final),
             stored_cursor=_block(state.cursor),
             reread_to=state.reread_to,
+            reread_final=state.reread_final,
             testimonies=await testimonies(settings, self.outlook.endpoints[name], state),
             alarms=tuple(alarm for alarm in alarms if alarm.subject.split(" ")[0] == name),
         )
@@ -63,13 +65,29 @@ class SourceDesk:
         return said
 
     async def resume(self, name: str, reason: str, uid: int) -> str:
-        """Have a halted source go on with what is stored; returns why it had halted."""
+        """Have a source that stands still go on with what is stored; returns why it stood still."""
+        await self._at_its_head(self.known(name))
         rereads, now = self.outlook.stores.rereads, self.outlook.supervisor.clock.now()
-        halted = await rereads.resume(self.known(name), reason, uid, now=now)
+        why = await rereads.resume(name, reason, uid, now=now)
         await self._go_on(name)
-        return halted
+        return why
+
+    async def _at_its_head(self, name: str) -> None:
+        """Refuse to end a reread that still has blocks to read. Raises OperatorError."""
+        state = await self.outlook.stores.journal.state(name)
+        status = self.outlook.supervisor.resync.sources[name]
+        waits = status.looked and status.reached(state)
+        if state.halted is None and state.reread_to is not None and not waits:
+            raise OperatorError(
+                f"source {name} is still being read again; only one that has come to the end of "
+                "its chain, and waits there, can be resumed"
+            )
 
     async def _go_on(self, name: str) -> None:
+        """Let it be read at once, and have what was put off meanwhile looked at."""
+        stores = self.outlook.stores
+        await stores.work.enqueue(await stores.leases.ids(name), "its source goes on by order")
+        self.outlook.supervisor.worker.bell.set()
         for alarm in LOOKED_AT:
             await self.outlook.stores.alarms.clear(alarm, name)
         for ingest in self.outlook.supervisor.ingests:

@@ -28,7 +28,8 @@ class SourceState:
     `cursor` is the last block whose events are stored (its timestamp is the chain time), `final`
     the last finalized one at or below it, `head` the node's head as it was at the last step.
     `halted` is the sentence that says why the source stopped, if it did. `reread_to` is how far it
-    had been read when an operator had it read again, None once it has come as far as that.
+    had been read when an operator had it read again, and `reread_final` how far it was final then;
+    both are None once it has come as far as that in both.
     """
 
     cursor: Block | None = None
@@ -36,6 +37,7 @@ class SourceState:
     head: int = 0
     halted: str | None = None
     reread_to: int | None = None
+    reread_final: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from chainwatch.store.encoding import hex64, kind_of, packed
 from chainwatch.store.installation import source_named
 
 _STATE = (
-    "SELECT head, halted, reread_to, c.number, c.hash, c.parent, c.timestamp,"
+    "SELECT head, halted, reread_to, reread_final, c.number, c.hash, c.parent, c.timestamp,"
     " f.number, f.hash, f.parent, f.timestamp FROM source"
     " LEFT JOIN block AS c ON c.source = name AND c.number = cursor"
     " LEFT JOIN block AS f ON f.source = name AND f.number = final WHERE name = ?"
@@ -272,12 +272,13 @@ async def _check_ancestor(
 async def _move(
     tx: Transaction, source: str, cursor: Block | None, final: Block | None, head: int
 ) -> None:
+    where = cursor.number if cursor else None, final.number if final else None
     await tx.run(
-        "UPDATE source SET cursor = ?1, final = ?2, head = ?3,"
-        " reread_to = CASE WHEN reread_to > ifnull(?1, -1) THEN reread_to END WHERE name = ?4",
-        cursor.number if cursor else None,
-        final.number if final else None,
-        head,
+        "UPDATE source SET cursor = ?, final = ?, head = ? WHERE name = ?", *where, head, source
+    )
+    await tx.run(
+        "UPDATE source SET reread_to = NULL, reread_final = NULL WHERE name = ?"
+        " AND reread_to <= ifnull(cursor, -1) AND ifnull(reread_final, -1) <= ifnull(final, -1)",
         source,
     )
 

@@ -4,7 +4,8 @@ A reread is the one act that may reach below the finalized block, because a pers
 a rewind it marks events and refolds, deletes none, and commits whole, together with the line of
 the audit. It leaves behind how far the source had been read: until it is that far again its rows
 say less than was known, and whoever asks `reread_to` does nothing about them, also after a restart
-and whatever an endpoint that lags calls its head.
+and whatever an endpoint that lags calls its head. The same goes for what was final: while less is,
+the owner of a lease that was sold would count as one who may not be let in yet.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -63,15 +64,23 @@ class Rereads:
         return said
 
     async def resume(self, source: str, reason: str, uid: int, *, now: int) -> str:
-        """End a halt and return why it was. Raises OperatorError for a source that runs."""
+        """End a halt, else the wait for all that is read again; returns why it stood still.
+
+        Raises OperatorError for a source that does neither.
+        """
         _need(reason)
         async with self._db.transaction("source") as tx:
-            halted = (await state_of(tx, source)).halted
-            if halted is None:
+            state = await state_of(tx, source)
+            if state.halted is None and state.reread_to is None:
                 raise OperatorError(f"source {source} is not halted, so there is nothing to resume")
-            await tx.run("UPDATE source SET halted = NULL WHERE name = ?", source)
+            if state.halted is not None:
+                await tx.run("UPDATE source SET halted = NULL WHERE name = ?", source)
+            else:
+                await tx.run(
+                    "UPDATE source SET reread_to = NULL, reread_final = NULL WHERE name = ?", source
+                )
             await audit.record(tx, uid, "source resume", source, reason, now=now)
-        return halted
+        return state.halted or f"it was read again by order, up to block {state.reread_to}"
 
 
 def _need(reason: str) -> None:
@@ -153,9 +162,13 @@ async def _go_back(
     final = None
     if cursor is not None and state.final is not None:
         final = min(cursor, state.final.number)
+    finals = [state.final.number] if state.final is not None else []
+    finals += [state.reread_final] if state.reread_final is not None else []
     await tx.run(
-        "UPDATE source SET cursor = ?, final = ?, halted = NULL, reread_to = ? WHERE name = ?",
-        *(cursor, final, max(said.last, state.reread_to or 0), said.source),
+        "UPDATE source SET cursor = ?, final = ?, halted = NULL, reread_to = ?, reread_final = ?"
+        " WHERE name = ?",
+        *(cursor, final, max(said.last, state.reread_to or 0), max(finals, default=None)),
+        said.source,
     )
     await tx.run(
         "DELETE FROM block WHERE source = ? AND number > ?",

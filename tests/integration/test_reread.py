@@ -1,12 +1,13 @@
 """A source is read again by order: its machines stand as they stood, whatever is known then."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from chainwatch.domain.desired import Hold, desired
 from chainwatch.domain.events import KeysChanged, Logged
-from chainwatch.errors import SourceBehind
+from chainwatch.errors import RpcUnavailable, SourceBehind
 from chainwatch.store.verify import verify
 from provisioner.simulator.state import CallRecord
 from provisioner.steps.destroy import DESTROY
@@ -117,6 +118,32 @@ async def test_an_endpoint_that_lags_while_it_is_read_again_takes_nothing_from_a
         await world.settle()
         assert writes(world) == written
         assert scene(world) == before
+
+
+async def test_who_was_let_in_is_not_shut_out_while_nobody_confirms_what_is_final_again(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        second = world.chain.endpoint("second")
+        world.chain.rpc.endpoints = [*world.chain.rpc.endpoints, second]
+        await lived(world)
+        before, written = scene(world), writes(world)
+        second.tamper = silent
+        await order(world, 0)
+        await steps(world)
+        await world.turns(5)
+        assert (await world.daemon.stores.journal.state(SOURCE)).final is None
+        assert (writes(world), scene(world)) == (written, before)
+        second.tamper = None
+        await world.settle()
+        assert (await world.daemon.stores.journal.state(SOURCE)).reread_to is None
+        assert (writes(world), scene(world)) == (written, before)
+
+
+def silent(method: str, params: Sequence[object], answer: object) -> object:
+    """Do not answer."""
+    del params, answer
+    raise RpcUnavailable(f"nobody answers {method}")
 
 
 async def test_a_restart_in_the_middle_of_a_reread_changes_nothing_either(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.support.chain_model import ChainModel, plan_events
 from tests.support.office import Counter, counter
 from tests.support.realm import (
     GRACE,
+    HOUR,
     TEMPLATE,
     ClusterClock,
     Realm,
@@ -86,6 +87,52 @@ async def test_the_evidence_is_shown_to_people_word_by_word(tmp_path: Path) -> N
 
 
 # --------------------------------------------------------------------------------------- going on
+
+
+async def test_a_source_that_waits_for_blocks_that_will_never_be_goes_on_by_order(
+    tmp_path: Path,
+) -> None:
+    async with counter(tmp_path) as at:
+        world = at.realm
+        world.buy(1, lasts=100 * GRACE)
+        await world.settle()
+        for _ in range(101):
+            world.chain.mine()
+        world.buy(2, lasts=100 * GRACE)
+        world.finalize()
+        await world.settle()
+        world.chain.drop(103)
+        order = await at.type("source", "reread", "model", "10", "--reason", "a fork", "--yes")
+        assert order.code == 0
+        early = await at.type("source", "resume", "model", "--reason", "impatient", "--yes")
+        assert (early.code, "still being read again" in early.err) == (1, True)
+        await world.settle()
+        assert (await at.type("source", "list")).out.splitlines()[1].split()[1] == "behind"
+        assert len(world.running()) == 2
+        order = await at.type("source", "resume", "model", "--reason", "it was a fork", "--yes")
+        assert order.code == 0
+        assert "its machines are suspended" not in order.err, "--yes does not ask"
+        await world.settle()
+        (line,) = (await at.type("source", "list")).out.splitlines()[1:]
+        assert line.split()[1] == "live"
+        assert len(world.running()) == 1
+        assert await verify(world.db) == []
+
+
+async def test_what_was_put_off_by_a_halt_is_done_when_the_source_goes_on(tmp_path: Path) -> None:
+    async with counter(tmp_path) as at:
+        world = at.realm
+        world.buy(lasts=HOUR)
+        await world.settle()
+        world.pass_time(2 * HOUR)
+        await world.read()
+        await world.daemon.stores.journal.halt("model", "two truths")
+        await world.settle()
+        assert len(world.running()) == 1
+        await at.type("source", "resume", "model", "--reason", "looked", "--yes")
+        await world.pass_all()
+        await world.settle()
+        assert world.running() == []
 
 
 async def test_a_contradiction_that_stands_halts_again_and_one_that_is_gone_does_not(
