@@ -76,11 +76,14 @@ class LatestReader:
 
 
 def _agreed(token: int, answers: Sequence[LatestLease]) -> LatestLease:
-    """The newest of answers that say the same; raises `NotAChain` when they do not."""
+    """The earliest of answers that say the same; raises `NotAChain` when they do not.
+
+    By its time a lease is paid for longest, so nobody ends one by telling a time to come.
+    """
     if len({(answer.owner, answer.expires_at) for answer in answers}) > 1:
         told = "; ".join(
             f"at block {answer.block}: owner {answer.owner}, expires {answer.expires_at}"
             for answer in answers
         )
         raise NotAChain(f"two endpoints disagree about lease {token}: {told}")
-    return max(answers, key=lambda answer: answer.block)
+    return min(answers, key=lambda answer: answer.timestamp)

@@ -71,7 +71,7 @@ class Reader:
         cursor = state.cursor
         if tip.chain_id != self._settings.source.chain_id:
             raise NotAChain(f"{rpc.name} now serves chain {tip.chain_id}")
-        if cursor is not None and (tip.at_cursor is None or tip.at_cursor.hash != cursor.hash):
+        if cursor is not None and tip.at_cursor != cursor:
             return View(rpc, tip, await self._back(rpc, state, tip, cursor))
         return await self._onwards(rpc, state, tip)
 

@@ -63,7 +63,7 @@ async def ancestor(
         numbers = range(high, max(floor, high - _AT_ONCE + 1) - 1, -1)
         for header in await headers.fetch(rpc, numbers):
             mine = await _stored(known, state, header.block.number)
-            if mine is not None and mine.hash == header.block.hash:
+            if mine == header.block:
                 return _no_head(rpc, mine, head)
             if state.final is not None and header.block.number == floor:
                 raise _contradiction(rpc, state.final, header.block, tip.final_number)
@@ -88,6 +88,8 @@ def _contradiction(
     rpc: Rpc, mine: Block, theirs: Block, their_final: int
 ) -> SourceHalted | NotAChain:
     found = f"block {mine.number} was final as {mine.hash}, and {rpc.name} now says {theirs.hash}"
+    if mine.hash == theirs.hash:
+        found = f"{found}, of time {theirs.timestamp} and not {mine.timestamp}"
     if their_final < mine.number:
         return NotAChain(f"{found}, which it does not call final itself")
     return SourceHalted(f"{found}; compare both with a node that you trust")

@@ -40,9 +40,9 @@ class _Word:
     tip: Tip
 
     @property
-    def hash(self) -> str | None:
-        """Its block's hash there, None where it has not come as far."""
-        return self.tip.at_cursor.hash if self.tip.at_cursor else None
+    def block(self) -> Block | None:
+        """Its block there, None where it has not come as far."""
+        return self.tip.at_cursor
 
 
 class _Silent(RpcUnavailable):
@@ -103,19 +103,19 @@ class Witness:
             except Transient as trouble:
                 silent.append(f"{rpc.name}: {trouble}")
                 continue
-            contradicts = word.hash != cursor.hash and self._tells(word, cursor)
+            contradicts = self._contradicts(word, cursor)
             if contradicts and agreeing:
                 _outvoted(rpc, word.tip, cursor, view.rpc, agreeing[0].rpc)
                 continue
             if contradicts:
                 third = await self._third(view, word, cursor, others[place + 1 :])
-                if third is None and not self._left_behind(word, view):
+                if third is None and not self._left_behind(word, cursor, view):
                     raise _disagreement(view.rpc, word, cursor)
                 word = third or word
-            (agreeing if word.hash == cursor.hash else behind).append(word)
-            if word.hash == cursor.hash and word.tip.final_number >= final:
+            (agreeing if word.block == cursor else behind).append(word)
+            if word.block == cursor and word.tip.final_number >= final:
                 break
-            if word.hash != cursor.hash:
+            if word.block != cursor:
                 silent.append(f"{rpc.name}: it is only at block {word.tip.head.block.number}")
         unheard = "; ".join(silent) or "every other endpoint is in quarantine"
         self.alone = None if agreeing else unheard
@@ -136,9 +136,14 @@ class Witness:
         """Whether it has confirmed its block there: before that, its fork may be a passing one."""
         return word.tip.head.block.number - self._settings.confirmations >= block.number
 
-    def _left_behind(self, word: _Word, view: View) -> bool:
-        """Whether it stands still while the leading endpoint goes on: nobody waits for it."""
-        return word.tip.head.block.number < view.head - self._settings.confirmations
+    def _contradicts(self, word: _Word, block: Block) -> bool:
+        """Whether it shows another block there, or the same with another time or parent."""
+        return word.block != block and (_same_hash(word, block) or self._tells(word, block))
+
+    def _left_behind(self, word: _Word, block: Block, view: View) -> bool:
+        """Whether it stands still on another fork while the leading endpoint goes on."""
+        still = word.tip.head.block.number < view.head - self._settings.confirmations
+        return still and not _same_hash(word, block)
 
     async def _third(
         self, view: View, word: _Word, block: Block, others: Sequence[Rpc]
@@ -152,10 +157,10 @@ class Witness:
                 third = await self._ask(rpc, block)
             except Transient:
                 continue
-            if third.hash == block.hash:
+            if third.block == block:
                 _outvoted(word.rpc, word.tip, block, view.rpc, rpc)
                 return third
-            if third.hash == word.hash and self._tells(third, block):
+            if third.block == word.block and self._tells(third, block):
                 _outvoted(view.rpc, view.tip, block, word.rpc, rpc)
                 raise _disagreement(view.rpc, word, block)
         return None
@@ -177,16 +182,22 @@ class Witness:
             return _up_to(batch, state.final, state)
         others = self._others(view.rpc, other.rpc)
         dispute = Dispute(self._contract, view.rpc, other.rpc, others)
+        if (await self._known.block(end.number) or end) != end:
+            return await self._without(end.number, batch, state)
         true = mine if mine == theirs else await dispute.settle(mine, theirs)
         wrong = await self._first_wrong(state, true, low, end.number)
         if wrong is not None and await self._is_proven(dispute, wrong):
             self.alone = f"no endpoint tells the logs of block {wrong} that its receipts prove"
             return _up_to(batch, state.final, state)
         if wrong is not None:
-            return Rewind(await self._known.block(wrong - 1) or state.final, batch.head)
+            return await self._without(wrong, batch, state)
         if true != mine:
             raise NotAChain(f"{view.rpc.name} tells other logs than two others agree on or prove")
         return _up_to(batch, end, state)
+
+    async def _without(self, number: int, batch: Batch, state: SourceState) -> Rewind:
+        """Take back what is stored of this block and all above it."""
+        return Rewind(await self._known.block(number - 1) or state.final, batch.head)
 
     async def _led(
         self, view: View, batch: Batch, state: SourceState, low: int, high: int
@@ -214,7 +225,7 @@ class Witness:
         """Who calls the same block final, and its logs up to it."""
         last, told = await self._all(other.rpc, low, end.number)
         word = replace(other, tip=replace(other.tip, at_cursor=last))
-        if last.hash == end.hash:
+        if last == end:
             return word, told
         third = await self._third(view, word, end, self._others(view.rpc, other.rpc))
         if third is None:
@@ -222,7 +233,7 @@ class Witness:
         if third.tip.final_number < end.number:
             raise _Silent(third.rpc, f"it does not call block {end.number} final yet")
         last, told = await self._all(third.rpc, low, end.number)
-        if last.hash != end.hash:
+        if last != end:
             raise _Silent(third.rpc, f"it shows one block {end.number} and then another")
         return third, told
 
@@ -285,8 +296,16 @@ def _outvoted(rpc: Rpc, tip: Tip, block: Block, *by: Rpc) -> None:
         rpc.distrust(why)
 
 
+def _same_hash(word: _Word, block: Block) -> bool:
+    return word.block is not None and word.block.hash == block.hash
+
+
 def _disagreement(lead: Rpc, word: _Word, block: Block) -> NotAChain:
     return NotAChain(
-        f"two endpoints disagree about block {block.number}: {lead.name} says {block.hash}, "
-        f"{word.rpc.name} says {word.hash}"
+        f"two endpoints disagree about block {block.number}: {lead.name} says {_said(block)}, "
+        f"{word.rpc.name} says {_said(word.block)}"
     )
+
+
+def _said(block: Block | None) -> str:
+    return "nothing" if block is None else f"{block.hash} of time {block.timestamp}"

@@ -78,12 +78,16 @@ async def test_two_endpoints_that_disagree_are_no_answer() -> None:
         await both.lease_at_latest(1, cursor)
 
 
-async def test_two_endpoints_that_agree_answer_with_the_later_block() -> None:
+async def test_two_endpoints_that_agree_answer_with_the_earlier_time() -> None:
     chain, behind = sold(), sold()
     cursor = chain.head
     chain.mine()
-    lease = await reader(behind.endpoint("b"), chain.endpoint("a")).lease_at_latest(1, cursor)
-    assert lease == LatestLease(2, chain.head.timestamp, OWNER, 1_800_000_000)
+    for endpoints in (
+        (behind.endpoint("b"), chain.endpoint("a")),
+        (chain.endpoint("a"), behind.endpoint("b")),
+    ):
+        lease = await reader(*endpoints).lease_at_latest(1, cursor)
+        assert lease == LatestLease(1, cursor.timestamp, OWNER, 1_800_000_000)
 
 
 async def test_where_there_are_two_endpoints_one_answer_is_not_enough() -> None:
