@@ -72,7 +72,7 @@ bench-chain: setup ## Measure how fast a chain is read (ARGS=--json for one obje
 	@$(PY) -m tests.bench.chain $(ARGS)
 
 .PHONY: soak
-soak: setup ## Let N new histories happen to a few machines, and kill a daemon 2 N times (N=500: 35 min)
+soak: setup ## Let N new histories happen to a few machines, and kill a daemon 2 N times (N=500: 40 min)
 	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --quiet tests/property/test_machines.py
 	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --verbose tests/acceptance/test_kill_reading.py
 
