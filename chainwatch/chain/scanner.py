@@ -91,8 +91,8 @@ class Scanner:
         """The next step from `state`; None when an endpoint stands where we do and none has more.
 
         Raises `RpcUnavailable` when none answers or all are behind us, `NotAChain` when those that
-        answer contradict themselves, `SourceHalted` when what is final is contradicted and nobody
-        confirms it.
+        answer contradict themselves, `SourceHalted` when what is final is contradicted by more than
+        confirm it.
         """
         troubles: list[Transient] = []
         halting: list[tuple[Rpc, SourceHalted]] = []
@@ -113,13 +113,16 @@ class Scanner:
             if isinstance(view.step, Rewind):
                 against.append(view)
                 continue
-            _quarantine(halting)
-            step = None if against else await self._confirmed(view, state)
+            weighing = against or halting
+            step = None if weighing else await self._confirmed(view, state)
             if step is not None:
                 return step
-            with_us.append(view if against else replace(view, step=None))
+            with_us.append(view if weighing else replace(view, step=None))
+        confirming = len(with_us) + len(against) + sum(map(_vouches, troubles))
+        if len(halting) > confirming:
+            raise halting[0][1]
         if not with_us and not against:
-            raise _worst([*(why for _, why in halting), *troubles])
+            raise _worst(troubles)
         if with_us:
             _quarantine(halting)
         return await self._confirmed(self._weighed(with_us, against), state)
@@ -153,21 +156,21 @@ class Scanner:
 
 
 def _quarantine(halting: list[tuple[Rpc, SourceHalted]]) -> None:
-    """Blame those that contradict what was final: another one confirms it."""
+    """Blame those that contradict what was final: as many others confirm it."""
     for rpc, why in halting:
         rpc.quarantine(str(why))
-    halting.clear()
 
 
-def _worst(troubles: Sequence[Transient | SourceHalted]) -> Transient | SourceHalted:
-    """What to tell when nobody stands where we do: who contradicts says more than who is silent.
+def _vouches(trouble: Transient) -> bool:
+    """Whether it is of one that is behind us and holds our final block."""
+    return isinstance(trouble, Behind) and trouble.past_final
 
-    One that is behind us and holds our final block vouches for it: then nothing halts.
-    """
-    vouched = any(isinstance(trouble, Behind) and trouble.past_final for trouble in troubles)
-    for kind in (SourceHalted, NotAChain, Behind):
+
+def _worst(troubles: Sequence[Transient]) -> Transient:
+    """What to tell when nobody stands where we do: who contradicts says more than who is silent."""
+    for kind in (NotAChain, Behind):
         for trouble in troubles:
-            if isinstance(trouble, kind) and not (kind is SourceHalted and vouched):
+            if isinstance(trouble, kind):
                 return trouble
     for trouble in troubles:
         return RpcUnavailable(str(trouble)) if isinstance(trouble, RpcError) else trouble

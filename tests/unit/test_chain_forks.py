@@ -9,6 +9,7 @@ from chainwatch.chain.reorg import Behind
 from chainwatch.domain.batches import Rewind
 from chainwatch.errors import NotAChain, SourceHalted
 from tests.support.chain_model import ChainModel
+from tests.support.liars import settle
 from tests.support.reading import busy_chain, mint, reading, settings
 
 
@@ -318,3 +319,38 @@ async def test_a_rewind_is_believed_of_two_while_a_third_still_holds_our_blocks(
     scanner, _ = reading(chain, a, b, left, ledger=ledger)
     await ledger.follow(scanner)
     assert ledger.canonical() == chain.events(28)
+
+
+@pytest.mark.parametrize("goes_on", [0, 1, 9])
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_two_that_contradict_what_is_final_halt_the_source_though_a_third_confirms_it(
+    place: int, goes_on: int
+) -> None:
+    chain, old = busy_chain(30), busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    chain.reorg(20)
+    for _ in range(20):
+        chain.mine()
+    for _ in range(goes_on):
+        old.mine()
+    a, b, left = chain.endpoint("a"), chain.endpoint("b"), old.endpoint("left")
+    endpoints = [*(a, b)[:place], left, *(a, b)[place:]]
+    with pytest.raises(SourceHalted, match="block 25 was final as"):
+        await settle(ledger, chain, *endpoints)
+    assert [a.quarantined, b.quarantined] == [[], []]
+
+
+async def test_two_that_contradict_what_is_final_halt_the_source_though_one_behind_holds_it() -> (
+    None
+):
+    chain, old = busy_chain(30), busy_chain(30)
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    chain.reorg(20)
+    old.drop(3)
+    scanner, _ = reading(
+        chain, chain.endpoint("a"), chain.endpoint("b"), old.endpoint("behind"), ledger=ledger
+    )
+    with pytest.raises(SourceHalted, match="block 25 was final as"):
+        await scanner.next(ledger.state)
