@@ -10,8 +10,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -44,29 +43,40 @@ class Bench:
     """The chain, and what was made on it so far: each part adds what it needs."""
 
     anvil: Anvil
-    dense: Crier
+    history: "History | None" = None
     rate: float | None = None
 
-    def source(self, contract: str, start: int = 0) -> SourceSettings:
+    def source(self, contract: str, start: int) -> SourceSettings:
         """Return how a contract is read from block `start`: as by default, over HTTP."""
         plain = source_at(self.anvil, contract, ws=False)
         return replace(plain, source=replace(plain.source, start_block=start))
 
+    async def dense(self) -> "History":
+        """Return the dense history, which is made when it is first asked for."""
+        if self.history is None:
+            loud = await crier(self.anvil, 0)
+            first = (await self.anvil.block()).number + 1
+            last = await loud.full_blocks(DENSE_BLOCKS)
+            await self.anvil.mine(_ABOVE)
+            source = self.source(loud.address, first)
+            self.history = History(loud, source, first, last)
+        return self.history
 
-@asynccontextmanager
-async def bench() -> AsyncIterator[Bench]:
-    """Start a chain and fill its first blocks."""
-    async with running() as anvil:
-        dense = await crier(anvil, 0)
-        first = (await anvil.block()).number
-        await dense.full_blocks(DENSE_BLOCKS - first)
-        await anvil.mine(_ABOVE)
-        yield Bench(anvil, dense)
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Full blocks, `first` to `last`, by whom they were filled and how they are read."""
+
+    crier: Crier
+    source: SourceSettings
+    first: int
+    last: int
 
 
 async def measure_dense(at: Bench) -> tuple[Section, Told]:
     """Read full blocks with the default verification, which is by bloom."""
-    rates = [await _rate(at.source(at.dense.address)) for _ in range(ROUNDS)]
+    history = await at.dense()
+    rates = [await _rate(history, history.source) for _ in range(ROUNDS)]
     figure = Figure("events, durable", "events/s", rates, _logs())
     at.rate = figure.value
     return Section("Catching up, dense", f"{_setting()}, verified by bloom", (figure,)), {
@@ -76,8 +86,9 @@ async def measure_dense(at: Bench) -> tuple[Section, Told]:
 
 async def measure_receipts(at: Bench) -> tuple[Section, Told]:
     """Read the same, every block proven by its receipts."""
-    source = replace(at.source(at.dense.address), verify="receipts")
-    rates = [await _rate(source) for _ in range(ROUNDS)]
+    history = await at.dense()
+    source = replace(history.source, verify="receipts")
+    rates = [await _rate(history, source) for _ in range(ROUNDS)]
     figure = Figure("events, durable", "events/s", rates, _logs())
     return Section(
         "The same, proven", f"{_setting()}, each block's receipts against its root", (figure,)
@@ -88,9 +99,12 @@ async def measure_plain(at: Bench) -> tuple[Section, Told]:
     """Read the first blocks of the same history with a plain loop of web3.py."""
     if at.rate is None:
         await measure_dense(at)
-    rates = []
+    rates, history = [], await at.dense()
+    end = history.first + PLAIN_BLOCKS - 1
     for _ in range(PLAIN_ROUNDS):
-        count, seconds = await chain_plain.measure(at.anvil.url, at.dense.address, PLAIN_BLOCKS)
+        count, seconds = await chain_plain.measure(
+            at.anvil.url, history.crier.address, history.first, end
+        )
         rates.append(count / seconds)
     plain = Figure("the plain loop", "events/s", rates, PLAIN_BLOCKS * LOGS)
     ratio = Figure("ours against it", "×", [(at.rate or 0) / each for each in rates], len(rates))
@@ -119,10 +133,10 @@ async def measure_latency(at: Bench) -> tuple[Section, Told]:
 
 async def measure_memory(at: Bench) -> tuple[Section, Told]:
     """Make the dense history five times as long, and read all of it in a process of its own."""
-    head = (await at.anvil.block()).number
-    last = await at.dense.full_blocks(MEMORY_BLOCKS - DENSE_BLOCKS)
+    history = await at.dense()
+    last = await history.crier.full_blocks(MEMORY_BLOCKS - DENSE_BLOCKS)
     await at.anvil.mine(_ABOVE)
-    held = await chain_memory.measure(at.source(at.dense.address), head, last)
+    held = await chain_memory.measure(history.source, history.first, last)
     return Section(
         "Memory",
         f"{held.events} events in a process of its own",
@@ -157,25 +171,25 @@ async def measure_sparse(at: Bench) -> tuple[Section, Told]:
 
 
 PARTS: Final[Mapping[str, Callable[[Bench], Awaitable[tuple[Section, Told]]]]] = {
+    "latency": measure_latency,
     "dense": measure_dense,
     "receipts": measure_receipts,
     "plain": measure_plain,
     "memory": measure_memory,
-    "latency": measure_latency,
     "sparse": measure_sparse,
 }
 
 
-async def _rate(source: SourceSettings) -> float:
+async def _rate(history: History, source: SourceSettings) -> float:
     """Read the dense history once; returns events per second."""
     async with reader(source) as reading:
-        seconds = await reading.to(DENSE_BLOCKS)
+        seconds = await reading.to(history.last)
         _check(await reading.events(), _logs())
     return _logs() / seconds
 
 
 def _logs() -> int:
-    return (DENSE_BLOCKS - 1) * LOGS
+    return DENSE_BLOCKS * LOGS
 
 
 def _setting() -> str:
@@ -191,7 +205,8 @@ async def _measure(names: Sequence[str]) -> Mapping[str, float | Mapping[str, fl
     quiet()
     garbage.settle()
     told: dict[str, float | Mapping[str, float]] = {}
-    async with bench() as at:
+    async with running() as anvil:
+        at = Bench(anvil)
         for name in names:
             section, said = await PARTS[name](at)
             _say(*section.lines(), "")

@@ -23,14 +23,14 @@ from chainwatch import artifacts
 _RANGE: Final = 2000
 
 
-async def measure(url: str, contract: str, last: int) -> tuple[int, float]:
-    """Read up to block `last`; returns how many events were stored, and in how many seconds."""
+async def measure(url: str, contract: str, first: int, last: int) -> tuple[int, float]:
+    """Read blocks `first` to `last`; returns how many events were stored, in how many seconds."""
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return await loop.run_in_executor(process, _read, url, contract, last)
+        return await loop.run_in_executor(process, _read, url, contract, first, last)
 
 
-def _read(url: str, contract: str, last: int) -> tuple[int, float]:
+def _read(url: str, contract: str, first: int, last: int) -> tuple[int, float]:
     web3 = Web3(HTTPProvider(url))
     address = Web3.to_checksum_address(contract)
     lease = web3.eth.contract(address=address, abi=artifacts.load("Lease").abi)
@@ -43,7 +43,7 @@ def _read(url: str, contract: str, last: int) -> tuple[int, float]:
                 " arguments TEXT, PRIMARY KEY (block, log_index))"
             )
             began, count = time.monotonic(), 0
-            for start in range(0, last + 1, _RANGE):
+            for start in range(first, last + 1, _RANGE):
                 rows = _rows(lease, start, min(start + _RANGE - 1, last))
                 with db:
                     db.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?)", rows)
