@@ -2,8 +2,9 @@
 
 Receipts that add up to the root in the header that both of them show are proof, whoever gave them;
 where none can be had, a third endpoint's word makes a majority. Who is proven wrong is quarantined,
-and where nobody decides, nobody is believed. A transaction's hash is no part of its receipt: a
-dispute about nothing but that is for the third endpoint.
+who does not show the header is asked last, and where nobody decides, nobody is believed. A
+transaction's hash is no part of its receipt: a dispute about nothing but that is for the third
+endpoint.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from chainwatch.chain import headers, logs, receipts
 from chainwatch.chain.proof import difference
 from chainwatch.chain.rpc import Rpc
 from chainwatch.chain.wire import Header, RawLog
+from chainwatch.domain.events import Block
 from chainwatch.errors import NotAChain, Transient
 
 
@@ -66,14 +68,29 @@ class Dispute:
 
     async def _header(self, number: int) -> tuple[Header, bool]:
         """The block's header, and whether both show the same bloom and root in it."""
-        ours = (await headers.fetch(self.lead, [number]))[0]
-        its = (await headers.fetch(self.other, [number]))[0]
+        ours, its = await _shown(self.lead, number), await _shown(self.other, number)
         if ours.block != its.block:
+            await self._blame(ours.block, its.block)
             raise NotAChain(
                 f"two endpoints disagree about block {number}: {self.lead.name} says "
                 f"{ours.block.hash}, {self.other.name} says {its.block.hash}"
             )
         return ours, ours == its
+
+    async def _blame(self, ours: Block, its: Block) -> None:
+        """Quarantine whoever shows another block than two others do, of one that is final."""
+        for rpc in self.others:
+            try:
+                third = (await headers.fetch(rpc, [ours.number]))[0].block
+            except Transient:
+                continue
+            if third in (ours, its):
+                wrong, right = (self.lead, self.other) if third == its else (self.other, self.lead)
+                wrong.quarantine(
+                    f"{wrong.name} shows another block {ours.number} than {right.name} and "
+                    f"{rpc.name}"
+                )
+                return
 
     async def _proven(self, header: Header) -> list[RawLog] | None:
         """The block's logs, from whoever has receipts of it that add up."""
@@ -97,6 +114,16 @@ class Dispute:
             if found in (mine, theirs):
                 return found
         return None
+
+
+async def _shown(rpc: Rpc, number: int) -> Header:
+    """A header that is needed to judge; who does not show it is asked last from now on."""
+    try:
+        return (await headers.fetch(rpc, [number]))[0]
+    except Transient as trouble:
+        why = f"{rpc.name} does not show block {number}, whose logs are in dispute: {trouble}"
+        rpc.distrust(why)
+        raise NotAChain(why) from trouble
 
 
 def _by_block(told: Sequence[RawLog]) -> dict[int, list[RawLog]]:

@@ -1,17 +1,20 @@
 """Two endpoints that tell different logs: who is right, and what becomes of who is not."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from chainwatch.chain.rpc import RpcError
 from chainwatch.domain.batches import Batch, Rewind
 from chainwatch.errors import NotAChain
-from tests.support.chain_model import ChainModel
+from tests.support.chain_model import ChainModel, Tamper
 from tests.support.ledger import Ledger
 from tests.support.liars import (
     LIES,
     Change,
     drop_a_part,
+    drop_block_7,
     forge_a_transaction,
     forge_an_owner,
     settle,
@@ -164,3 +167,32 @@ async def test_a_witness_that_knows_no_old_logs_is_proven_wrong_by_receipts() ->
     await settle(ledger, chain, chain.endpoint("a"), pruned)
     assert ledger.canonical() == chain.events(58)
     assert pruned.quarantined == ["pruned left out logs of block 3"]
+
+
+def evading(method: str, params: Sequence[object], result: object) -> object:
+    """Leave a log out, and then show no header to judge that by."""
+    if method == "eth_getBlockByNumber" and params[0] == "0x7":
+        raise RpcError(-32000, "header not found")
+    return telling(drop_a_part)(method, params, result)
+
+
+def shifting(method: str, params: Sequence[object], result: object) -> object:
+    """Leave a block's logs out, and then show another block there."""
+    if method == "eth_getBlockByNumber" and params[0] == "0x7" and isinstance(result, dict):
+        return result | {"hash": "0x" + "fe" * 32}
+    return telling(drop_block_7)(method, params, result)
+
+
+@pytest.mark.parametrize("lie", [evading, shifting])
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_one_of_three_can_not_stop_the_others_by_evading_its_judges(
+    lie: Tamper, place: int
+) -> None:
+    chain = busy_chain(60, every=1)
+    liar, honest = chain.endpoint("liar", lie), [chain.endpoint("a"), chain.endpoint("b")]
+    ledger = Ledger()
+    await settle(ledger, chain, *honest[:place], liar, *honest[place:])
+    assert ledger.canonical() == chain.events(58)
+    assert ledger.state.final == chain.blocks[55].block
+    assert [each.quarantined + each.distrusted for each in honest] == [[], []]
+    assert place == 2 or liar.quarantined or liar.distrusted
