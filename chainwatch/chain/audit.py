@@ -3,7 +3,8 @@
 Events can be left out by a node in ways that no bloom shows; the contract's state then still says
 what they said. Asked at a block by hash, the answer is about exactly the chain that we folded, how
 far that chain has gone on meanwhile does not matter. A node that no longer has the state (only
-archives keep it for long), or does not have the block, says nothing: that is no mismatch.
+archives keep it for long), or does not have the block, says nothing: that is no mismatch. Tokens of
+which the contract speaks in words that are not known do not keep the others from being compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 
 from chainwatch.chain.contract import Contract, Told
 from chainwatch.chain.decode import Profile
-from chainwatch.chain.rpc import Endpoints, Rpc
+from chainwatch.chain.rpc import Endpoints, Rpc, RpcError
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.domain.events import Block
-from chainwatch.errors import RpcUnavailable, Transient
+from chainwatch.errors import NotAChain, RpcUnavailable, Transient
 from provisioner.faultpoints import guarded
 
 
@@ -38,15 +39,27 @@ class StateReader:
         """Whether the contract numbers its tokens 1, 2, 3, … without a gap."""
         return self._contract.profile.contiguous
 
+    @property
+    def tells_all(self) -> bool:
+        """Whether the contract changes no owner and no expiry without an event."""
+        return self._contract.profile.tells_all
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one endpoint only."""
+        return len(self._rpc.health()) < 2
+
     @guarded("chain.state")
     async def leases_at(
         self, tokens: Sequence[int], at: Block, *, other_than: str | None = None
     ) -> Account:
         """What the first endpoint that knows the state at `at` says of these tokens.
 
-        `other_than` names one that is asked last. Raises `RpcUnavailable` when none knows anything.
+        `other_than` names one that is asked last; one that has the state, but no word that is
+        understood, is heard where none has more to say. Raises `RpcUnavailable` when none has it.
         """
         troubles: list[str] = []
+        wordless: str | None = None
         for rpc in sorted(self._rpc.ranked(), key=lambda each: each.name == other_than):
             try:
                 told, refusal = await self._asked(rpc, tokens, at)
@@ -56,6 +69,10 @@ class StateReader:
             if told or not tokens:
                 return Account(rpc.name, told)
             troubles.append(f"{rpc.name}: {refusal}")
+            if wordless is None and _has_state(refusal):
+                wordless = rpc.name
+        if wordless is not None:
+            return Account(wordless, {})
         raise RpcUnavailable(
             f"nobody tells the contract's state at block {at.number}: {'; '.join(troubles)}"
         )
@@ -73,3 +90,8 @@ class StateReader:
             except Transient as silent:
                 refusal = silent
         return told, refusal
+
+
+def _has_state(refusal: Transient | None) -> bool:
+    """Whether the contract was asked, though what it said is not understood."""
+    return isinstance(refusal, NotAChain) or (isinstance(refusal, RpcError) and refusal.reverted)

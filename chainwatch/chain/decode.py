@@ -78,6 +78,10 @@ class Profile(Protocol):
     def contiguous(self) -> bool:
         """Whether token ids are given one after the other, from 1 on, and never twice."""
 
+    @property
+    def tells_all(self) -> bool:
+        """Whether no owner and no expiry ever changes without one of these events."""
+
     def owner_call(self, token: int) -> str:
         """The call data (0x hex) that asks for a token's owner; answered by one word."""
 

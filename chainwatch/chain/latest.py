@@ -6,7 +6,7 @@ two must agree, even while one of them is in quarantine. "There is no such token
 as the contract's own revert; every other failure is raised, and stops whatever was about to happen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from chainwatch.chain import headers
@@ -40,13 +40,13 @@ class LatestReader:
         """
         endpoints = self._rpc.ranked()
         wanted = min(len(self._rpc.health()), _ANSWERS_WANTED)
-        answers: list[LatestLease] = []
+        answers: dict[str, LatestLease] = {}
         troubles: list[str] = []
         for rpc in endpoints:
             if len(answers) == wanted:
                 break
             try:
-                answers.append(await self._ask(rpc, token, at_least))
+                answers[rpc.name] = await self._ask(rpc, token, at_least)
             except Transient as trouble:
                 troubles.append(f"{rpc.name}: {trouble}")
         troubles += [f"{each.host}: quarantined" for each in self._rpc.health() if each.quarantined]
@@ -75,15 +75,15 @@ class LatestReader:
         return LatestLease(head.number, head.timestamp, told.owner, told.expires_at)
 
 
-def _agreed(token: int, answers: Sequence[LatestLease]) -> LatestLease:
-    """The earliest of answers that say the same; raises `NotAChain` when they do not.
+def _agreed(token: int, answers: Mapping[str, LatestLease]) -> LatestLease:
+    """The earliest of answers (by host) that say the same; raises `NotAChain` when they do not.
 
     By its time a lease is paid for longest, so nobody ends one by telling a time to come.
     """
-    if len({(answer.owner, answer.expires_at) for answer in answers}) > 1:
+    if len({(answer.owner, answer.expires_at) for answer in answers.values()}) > 1:
         told = "; ".join(
-            f"at block {answer.block}: owner {answer.owner}, expires {answer.expires_at}"
-            for answer in answers
+            f"{host} at block {answer.block}: owner {answer.owner}, expires {answer.expires_at}"
+            for host, answer in answers.items()
         )
         raise NotAChain(f"two endpoints disagree about lease {token}: {told}")
-    return min(answers, key=lambda answer: answer.timestamp)
+    return min(answers.values(), key=lambda answer: answer.timestamp)

@@ -35,6 +35,11 @@ class RpcError(Transient):
         self.message = message
         self.data = data
 
+    @property
+    def reverted(self) -> bool:
+        """Whether a contract was asked, and refused in words of its own."""
+        return self.code == _REVERTED or self.message.startswith("execution reverted")
+
 
 class Rpc(Protocol):
     """One endpoint, asked in its own words."""
@@ -225,9 +230,7 @@ def _now() -> float:
 
 def _limits_rate(error: RpcError) -> bool:
     """Whether an error is about how often we ask; what a contract reverts with is its own text."""
-    if error.code == _REVERTED or error.message.startswith("execution reverted"):
-        return False
-    return error.code in _RATE_CODES or is_rate_limit(error.message)
+    return not error.reverted and (error.code in _RATE_CODES or is_rate_limit(error.message))
 
 
 def _revert_data(data: object) -> str:

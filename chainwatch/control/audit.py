@@ -4,13 +4,17 @@ What a node left out of its answers passes every check of transport, and may pas
 contract itself still knows. So leases are compared with it in the background, new ones right away
 and the others in turn: owner and expiry at the very block that they are folded to, and that the
 token ids of our own contract have no gap. What differs is looked at again at a later block, through
-another endpoint where there is one; what differs then as well halts the source, with both accounts:
-an operator has it read again. Failure mode: an endpoint that does not have the state any more tells
-nothing, and then nothing is compared and nobody is blamed.
+another endpoint where there is one. What differs then as well proves, where the contract tells all
+by events, that one was left out: it halts the source, with both accounts, and an operator has it
+read again. Somebody else's contract may change an expiry and not tell; a halt for one token would
+be an outage for all, and one that no order ends. There an alarm says which leases differ; machines
+follow the events, and a destroy asks the contract once more in any case. Failure mode: an endpoint
+that does not have the state any more tells nothing, and then nothing is compared and nobody is
+blamed.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,6 +39,8 @@ LOT: Final = 50
 EVERY: Final = 60.0
 #: The name under which a gap among the tokens is suspected.
 _GAP: Final = "gap"
+#: How many of the leases in doubt an alarm quotes.
+_SAID: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,10 @@ class Suspicion:
 
 @dataclass(slots=True)
 class LeaseAudit:
-    """The audit of one source; `news` is set whenever it was read on."""
+    """The audit of one source; `news` is set whenever it was read on.
+
+    `doubts` are what differs and halts nothing, by lease.
+    """
 
     status: SourceStatus
     reader: StateReader
@@ -58,6 +67,9 @@ class LeaseAudit:
     clock: Clock
     news: asyncio.Event = field(default_factory=asyncio.Event)
     suspects: dict[str, Suspicion] = field(default_factory=dict)
+    doubts: dict[str, str] = field(default_factory=dict)
+    _told: frozenset[str] | None = None
+    _went_round: bool = False
     _after: str = ""
     _newest: int | None = None
     _whole: int = 0
@@ -84,6 +96,7 @@ class LeaseAudit:
         """
         state = await self.journal.state(self.name)
         if state.halted is not None or not self.status.view(state).caught_up:
+            self._told = None  # an order to go on clears the alarm
             return
         if self._newest is None:
             self._newest = await self.samples.newest(self.name)
@@ -95,6 +108,7 @@ class LeaseAudit:
         if self.clock.monotonic() >= self._next_lot:
             self._next_lot = self.clock.monotonic() + EVERY
             await self._lot()
+        await self._tell()
 
     async def _lot(self) -> None:
         """Compare the next leases in the order of their ids, and begin anew after the last."""
@@ -104,6 +118,7 @@ class LeaseAudit:
         self._after = "" if whole else str(sample.rows[-1].id)
         if whole:
             self._whole = 0  # so that the tokens are counted from the first again
+            self._went_round = True
 
     async def _compare(self, sample: Sample) -> None:
         """Suspect what differs, and what is suspected already and differs still, say for good."""
@@ -111,10 +126,14 @@ class LeaseAudit:
         if at is None or not sample.rows:
             return
         account = await self.reader.leases_at([row.id.token for row in sample.rows], at)
-        for row, text in differing(sample, account):
-            if str(row.id) not in self.suspects:
+        found = {str(row.id): text for row, text in differing(sample, account)}
+        for lease, text in found.items():
+            if lease not in self.suspects and lease not in self.doubts:
                 log.warning("audit: a lease differs", source=self.name, what=text)
-                self.suspects[str(row.id)] = Suspicion(text, at.number, account.host)
+                self.suspects[lease] = Suspicion(text, at.number, account.host)
+        for row in sample.rows:
+            if row.id.token in account.told and str(row.id) not in found:
+                self.doubts.pop(str(row.id), None)
 
     async def _again(self) -> None:
         """Look again at every suspect, at a later block and, if possible, through another host."""
@@ -127,11 +146,42 @@ class LeaseAudit:
             account = await self.reader.leases_at(tokens, at, other_than=suspicion.host)
             found = [text for _, text in differing(sample, account)]
             if found:
-                await self._halt(f"{found[0]}; before, {suspicion.text}")
-                return
-            if all(token in account.told for token in tokens):
+                text = f"{found[0]}; before, {suspicion.text}"
+                if await self._condemned(lease, text, twice=account.host == suspicion.host):
+                    return
+            elif all(token in account.told for token in tokens):
                 log.warning("audit: it no longer differs", source=self.name, lease=lease)
                 del self.suspects[lease]
+                self.doubts.pop(lease, None)
+
+    async def _condemned(self, lease: str, text: str, *, twice: bool) -> bool:
+        """Halt for what differs still, or only doubt it; `twice`: one endpoint says so, twice."""
+        if not self.reader.tells_all:
+            self.doubts[lease] = text
+            del self.suspects[lease]  # it has its turn again with all the others
+        elif twice and not self.reader.single:
+            self.doubts[lease] = f"{text}; no other endpoint tells"
+        else:
+            await self._halt(text)
+            return True
+        return False
+
+    async def _tell(self) -> None:
+        """Say what differs and halts nothing.
+
+        What was said before a restart stands until every lease had its turn.
+        """
+        doubted = frozenset(self.doubts)
+        if doubted == self._told:
+            return
+        if doubted:
+            text = _doubted(self.doubts)
+            await self.alarms.raise_(ALARM, self.name, "warning", text, self.clock.now())
+        elif self._told or self._went_round:
+            await self.alarms.clear(ALARM, self.name)
+        else:
+            return
+        self._told = doubted
 
     async def _tokens(self) -> None:
         """See that no token is missing, where the contract counts them."""
@@ -188,7 +238,15 @@ def said_gap(gap: Gap) -> str:
     """Say what is missing, and since which token that is known."""
     return (
         f"no event tells of the mint of token {gap.missing}, though token {gap.seen} was minted "
-        "and the contract counts them without a gap"
+        "and the contract counts them without a gap (is start_block above its first block?)"
+    )
+
+
+def _doubted(doubts: Mapping[str, str]) -> str:
+    some = "; ".join(list(doubts.values())[:_SAID])
+    return (
+        f"of {len(doubts)} leases the contract's state says otherwise than our events, nothing is "
+        f"halted for it, and `chainwatch check --deep` names all: {some}"
     )
 
 

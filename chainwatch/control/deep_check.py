@@ -85,6 +85,8 @@ async def _second(row: LeaseRow, at: Block, reader: StateReader, host: str) -> s
         return f"nobody else tells: {silent}"
     if account.host == host:
         return "no other endpoint tells"
+    if row.id.token not in account.told:
+        return f"{account.host} tells nothing of it"
     ours = account.told[row.id.token] == expected(row)
     return f"{account.host} tells it like {'our events' if ours else 'the contract above'}"
 

@@ -117,6 +117,24 @@ async def test_an_endpoint_that_lies_about_the_state_is_overruled_by_another(
         assert await halted(world) is None
 
 
+async def test_one_endpoint_of_two_halts_nothing_by_its_word_while_the_other_tells_nothing(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        world.buy(1, lasts=GRACE)
+        await world.settle()
+        liar = world.chain.endpoint("liar", telling("eth_call", ALICE[2:], BOB[2:]))
+        honest = endpoint(world)
+        honest.tamper = refusing("eth_call", "missing trie node")
+        world.chain.rpc.endpoints = [honest, liar]
+        assert await looked(world) is None
+        assert (await world.alarms())["audit"].endswith("; no other endpoint tells")
+        honest.tamper = None
+        assert await looked(world) is None
+        assert audit_of(world).suspects == {}
+        assert "audit" not in await world.alarms()
+
+
 @pytest.mark.parametrize("message", ["missing trie node", "header for hash not found"])
 async def test_a_node_without_the_state_tells_nothing_and_nobody_is_blamed(
     message: str, tmp_path: Path

@@ -24,4 +24,5 @@ PROFILE: Final = Erc721Profile(
     plans_on_chain=False,
     expiry_needs_token=False,
     contiguous=False,
+    tells_all=False,
 )

@@ -73,6 +73,7 @@ class Erc721Profile:
     plans_on_chain: bool
     expiry_needs_token: bool
     contiguous: bool
+    tells_all: bool
 
     def owner_call(self, token: int) -> str:
         return f"{_OWNER_OF}{token:064x}"

@@ -215,4 +215,5 @@ PROFILE: Final = Erc721Profile(
     plans_on_chain=True,
     expiry_needs_token=True,
     contiguous=True,
+    tells_all=True,
 )
