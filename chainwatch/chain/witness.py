@@ -170,8 +170,11 @@ class Witness:
     ) -> Batch | Rewind | None:
         """The step, with what is final as far as both call it so and told the same logs."""
         low = self._settings.source.start_block if state.final is None else state.final.number + 1
-        high = min(batch.final.number if batch.final else -1, other.tip.final_number)
+        called = batch.final.number if batch.final else -1
+        high = min(called, other.tip.final_number)
         if high < low:
+            if high < called and self.alone is None:
+                self.alone = f"{other.rpc.name} calls no block above {max(high, 0)} final"
             return _up_to(batch, state.final, state)
         try:
             end, mine = await self._led(view, batch, state, low, high)

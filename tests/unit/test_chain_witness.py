@@ -196,3 +196,18 @@ async def test_a_witness_that_allows_less_at_once_is_asked_in_parts() -> None:
     await ledger.follow(scanner)
     assert ledger.state.final == chain.blocks[85].block
     assert ledger.canonical() == chain.events(88)
+
+
+async def test_a_witness_that_calls_nothing_final_is_told_of_while_nobody_else_can_be_asked() -> (
+    None
+):
+    chain = busy_chain(60)
+
+    def young(_: str, params: Sequence[object], result: object) -> object:
+        return None if params and params[0] == "finalized" else result
+
+    scanner, ledger = reading(chain, chain.endpoint("a"), chain.endpoint("young", young))
+    await ledger.follow(scanner)
+    assert ledger.canonical() == chain.events(58)
+    assert ledger.state.final is None
+    assert scanner.alone == "young calls no block above 0 final"
