@@ -85,7 +85,7 @@ class HeadFeed:
         """Feed until cancelled; returns at once when there is no address."""
         if not self._urls:
             return
-        async with ClientSession(timeout=ClientTimeout(total=None, connect=_CONNECT_S)) as session:
+        async with ClientSession(timeout=ClientTimeout(total=None)) as session:
             for url in cycle(self._urls):
                 self._host = host_of(url)
                 self._lost(await self._listen(session, url), secrets_of(url))
@@ -110,12 +110,16 @@ class HeadFeed:
     async def _listen(self, session: ClientSession, url: str) -> str:
         """Follow one connection to its end, and say what ended it."""
         try:
-            async with session.ws_connect(
-                url,
-                heartbeat=_PING_S,
-                max_msg_size=_LARGEST_MESSAGE,
-                timeout=ClientWSTimeout(ws_close=_CLOSE_S),
-            ) as socket:
+            async with (
+                asyncio.timeout(_CONNECT_S) as limit,
+                session.ws_connect(
+                    url,
+                    heartbeat=_PING_S,
+                    max_msg_size=_LARGEST_MESSAGE,
+                    timeout=ClientWSTimeout(ws_close=_CLOSE_S),
+                ) as socket,
+            ):
+                limit.reschedule(None)
                 return await self._follow(socket)
         except TimeoutError:
             return f"no connection within {_CONNECT_S:.0f} s"

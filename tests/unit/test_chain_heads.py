@@ -376,3 +376,25 @@ async def test_without_an_address_there_is_nothing_to_run() -> None:
     feed = HeadFeed((), lambda: None, poll=1.0)
     await feed.run()
     assert feed.health() is None
+
+
+async def test_a_node_that_takes_the_connection_and_never_answers_makes_room_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(heads, "_CONNECT_S", 0.2)
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def behave(socket: web.WebSocketResponse) -> None:
+        await socket.send_json(SUBSCRIBED)
+        await _to_the_end(socket)
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    address = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, node(behave) as (url, _), feeding(address, url) as sleeper:
+        await sleeper.until(1)
+        health = sleeper.feed.health()
+        assert health is not None
+        assert (health.connected, health.reconnects) == (True, 1)
