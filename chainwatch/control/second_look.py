@@ -4,7 +4,8 @@ Every minute, and whenever the cursor has moved far, the unfinalized blocks are 
 (`chain/second_look.py`). What was stored wrongly is taken back to the block before, so that the
 normal reading reads it again; the alarm names it. What has become final meanwhile is not taken back
 but halts the source. Failure mode: on a chain that is final within seconds a look sees little, and
-what it missed is for the audit.
+where nothing becomes final for long (nobody confirms it) only the newest of what is not; what is
+missed so is for the audit, and for whoever confirms it in the end.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ ALARM: Final = "second-look"
 #: Seconds between two looks, and how many blocks the cursor moves before the next is due at once.
 EVERY: Final = 60.0
 FAR: Final = 100
+#: Blocks of a look: however long the window is, what is held and asked for stays within them.
+MOST: Final = 256
 #: Seconds for which an alarm is left standing, however often all was in order since.
 REMEMBERED: Final = 3600.0
 
@@ -64,7 +67,7 @@ class WindowWatch:
 
     async def look(self) -> Difference | None:
         """Look once, and put right what was found wrong; Transient when nobody tells again."""
-        window = await self.samples.window(self.name)
+        window = await self.samples.window(self.name, MOST)
         cursor = window.state.cursor
         if cursor is None or window.state.halted is not None:
             return None
@@ -82,7 +85,7 @@ class WindowWatch:
 
     async def _take_back(self, window: Window, found: Difference) -> None:
         before = [each for each in window.blocks if each.number < found.block.number]
-        ancestor = before[-1] if before else window.state.final
+        ancestor = before[-1] if before else window.floor
         head = _beyond(window.state, self.status.settings.confirmations)
         try:
             await self.journal.commit_rewind(self.name, Rewind(ancestor, head), self.clock.now())

@@ -38,9 +38,13 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The stored blocks above the final one, in their order, and all events in them."""
+    """The newest stored blocks above the final one, in their order, and all events in them.
+
+    `floor` is the stored block below them; None when there is none.
+    """
 
     state: SourceState
+    floor: Block | None
     blocks: tuple[Block, ...]
     events: tuple[Logged, ...]
 
@@ -85,22 +89,24 @@ class Samples:
             row = await read.one("SELECT max(rowid) FROM lease WHERE source = ?", source)
         return 0 if row is None or row[0] is None else int(row[0])
 
-    async def window(self, source: str) -> Window:
-        """Return what is stored of a source and not final yet."""
+    async def window(self, source: str, most: int) -> Window:
+        """Return up to `most` blocks of what is stored of a source and not final yet."""
         async with self._db.reading() as read:
             state = await state_of(read, source)
             final = -1 if state.final is None else state.final.number
-            blocks = await read.rows(
+            newest = await read.rows(
                 "SELECT number, hash, parent, timestamp FROM block"
-                " WHERE source = ? AND number > ? ORDER BY number",
-                *(source, final),
+                " WHERE source = ? AND number > ? ORDER BY number DESC LIMIT ?",
+                *(source, final, most + 1),
             )
+            blocks = [Block(*row) for row in reversed(newest)]
+            floor = blocks.pop(0) if len(blocks) > most else state.final
             events = await read.rows(
                 f"{EVENT} WHERE source = ? AND block > ? AND orphaned_at IS NULL"
                 " ORDER BY block, log_index",
-                *(source, final),
+                *(source, -1 if floor is None else floor.number),
             )
-        return Window(state, tuple(Block(*row) for row in blocks), tuple(map(logged_from, events)))
+        return Window(state, floor, tuple(blocks), tuple(map(logged_from, events)))
 
     async def whole_up_to(self, source: str, above: int = 0) -> int | Gap:
         """Count the tokens above `above`: return the highest if none is missing, else the gap."""

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from chainwatch.control.second_look import REMEMBERED, WindowWatch
+from chainwatch.control.second_look import MOST, REMEMBERED, WindowWatch
 from chainwatch.domain.batches import SourceState
 from chainwatch.store.verify import verify
-from tests.support.chain_model import ChainModel, ModelEndpoint
+from tests.support.chain_model import ChainModel, ModelEndpoint, minted
 from tests.support.doubts import logs_of, omitting, refusing
-from tests.support.realm import GRACE, HOUR, Realm, realm
+from tests.support.realm import ALICE, GRACE, HOUR, Realm, realm
 
 
 def watch_of(world: Realm) -> WindowWatch:
@@ -158,7 +158,7 @@ async def test_what_became_final_while_it_was_looked_at_halts_instead(tmp_path: 
         await misread(world)
         first(world).tamper = None
         watch = watch_of(world)
-        window = await watch.samples.window("model")
+        window = await watch.samples.window("model", MOST)
         found = await watch.second.look(window.blocks, window.events)
         assert found is not None
         world.finalize()
@@ -205,3 +205,43 @@ async def test_a_look_is_due_every_minute_and_at_once_when_the_cursor_has_moved_
         assert not await watch._due()
         world.cluster.advance(61)
         assert await watch._due()
+
+
+async def test_a_look_is_no_longer_for_a_window_that_nobody_confirms(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        other = ChainModel(final_lag=3).endpoint("other")
+        world.chain.rpc.endpoints = [*world.chain.rpc.endpoints, other]
+        for token in range(1, 2 * MOST):
+            world.mine(*minted(token, ALICE, plan=1, expires_at=world.chain.head.timestamp + HOUR))
+        world.chain.mine()
+        await world.read()
+        final = (await state(world)).final
+        assert final is not None
+        assert final.number == 0
+        first(world).asked.clear()
+        assert await watch_of(world).look() is None
+        assert first(world).asked.count("eth_getBlockByNumber") == MOST
+        samples = world.daemon.stores.samples
+        window = await samples.window("model", MOST)
+        assert window.floor is not None
+        assert window.floor.number == window.blocks[0].number - 1
+        assert {each.block for each in window.events} == {each.number for each in window.blocks}
+
+
+async def test_the_lowest_block_of_a_look_is_put_right_too(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        other = ChainModel(final_lag=3).endpoint("other")
+        number = world.chain.head.number + 1
+        first(world).tamper = omitting(logs_of(number, 2, 3))
+        world.chain.rpc.endpoints = [*world.chain.rpc.endpoints, other]
+        world.buy(lasts=100 * GRACE)
+        for _ in range(MOST - 1):
+            world.chain.mine()
+        await world.read()
+        first(world).tamper = None
+        found = await watch_of(world).look()
+        assert found is not None
+        assert (found.block.number, found.proven) == (number, True)
+        cursor = (await state(world)).cursor
+        assert cursor is not None
+        assert cursor.number == number - 1
