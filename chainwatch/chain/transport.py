@@ -134,9 +134,15 @@ class Transport:
         return body
 
     def _parse(self, status: int, body: bytearray) -> object:
-        """The JSON of a body; an HTTP error counts as an answer only if it is a JSON-RPC error."""
+        """The JSON of a body; an HTTP error counts as an answer only if it is a JSON-RPC error.
+
+        Half a surrogate pair is no text: nothing that is told or stored could hold it.
+        """
         try:
-            answer: object = json.loads(body)
+            text = body.decode("utf-8-sig")
+            answer: object = json.loads(text)
+            if "\\u" in text:
+                json.dumps(answer, ensure_ascii=False).encode()
         except (ValueError, RecursionError):
             raise RpcUnavailable(f"{self._name}: HTTP {status} without JSON") from None
         if status != 200 and not _is_error(answer):

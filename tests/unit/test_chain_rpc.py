@@ -45,6 +45,13 @@ async def test_the_nodes_error_is_an_answer_with_its_code_text_and_data() -> Non
         assert pool.health()[0].failures == 0
 
 
+async def test_a_whole_surrogate_pair_is_text() -> None:
+    error = '{"id": 0, "error": {"code": 1, "message": "no \\ud83d\\ude00"}}'
+    async with serving(answering(error)) as pool:
+        with pytest.raises(RpcError, match="no \N{GRINNING FACE}"):
+            await pool.ranked()[0].call("eth_call")
+
+
 async def test_an_error_in_a_refused_requests_body_is_still_the_nodes_answer() -> None:
     error = {"id": 0, "error": {"code": -32602, "message": "range is limited to 10 blocks"}}
     async with serving(answering(json.dumps(error), 400)) as pool:
@@ -64,6 +71,8 @@ async def test_an_error_in_a_refused_requests_body_is_still_the_nodes_answer() -
         answering('{"id": 0}'),
         answering("", 302, {"Location": "http://127.0.0.1:1/elsewhere"}),
         answering("\xff"),
+        answering('{"id": 0, "error": {"code": 1, "message": "half a pair: \\ud800"}}'),
+        answering(b'{"id": 0, "error": {"code": 1, "message": "half a pair: \xed\xa0\x80"}}'),
     ],
 )
 async def test_what_is_no_json_rpc_answer_is_unavailable_and_names_the_host_only(
