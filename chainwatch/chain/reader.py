@@ -69,8 +69,6 @@ class Reader:
         """
         tip = await self._tip(rpc, state)
         cursor = state.cursor
-        if tip.chain_id != self._settings.source.chain_id:
-            raise NotAChain(f"{rpc.name} now serves chain {tip.chain_id}")
         if cursor is not None and tip.at_cursor != cursor:
             return View(rpc, tip, await self._back(rpc, state, tip, cursor))
         return await self._onwards(rpc, state, tip)
@@ -78,6 +76,8 @@ class Reader:
     @guarded("chain.tip")
     async def _tip(self, rpc: Rpc, state: SourceState) -> Tip:
         tip = await ask_tip(rpc, self._settings.finality, state.cursor)
+        if tip.chain_id != self._settings.source.chain_id:
+            raise NotAChain(f"{rpc.name} now serves chain {tip.chain_id}")
         rpc.saw_head(tip.head.block.number)
         return tip
 

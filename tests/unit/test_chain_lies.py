@@ -174,3 +174,4 @@ async def test_an_endpoint_that_changes_to_another_chain_later_is_passed_over() 
     await ledger.follow(scanner)
     assert ledger.canonical() == chain.events(28)
     assert "now serves chain 1" in changed.distrusted[0]
+    assert changed.head is None, "nobody lags behind the head of another chain"
