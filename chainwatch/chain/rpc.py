@@ -2,8 +2,9 @@
 
 An answer is either the node's (a result, or an `RpcError` with its own code and text) or there was
 none (`RpcUnavailable`). A step of reading stays with one endpoint, so that what it compares comes
-from one view of the chain; the caller goes on to the next one of `ranked()`. An address may hold an
-API key: only its host is ever shown, and causes that would repeat the address are cut off.
+from one view of the chain; the caller goes on to the next one of `ranked()`. Who refuses a batch
+for its size is asked for half as much at once from then on. An address may hold an API key: only
+its host is ever shown, and causes that would repeat the address are cut off.
 """
 
 import asyncio
@@ -111,10 +112,13 @@ class Endpoint:
 
     async def batch(self, calls: Sequence[Call]) -> list[object | RpcError]:
         results: list[object | RpcError] = []
-        for start in range(0, len(calls), self._most):
-            part = calls[start : start + self._most]
+        while len(results) < len(calls):
+            part = calls[len(results) : len(results) + self._most]
             async with self._turn(len(part)):
                 answers = await self._transport.many(part)
+                if len(part) > 1 and _refuses_batch(answers):
+                    self._most = min(self._most, len(part) // 2)
+                    continue
                 results += [self._result(answer) for answer in answers]
         return results
 
@@ -226,6 +230,14 @@ def _names(urls: Sequence[str]) -> Sequence[str]:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _refuses_batch(answers: Sequence[object]) -> bool:
+    """Whether one error answers all calls of a batch, and speaks of how many they are."""
+    match answers[0]:
+        case {"error": {"message": str(message)}} as refusal:
+            return "batch" in message.lower() and all(each is refusal for each in answers)
+    return False
 
 
 def _limits_rate(error: RpcError) -> bool:

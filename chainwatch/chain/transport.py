@@ -83,6 +83,8 @@ class Transport:
         """The answer objects to a batch, in its order; raises `RpcUnavailable`."""
         requests = [self._words.form_request(RPCEndpoint(m), list(params)) for m, params in calls]
         answer = await self._post(self._words.encode_batch_request_dicts(requests))
+        if isinstance(answer, list) and len(answer) == 1 < len(calls) and _is_error(answer[0]):
+            answer = answer[0]
         if _is_error(answer):
             return [answer] * len(calls)  # one error for the whole batch
         return self._in_order([cast("int", request["id"]) for request in requests], answer)

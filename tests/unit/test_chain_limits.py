@@ -14,7 +14,7 @@ from chainwatch.chain.rpc import Call, RpcError, RpcPool
 from chainwatch.chain.standing import Standing
 from chainwatch.errors import RpcUnavailable
 from tests.support.chain_model import CONTRACT
-from tests.support.rpc_server import Handler, answering, echoing, serving, serving_at
+from tests.support.rpc_server import Handler, answering, echo, echoing, serving, serving_at
 
 DATED = {
     "Date": "Sun, 22 Nov 2026 12:00:00 GMT",
@@ -178,3 +178,34 @@ async def test_who_limits_our_rate_is_not_asked_for_less_and_who_fails_is(
         with pytest.raises(RpcUnavailable):
             await in_range(pool.ranked()[0], CONTRACT, 1, 1000, span)
     assert span.blocks == blocks
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "maximum 10 calls in 1 batch",
+        "Batch of more than 3 requests are not allowed on free tier",
+        "too many requests in batch",
+    ],
+)
+async def test_who_refuses_a_batch_for_its_size_is_asked_for_less_at_once(
+    refusal: str, listed: bool
+) -> None:
+    sizes: list[int] = []
+
+    async def narrow(request: web.Request) -> web.Response:
+        body = await request.json()
+        sizes.append(len(body))
+        if len(body) <= 3:
+            return web.json_response([echo(one) for one in body])
+        error = {"jsonrpc": "2.0", "id": None, "error": {"code": -32014, "message": refusal}}
+        return web.json_response([error] if listed else error)
+
+    async with serving(narrow) as pool:
+        calls: list[Call] = [("eth_something", (number,)) for number in range(30)]
+        for _ in range(2):
+            assert await pool.ranked()[0].batch(calls) == [[number] for number in range(30)]
+        assert sizes[:4] == [30, 15, 7, 3]
+        assert set(sizes[4:]) == {3}
+        assert pool.health()[0].failures == 0
