@@ -278,6 +278,8 @@ def _waits(outcome: Outcome, parked: str | None, source: str | None) -> str | No
         return f"given up: {parked}"
     if facts is not None and not facts.source.caught_up:
         return f"its source has not read up to the confirmed head: {source}"
+    if facts is not None and facts.source.halted:
+        return f"its source is halted, and nothing is taken away: {source}"
     if facts is not None and facts.nonces and not outcome.passes:
         return "the hypervisor did not answer in time; ask again"
     if all(each.settled for each in outcome.passes):

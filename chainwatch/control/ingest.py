@@ -156,10 +156,12 @@ class Ingest:
         log.error("source halted", source=self.name, why=why)
 
     async def _tell_staleness(self) -> None:
-        if self.status.stale is self.status.told_stale:
+        """Say that the chain stands still; where a source halted, that is not its chain's doing."""
+        stale = self.status.stale and (await self.journal.state(self.name)).halted is None
+        if stale is self.status.told_stale:
             return
-        self.status.told_stale = self.status.stale
-        if not self.status.stale:
+        self.status.told_stale = stale
+        if not stale:
             await self.alarms.clear("source-stale", self.name)
             return
         trouble = f" ({self.status.trouble})" if self.status.trouble else ""

@@ -86,6 +86,21 @@ async def test_the_evidence_is_shown_to_people_word_by_word(tmp_path: Path) -> N
         assert [line.split()[:2] for line in listed[1:]] == [["model", "halted"]]
 
 
+async def test_a_halted_source_is_not_said_to_have_a_node_that_stands_still(tmp_path: Path) -> None:
+    async with counter(tmp_path) as at:
+        world = at.realm
+        await halted(world)
+        world.cluster.advance(2 * HOUR)
+        (ingest,) = world.daemon.supervisor.ingests
+        await ingest._tell_staleness()
+        assert (ingest.status.stale, "source-stale" in await world.alarms()) == (True, False)
+        story = json.loads((await at.type("show", "1", "--json")).out)
+        assert story["waits"].startswith("its source is halted, and nothing is taken away: block ")
+        await world.daemon.stores.rereads.resume("model", "looked", 0, now=1)
+        await ingest._tell_staleness()
+        assert "check the node" in (await world.alarms())["source-stale"]
+
+
 # --------------------------------------------------------------------------------------- going on
 
 
