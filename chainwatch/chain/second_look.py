@@ -2,9 +2,10 @@
 
 Headers are asked by number, and logs by hash, from another endpoint than the one that is asked
 first, where there is one. A block whose hash differs is no matter of this look: the reading sees
-that itself. Where logs differ, receipts that add up to the header's root decide; who told
-otherwise is quarantined, and if that is what we stored, the block is to be read again. Failure
-mode: without such receipts nobody is believed, and the difference is only told.
+that itself. Where logs differ, receipts that add up to the root decide that is in the header which
+another endpoint shows too; who told otherwise is quarantined, and if that is what we stored, the
+block is to be read again. Failure mode: without such receipts nobody is believed, and the
+difference is only told.
 """
 
 from collections.abc import Mapping, Sequence
@@ -94,7 +95,7 @@ class SecondLook:
     ) -> Difference | None:
         block = header.block
         what = f"block {block.number} ({block.hash}): {_counted(ours)} are stored"
-        true = await self._proven(header)
+        true = await self._proven(header) if await self._is_vouched(rpc, header) else None
         if true is None or _bare(ours) == _bare(theirs):
             text = f"{what}, {rpc.name} tells {_counted(theirs)}, and no receipts decide"
             return Difference(block, text, proven=False)
@@ -104,6 +105,27 @@ class SecondLook:
             return Difference(block, text, proven=True)
         rpc.quarantine(f"{rpc.name} told other logs of block {block.number} than its receipts hold")
         return None
+
+    async def _is_vouched(self, rpc: Rpc, header: Header) -> bool:
+        """Whether no other endpoint shows another header, or one more shows the same.
+
+        A root that one makes up is no proof. One that two others contradict is quarantined.
+        """
+        denied: list[Header] = []
+        for other in self._rpc.ranked():
+            if other is rpc:
+                continue
+            try:
+                (shown,) = await headers.fetch(other, [header.block.number])
+            except Transient:
+                continue
+            if shown == header:
+                return True
+            if shown in denied:
+                rpc.quarantine(f"{rpc.name} shows another header {header.block.number} than two")
+                return False
+            denied.append(shown)
+        return not denied
 
     async def _proven(self, header: Header) -> list[Logged] | None:
         """The events of a block by receipts that add up; None where nobody has such."""

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from chainwatch.control.second_look import MOST, REMEMBERED, WindowWatch
 from chainwatch.domain.batches import SourceState
 from chainwatch.store.verify import verify
 from tests.support.chain_model import ChainModel, ModelEndpoint, minted
-from tests.support.doubts import logs_of, omitting, refusing
+from tests.support.doubts import erasing, logs_of, omitting, refusing
 from tests.support.realm import ALICE, GRACE, HOUR, Realm, realm
 
 
@@ -245,3 +247,22 @@ async def test_the_lowest_block_of_a_look_is_put_right_too(tmp_path: Path) -> No
         cursor = (await state(world)).cursor
         assert cursor is not None
         assert cursor.number == number - 1
+
+
+@pytest.mark.parametrize("honest", [1, 2])
+async def test_a_root_that_one_endpoint_made_up_proves_nothing(tmp_path: Path, honest: int) -> None:
+    async with realm(tmp_path) as world:
+        world.finalize()
+        number = world.chain.head.number + 1
+        liar = world.chain.endpoint("liar", erasing(number))
+        others = [world.chain.endpoint(name) for name in "ab"[:honest]]
+        world.chain.rpc.endpoints = [others[0], liar, *others[1:]]
+        world.buy(lasts=100 * GRACE)
+        await world.turn()
+        before = await state(world)
+        found = await watch_of(world).look()
+        assert found is not None
+        assert not found.proven
+        assert await state(world) == before
+        assert [each.quarantined for each in others] == [[]] * honest
+        assert bool(liar.quarantined) is (honest == 2)

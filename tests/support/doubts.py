@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from chainwatch.chain.rpc import RpcError
 from tests.support.chain_model import Tamper
+from tests.support.receipts_model import receipts_root
 
 #: Says of a log (a JSON object) whether it is left out.
 Omits = Callable[[dict[str, object]], bool]
@@ -60,5 +61,21 @@ def telling(wanted: str, said: str, instead: str) -> Tamper:
         if method == wanted and isinstance(answer, str):
             return answer.replace(said, instead)
         return answer
+
+    return tamper
+
+
+def erasing(number: int) -> Tamper:
+    """Show a block as if nothing had been said in it: logs, bloom, receipts and their root."""
+    hidden, blocks = concealing(number), set[object]()
+
+    def tamper(method: str, params: Sequence[object], answer: object) -> object:
+        told = hidden(method, params, answer)
+        if isinstance(told, dict) and told.get("number") == hex(number):
+            blocks.add(told["hash"])
+            return {**told, "receiptsRoot": receipts_root([])}
+        if method == "eth_getBlockReceipts" and params[0] in blocks:
+            return []
+        return told
 
     return tamper
