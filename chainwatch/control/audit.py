@@ -30,6 +30,7 @@ from chainwatch.store.alarms import Alarms
 from chainwatch.store.journal import Journal
 from chainwatch.store.leases import LeaseRow
 from chainwatch.store.samples import Gap, Sample, Samples
+from provisioner.moments import utc
 
 log = structlog.get_logger(__name__)
 
@@ -205,6 +206,10 @@ class LeaseAudit:
     async def _halt(self, why: str) -> None:
         if (await self.journal.state(self.name)).reread_to is not None:
             return  # an operator has it read again already
+        why += (
+            "; an event was left out: find the block where it was said in an explorer, and read "
+            f"again from there (`chainwatch source reread {self.name} BLOCK`)"
+        )
         await self.journal.halt(self.name, why)
         await self.alarms.raise_(ALARM, self.name, "critical", why, self.clock.now())
         log.error("source halted by its audit", source=self.name, why=why)
@@ -260,4 +265,4 @@ def _said(row: LeaseRow, at: Block, theirs: Told, host: str) -> str:
 def _told(told: Told) -> str:
     if told.owner is None:
         return "not there"
-    return f"owned by {told.owner} until {told.expires_at}"
+    return f"owned by {told.owner} until {told.expires_at} ({utc(told.expires_at)})"

@@ -92,6 +92,7 @@ async def test_what_all_endpoints_left_out_halts_the_source_with_both_accounts(
         assert evidence in why
         assert "and our events as owned by " + ALICE in why
         assert (await world.alarms())["audit"] == why
+        assert why.endswith("read again from there (`chainwatch source reread model BLOCK`)")
         world.pass_time(1000 * GRACE)
         world.finalize()
         await world.settle()
