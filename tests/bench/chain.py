@@ -141,12 +141,12 @@ async def measure_memory(at: Bench) -> tuple[Section, Told]:
         "Memory",
         f"{held.events} events in a process of its own",
         (
-            Figure("resident before the first block", "MiB", [held.before], 1),
+            Figure("resident before the first block", "MB", [held.before], 1),
             *(
-                Figure(f"resident after quarter {number}", "MiB", [each], 1)
+                Figure(f"resident after quarter {number}", "MB", [each], 1)
                 for number, each in enumerate(held.quarters, 1)
             ),
-            Figure("peak", "MiB", [held.peak], held.events),
+            Figure("peak", "MB", [held.peak], held.events),
         ),
     ), {"rss_mb": round(held.peak)}
 

@@ -17,12 +17,12 @@ from chainwatch.runtime import garbage
 from tests.bench.chain_reading import reader
 from tests.bench.rig import quiet
 
-_KIB_IN_MIB: Final = 1024
+_KIB_IN_MB: Final = 1024 / 10**6
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a reading held, in MiB: before it began, at the end of each quarter, at its peak."""
+    """What a reading held, in MB: before it began, at the end of each quarter, at its peak."""
 
     before: float
     quarters: tuple[float, ...]
@@ -45,16 +45,16 @@ def _read(source: SourceSettings, first: int, last: int) -> Memory:
 
 async def _quarters(source: SourceSettings, first: int, last: int) -> Memory:
     async with reader(source) as reading:
-        before, held = _mib("VmRSS"), []
+        before, held = _mb("VmRSS"), []
         for quarter in range(1, 5):
             await reading.to(first + (last - first) * quarter // 4)
-            held.append(_mib("VmRSS"))
-        return Memory(before, tuple(held), _mib("VmHWM"), await reading.events())
+            held.append(_mb("VmRSS"))
+        return Memory(before, tuple(held), _mb("VmHWM"), await reading.events())
 
 
-def _mib(name: str) -> float:
+def _mb(name: str) -> float:
     """What the kernel counts for this process: VmRSS is held now, VmHWM was held at most."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
-            return int(line.split()[1]) / _KIB_IN_MIB
+            return int(line.split()[1]) * _KIB_IN_MB
     raise LookupError(f"the kernel tells no {name}")

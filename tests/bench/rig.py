@@ -192,5 +192,5 @@ def _endpoint(where: cluster.Announcement) -> ProxmoxEndpoint:
 
 async def _clean(proxmox: ProxmoxerApi) -> None:
     """Do what an operator would: take the firewall rules off the template."""
-    hypervisor = ProxmoxHypervisor(proxmox, ProxmoxSettings(template=TEMPLATE), time.monotonic)
+    hypervisor = ProxmoxHypervisor(proxmox, ProxmoxSettings((TEMPLATE,)), time.monotonic)
     await hypervisor.scrub_firewall(NODE, TEMPLATE)
