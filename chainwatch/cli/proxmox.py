@@ -1,0 +1,79 @@
+"""`chainwatch proxmox …`: what has to be done on the cluster before the daemon can work there.
+
+Nothing here asks or changes anything: it prints commands for a person to read and then run on a
+node, because whoever may hand out privileges should not be this program.
+"""
+
+from typing import Annotated, Final
+
+import typer
+
+from chainwatch.errors import OperatorError
+from provisioner.backends.proxmox import grant as granting
+from provisioner.backends.proxmox.privileges import RELEASES, Estate, Release
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+#: Who the daemon is on a cluster where nobody says otherwise.
+OURSELVES: Final = "chainwatch@pve!daemon"
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `grant` a command of a group, though it is the only one."""
+
+
+@app.command()
+def grant(
+    *,
+    template: Annotated[
+        list[int], typer.Option("--template", help="VMID of a template; may be repeated.")
+    ],
+    storage: Annotated[
+        list[str], typer.Option("--storage", help="Storage of the disks; may be repeated.")
+    ],
+    bridge: Annotated[
+        list[str] | None,
+        typer.Option("--bridge", help="Bridge or VNet; may be repeated.  [default: vmbr0]"),
+    ] = None,
+    zone: Annotated[
+        str, typer.Option("--zone", help="SDN zone, where the bridge is a VNet.")
+    ] = "localnetwork",
+    pool: Annotated[
+        str, typer.Option("--pool", help="Pool of the machines; '' for none.")
+    ] = "leases",
+    token_id: Annotated[
+        str, typer.Option("--token", help="The token to make, as user@realm!name.")
+    ] = OURSELVES,
+    release: Annotated[
+        int | None, typer.Option("--release", help="Proxmox VE 8 or 9; else both are printed.")
+    ] = None,
+) -> None:
+    """Print the commands that give the daemon's token what it needs."""
+    _check_token(token_id)
+    estate = Estate(
+        templates=tuple(template),
+        storages=tuple(storage),
+        bridges=tuple(bridge or ["vmbr0"]),
+        pool=pool or None,
+        zone=zone,
+    )
+    if not estate.pool:
+        typer.echo("# Without a pool the token may change every guest of the cluster.")
+    for each in _releases(release):
+        typer.echo(f"# Proxmox VE {each}")
+        for line in granting.commands(estate, token_id, each):
+            typer.echo(line)
+
+
+def _releases(wanted: int | None) -> tuple[Release, ...]:
+    found = RELEASES if wanted is None else tuple(each for each in RELEASES if each == wanted)
+    if not found:
+        raise OperatorError(f"release {wanted}: write 8 or 9")
+    return found
+
+
+def _check_token(token_id: str) -> None:
+    user, bang, name = token_id.partition("!")
+    if not (bang and name and "@" in user):
+        raise OperatorError(f"token {token_id!r}: write it as user@realm!name")

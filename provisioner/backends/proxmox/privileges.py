@@ -1,0 +1,228 @@
+"""What a token has to be allowed, call by call, and so in all: no more, and no less.
+
+Each call of ours stands here with what Proxmox wants for it, and where; what a token needs follows
+from that and is written down nowhere else. Most of it is in the API schema. The rest are lists:
+they answer 200 to anybody and leave out what the asker may not see, so a privilege too few does not
+fail there but hides a machine, a foreign destruction or a disk that was left behind. Those are the
+needs with a `why`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal, TypeAlias
+
+Release: TypeAlias = Literal[8, 9]
+RELEASES: Final[tuple[Release, ...]] = (8, 9)
+
+
+class Scope(StrEnum):
+    """Where a privilege is wanted: the object of an access control list."""
+
+    CLUSTER = "cluster"
+    NODES = "nodes"
+    GUESTS = "guests"
+    TEMPLATE = "template"
+    MACHINES = "machines"
+    STORAGE = "storage"
+    NETWORK = "network"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one call wants in one place: any one of these privileges, on 8 and on 9.
+
+    `why` is set where the API schema does not ask for it: what goes wrong without it.
+    """
+
+    scope: Scope
+    on_8: tuple[str, ...]
+    on_9: tuple[str, ...] | None = None
+    why: str = ""
+
+    def alternatives(self, release: Release) -> tuple[str, ...]:
+        """Return the privileges of which one is enough."""
+        return self.on_9 if release == 9 and self.on_9 is not None else self.on_8
+
+
+def _machine(*privileges: str) -> Need:
+    return Need(Scope.MACHINES, privileges)
+
+
+def _keys(alternatives: tuple[str, ...], keys: tuple[str, ...]) -> Need:
+    return Need(Scope.MACHINES, alternatives, why=f"to change {', '.join(keys)}")
+
+
+_CONFIG: Final = "/nodes/{node}/qemu/{vmid}/config"
+_STATUS: Final = "/nodes/{node}/qemu/{vmid}/status"
+_FIREWALL: Final = "/nodes/{node}/qemu/{vmid}/firewall"
+_AGENT: Final = "/nodes/{node}/qemu/{vmid}/agent"
+_UNRESTRICTED: Final = "VM.GuestAgent.Unrestricted"
+_ANY_CONFIG: Final = (
+    "VM.Config.Disk",
+    "VM.Config.CDROM",
+    "VM.Config.CPU",
+    "VM.Config.Memory",
+    "VM.Config.Network",
+    "VM.Config.HWType",
+    "VM.Config.Options",
+    "VM.Config.Cloudinit",
+)
+
+#: Which privilege (any one of these) each key takes that a machine of ours is configured with.
+#: Source: an 8.4.21, asked with one privilege at a time; 9 asks for the same.
+KEYS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
+    ("VM.Config.Options",): ("name", "description", "tags", "onboot", "protection", "agent"),
+    ("VM.Config.CPU",): ("cores",),
+    ("VM.Config.Memory",): ("memory",),
+    ("VM.Config.Network",): ("net0",),
+    ("VM.Config.HWType",): ("smbios1",),
+    ("VM.Config.Cloudinit", "VM.Config.Network"): (
+        *("ciuser", "sshkeys", "ipconfig0", "nameserver"),
+    ),
+}
+
+#: Every call that is made, and what it takes.
+CALLS: Final[Mapping[str, tuple[Need, ...]]] = {
+    "GET /version": (),
+    "GET /access/permissions": (),
+    "GET /cluster/status": (Need(Scope.CLUSTER, ("Sys.Audit",)),),
+    "GET /cluster/nextid": (),
+    "GET /cluster/resources": (
+        Need(
+            Scope.GUESTS,
+            ("VM.Audit",),
+            why="else a clone that has not joined its pool yet, and a stranger in the range of "
+            "VMIDs, are not seen",
+        ),
+        Need(
+            Scope.TEMPLATE,
+            ("VM.Audit",),
+            why="a list without the template is not believed",
+        ),
+    ),
+    "GET /nodes": (),
+    "GET /nodes/{node}/tasks": (
+        Need(
+            Scope.NODES,
+            ("Sys.Audit",),
+            why="else what others destroyed is not seen, and its VMID is used again at once",
+        ),
+    ),
+    "GET /nodes/{node}/tasks/{upid}/status": (),
+    "GET /nodes/{node}/storage": (
+        Need(Scope.STORAGE, ("Datastore.Audit",), why="else a storage is not seen"),
+    ),
+    "GET /nodes/{node}/storage/{storage}/content": (
+        Need(Scope.STORAGE, ("Datastore.Audit", "Datastore.AllocateSpace")),
+        Need(Scope.STORAGE, ("Datastore.Audit",), why="else disks are not seen"),
+        Need(
+            Scope.GUESTS,
+            ("VM.Config.Disk",),
+            why="else a disk that a destroyed machine left behind is not seen: it is in no pool "
+            "any more",
+        ),
+    ),
+    "POST /nodes/{node}/qemu/{vmid}/clone": (
+        Need(Scope.TEMPLATE, ("VM.Clone",)),
+        Need(Scope.MACHINES, ("VM.Allocate",)),
+        Need(Scope.STORAGE, ("Datastore.AllocateSpace",), why="the disks go there"),
+        Need(Scope.NETWORK, ("SDN.Use",), why="the template's network card is cloned too"),
+    ),
+    f"GET {_CONFIG}": (_machine("VM.Audit"),),
+    f"PUT {_CONFIG}": (
+        _machine(*_ANY_CONFIG),
+        *(_keys(alternatives, keys) for alternatives, keys in KEYS.items()),
+        Need(Scope.NETWORK, ("SDN.Use",), why="net0 names its bridge"),
+    ),
+    "PUT /nodes/{node}/qemu/{vmid}/resize": (
+        _machine("VM.Config.Disk"),
+        Need(Scope.STORAGE, ("Datastore.AllocateSpace",), why="the disk grows there"),
+    ),
+    "DELETE /nodes/{node}/qemu/{vmid}": (_machine("VM.Allocate"),),
+    f"GET {_STATUS}/current": (_machine("VM.Audit"),),
+    f"POST {_STATUS}/start": (_machine("VM.PowerMgmt"),),
+    f"POST {_STATUS}/shutdown": (_machine("VM.PowerMgmt"),),
+    f"POST {_STATUS}/stop": (_machine("VM.PowerMgmt"),),
+    f"GET {_FIREWALL}/rules": (_machine("VM.Audit"),),
+    f"DELETE {_FIREWALL}/rules/{{pos}}": (_machine("VM.Config.Network"),),
+    f"GET {_FIREWALL}/refs": (_machine("VM.Audit"),),
+    f"DELETE {_FIREWALL}/ipset/{{name}}": (_machine("VM.Config.Network"),),
+    f"DELETE {_FIREWALL}/aliases/{{name}}": (_machine("VM.Config.Network"),),
+    f"POST {_AGENT}/ping": (
+        Need(Scope.MACHINES, ("VM.Monitor",), ("VM.GuestAgent.Audit", _UNRESTRICTED)),
+    ),
+    f"POST {_AGENT}/exec": (Need(Scope.MACHINES, ("VM.Monitor",), (_UNRESTRICTED,)),),
+    f"GET {_AGENT}/exec-status": (Need(Scope.MACHINES, ("VM.Monitor",), (_UNRESTRICTED,)),),
+    f"POST {_AGENT}/file-write": (
+        Need(Scope.MACHINES, ("VM.Monitor",), ("VM.GuestAgent.FileWrite", _UNRESTRICTED)),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """What of a cluster is ours to use, as access control lists name it.
+
+    Without a `pool` every guest of the cluster is as much ours as any. A bridge that is a VNet is
+    in the `zone` of that; all others are in `localnetwork`.
+    """
+
+    templates: tuple[int, ...]
+    storages: tuple[str, ...]
+    bridges: tuple[str, ...]
+    pool: str | None = None
+    zone: str = "localnetwork"
+
+    def paths(self, scope: Scope) -> Sequence[str]:
+        """Return the paths that access control lists have for a scope."""
+        match scope:
+            case Scope.CLUSTER:
+                return ("/",)
+            case Scope.NODES:
+                return ("/nodes",)
+            case Scope.GUESTS:
+                return ("/vms",)
+            case Scope.TEMPLATE:
+                return [f"/vms/{vmid}" for vmid in self.templates]
+            case Scope.MACHINES:
+                return (f"/pool/{self.pool}",) if self.pool else ("/vms",)
+            case Scope.STORAGE:
+                return [f"/storage/{storage}" for storage in self.storages]
+            case Scope.NETWORK:
+                return [f"/sdn/zones/{self.zone}/{bridge}" for bridge in self.bridges]
+
+
+def needs(scope: Scope) -> Iterator[Need]:
+    """Yield what all calls together want in one place."""
+    for wanted in CALLS.values():
+        yield from (need for need in wanted if need.scope is scope)
+
+
+def privileges(scope: Scope, release: Release) -> tuple[str, ...]:
+    """Return the fewest privileges that satisfy every need in one place, sorted.
+
+    What has no alternative is needed; of alternatives none is added where one is needed anyway.
+    What holds for every guest holds for those in a pool too (and not for a template, whose own
+    list takes the place of that for all guests), so it is not granted twice.
+    """
+    anyway = privileges(Scope.GUESTS, release) if scope is Scope.MACHINES else ()
+    chosen: set[str] = set()
+    for need in sorted(needs(scope), key=lambda need: len(need.alternatives(release))):
+        if chosen.union(anyway).isdisjoint(need.alternatives(release)):
+            chosen.add(need.alternatives(release)[0])
+    return tuple(sorted(chosen))
+
+
+def missing(scope: Scope, release: Release, held: frozenset[str]) -> tuple[str, ...]:
+    """Return what to add to `held` so that every need in one place is satisfied, sorted.
+
+    For machines, `held` includes what is held on every guest.
+    """
+    unmet = [
+        alternatives
+        for need in needs(scope)
+        if held.isdisjoint(alternatives := need.alternatives(release))
+    ]
+    best = {*privileges(scope, release), *privileges(Scope.GUESTS, release)}
+    return tuple(sorted(each for each in best if any(each in some for some in unmet)))

@@ -1,0 +1,136 @@
+"""The privileges that are granted are those of the calls that are made: all of these, and no more.
+
+Calls are counted where they arrive, in the simulated cluster, while machines live their lives; then
+a life is lived by a token that has what `chainwatch proxmox grant` prints and nothing else.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from provisioner.backends.proxmox.privileges import CALLS, Estate, Scope, privileges
+from provisioner.backends.proxmox.settings import ProxmoxSettings
+from provisioner.errors import ProvisionError
+from provisioner.simulator.cluster import Cluster
+from provisioner.simulator.guests import Power
+from provisioner.simulator.state import Grant, Token
+from provisioner.simulator.wire import ApiRequest
+from tests.support.lives import STRETCHES
+from tests.support.pve import (
+    BOB,
+    NODE,
+    TEMPLATE,
+    TOKEN,
+    VMID,
+    WANTED,
+    World,
+    direct_world,
+    world_over,
+)
+from tests.support.realm import realm
+
+#: What the simulated cluster shows without: it hides no disks, every list holds for all below it,
+#: and one on `/vms` also for a template that has one of its own.
+UNGUARDED: Final = {
+    ("/nodes", "Sys.Audit"),
+    ("/vms", "VM.Config.Disk"),
+    ("/storage/local", "Datastore.Audit"),
+    (f"/vms/{TEMPLATE}", "VM.Audit"),
+}
+#: What is asked by `chainwatch check` alone.
+CHECKED: Final = {"GET /version", "GET /access/permissions"}
+ESTATE: Final = Estate((TEMPLATE,), ("local",), ("vmbr0",), pool="leases")
+
+
+def all_of(estate: Estate) -> Iterator[tuple[str, str]]:
+    """Yield every path with every privilege that is granted there."""
+    for scope in Scope:
+        for path in estate.paths(scope):
+            yield from ((path, privilege) for privilege in privileges(scope, 8))
+
+
+def granted(*without: tuple[str, str]) -> World:
+    """Return a world whose only token has what is printed, save `without`."""
+    plain = direct_world()
+
+    def grant(cluster: Cluster) -> None:
+        cluster.add_pool("leases")
+        cluster.default_token()
+        cluster.set_grants(TOKEN, everything=False)
+        cluster.state.tokens[TOKEN].grants = tuple(
+            Grant(path, frozenset({privilege}))
+            for path, privilege in all_of(ESTATE)
+            if (path, privilege) not in without
+        )
+
+    plain.see(grant)
+    return world_over(plain.api, plain.see, ProxmoxSettings(TEMPLATE, pool="leases"))
+
+
+async def live(world: World) -> None:
+    """Live a machine's life, by every call there is."""
+    since = int(world.see(lambda cluster: cluster.now))
+    world.see(strangers)
+    assert VMID + 1 in (await world.hypervisor.snapshot()).guests
+    await world.booted(replace(WANTED, memory_mib=1024))
+    await world.hypervisor.scrub_firewall(NODE, VMID)
+    await world.ok(await world.hypervisor.resize(NODE, VMID, "scsi0", 20))
+    assert await world.shell.answers(NODE, VMID)
+    await world.shell.set_authorized_keys(NODE, VMID, "debian", BOB)
+    await world.shell.end_sessions(NODE, VMID, "debian")
+    await world.hypervisor.power(NODE, VMID)
+    assert await world.hypervisor.volumes(NODE, VMID)
+    await pause(world)
+    await world.ok(await world.hypervisor.shutdown(NODE, VMID, 30))
+    await world.ok(await world.hypervisor.destroy(NODE, VMID))
+    assert await world.hypervisor.freed(since) == {VMID, VMID + 2}
+
+
+def strangers(cluster: Cluster) -> None:
+    """Have somebody make two guests in our range, and destroy one of them."""
+    for vmid in (VMID + 1, VMID + 2):
+        cluster.add_guest(vmid)
+    cluster.add_token(Token("admin@pve!x", "secret"))
+    path = f"/nodes/{NODE}/qemu/{VMID + 2}"
+    gone = cluster.handle(ApiRequest("DELETE", path, {}, "admin@pve!x=secret"))
+    assert gone.status == 200
+    cluster.settle()
+
+
+async def pause(world: World) -> None:
+    """Have somebody pause the machine behind our back."""
+
+    def pause(cluster: Cluster) -> None:
+        cluster.guest(VMID).power = Power.PAUSED
+
+    world.see(pause)
+
+
+async def test_every_call_that_a_life_makes_is_in_the_table_and_no_other(tmp_path: Path) -> None:
+    made: Counter[str] = Counter()
+    for name, stretch in STRETCHES.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        async with realm(folder) as world:
+            for stage in (*stretch.before, *stretch.stages):
+                await stage(world)
+                await world.settle()
+            made.update(world.cluster.inventory().calls)
+    alone = granted()
+    await live(alone)
+    made.update(alone.see(lambda cluster: dict(cluster.inventory().calls)))
+    assert set(made) | CHECKED == set(CALLS)
+
+
+async def test_a_token_with_what_is_printed_lives_a_whole_life() -> None:
+    await live(granted())
+
+
+@pytest.mark.parametrize("less", sorted({*all_of(ESTATE)} - UNGUARDED), ids=" ".join)
+async def test_a_token_with_one_privilege_less_does_not(less: tuple[str, str]) -> None:
+    with pytest.raises((ProvisionError, AssertionError)):
+        await live(granted(less))
