@@ -19,7 +19,7 @@ from chainwatch.control.quarantine import Quarantines
 from chainwatch.control.sources import SourceStatus
 from chainwatch.control.unread import UnreadLogs
 from chainwatch.domain.batches import Batch, Rewind, SourceState
-from chainwatch.errors import Fatal, SourceHalted, Transient
+from chainwatch.errors import Fatal, NotAChain, SourceHalted, Transient
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
 from chainwatch.store.journal import Journal
@@ -131,7 +131,12 @@ class Ingest:
             )
         else:
             commit = self.journal.commit_batch(self.name, found, wall)
-            await self.ahead.beside(commit, state, found)
+            try:
+                await self.ahead.beside(commit, state, found)
+            except NotAChain:
+                if (now := await self.journal.state(self.name)).cursor != state.cursor:
+                    return now  # somebody had it read again meanwhile: no fault of this step
+                raise
             self.status.moved()
             log.debug(
                 "read", source=self.name, cursor=found.cursor.number, events=len(found.events)

@@ -163,6 +163,21 @@ async def test_a_restart_in_the_middle_of_a_reread_changes_nothing_either(tmp_pa
         assert (writes(world), scene(world)) == (written, before)
 
 
+async def test_a_step_that_an_order_overtakes_is_dropped_and_no_trouble(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        await lived(world)
+        (ingest,) = world.daemon.supervisor.ingests
+        world.confirm()
+        state = await world.daemon.stores.journal.state(SOURCE)
+        found = await ingest.ahead.next(state)
+        assert found is not None
+        await order(world, 2)
+        ordered = await world.daemon.stores.journal.state(SOURCE)
+        assert await ingest._commit(state, found) == ordered
+        await world.settle()
+        assert await verify(world.db) == []
+
+
 async def test_a_destroy_that_was_decided_before_the_order_is_not_carried_out(
     tmp_path: Path,
 ) -> None:
