@@ -58,6 +58,9 @@ class Rpc(Protocol):
     def saw_head(self, number: int) -> None:
         """Remember the highest block that it has shown."""
 
+    def still_for(self) -> float:
+        """For how many seconds its head has not risen."""
+
     def distrust(self, why: str) -> None:
         """Ask it last for a while: its answers did not fit together."""
 
@@ -163,6 +166,9 @@ class Endpoint:
     def saw_head(self, number: int) -> None:
         now = _now()
         self.standing.saw_head(number, self._highest(now), now)
+
+    def still_for(self) -> float:
+        return self.standing.still_for(_now())
 
     def distrust(self, why: str) -> None:
         self.standing.distrusted(why, _now())

@@ -4,8 +4,9 @@ A step is led by one endpoint, so that everything in it comes from one view of t
 in a `Batch`, a `Rewind` or nothing; a batch is then confirmed by another endpoint
 (`chain/witness.py`). The first endpoint with news leads; "nothing new" has to be the answer of all.
 A rewind is news only from an endpoint that has come as far as we have, and only while those that
-hold our cursor are fewer, or as many and behind by more than the confirmations: one that is stuck
-on a short fork takes nothing back. Whoever commits a step moves the cursor, the scanner keeps none.
+hold our cursor are fewer, or as many and behind with heads that have not risen for `stale_after`:
+one that is stuck on a short fork takes nothing back, nor does one that shows a long one. Whoever
+commits a step moves the cursor, the scanner keeps none.
 Failure mode: with one endpoint, a node that lies consistently is believed until its own next answer
 contradicts it.
 """
@@ -139,12 +140,16 @@ class Scanner:
     def _weighed(self, with_us: Sequence[View], against: Sequence[View]) -> View:
         """The view that decides a round.
 
-        A rewind is believed only of one that is confirmed beyond all that hold our cursor.
+        A rewind is believed only of more than hold our cursor, or of as many if those stand still.
         Whoever loses is distrusted, so that the next round does not begin on its fork.
         """
         highest = max((view.head for view in with_us), default=-1)
         other = max(against, key=lambda view: view.head, default=None)
-        goes_on = other is not None and other.head - self._settings.confirmations > highest
+        goes_on = (
+            other is not None
+            and other.head - self._settings.confirmations > highest
+            and all(view.rpc.still_for() >= self._settings.stale_after for view in with_us)
+        )
         outvoted = len(against) > len(with_us)
         if other is not None and (outvoted or (goes_on and len(against) == len(with_us))):
             for view in with_us:

@@ -52,6 +52,7 @@ class Standing:
         self.head: int | None = None
         self._latency: float | None = None
         self._lag = 0
+        self._rose_at: float | None = None
         self._spoke_at = 0.0
         self._rests_until = 0.0
         self._limits = 0
@@ -93,8 +94,14 @@ class Standing:
 
     def saw_head(self, number: int, highest: int, now: float) -> None:
         """It showed block `number`, while the highest that others had shown is `highest`."""
+        if self.head is None or number > self.head:
+            self._rose_at = now
         self.head = number
         self._lag, self._spoke_at = max(0, highest - number), now
+
+    def still_for(self, now: float) -> float:
+        """Seconds since its head last rose; 0 where it has shown none."""
+        return 0.0 if self._rose_at is None else now - self._rose_at
 
     def silent_for(self, now: float) -> float:
         """Seconds for which it is not to be asked at all; 0 where it may be."""

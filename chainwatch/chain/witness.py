@@ -141,9 +141,13 @@ class Witness:
         return word.block != block and (_same_hash(word, block) or self._tells(word, block))
 
     def _left_behind(self, word: _Word, block: Block, view: View) -> bool:
-        """Whether it stands still on another fork while the leading endpoint goes on."""
-        still = word.tip.head.block.number < view.head - self._settings.confirmations
-        return still and not _same_hash(word, block)
+        """Whether it stands still on another fork while the leading endpoint goes on.
+
+        One whose head rises does not: who shows a longer chain is no nearer to the truth by that.
+        """
+        behind = word.tip.head.block.number < view.head - self._settings.confirmations
+        still = word.rpc.still_for() >= self._settings.stale_after
+        return behind and still and not _same_hash(word, block)
 
     async def _third(
         self, view: View, word: _Word, block: Block, others: Sequence[Rpc]

@@ -63,6 +63,9 @@ class QuietNode:
     def saw_head(self, number: int) -> None:
         assert number == self.head
 
+    def still_for(self) -> float:
+        return 0.0
+
     def distrust(self, why: str) -> None:
         raise AssertionError(f"it is honest: {why}")
 

@@ -302,6 +302,7 @@ class ModelEndpoint:
     chain: ChainModel
     tamper: Tamper | None = None
     head: int | None = None
+    still: float = 0.0
     asked: list[str] = field(default_factory=list)
     distrusted: list[str] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
@@ -322,6 +323,9 @@ class ModelEndpoint:
 
     def saw_head(self, number: int) -> None:
         self.head = number
+
+    def still_for(self) -> float:
+        return self.still
 
     def distrust(self, why: str) -> None:
         self.distrusted.append(why)

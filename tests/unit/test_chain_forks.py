@@ -1,6 +1,7 @@
 """Forks, finality and lag: what is taken back, what halts, what only waits."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -176,9 +177,32 @@ async def test_an_endpoint_that_stands_still_on_our_fork_does_not_hold_us_there(
         chain.mine()
     left = still.endpoint("left behind")
     scanner, _ = reading(chain, chain.endpoint("good"), left, ledger=ledger)
+    assert await ledger.follow(scanner) == 0
+    left.still = settings().stale_after
     await ledger.follow(scanner)
-    assert ledger.canonical() == chain.events(31)
+    assert ledger.state.cursor == chain.blocks[31].block
     assert left.distrusted
+
+
+@pytest.mark.parametrize("liar_first", [True, False])
+async def test_a_longer_fork_of_one_is_not_followed_against_another_whose_head_rises(
+    liar_first: bool,
+) -> None:
+    chain, lies = busy_chain(30, every=1), ChainModel()
+    scanner, ledger = reading(chain)
+    await ledger.follow(scanner)
+    lies.blocks = chain.fork()
+    lies.drop(4)
+    for token in range(40):
+        lies.mine(mint(9000 + token))
+    both = [lies.endpoint("liar"), chain.endpoint("good")]
+    scanner, _ = reading(chain, *(both if liar_first else both[::-1]), ledger=ledger)
+    for _ in range(5):
+        with suppress(NotAChain):
+            await ledger.follow(scanner)
+        chain.mine()
+    assert not [step for step in ledger.steps if isinstance(step, Rewind)]
+    assert ledger.canonical() == chain.events(28)
 
 
 async def test_a_lone_endpoint_on_a_shorter_fork_is_behind_until_it_reaches_our_height() -> None:

@@ -73,3 +73,11 @@ def test_others_are_not_measured_by_the_head_of_one_under_reproach() -> None:
     assert standing.believable_head(1.0) is None
     standing.quarantined("it made up a head", 0.0)
     assert standing.believable_head(QUARANTINE_S + 1) is None
+
+
+def test_a_head_stands_still_until_it_rises() -> None:
+    standing = Standing()
+    assert standing.still_for(7.0) == 0.0
+    for now, head in enumerate((90, 90, 80, 90)):
+        standing.saw_head(head, highest=100, now=float(now))
+    assert standing.still_for(10.0) == 7.0
