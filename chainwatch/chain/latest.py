@@ -2,15 +2,17 @@
 
 The answer is given at one block, named by its hash in both calls, on an endpoint that is not still
 syncing and whose chain holds the block that the decision rests on. Where there are two endpoints,
-two must agree, even while one of them is in quarantine. "There is no such token" is an answer only
-as the contract's own revert; every other failure is raised, and stops whatever was about to happen.
+two must agree, even while one of them is in quarantine; where they do not, nothing happens, and a
+third endpoint tells who was wrong. "There is no such token" is an answer only as the contract's own
+revert; every other failure is raised, and stops whatever was about to happen.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
 from chainwatch.chain import headers
-from chainwatch.chain.contract import Contract
+from chainwatch.chain.contract import Contract, Told
 from chainwatch.chain.decode import Profile
 from chainwatch.chain.rpc import Endpoints, Rpc, RpcError
 from chainwatch.chain.settings import SourceSettings
@@ -41,12 +43,14 @@ class LatestReader:
         endpoints = self._rpc.ranked()
         wanted = min(len(self._rpc.health()), _ANSWERS_WANTED)
         answers: dict[str, LatestLease] = {}
+        heads: list[Block] = []
         troubles: list[str] = []
         for rpc in endpoints:
             if len(answers) == wanted:
                 break
             try:
-                answers[rpc.name] = await self._ask(rpc, token, at_least)
+                head, answers[rpc.name] = await self._ask(rpc, token, at_least)
+                heads.append(head)
             except Transient as trouble:
                 troubles.append(f"{rpc.name}: {trouble}")
         troubles += [f"{each.host}: quarantined" for each in self._rpc.health() if each.quarantined]
@@ -54,9 +58,28 @@ class LatestReader:
             raise RpcUnavailable(
                 f"{len(answers)} of {wanted} endpoints told lease {token}: {'; '.join(troubles)}"
             )
+        if _differ(answers):
+            await self._expose(token, min(heads, key=lambda head: head.number))
         return _agreed(token, answers)
 
-    async def _ask(self, rpc: Rpc, token: int, at_least: Block) -> LatestLease:
+    async def _expose(self, token: int, at: Block) -> None:
+        """Quarantine who is alone with what it tells of one block, where two others tell the same.
+
+        That answers differ at different heads proves nothing; at one block, by its hash, it does.
+        """
+        told: dict[Told, list[Rpc]] = defaultdict(list)
+        for rpc in self._rpc.ranked():
+            try:
+                answers = await rpc.batch(self._contract.questions(token, at.hash))
+                told[self._contract.told(token, *answers)].append(rpc)
+            except Transient:
+                continue
+        if any(len(siding) >= _ANSWERS_WANTED for siding in told.values()):
+            for rpc in (siding[0] for siding in told.values() if len(siding) == 1):
+                why = f"{rpc.name} tells another owner or expiry of lease {token} than two others"
+                rpc.quarantine(f"{why} at block {at.number} ({at.hash})")
+
+    async def _ask(self, rpc: Rpc, token: int, at_least: Block) -> tuple[Block, LatestLease]:
         held_call, latest_call = headers.by_number(at_least.number), headers.by_number("latest")
         syncing, chain_id, held, latest = await rpc.batch(
             [SYNCING, ("eth_chainId", ()), held_call, latest_call]
@@ -72,7 +95,11 @@ class LatestReader:
             raise NotAChain(f"its block {at_least.number} is not {at_least.hash}")
         answers = await rpc.batch(self._contract.questions(token, head.hash))
         told = self._contract.told(token, *answers)
-        return LatestLease(head.number, head.timestamp, told.owner, told.expires_at)
+        return head, LatestLease(head.number, head.timestamp, told.owner, told.expires_at)
+
+
+def _differ(answers: Mapping[str, LatestLease]) -> bool:
+    return len({(answer.owner, answer.expires_at) for answer in answers.values()}) > 1
 
 
 def _agreed(token: int, answers: Mapping[str, LatestLease]) -> LatestLease:
@@ -80,7 +107,7 @@ def _agreed(token: int, answers: Mapping[str, LatestLease]) -> LatestLease:
 
     By its time a lease is paid for longest, so nobody ends one by telling a time to come.
     """
-    if len({(answer.owner, answer.expires_at) for answer in answers.values()}) > 1:
+    if _differ(answers):
         told = "; ".join(
             f"{host} at block {answer.block}: owner {answer.owner}, expires {answer.expires_at}"
             for host, answer in answers.items()

@@ -12,6 +12,7 @@ from chainwatch.domain.batches import LatestLease, Source
 from chainwatch.domain.events import ZERO_ADDRESS, ExpiryUpdated, Transferred
 from chainwatch.errors import NotAChain, RpcUnavailable
 from tests.support.chain_model import CONTRACT, ChainModel, ModelEndpoint, ModelPool, Tamper, minted
+from tests.support.doubts import telling
 
 OWNER = "0x" + "a1" * 20
 OTHER = "0x" + "b2" * 20
@@ -76,6 +77,42 @@ async def test_two_endpoints_that_disagree_are_no_answer() -> None:
     both = reader(chain.endpoint("a"), behind.endpoint("b"))
     with pytest.raises(NotAChain, match=r"disagree about lease 1: a at block .*; b at block"):
         await both.lease_at_latest(1, cursor)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+async def test_of_three_the_one_that_lies_about_a_lease_is_quarantined_and_then_not_asked(
+    place: int,
+) -> None:
+    chain = sold()
+    liar = chain.endpoint("liar", telling("eth_call", OWNER[2:], OTHER[2:]))
+    endpoints = [chain.endpoint("a"), chain.endpoint("b")]
+    endpoints.insert(place, liar)
+    three = reader(*endpoints)
+    with pytest.raises(NotAChain, match="disagree about lease 1"):
+        await three.lease_at_latest(1, chain.head)
+    (why,) = liar.quarantined
+    assert why.startswith("liar tells another owner or expiry of lease 1 than two others at block")
+    assert (await three.lease_at_latest(1, chain.head)).owner == OWNER
+    assert [each.quarantined for each in endpoints if each is not liar] == [[], []]
+
+
+async def test_whoever_is_only_ahead_of_the_others_is_not_quarantined() -> None:
+    chain, behind = sold(), sold()
+    cursor = chain.head
+    chain.mine([ExpiryUpdated(1, 1_900_000_000)])
+    endpoints = chain.endpoint("a"), behind.endpoint("b"), behind.endpoint("c")
+    with pytest.raises(NotAChain, match="disagree about lease 1"):
+        await reader(*endpoints).lease_at_latest(1, cursor)
+    assert [each.quarantined for each in endpoints] == [[], [], []]
+
+
+async def test_of_two_that_tell_otherwise_of_one_block_nobody_is_quarantined() -> None:
+    chain = sold()
+    liar = chain.endpoint("liar", telling("eth_call", OWNER[2:], OTHER[2:]))
+    honest = chain.endpoint("honest")
+    with pytest.raises(NotAChain, match="disagree about lease 1"):
+        await reader(honest, liar).lease_at_latest(1, chain.head)
+    assert honest.quarantined == liar.quarantined == []
 
 
 async def test_two_endpoints_that_agree_answer_with_the_earlier_time() -> None:
