@@ -8,19 +8,23 @@ next pass has looked.
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Final
 
 from provisioner.errors import Crowded, Locked, NoRoom, NotOurs, ProvisionError, UnknownOutcome
 from provisioner.identity import uuid_of
 from provisioner.line import Line
 from provisioner.model import DesiredMachine, Observed
-from provisioner.ports import GuestShell, Hypervisor, OperationLog, Place, Snapshots
+from provisioner.placement import Demand
+from provisioner.ports import (
+    ClusterSnapshot,
+    GuestShell,
+    Hypervisor,
+    OperationLog,
+    Place,
+    Snapshots,
+)
+from provisioner.rooms import Rooms
 from provisioner.site import Site
-from provisioner.steps.clone import CLONE
 from provisioner.steps.step import Step, Target
-
-#: Seconds after which a clone that has not ended no longer keeps others waiting.
-ENDLESS: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,9 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """Runs steps through the ports; `template` names where clones come from and go to.
+    """Runs steps through the ports; `rooms` says where clones come from and go to.
 
-    `quarantine` (seconds, wall) is how long a freed VMID rests; `clones` how many may be made at
-    once, since a storage lock that is waited for too long fails the clone.
+    `quarantine` (seconds, wall) is how long a freed VMID rests.
     """
 
     hypervisor: Hypervisor
@@ -44,9 +47,8 @@ class Executor:
     guest: GuestShell
     log: OperationLog
     site: Site
-    template: int
+    rooms: Rooms
     quarantine: int
-    clones: int
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _line: Line = field(default_factory=Line)
 
@@ -57,8 +59,10 @@ class Executor:
 
         On any error but UnknownOutcome the operation is closed as failed before it is raised.
         """
-        place, operation = await self._intend(step, want, have, now)
-        target = Target(self.hypervisor, self.guest, self.site, want, have, place.vmid, place.node)
+        place, source, operation = await self._intend(step, want, have, now)
+        target = Target(
+            self.hypervisor, self.guest, self.site, want, have, place.vmid, place.node, source
+        )
         try:
             upid = await step.effect(target)
         except UnknownOutcome:
@@ -74,26 +78,24 @@ class Executor:
 
     async def _intend(
         self, step: Step, want: DesiredMachine, have: Observed, now: int
-    ) -> tuple[Place, int]:
-        """Record the intent; for a clone the VMID is chosen under the same lock."""
+    ) -> tuple[Place, Place | None, int]:
+        """Record the intent: where, by which template, and its id.
+
+        For a clone the place is chosen under the same lock.
+        """
         if step.creates:
             async with self._choosing:
-                if not self._line.admits(want.key, await self._places(now), now):
-                    raise Crowded(f"{self.clones} machines are being cloned, or asked before")
-                place = await self._choose(want, now)
-                return place, await self._begin(step, want, place)
+                place, source = await self._choose(want, now)
+                return place, source, await self._begin(step, want, place)
         place = self._prove(step, want, have)
-        return place, await self._begin(step, want, place)
+        return place, None, await self._begin(step, want, place)
 
     async def call_in(self, now: int) -> list[str]:
         """Call those who wait for a clone and for whom there is a place at wall time `now`.
 
         Returns their keys, each once: a place is kept for a few seconds.
         """
-        return self._line.call(await self._places(now), now) if self._line else []
-
-    async def _places(self, now: int) -> int:
-        return self.clones - await self.log.open_count(CLONE.name, now - ENDLESS)
+        return self._line.call(await self.rooms.places(now), now) if self._line else []
 
     async def _begin(self, step: Step, want: DesiredMachine, place: Place) -> int:
         return await self.log.begin(want.key, step.name, place.vmid, place.node, want.nonce)
@@ -111,22 +113,42 @@ class Executor:
             raise NotOurs(f"VM {have.vmid} has another uuid than {want.key} must have")
         return Place(have.vmid, have.node)
 
-    async def _choose(self, want: DesiredMachine, now: int) -> Place:
-        """Choose a place for a clone: the one it was meant for, else the lowest free one.
+    async def _choose(self, want: DesiredMachine, now: int) -> tuple[Place, Place]:
+        """Choose a place for a clone, and the template it is made from.
+
+        Only as many may be cloned at once as a storage can bear: a lock on it that is waited for
+        too long fails the clone.
+        """
+        snapshot = await self.snapshots.get()
+        demand = _demand(want)
+        offer = await self.rooms.offer(demand, snapshot, now)
+        admitted = self._line.admits(want.key, offer.places, now)
+        spot = offer.pick() if admitted else None
+        if spot is None:
+            raise Crowded("as many machines are being cloned as may be at once, or asked before")
+        vmid = await self._vmid(want, snapshot, now)
+        self.rooms.promise(vmid, spot, demand, now)
+        return Place(vmid, spot.node), Place(spot.template.vmid, spot.template.node)
+
+    async def _vmid(self, want: DesiredMachine, snapshot: ClusterSnapshot, now: int) -> int:
+        """Choose a VMID: the one a clone was meant for, else the lowest free one.
 
         A clone that was asked for and not seen may still come, however late; only on the same
         VMID does Proxmox then refuse the second one.
         """
-        snapshot = await self.snapshots.get()
-        template = snapshot.guests[self.template]
         meant = await self.log.intended(want.key, want.nonce)
         if meant is not None and meant not in snapshot.guests:
-            return Place(meant, template.node)
+            return meant
         since = now - self.quarantine
         taken = set(snapshot.guests) | await self.log.reserved()
         taken |= set(await self.log.destroyed_since(since))
         taken |= await self.hypervisor.freed(since)
         try:
-            return Place(self.site.pool.choose(taken), template.node)
+            return self.site.pool.choose(taken)
         except NoRoom as error:
             raise NoRoom(f"no machine can be made: {error}") from None
+
+
+def _demand(want: DesiredMachine) -> Demand:
+    spec = want.spec
+    return Demand(spec.memory_mib, spec.disk_gib) if spec else Demand(0, 0)

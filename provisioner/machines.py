@@ -7,7 +7,7 @@ changes nothing on the hypervisor. A machine that cannot be found is only gone i
 accept its VMID again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
@@ -192,7 +192,7 @@ class Machines:
         config = await self.hypervisor.config(node, place.vmid)
         if config is None:
             return await self._missing(place.vmid, node, existed)
-        seen = await self._proven(want, place.vmid, node, config)
+        seen = await self._proven(want, place.vmid, node, config, snapshot.nodes)
         if seen is None:
             return _absent(None, node, existed)
         if seen.stamps.configured != CONFIGURED:
@@ -218,7 +218,12 @@ class Machines:
         return _absent(vmid, node, existed)
 
     async def _proven(
-        self, want: DesiredMachine, vmid: int, node: str, config: GuestConfig
+        self,
+        want: DesiredMachine,
+        vmid: int,
+        node: str,
+        config: GuestConfig,
+        online: Sequence[str],
     ) -> Observed | None:
         """Return the machine at `vmid` if it proves to be ours; None if it is a stranger.
 
@@ -236,7 +241,7 @@ class Machines:
             seen = Observed(vmid, node, config, identity, stamps, PowerState.UNKNOWN)
             return seen if ours else None
         if config.lock is not None:
-            if config.lock == CLONING and await self._cut_off(node, vmid):
+            if config.lock == CLONING and await self._cut_off(node, vmid, online):
                 raise NotOurs(
                     f"VM {vmid} was left locked by a clone that was cut off and never ended: "
                     f"look at it, `qm unlock {vmid}`, destroy it, then retry"
@@ -249,14 +254,16 @@ class Machines:
             )
         return None
 
-    async def _cut_off(self, node: str, vmid: int) -> bool:
+    async def _cut_off(self, node: str, vmid: int, online: Sequence[str]) -> bool:
         """Say whether a clone's lock outlived its task, as it does when a node loses power.
 
-        No clone runs on the node, and the lock is still there once that is known.
+        No clone runs on any node that is online (it runs where the template is, which may be
+        another than `node`), and the lock is still there once that is known.
         """
-        rows = await self.hypervisor.tasks(node, self.wall() - DAY)
-        if any(row.kind.endswith("clone") and row.ended is None for row in rows):
-            return False
+        for each in online:
+            rows = await self.hypervisor.tasks(each, self.wall() - DAY)
+            if any(row.kind.endswith("clone") and row.ended is None for row in rows):
+                return False
         config = await self.hypervisor.config(node, vmid)
         return config is not None and config.lock == CLONING
 

@@ -80,7 +80,6 @@ class MachineSpec:
     """The hardware that was paid for; memory in MiB, disk in GiB."""
 
     kind: Kind
-    template: int
     cores: int
     memory_mib: int
     disk_gib: int
@@ -178,7 +177,8 @@ class GuestSettings:
 class GuestConfig:
     """A guest's configuration as read: settings, description, disk (GiB), lock and digest.
 
-    `disk` is the boot disk's key (`scsi0`); `lock` is None or Proxmox's word for it.
+    `disk` is the boot disk's key (`scsi0`), `storage` where it lies; `lock` is None or Proxmox's
+    word for it.
     """
 
     settings: GuestSettings
@@ -188,6 +188,7 @@ class GuestConfig:
     lock: str | None
     digest: str
     template: bool
+    storage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ Every method may raise `Transient`, `Permanent`, `UnknownOutcome` or `Hypervisor
 
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from provisioner.errors import ProvisionError
@@ -19,22 +19,54 @@ from provisioner.model import GuestConfig, GuestSettings, OpenOperation, Power
 
 @dataclass(frozen=True, slots=True)
 class GuestRow:
-    """A guest as the cluster's resource list shows it; stale by seconds, so it only selects."""
+    """A guest as the cluster's resource list shows it; stale by seconds, so it only selects.
+
+    `memory` is what it may use (bytes), 0 while no statistics round has seen it.
+    """
 
     vmid: int
     node: str
     name: str | None
     kind: str
     template: bool
+    memory: int = 0
+    running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """A member of the cluster; `memory` is all it has (bytes), 0 where it does not tell."""
+
+    name: str
+    online: bool
+    maintenance: bool
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRow:
+    """A storage as one node sees it; a shared one has such a row for each node. In bytes."""
+
+    name: str
+    node: str
+    shared: bool
+    available: bool
+    size: int
+    used: int
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterSnapshot:
-    """A trusted list of every guest in the cluster; `taken_at` is monotonic seconds."""
+    """A trusted list of every guest in the cluster; `taken_at` is monotonic seconds.
+
+    `members` are all nodes by name, and `nodes` the names of those that are online.
+    """
 
     taken_at: float
     guests: Mapping[int, GuestRow]
     nodes: tuple[str, ...]
+    members: Mapping[str, NodeRow] = field(default_factory=dict)
+    storages: Sequence[StorageRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +121,20 @@ class Hypervisor(Protocol):
         """Read whether a guest runs, and since when."""
         ...
 
-    async def clone(self, node: str, template: int, vmid: int, name: str, description: str) -> str:
-        """Clone `template` to `vmid`, which reserves it. Returns the UPID."""
+    async def clone(
+        self,
+        node: str,
+        template: int,
+        vmid: int,
+        name: str,
+        description: str,
+        *,
+        target: str | None = None,
+    ) -> str:
+        """Clone `template`, which stands on `node`, to `vmid`, which reserves it.
+
+        The machine will stand on `target`, by default on the same node. Returns the UPID.
+        """
         ...
 
     async def configure(
@@ -153,6 +197,11 @@ class Snapshots(Protocol):
         Where they are given, it was taken after `newer_than` (monotonic s) and is at most `max_age`
         seconds old.
         """
+        ...
+
+    @property
+    def last(self) -> ClusterSnapshot | None:
+        """The last snapshot, however old; asks nobody."""
         ...
 
 
@@ -222,8 +271,8 @@ class OperationLog(Protocol):
         """Record that the machine was proven gone though we did not destroy it."""
         ...
 
-    async def open_count(self, step: str, since: int) -> int:
-        """Count a step's operations begun at or after `since` and not yet seen to end."""
+    async def unfinished(self, step: str, since: int) -> Sequence[OpenOperation]:
+        """Return a step's operations begun at or after `since` and not yet seen to end."""
         ...
 
     async def destroyed_since(self, since: int) -> Sequence[int]:

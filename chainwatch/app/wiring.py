@@ -53,6 +53,8 @@ from provisioner.doorbell import Doorbell
 from provisioner.executor import Executor
 from provisioner.identity import Signer
 from provisioner.machines import Machines
+from provisioner.placement import Limits
+from provisioner.rooms import Rooms
 from provisioner.site import Site
 from provisioner.taskboard import TaskBoard
 
@@ -128,7 +130,7 @@ class _Wiring:
         self.site = site(config)
         self.hypervisor = ProxmoxHypervisor(
             ways.api,
-            ProxmoxSettings(template=config.machines.template_vm, pool=config.proxmox.pool),
+            ProxmoxSettings(config.machines.template_vms, pool=config.proxmox.pool),
             clock.monotonic,
         )
         self.guest = AgentShell(ways.api, clock.sleep)
@@ -183,9 +185,8 @@ class _Wiring:
                 self.guest,
                 log_,
                 self.site,
-                template=self.config.machines.template_vm,
+                rooms=self.rooms(),
                 quarantine=policy.quarantine,
-                clones=self.config.proxmox.clones_per_storage,
             ),
             guards=Guards(
                 self.stores.holds,
@@ -196,9 +197,25 @@ class _Wiring:
                 policy.destroys_per_hour,
             ),
             site=self.site,
-            policy=Policy(self.config.machines.template_vm, policy.default_grace),
+            policy=Policy(policy.default_grace),
             index=resync,
             clock=self.clock,
+        )
+
+    def rooms(self) -> Rooms:
+        proxmox = self.config.proxmox
+        return Rooms(
+            self.hypervisor,
+            self.snapshots,
+            self.stores.operations,
+            self.site.pool,
+            templates=self.config.machines.template_vms,
+            limits=Limits(
+                proxmox.nodes,
+                proxmox.memory_overcommit,
+                proxmox.storage_reserve_gib,
+                proxmox.clones_per_storage,
+            ),
         )
 
     def worker(self, reconciler: Reconciler) -> Worker:

@@ -48,7 +48,8 @@ class InstallationConfig:
 class ProxmoxConfig:
     """The cluster's API (`url` is https://host:port) and our token there; `timeout` in seconds.
 
-    `ca_file` None means the system's certificates; `pool` None means no resource pool.
+    `ca_file` None means the system's certificates; `pool` None means no resource pool, no `nodes`
+    all of them.
     """
 
     url: str
@@ -59,6 +60,9 @@ class ProxmoxConfig:
     timeout: float
     clones_per_storage: int
     threads: int
+    nodes: frozenset[str] = frozenset()
+    memory_overcommit: float = 1.0
+    storage_reserve_gib: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class MachinesConfig:
     """What is the same for all machines; timeouts in seconds."""
 
     pool: Pool
-    template_vm: int
+    template_vms: tuple[int, ...]
     bridge: str
     nameserver: str
     user: str
@@ -273,13 +277,16 @@ def _proxmox(table: schema.Proxmox) -> ProxmoxConfig:
         timeout=table.timeout,
         clones_per_storage=table.clones_per_storage,
         threads=table.threads,
+        nodes=frozenset(table.nodes),
+        memory_overcommit=table.memory_overcommit,
+        storage_reserve_gib=table.storage_reserve_gib,
     )
 
 
 def _machines(table: Machines) -> MachinesConfig:
     return MachinesConfig(
         pool=table.pool(),
-        template_vm=table.template_vm,
+        template_vms=table.template_vms,
         bridge=table.bridge,
         nameserver=table.nameserver,
         user=table.user,

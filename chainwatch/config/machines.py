@@ -9,7 +9,13 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from chainwatch.config.table import Problems, Table
-from chainwatch.config.values import BIGGEST_VMID, SMALLEST_VMID, name_servers, three_bytes
+from chainwatch.config.values import (
+    BIGGEST_VMID,
+    SMALLEST_VMID,
+    name_servers,
+    not_empty,
+    three_bytes,
+)
 from provisioner.allocate import AddressRange, Pool
 
 Vmid = Annotated[int, Field(ge=SMALLEST_VMID, le=BIGGEST_VMID)]
@@ -57,9 +63,10 @@ class Machines(Table):
     vmid_last: Vmid = Field(
         description="Last of them; as many machines can exist.", examples=[20199]
     )
-    template_vm: Vmid = Field(
-        description="VMID of the template that QEMU machines are cloned from; not one of ours.",
-        examples=[9000],
+    template_vms: Annotated[tuple[Vmid, ...], AfterValidator(not_empty)] = Field(
+        description="VMIDs of the templates that QEMU machines are cloned from, all alike; none of "
+        "ours. A clone stays on its template's storage, so one for each node that shares none.",
+        examples=[[9000]],
     )
     bridge: str = Field(
         default="vmbr0",
@@ -117,8 +124,8 @@ class Machines(Table):
     def _goes_together(self) -> Self:
         pool = self.pool()
         found = [("", f"{problem}; write a range that fits") for problem in pool.problems()]
-        if self.template_vm in pool:
-            found.append(("template_vm", "lies in vmid_first to vmid_last; move one of them"))
+        if any(template in pool for template in self.template_vms):
+            found.append(("template_vms", "names a VMID of vmid_first to vmid_last; move it"))
         for version, addresses in ((4, self.ipv4), (6, self.ipv6)):
             if addresses and (":" in addresses.first) != (version == 6):
                 found.append((f"ipv{version}.first", f"is not an IPv{version} address"))

@@ -230,6 +230,27 @@ class Proxmox(Table):
     clones_per_storage: int = Field(
         default=2, gt=0, description="Clones that may run at once on one storage.", examples=[2]
     )
+    nodes: tuple[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$")], ...
+    ] = Field(
+        default=(),
+        description="Nodes that get new machines; every node of the cluster where it is empty.",
+        examples=[["pve1", "pve2"]],
+    )
+    memory_overcommit: float = Field(
+        default=1.0,
+        gt=0,
+        description="How much of a node's memory may be sold: 1.0 all of it, 0.9 leaves a tenth "
+        "to the node, 1.5 sells half of it twice. Suspended machines count.",
+        examples=[0.9],
+    )
+    storage_reserve_gib: int = Field(
+        default=10,
+        ge=0,
+        description="GiB that stay free on every storage: a machine is made where its whole disk "
+        "would still fit in besides.",
+        examples=[50],
+    )
     threads: int = Field(
         default=8, gt=0, le=64, description="API calls that may run at once.", examples=[8]
     )

@@ -15,6 +15,7 @@ from chainwatch.store.operations import Operations
 from chainwatch.store.workqueue import WorkQueue
 from provisioner.errors import ProvisionError
 from provisioner.taskboard import TaskBoard
+from provisioner.upids import node_of
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,7 @@ class TaskPoller:
         waiting: dict[str, dict[str, str]] = defaultdict(dict)
         for key, operation in await self.operations.open_all():
             if operation.upid is not None:
-                waiting[operation.node][operation.upid] = key
+                waiting[node_of(operation.upid)][operation.upid] = key
         for node, tasks in waiting.items():
             try:
                 ended = await self.board.look(tasks)

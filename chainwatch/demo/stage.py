@@ -169,7 +169,7 @@ ca_file = "{{pve.ca_file}}"
 [machines]
 vmid_first = {VMIDS.start}
 vmid_last = {VMIDS.stop - 1}
-template_vm = {{pve.template}}
+template_vms = [{{pve.template}}]
 nameserver = "203.0.113.1"
 
 [machines.ipv4]

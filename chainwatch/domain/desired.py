@@ -20,9 +20,8 @@ KINDS = {0: Kind.VM, 1: Kind.CONTAINER}
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The site's own rules: the template to clone, and the grace (s) where no plan tells one."""
+    """The site's own rules: the grace (s) where no plan tells one."""
 
-    template: int
     default_grace: int
 
 
@@ -84,7 +83,7 @@ def desired(facts: Facts, nonce: str, policy: Policy) -> DesiredMachine:
         nonce=nonce,
         name=machine_name(facts.id, nonce),
         presence=_presence(facts, lease),
-        spec=_spec(facts.plan, policy) if lease else None,
+        spec=_spec(facts.plan) if lease else None,
         access=_access(facts, lease),
         held=facts.hold is not None,
         ended=not _paid(facts, lease),
@@ -119,12 +118,10 @@ def _presence(facts: Facts, lease: Lease | None) -> Presence:
     return Presence.SUSPENDED if trusted and facts.hold is None else Presence.AS_IS
 
 
-def _spec(plan: Plan | None, policy: Policy) -> MachineSpec | None:
+def _spec(plan: Plan | None) -> MachineSpec | None:
     if plan is None or not plan.defined or plan.kind not in KINDS:
         return None
-    return MachineSpec(
-        KINDS[plan.kind], policy.template, plan.cores, plan.memory_mib, plan.disk_gib
-    )
+    return MachineSpec(KINDS[plan.kind], plan.cores, plan.memory_mib, plan.disk_gib)
 
 
 def _access(facts: Facts, lease: Lease | None) -> Access:

@@ -177,14 +177,10 @@ class Operations:
         async with self._db.reading() as read:
             return frozenset(row["vmid"] for row in await read.rows(_OCCUPIED))
 
-    async def open_count(self, step: str, since: int) -> int:
+    async def unfinished(self, step: str, since: int) -> Sequence[OpenOperation]:
         async with self._db.reading() as read:
-            row = await read.one(
-                "SELECT count(*) FROM operation"
-                " WHERE finished IS NULL AND step = ? AND started >= ?",
-                *(step, since),
-            )
-        return 0 if row is None else row[0]
+            rows = await read.rows(f"{_OPEN} AND step = ? AND started >= ?", step, since)
+        return [OpenOperation(*row[1:]) for row in rows]
 
     async def is_empty(self) -> bool:
         """Say whether nothing was ever done or adopted: a new database."""

@@ -1,7 +1,7 @@
 """Clone the template: the machine comes to be, and its VMID is taken, in one call.
 
 Name and description carry the signed identity, so that even a clone whose reply was lost is found
-again. The VMID is chosen and recorded by the executor before this runs.
+again. VMID, node and template are chosen by the executor, and recorded, before this runs.
 """
 
 from provisioner.errors import Permanent
@@ -17,17 +17,20 @@ def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
 
 
 async def _effect(target: Target) -> str | None:
-    spec = target.want.spec
+    spec, source = target.want.spec, target.source
+    if source is None:
+        raise LookupError("no template was chosen to clone from")
     if spec is None:
         raise Permanent("what this lease bought is unknown: its plan is not defined on the chain")
     if spec.kind is not Kind.VM:
         raise Permanent(f"this lease bought a {spec.kind}, and only virtual machines can be made")
     return await target.hypervisor.clone(
-        target.node,
-        spec.template,
+        source.node,
+        source.vmid,
         target.vmid,
         target.want.name,
         target.site.describe(target.want, target.vmid, Stamps()),
+        target=target.node,
     )
 
 

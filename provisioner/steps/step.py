@@ -9,13 +9,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from provisioner.model import DesiredMachine, GuestConfig, Observed, Stamps
-from provisioner.ports import GuestShell, Hypervisor
+from provisioner.ports import GuestShell, Hypervisor, Place
 from provisioner.site import Site
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an effect works on: the machine wanted at (node, vmid), and the ways to reach it."""
+    """What an effect works on: the machine wanted at (node, vmid), and the ways to reach it.
+
+    `source` is the template that it is cloned from, where it is.
+    """
 
     hypervisor: Hypervisor
     guest: GuestShell
@@ -24,6 +27,7 @@ class Target:
     have: Observed
     vmid: int
     node: str
+    source: Place | None = None
 
     @property
     def config(self) -> GuestConfig:

@@ -41,7 +41,7 @@ async def test_a_whole_life_speaks_the_official_language(
     plain = direct_world()
     plain.see(lambda cluster: cluster.add_pool("leases"))
     schooled = Schooled(plain.api, schemas())
-    settings = ProxmoxSettings(TEMPLATE, pool="leases", full_clone=full, storage="local")
+    settings = ProxmoxSettings((TEMPLATE,), pool="leases", full_clone=full, storage="local")
     world = world_over(schooled, plain.see, settings)
     since = int(world.see(lambda cluster: cluster.now))
 

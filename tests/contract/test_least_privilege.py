@@ -68,7 +68,7 @@ def granted(*without: tuple[str, str]) -> World:
         )
 
     plain.see(grant)
-    return world_over(plain.api, plain.see, ProxmoxSettings(TEMPLATE, pool="leases"))
+    return world_over(plain.api, plain.see, ProxmoxSettings((TEMPLATE,), pool="leases"))
 
 
 async def live(world: World) -> None:

@@ -30,7 +30,7 @@ async def test_a_new_installation_is_checked_before_its_first_start(ours: Instal
 
 
 async def test_a_check_finds_what_the_daemon_would_stumble_over(ours: Installation) -> None:
-    ours.configure(source={"contract": "0x" + "11" * 20}, machines={"template_vm": 99_999})
+    ours.configure(source={"contract": "0x" + "11" * 20}, machines={"template_vms": [99_999]})
     assert await checked(ours) == (
         *(1, {"source anvil": False, "hypervisor": False, "database": True}),
     )

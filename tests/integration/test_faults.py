@@ -25,6 +25,7 @@ READS: Final[tuple[Call, ...]] = (
     ("GET", "/nodes"),
     ("GET", "/nodes/pve/tasks"),
     ("GET", "/nodes/pve/tasks/*/status"),
+    ("GET", "/nodes/pve/qemu/9000/config"),
     ("GET", "/nodes/pve/qemu/2????/config"),
     ("GET", "/nodes/pve/qemu/2????/firewall/rules"),
     ("GET", "/nodes/pve/qemu/2????/firewall/refs"),

@@ -43,7 +43,7 @@ KEY: Final = (
 #: Seconds that anything may take before a test gives up on it.
 PATIENCE: Final = 30.0
 
-Value: TypeAlias = str | int | float | list[str]
+Value: TypeAlias = str | int | float | list[str] | list[int]
 Settings: TypeAlias = dict[str, dict[str, Value]]
 
 _ranges = count(20_000, RANGE)
@@ -365,7 +365,7 @@ def _settings(
         "machines": {
             "vmid_first": vmids.start,
             "vmid_last": vmids.stop - 1,
-            "template_vm": where.template,
+            "template_vms": [where.template],
             "nameserver": "203.0.113.1",
         },
         "machines.ipv4": {"first": "203.0.113.10/24", "gateway": "203.0.113.1"},

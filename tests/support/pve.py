@@ -168,7 +168,7 @@ def world_over(api: Api, see: See, settings: ProxmoxSettings | None = None) -> W
 
     hypervisor = ProxmoxHypervisor(
         api,
-        settings or ProxmoxSettings(template=TEMPLATE),
+        settings or ProxmoxSettings((TEMPLATE,)),
         lambda: see(lambda cluster: cluster.now),
     )
     return World(api, hypervisor, AgentShell(api, pause), see)

@@ -98,7 +98,7 @@ def config(folder: Path, **policy: int) -> Config:
         ),
         machines=MachinesConfig(
             pool=Pool(FIRST, LAST, "02:00:00", AddressRange("203.0.113.10/24", "203.0.113.1")),
-            template_vm=TEMPLATE,
+            template_vms=(TEMPLATE,),
             bridge="vmbr0",
             nameserver="192.0.2.53",
             user="debian",
@@ -324,10 +324,14 @@ async def realm(
     *,
     plan: Sequence[Event] | None = None,
     cluster: Cluster | None = None,
+    adjust: Callable[[Config], Config] = lambda same: same,
     **policy: int,
 ) -> AsyncIterator[Realm]:
-    """Open a realm whose contract sells plan 1; close it, and disarm every fault, at the end."""
-    chain, settings = ChainModel(final_lag=3), config(folder, **policy)
+    """Open a realm whose contract sells plan 1; close it, and disarm every fault, at the end.
+
+    `adjust` changes the configuration.
+    """
+    chain, settings = ChainModel(final_lag=3), adjust(config(folder, **policy))
     machines = cluster or Cluster()
     machines.add_template(TEMPLATE)
     chain.mine(plan_events() if plan is None else plan)

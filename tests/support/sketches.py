@@ -31,7 +31,7 @@ DAY: Final = 86_400
 NONCE: Final = "ab" * 16
 OWNER: Final = "0x" + "a1" * 20
 LEASE: Final = LeaseId(31337, "0x" + "c0" * 20, 7)
-POLICY: Final = Policy(template=9000, default_grace=DAY)
+POLICY: Final = Policy(default_grace=DAY)
 PLAN: Final = Plan(
     1, "small", cores=2, memory_mib=2048, disk_gib=20, grace=2 * DAY, on_sale=True, defined=True
 )
@@ -60,7 +60,7 @@ PAID: Final = DesiredMachine(
     nonce=NONCE,
     name="lease-7-abababab",
     presence=Presence.RUNNING,
-    spec=MachineSpec(Kind.VM, 9000, 2, 2048, 20),
+    spec=MachineSpec(Kind.VM, 2, 2048, 20),
     access=ACCESS,
     held=False,
     ended=False,

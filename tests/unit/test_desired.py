@@ -124,8 +124,8 @@ def test_who_may_enter(known: Facts, access: Access) -> None:
 @pytest.mark.parametrize(
     ("plan", "spec"),
     [
-        (PLAN, MachineSpec(Kind.VM, 9000, 2, 2048, 20)),
-        (replace(PLAN, kind=1), MachineSpec(Kind.CONTAINER, 9000, 2, 2048, 20)),
+        (PLAN, MachineSpec(Kind.VM, 2, 2048, 20)),
+        (replace(PLAN, kind=1), MachineSpec(Kind.CONTAINER, 2, 2048, 20)),
         (replace(PLAN, kind=2), None),
         (replace(PLAN, defined=False), None),
         (None, None),

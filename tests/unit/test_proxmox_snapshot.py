@@ -42,7 +42,7 @@ class Recorded:
 
 
 async def read(status: JsonValue, resources: JsonValue) -> ClusterSnapshot:
-    return await read_snapshot(Recorded(status, resources), 9000, lambda: 7.0)
+    return await read_snapshot(Recorded(status, resources), (9000,), lambda: 7.0)
 
 
 async def test_a_node_that_stands_alone_needs_no_quorum() -> None:

@@ -40,6 +40,7 @@ def parse(raw: Record) -> GuestConfig:
         lock=text(raw, "lock") or None,
         digest=text(raw, "digest"),
         template=flag(raw, "template"),
+        storage=text(raw, disk).partition(":")[0] if disk else None,
     )
 
 

@@ -63,7 +63,7 @@ class ProxmoxHypervisor:
         """Read the whole cluster. Raises Untrusted when it is not evidence."""
         try:
             with reading("the cluster"):
-                return await read_snapshot(self._api, self._settings.template, self._monotonic)
+                return await read_snapshot(self._api, self._settings.templates, self._monotonic)
         except Transient as error:
             raise HypervisorDown(str(error)) from error
 
@@ -139,14 +139,28 @@ class ProxmoxHypervisor:
     # -------------------------------------------------------------------------------- effects
 
     @guarded("hypervisor.clone")
-    async def clone(self, node: str, template: int, vmid: int, name: str, description: str) -> str:
-        """Clone `template` to `vmid`, which reserves it. Returns the UPID (of the template)."""
+    async def clone(
+        self,
+        node: str,
+        template: int,
+        vmid: int,
+        name: str,
+        description: str,
+        *,
+        target: str | None = None,
+    ) -> str:
+        """Clone `template` on `node` to `vmid`, which reserves it. Returns the template's UPID.
+
+        To stand on another node as `target` it needs a storage that both share.
+        """
         params: dict[str, ParamValue] = {
             "newid": vmid,
             "name": name,
             "description": description.rstrip(),
             "full": self._settings.full_clone,
         }
+        if target is not None and target != node:
+            params["target"] = target
         if self._settings.pool is not None:
             params["pool"] = self._settings.pool
         if self._settings.full_clone and self._settings.storage is not None:

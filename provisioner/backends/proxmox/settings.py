@@ -34,13 +34,13 @@ class ProxmoxEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class ProxmoxSettings:
-    """How machines are made: from which template, into which pool, linked or full.
+    """How machines are made: from which templates, into which pool, linked or full.
 
-    `template` is also the sentinel: a list of guests that does not show it is not believed.
+    `templates` are also the sentinels: a list of guests that shows none of them is not believed.
     `storage` is where a full clone goes; a linked one stays with its template.
     """
 
-    template: int
+    templates: tuple[int, ...]
     pool: str | None = None
     full_clone: bool = False
     storage: str | None = None

@@ -3,36 +3,51 @@
 An empty list is not evidence: without quorum, or with a token that lost its permissions, Proxmox
 answers 200 and shows nothing. So a list counts only if the cluster is quorate (a node that stands
 alone has no `cluster` entry; there `online` counts) and shows the template that we know is there.
+With several templates one of them is enough: the others may have been removed, or be new.
 The list lags by seconds and therefore only selects: what a machine is, its own config says.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from provisioner.backends.proxmox.answers import Record, flag, number, records, text
 from provisioner.backends.proxmox.api import Api
 from provisioner.errors import Transient, Untrusted
-from provisioner.ports import ClusterSnapshot, GuestRow
+from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow, StorageRow
 
 MonotonicClock = Callable[[], float]
 
-_KINDS: Final = frozenset({"qemu", "lxc"})
+_KINDS: Final = ("qemu", "lxc")
 
 
-async def read_snapshot(api: Api, template: int, monotonic: MonotonicClock) -> ClusterSnapshot:
-    """Read every guest and node. Raises Untrusted when the answer proves nothing."""
+async def read_snapshot(
+    api: Api, templates: Sequence[int], monotonic: MonotonicClock
+) -> ClusterSnapshot:
+    """Read every guest, node and storage. Raises Untrusted when the answer proves nothing."""
     taken_at = monotonic()
     members = records(await api.call("GET", "/cluster/status"), "cluster status")
     _trust_membership(members)
-    rows = records(await api.call("GET", "/cluster/resources", {"type": "vm"}), "guests")
-    guests = {guest.vmid: guest for guest in map(_guest, rows) if guest.kind in _KINDS}
-    if template not in guests:
+    rows = records(await api.call("GET", "/cluster/resources"), "resources")
+    guests = {guest.vmid: guest for guest in map(_guest, _of(rows, *_KINDS))}
+    if not any(template in guests for template in templates):
         raise Untrusted(
-            f"the cluster shows {len(guests)} guests, and the template {template} is not among "
-            "them: has the token lost its permissions, or was the template removed?"
+            f"the cluster shows {len(guests)} guests, and {_none_of(templates)} among them: has "
+            "the token lost its permissions, or was the template removed?"
         )
-    return ClusterSnapshot(taken_at, guests, _nodes_online(members))
+    return ClusterSnapshot(
+        taken_at,
+        guests,
+        _nodes_online(members),
+        _members(members, _of(rows, "node")),
+        tuple(map(_storage, _of(rows, "storage"))),
+    )
+
+
+def _none_of(templates: Sequence[int]) -> str:
+    if len(templates) == 1:
+        return f"the template {templates[0]} is not"
+    return f"none of the templates {', '.join(map(str, templates))} is"
 
 
 def _trust_membership(members: Sequence[Record]) -> None:
@@ -48,6 +63,10 @@ def _nodes_online(members: Sequence[Record]) -> tuple[str, ...]:
     return tuple(sorted(text(row, "name") for row in nodes))
 
 
+def _of(rows: Sequence[Record], *kinds: str) -> list[Record]:
+    return [row for row in rows if text(row, "type") in kinds]
+
+
 def _guest(row: Record) -> GuestRow:
     return GuestRow(
         vmid=number(row, "vmid"),
@@ -55,6 +74,38 @@ def _guest(row: Record) -> GuestRow:
         name=text(row, "name") or None,
         kind=text(row, "type"),
         template=flag(row, "template"),
+        memory=number(row, "maxmem"),
+        running=text(row, "status") == "running",
+    )
+
+
+def _members(members: Sequence[Record], rows: Sequence[Record]) -> Mapping[str, NodeRow]:
+    """Return the nodes: whether they are online says the membership, what they have the list.
+
+    A node that its operator put into maintenance shows so as its state in high availability.
+    """
+    known = {text(row, "node"): row for row in rows}
+    online = _nodes_online(members)
+    names = [text(row, "name") for row in members if text(row, "type") == "node"]
+    return {
+        name: NodeRow(
+            name,
+            online=name in online,
+            maintenance=text(known.get(name, {}), "hastate") == "maintenance",
+            memory=number(known.get(name, {}), "maxmem"),
+        )
+        for name in sorted(names)
+    }
+
+
+def _storage(row: Record) -> StorageRow:
+    return StorageRow(
+        name=text(row, "storage"),
+        node=text(row, "node"),
+        shared=flag(row, "shared"),
+        available=text(row, "status") == "available",
+        size=number(row, "maxdisk"),
+        used=number(row, "disk"),
     )
 
 
@@ -75,6 +126,11 @@ class Snapshots:
         self._max_age = max_age
         self._last: ClusterSnapshot | None = None
         self._reading: asyncio.Future[ClusterSnapshot] | None = None
+
+    @property
+    def last(self) -> ClusterSnapshot | None:
+        """The last snapshot, however old; asks nobody."""
+        return self._last
 
     async def get(
         self, *, newer_than: float | None = None, max_age: float | None = None

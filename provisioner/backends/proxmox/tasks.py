@@ -11,29 +11,13 @@ from typing import Final
 from provisioner.backends.proxmox.answers import Record, number, record, records, text
 from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.errors import sentence, task_meaning
-from provisioner.errors import Permanent, UnknownOutcome
+from provisioner.errors import UnknownOutcome
 from provisioner.ports import TaskRow, TaskState
+from provisioner.upids import node_of, started_at
 
 #: More rows than a node makes in days; a list is cut at 50 unless told otherwise.
 LIMIT: Final = 5000
 _DESTROYING: Final = ("qmdestroy", "vzdestroy")
-
-
-def node_of(upid: str) -> str:
-    """Return the node of a task: `UPID:node:pid:pstart:starttime:type:id:user:`."""
-    return _fields(upid)[1]
-
-
-def started_at(upid: str) -> int:
-    """Return when a task began, in seconds on its node's wall clock."""
-    return int(_fields(upid)[4], 16)
-
-
-def _fields(upid: str) -> list[str]:
-    fields = upid.split(":")
-    if len(fields) < 8 or fields[0] != "UPID":
-        raise Permanent(f"{upid!r} is no task id of Proxmox")
-    return fields
 
 
 async def read_state(api: Api, upid: str) -> TaskState:

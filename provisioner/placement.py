@@ -1,0 +1,265 @@
+"""Where a machine is made: which template it is cloned from, and on which node it then stands.
+
+Pure: a snapshot, the templates and what was promised go in, spots with room come out, the best
+first. Memory counts as it was sold, whether a machine runs or not, for a suspended one may be paid
+for again; of others' guests only those count that run. A linked clone stays on its template's
+storage, so on its node too, unless the storage is shared. The list of the cluster lags by seconds:
+what was promised meanwhile counts until the list shows it, or many who look at once would all see
+the same room.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from provisioner.allocate import Pool
+from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow, StorageRow
+
+MIB: Final = 2**20
+GIB: Final = 2**30
+#: A storage: its name, and its node unless all nodes share it.
+Shelf: TypeAlias = tuple[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far nodes and storages may be filled; `nodes` empty allows every node.
+
+    `memory_overcommit` is how much of a node's memory may be promised (1.0: all of it),
+    `storage_reserve_gib` what stays free on every storage, `clones` how many at once on one.
+    """
+
+    nodes: frozenset[str] = frozenset()
+    memory_overcommit: float = 1.0
+    storage_reserve_gib: int = 10
+    clones: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a machine needs."""
+
+    memory_mib: int
+    disk_gib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A template, where it stands, and the storage of its boot disk."""
+
+    vmid: int
+    node: str
+    storage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a machine takes that was asked for lately; `copying` while its clone is under way.
+
+    `shelf` is None where it is not known, and the machine then counts on every storage.
+    """
+
+    node: str
+    shelf: Shelf | None
+    demand: Demand
+    copying: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place for a machine: cloned from `template`, standing on `node`, its disk on `shelf`."""
+
+    template: Template
+    node: str
+    shelf: Shelf
+
+
+class NodeState(StrEnum):
+    """Whether a node takes new machines; only one that is ready does."""
+
+    READY = "ready"
+    OFFLINE = "offline"
+    MAINTENANCE = "in maintenance"
+    EXCLUDED = "not among the configured nodes"
+    UNREAD = "does not tell its memory"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRoom:
+    """How full a node is: its memory, what is promised of it, and what may still be promised.
+
+    `machines` are guests in our range.
+    """
+
+    name: str
+    state: NodeState
+    memory_mib: int
+    promised_mib: int
+    left_mib: int
+    machines: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRoom:
+    """How full a storage is; `left_gib` is beyond the reserve, `copying` how many clones run."""
+
+    shelf: Shelf
+    available: bool
+    size_gib: int
+    left_gib: int
+    copying: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How full everything is."""
+
+    nodes: Mapping[str, NodeRoom]
+    storages: Mapping[Shelf, StorageRoom]
+    #: The storages that each node reaches, by name.
+    reach: Mapping[str, Mapping[str, Shelf]]
+
+
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """The spots with room, the best first; and why each other node has none, a sentence each."""
+
+    spots: Sequence[Spot]
+    reasons: Sequence[str]
+
+
+def view(
+    snapshot: ClusterSnapshot,
+    limits: Limits,
+    pool: Pool,
+    promises: Mapping[int, Promise],
+    unseen_mib: int = 0,
+) -> View:
+    """Add up what is taken; a machine of ours that the list does not size yet has `unseen_mib`."""
+    taken = dict.fromkeys(snapshot.members, 0)
+    machines = dict.fromkeys(snapshot.members, 0)
+    for guest in snapshot.guests.values():
+        if guest.node in taken and not guest.template:
+            machines[guest.node] += guest.vmid in pool
+            taken[guest.node] += _memory(guest, pool, promises.get(guest.vmid), unseen_mib)
+    for vmid, promise in promises.items():
+        if vmid not in snapshot.guests and promise.node in taken:
+            taken[promise.node] += promise.demand.memory_mib
+    nodes = {
+        name: _node_room(row, limits, taken[name], machines[name])
+        for name, row in snapshot.members.items()
+    }
+    reach: dict[str, dict[str, Shelf]] = {}
+    for row in snapshot.storages:
+        if row.available:
+            reach.setdefault(row.node, {})[row.name] = shelf_of(row)
+    return View(nodes, _storages(snapshot.storages, limits, promises.values()), reach)
+
+
+def openings(seen: View, templates: Iterable[Template], demand: Demand) -> Openings:
+    """Return where a machine can be made: most free memory first, then most free storage."""
+    reasons = {name: _refusal(room, demand) for name, room in seen.nodes.items()}
+    spots: list[Spot] = []
+    full: dict[str, str] = {}
+    sources = [each for each in templates if _online(seen, each.node)]
+    for node in (name for name, why in reasons.items() if why is None):
+        for template in sources:
+            shelf = seen.reach.get(node, {}).get(template.storage)
+            if shelf is None or (shelf[1] is not None and node != template.node):
+                continue
+            if (left := seen.storages[shelf].left_gib) >= demand.disk_gib:
+                spots.append(Spot(template, node, shelf))
+            else:
+                full[node] = f"storage {shelf[0]} has {left} GiB left beyond its reserve"
+    able = {spot.node for spot in spots}
+    said = [
+        f"{node}: {why or full.get(node, 'no template that is online is within its reach')}"
+        for node, why in reasons.items()
+        if node not in able
+    ]
+    return Openings(sorted(spots, key=lambda spot: _rank(seen, spot)), said)
+
+
+def places(seen: View, shelves: Iterable[Shelf], limits: Limits) -> int:
+    """Count how many more clones may run at once on these storages."""
+    return sum(_places(seen, shelf, limits) for shelf in set(shelves))
+
+
+def pick(seen: View, spots: Sequence[Spot], limits: Limits) -> Spot | None:
+    """Return the best spot on whose storage one more clone may run now."""
+    return next((spot for spot in spots if _places(seen, spot.shelf, limits) > 0), None)
+
+
+def shelf_of(row: StorageRow) -> Shelf:
+    """Return which storage a row is about; nodes have a row each for one that they share."""
+    return (row.name, None if row.shared else row.node)
+
+
+def _places(seen: View, shelf: Shelf, limits: Limits) -> int:
+    room = seen.storages.get(shelf)
+    return 0 if room is None else max(0, limits.clones - room.copying)
+
+
+def _memory(guest: GuestRow, pool: Pool, promise: Promise | None, unseen_mib: int) -> int:
+    """Return the MiB that a guest takes of its node's memory."""
+    if promise is not None:
+        return max(guest.memory // MIB, promise.demand.memory_mib)
+    if guest.vmid in pool:
+        return guest.memory // MIB or unseen_mib
+    return guest.memory // MIB if guest.running else 0
+
+
+def _node_room(row: NodeRow, limits: Limits, taken: int, machines: int) -> NodeRoom:
+    memory = row.memory // MIB
+    left = int(memory * limits.memory_overcommit) - taken
+    return NodeRoom(row.name, _state(row, limits), memory, taken, left, machines)
+
+
+def _state(row: NodeRow, limits: Limits) -> NodeState:
+    if not row.online:
+        return NodeState.OFFLINE
+    if row.maintenance:
+        return NodeState.MAINTENANCE
+    if limits.nodes and row.name not in limits.nodes:
+        return NodeState.EXCLUDED
+    return NodeState.READY if row.memory else NodeState.UNREAD
+
+
+def _storages(
+    rows: Sequence[StorageRow], limits: Limits, promises: Iterable[Promise]
+) -> Mapping[Shelf, StorageRoom]:
+    """Return how full each storage is; of one that is shared any node's word serves."""
+    copying = [promise for promise in promises if promise.copying]
+    found: dict[Shelf, StorageRoom] = {}
+    for row in rows:
+        shelf = shelf_of(row)
+        if shelf in found and (found[shelf].available or not row.available):
+            continue
+        here = [each for each in copying if each.shelf in (shelf, None)]
+        free = (row.size - row.used) // GIB - limits.storage_reserve_gib
+        left = free - sum(each.demand.disk_gib for each in here)
+        found[shelf] = StorageRoom(shelf, row.available, row.size // GIB, left, len(here))
+    return found
+
+
+def _online(seen: View, node: str) -> bool:
+    room = seen.nodes.get(node)
+    return room is not None and room.state is not NodeState.OFFLINE
+
+
+def _refusal(room: NodeRoom, demand: Demand) -> str | None:
+    """Say why a node takes no machine of this size; None when it does."""
+    if room.state is NodeState.UNREAD:
+        return f"{room.state}: give the token Sys.Audit on /nodes/{room.name}"
+    if room.state is not NodeState.READY:
+        return room.state
+    if room.left_mib < demand.memory_mib:
+        return f"{max(0, room.left_mib)} MiB of memory left"
+    return None
+
+
+def _rank(seen: View, spot: Spot) -> tuple[int, int, bool, str, int]:
+    node, storage = seen.nodes[spot.node], seen.storages[spot.shelf]
+    elsewhere = spot.template.node != spot.node
+    return (-node.left_mib, -storage.left_gib, elsewhere, spot.node, spot.template.vmid)

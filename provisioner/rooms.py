@@ -1,0 +1,194 @@
+"""Room for machines: what the cluster shows, what was promised, and who may be cloned now.
+
+The list of the cluster lags, so a machine that was asked for counts from then on, for as long as it
+takes the list to show what it became. These promises are memory only: after a restart a machine
+that the list does not size yet counts as much as the one that asks, and a clone under way on its
+template's storage. How it fails: with too little room for a few seconds, never with too much.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from provisioner.allocate import Pool
+from provisioner.errors import NoRoom
+from provisioner.placement import (
+    Demand,
+    Limits,
+    Openings,
+    Promise,
+    Shelf,
+    Spot,
+    Template,
+    View,
+    openings,
+    pick,
+    places,
+    shelf_of,
+    view,
+)
+from provisioner.ports import ClusterSnapshot, Hypervisor, OperationLog, Snapshots
+from provisioner.upids import guest_of
+
+#: Seconds after which a clone that has not ended no longer keeps others waiting, and after which
+#: the list surely shows what became of one that has.
+ENDLESS: Final = 600
+#: Seconds after which a clone that has ended is in the list, unless somebody removed it.
+UNSEEN: Final = 30
+#: For how many seconds it is remembered on which storage a template lies.
+REMEMBERED: Final = 600
+CLONE: Final = "clone"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The spots with room for one machine, the best first, and how full everything is."""
+
+    seen: View
+    spots: Sequence[Spot]
+    limits: Limits
+
+    @property
+    def places(self) -> int:
+        """How many clones may be begun now on the storages that have room."""
+        return places(self.seen, (spot.shelf for spot in self.spots), self.limits)
+
+    def pick(self) -> Spot | None:
+        """Return the best spot where a clone may be begun now."""
+        return pick(self.seen, self.spots, self.limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Fullness:
+    """How full everything was when the cluster was last looked at (monotonic s).
+
+    `missing` are the configured templates that the cluster does not show.
+    """
+
+    at: float
+    seen: View
+    missing: tuple[int, ...]
+
+
+class Rooms:
+    """The room of one cluster for clones of `templates` (VMIDs) within `limits`."""
+
+    def __init__(
+        self,
+        hypervisor: Hypervisor,
+        snapshots: Snapshots,
+        log: OperationLog,
+        pool: Pool,
+        *,
+        templates: Sequence[int],
+        limits: Limits,
+    ) -> None:
+        self._hypervisor, self._snapshots, self._log = hypervisor, snapshots, log
+        self._pool, self._vmids, self._limits = pool, templates, limits
+        self._lies_on: dict[int, tuple[str, int]] = {}
+        self._promised: dict[int, tuple[Promise, int]] = {}
+        self._last: Offer | None = None
+
+    async def offer(self, demand: Demand, snapshot: ClusterSnapshot, now: int) -> Offer:
+        """Return where a machine can be made at wall time `now`. Raises NoRoom if nowhere."""
+        templates = await self._templates(snapshot, now)
+        promises = await self._promises(snapshot, templates, demand, now)
+        seen = view(snapshot, self._limits, self._pool, promises, demand.memory_mib)
+        found = openings(seen, templates, demand)
+        if not found.spots:
+            raise NoRoom(_nowhere(demand, found, self._missing(snapshot)))
+        self._last = Offer(seen, found.spots, self._limits)
+        return self._last
+
+    async def places(self, now: int) -> int:
+        """Count the clones that may be begun now where there was room when last looked."""
+        if self._last is None:
+            return 0
+        shelves = {spot.shelf for spot in self._last.spots}
+        clones = await self._log.unfinished(CLONE, now - ENDLESS)
+        on = [self._promised[op.vmid][0].shelf for op in clones if op.vmid in self._promised]
+        unknown = len(clones) - len(on)
+        free = (self._limits.clones - on.count(shelf) - unknown for shelf in shelves)
+        return sum(max(0, each) for each in free)
+
+    def promise(self, vmid: int, spot: Spot, demand: Demand, now: int) -> None:
+        """Count a machine that is about to be cloned to `vmid`."""
+        self._promised[vmid] = (Promise(spot.node, spot.shelf, demand, copying=True), now)
+
+    def fullness(self) -> Fullness | None:
+        """Return how full everything was at the last look; None before the first. Asks nobody."""
+        snapshot = self._snapshots.last
+        if snapshot is None:
+            return None
+        promises = {
+            vmid: replace(promise, copying=False) for vmid, (promise, _) in self._promised.items()
+        }
+        seen = view(snapshot, self._limits, self._pool, promises)
+        return Fullness(snapshot.taken_at, seen, self._missing(snapshot))
+
+    def _missing(self, snapshot: ClusterSnapshot) -> tuple[int, ...]:
+        return tuple(vmid for vmid in self._vmids if vmid not in snapshot.guests)
+
+    async def _templates(self, snapshot: ClusterSnapshot, now: int) -> list[Template]:
+        """Return the templates on nodes that are online, and the storage of each."""
+        rows = [snapshot.guests[vmid] for vmid in self._vmids if vmid in snapshot.guests]
+        found = []
+        for row in rows:
+            if row.node not in snapshot.nodes:
+                continue
+            storage = await self._storage(row.node, row.vmid, now)
+            if storage is not None:
+                found.append(Template(row.vmid, row.node, storage))
+        return found
+
+    async def _storage(self, node: str, template: int, now: int) -> str | None:
+        known = self._lies_on.get(template)
+        if known is not None and 0 <= now - known[1] < REMEMBERED:
+            return known[0]
+        config = await self._hypervisor.config(node, template)
+        if config is None or config.storage is None:
+            return None
+        self._lies_on[template] = (config.storage, now)
+        return config.storage
+
+    async def _promises(
+        self, snapshot: ClusterSnapshot, templates: Sequence[Template], demand: Demand, now: int
+    ) -> Mapping[int, Promise]:
+        """Return what counts beyond what the list shows, and forget what it shows by now."""
+        clones = {op.vmid: op for op in await self._log.unfinished(CLONE, now - ENDLESS)}
+        reserved = await self._log.reserved()
+        self._promised = {
+            vmid: (promise, at)
+            for vmid, (promise, at) in self._promised.items()
+            if vmid in reserved
+            and 0 <= now - at < ENDLESS
+            and (vmid in clones or vmid in snapshot.guests or now - at < UNSEEN)
+        }
+        promises = {
+            vmid: replace(promise, copying=vmid in clones)
+            for vmid, (promise, _) in self._promised.items()
+        }
+        shelves = _shelves(snapshot, templates)
+        for vmid, operation in clones.items():
+            if vmid not in promises:
+                source = None if operation.upid is None else guest_of(operation.upid)
+                shelf = None if source is None else shelves.get(source)
+                promises[vmid] = Promise(operation.node, shelf, demand, copying=True)
+        return promises
+
+
+def _shelves(snapshot: ClusterSnapshot, templates: Sequence[Template]) -> Mapping[int, Shelf]:
+    rows = {(row.node, row.name): shelf_of(row) for row in snapshot.storages}
+    return {
+        each.vmid: rows[each.node, each.storage]
+        for each in templates
+        if (each.node, each.storage) in rows
+    }
+
+
+def _nowhere(demand: Demand, found: Openings, missing: Sequence[int]) -> str:
+    wanted = f"{demand.memory_mib} MiB of memory and {demand.disk_gib} GiB of disk"
+    said = list(found.reasons)
+    if missing:
+        said.append(f"the cluster does not show template {', '.join(map(str, missing))}")
+    return f"no node has room for {wanted} ({'; '.join(said)}): add capacity, or wait"

@@ -1,0 +1,133 @@
+"""Where a machine goes, case by case, and what is said where there is no room."""
+
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from provisioner.allocate import Pool
+from provisioner.placement import (
+    GIB,
+    Demand,
+    Limits,
+    Openings,
+    Promise,
+    Template,
+    openings,
+    view,
+)
+from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow, StorageRow
+
+POOL: Final = Pool(20000, 20099, "02:00:00")
+SMALL: Final = Demand(2048, 20)
+N1, N2 = NodeRow("n1", True, False, 16 * GIB), NodeRow("n2", True, False, 32 * GIB)
+LOCAL: Final = tuple(
+    StorageRow("local", node, shared=False, available=True, size=100 * GIB, used=0)
+    for node in ("n1", "n2")
+)
+SHARED: Final = tuple(replace(row, name="ceph", shared=True) for row in LOCAL)
+ON_N1, ON_N2 = Template(9000, "n1", "local"), Template(9001, "n2", "local")
+ANYWHERE: Final = Template(9002, "n1", "ceph")
+
+
+def cluster(*nodes: NodeRow, guests: tuple[GuestRow, ...] = ()) -> ClusterSnapshot:
+    return ClusterSnapshot(
+        0.0,
+        {guest.vmid: guest for guest in guests},
+        tuple(node.name for node in nodes if node.online),
+        {node.name: node for node in nodes},
+        LOCAL + SHARED,
+    )
+
+
+def guest(vmid: int, node: str, gib: int, *, running: bool = False) -> GuestRow:
+    return GuestRow(vmid, node, "x", "qemu", template=False, memory=gib * GIB, running=running)
+
+
+def found(
+    shown: ClusterSnapshot,
+    *templates: Template,
+    limits: Limits | None = None,
+    promises: dict[int, Promise] | None = None,
+    demand: Demand = SMALL,
+) -> Openings:
+    seen = view(shown, limits or Limits(), POOL, promises or {}, demand.memory_mib)
+    return openings(seen, templates, demand)
+
+
+def places(
+    shown: ClusterSnapshot, *templates: Template, limits: Limits | None = None
+) -> list[tuple[str, int]]:
+    return [(s.node, s.template.vmid) for s in found(shown, *templates, limits=limits).spots]
+
+
+def test_the_node_with_the_most_free_memory_comes_first() -> None:
+    assert places(cluster(N1, N2), ON_N1, ON_N2) == [("n2", 9001), ("n1", 9000)]
+
+
+def test_a_template_serves_its_own_node_unless_its_storage_is_shared() -> None:
+    assert places(cluster(N1, N2), ON_N1) == [("n1", 9000)]
+    assert places(cluster(N1, N2), ANYWHERE) == [("n2", 9002), ("n1", 9002)]
+
+
+def test_a_node_with_a_template_of_its_own_needs_no_other_nodes() -> None:
+    both = replace(ANYWHERE, vmid=9003, node="n2")
+    assert places(cluster(N1, N2), ANYWHERE, both)[:2] == [("n2", 9003), ("n2", 9002)]
+
+
+def test_a_template_on_a_node_that_is_offline_cannot_be_cloned_even_from_shared_storage() -> None:
+    away = replace(N1, online=False)
+    assert places(cluster(away, N2), ANYWHERE) == []
+
+
+def test_a_template_on_a_node_in_maintenance_still_serves_the_others() -> None:
+    resting = replace(N1, maintenance=True)
+    assert places(cluster(resting, N2), ANYWHERE) == [("n2", 9002)]
+
+
+def test_a_suspended_machine_of_ours_counts_and_a_strangers_that_is_off_does_not() -> None:
+    ours = cluster(N1, guests=(guest(20000, "n1", 15),))
+    theirs = cluster(N1, guests=(guest(100, "n1", 15),))
+    busy = cluster(N1, guests=(guest(100, "n1", 15, running=True),))
+    assert places(ours, ON_N1) == []
+    assert places(theirs, ON_N1) == [("n1", 9000)]
+    assert places(busy, ON_N1) == []
+
+
+def test_a_machine_of_ours_that_the_list_does_not_size_yet_counts_as_the_one_that_asks() -> None:
+    fresh = tuple(guest(vmid, "n1", 0) for vmid in range(20000, 20008))
+    assert places(cluster(N1, guests=fresh), ON_N1) == []
+    assert places(cluster(N1, guests=fresh[:7]), ON_N1) == [("n1", 9000)]
+
+
+def test_memory_can_be_sold_more_than_once_or_kept_back() -> None:
+    full = cluster(N1, guests=(guest(20000, "n1", 15),))
+    assert places(full, ON_N1, limits=Limits(memory_overcommit=1.5)) == [("n1", 9000)]
+    kept = Limits(memory_overcommit=0.1)
+    assert places(cluster(N1), ON_N1, limits=kept) == []
+
+
+def test_what_was_promised_counts_until_the_list_shows_it() -> None:
+    large = Promise("n1", ("local", "n1"), Demand(15 * 1024, 20), copying=False)
+    shown = cluster(N1, guests=(guest(20000, "n1", 1),))
+    assert found(shown, ON_N1, promises={20000: large}).spots == []
+    assert found(cluster(N1), ON_N1, promises={20000: large}).spots == []
+
+
+@pytest.mark.parametrize(
+    ("node", "limits", "demand", "why"),
+    [
+        (replace(N1, online=False), Limits(), SMALL, "n1: offline"),
+        (replace(N1, maintenance=True), Limits(), SMALL, "n1: in maintenance"),
+        (N1, Limits(nodes=frozenset({"n2"})), SMALL, "n1: not among the configured nodes"),
+        (replace(N1, memory=0), Limits(), SMALL, "give the token Sys.Audit on /nodes/n1"),
+        (N1, Limits(), Demand(17 * 1024, 20), "n1: 16384 MiB of memory left"),
+        (N1, Limits(), Demand(2048, 91), "n1: storage local has 90 GiB left beyond its reserve"),
+        (replace(N1, name="n3"), Limits(), SMALL, "n3: no template that is online is within its"),
+    ],
+)
+def test_a_node_without_room_says_why(
+    node: NodeRow, limits: Limits, demand: Demand, why: str
+) -> None:
+    (said,) = found(cluster(node), ON_N1, limits=limits, demand=demand).reasons
+    assert why in said
