@@ -69,8 +69,9 @@ def _reserve(state: State, ask: Ask, storage: Storage) -> Guest:
     """Take the VMID: from here on it exists, locked and without an owner."""
     node, newid = _target_node(state, ask, storage), ask.number("newid", 0)
     taken = state.guests.get(newid)
-    if taken is not None and taken.node != node:
-        there = f"VM {newid} already exists on node '{taken.node}'"
+    if taken is not None and (taken.node, taken.kind) != (node, "qemu"):
+        word = "CT" if taken.kind == "lxc" else "VM"
+        there = f"{word} {newid} already exists on node '{taken.node}'"
         raise Refused(f"unable to create VM {newid} - {there}")
     if taken is not None:
         raise Refused(f"unable to create VM {newid}: config file already exists")

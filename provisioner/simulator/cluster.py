@@ -14,23 +14,35 @@ from urllib.parse import unquote
 from provisioner.simulator.access import Ask, authenticate, require
 from provisioner.simulator.config import apply_pending
 from provisioner.simulator.disks import add_disk, make_template
+from provisioner.simulator.endpoint import Route
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.guestos import Session
 from provisioner.simulator.guests import ConfigValue, Guest
 from provisioner.simulator.inventory import Inventory, take_inventory
+from provisioner.simulator.lxc.container import Container
+from provisioner.simulator.lxc.create import fit_out
 from provisioner.simulator.outages import power_cycle
 from provisioner.simulator.params import verify
 from provisioner.simulator.power import switch_off, switch_on
-from provisioner.simulator.routes import TABLE, Route
+from provisioner.simulator.routes import TABLE
 from provisioner.simulator.settings import Settings
-from provisioner.simulator.state import Draws, Firewall, Node, Pool, State, Storage, Token
+from provisioner.simulator.spoiling import KEEPS_OUT, delayed, kept_out, spoiled
+from provisioner.simulator.state import (
+    Draws,
+    Firewall,
+    Node,
+    Pool,
+    State,
+    Storage,
+    StoredFile,
+    Token,
+)
 from provisioner.simulator.timeline import Script, Sleep, Timeline
 from provisioner.simulator.wire import ApiRequest, ApiResponse, Fate, Listing, ParamText, Refused
 
+OS_TEMPLATE = "debian-12-standard_12.7-1_amd64.tar.zst"
 TOKEN = "root@pam!sim"  # noqa: S105 - a token's name
 LATE_401 = 3.0
-HTML_502 = "<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
-KEEPS_OUT = {FaultName.REFUSE, FaultName.UNREACHABLE, FaultName.PROXY_DOWN, FaultName.HTML}
 
 
 class Call:
@@ -109,7 +121,7 @@ class Cluster:
             raise RuntimeError("a call ended without an answer") from refusal
         delay = self.now - call.asked_at
         request = call.request
-        call.response = response if not delay else _delayed(response, delay)
+        call.response = response if not delay else delayed(response, delay)
         token = None if request.token is None else request.token.partition("=")[0]
         self.state.record(call.asked_at, request.method, request.path, response.status, token)
         if call.when_answered is not None:
@@ -121,7 +133,7 @@ class Cluster:
         if fault is not None and fault.name is FaultName.HANG:
             yield Sleep(fault.seconds)
         if fault is not None and fault.name in KEEPS_OUT:
-            return _kept_out(fault)
+            return kept_out(fault)
         if not any(node.online for node in self.state.nodes.values()):
             return ApiResponse(595, "Connection refused", fate=Fate.UNREACHABLE)
         try:
@@ -132,7 +144,7 @@ class Cluster:
                 return ApiResponse(401, refused.reason, raw="")
             raw = "" if refused.status > 590 else None
             response = ApiResponse(refused.status, refused.reason, errors=refused.errors, raw=raw)
-        return response if fault is None else _spoiled(response, fault)
+        return response if fault is None else spoiled(response, fault)
 
     def _dispatch(self, request: ApiRequest, path: str, fault: Fault | None) -> Script[ApiResponse]:
         token = authenticate(self.state, request.token)
@@ -194,6 +206,14 @@ class Cluster:
             self.add_token(Token(TOKEN, self.state.draws.uuid()))
         return f"{TOKEN}={self.state.tokens[TOKEN].secret}"
 
+    def add_storage(
+        self, name: str, kind: str = "dir", *, size: int = 2**40, shared: bool = False
+    ) -> Storage:
+        """Add a storage of `kind` (dir, nfs, lvmthin, zfspool) and `size` bytes to every node."""
+        storage = Storage(name, size, shared=shared, kind=kind)
+        self.state.storages[name] = storage
+        return storage
+
     def add_pool(self, name: str) -> None:
         """Make an empty resource pool."""
         self.state.pools[name] = Pool(name)
@@ -230,6 +250,33 @@ class Cluster:
             switch_on(self.state, guest)
         guest.heard = guest.hear(self.state.last_round())
         return guest
+
+    def add_container(
+        self,
+        vmid: int,
+        *,
+        node: str | None = None,
+        created_by: str = "root@pam",
+        size: int = 4 * 2**30,
+        running: bool = False,
+        config: Mapping[str, ConfigValue] | None = None,
+    ) -> Container:
+        """Add a container that somebody made by hand, with a root file system of `size` bytes."""
+        where = node or self.settings.nodes[0]
+        guest = Container(vmid, where, created_by, self.now, host_cpus=self.settings.node_cpus)
+        fit_out(self.state, guest, size)
+        guest.config.update(config or {})
+        if running:
+            switch_on(self.state, guest)
+        guest.heard = guest.hear(self.state.last_round())
+        return guest
+
+    def add_os_template(self, name: str = OS_TEMPLATE, storage: str = "local") -> str:
+        """Put an archive that containers are made from on a storage; returns its volume's id."""
+        volid = f"{storage}:vztmpl/{name}"
+        form = "t" + name.rpartition(".")[2]
+        self.state.files[volid] = StoredFile(volid, "vztmpl", form, 126_515_062, int(self.now))
+        return volid
 
     def add_template(
         self,
@@ -338,34 +385,3 @@ def _without_uri_names(
             text = "duplicate parameter (already defined in URI) with conflicting values!"
             raise Refused("Parameter verification failed.", 400, {name: text})
     return {name: text for name, text in params.items() if name not in names}
-
-
-def _kept_out(fault: Fault) -> ApiResponse:
-    if fault.name is FaultName.UNREACHABLE:
-        return ApiResponse(595, "Connection refused", fate=Fate.UNREACHABLE)
-    if fault.name is FaultName.PROXY_DOWN:
-        return ApiResponse(595, "No route to host", raw="")
-    if fault.name is FaultName.HTML:
-        return ApiResponse(502, "Bad Gateway", raw=HTML_502)
-    return ApiResponse(fault.status, fault.text)
-
-
-def _spoiled(response: ApiResponse, fault: Fault) -> ApiResponse:
-    if fault.name is FaultName.LOSE_REPLY:
-        return ApiResponse(response.status, response.reason, fate=Fate.LOST)
-    if fault.name is FaultName.PROXY_BROKEN:
-        return ApiResponse(596, "Broken pipe", raw="")
-    return response
-
-
-def _delayed(response: ApiResponse, delay: float) -> ApiResponse:
-    return ApiResponse(
-        response.status,
-        response.reason,
-        response.data,
-        response.errors,
-        response.total,
-        response.raw,
-        response.fate,
-        delay,
-    )

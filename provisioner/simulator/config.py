@@ -97,7 +97,7 @@ def _wanted(state: State, ask: Ask) -> tuple[dict[str, ConfigValue], list[str]]:
             raise Refused(f"only root can set '{key}' config")
         require(state, ask.token, f"/vms/{ask.vmid}", privilege_for(key))
     if "sshkeys" in sets:
-        _check_keys(str(sets["sshkeys"]))
+        check_keys(unquote(str(sets["sshkeys"])))
     return sets, deletes
 
 
@@ -110,8 +110,9 @@ def _refuse_bad_deletes(sets: dict[str, ConfigValue], deletes: list[str]) -> Non
             raise bad_parameters(delete=text)
 
 
-def _check_keys(text: str) -> None:
-    for line in unquote(text).splitlines():
+def check_keys(text: str) -> None:
+    """Refuse unless every line of `text` is a public SSH key."""
+    for line in text.splitlines():
         if line.strip() and not _is_key(line):
             raise Refused("SSH public key validation error")
 
@@ -199,7 +200,7 @@ def _stored(state: State, guest: Guest, key: str, value: ConfigValue) -> ConfigV
     if key == "sshkeys" and not text:
         return None
     if key == "tags":
-        return ";".join(sorted({t.lower() for t in re.split(r"[,;\s]+", text) if t})) or " "
+        return normal_tags(text)
     if key == "cipassword":
         return f"$5${hashlib.sha256(text.encode()).hexdigest()[:43]}"
     if re.match(r"net\d+$", key):
@@ -207,6 +208,11 @@ def _stored(state: State, guest: Guest, key: str, value: ConfigValue) -> ConfigV
     if DISK_KEYS.match(key):
         return _disk(state, guest, key, text)
     return value if text else " "
+
+
+def normal_tags(text: str) -> str:
+    """Return tags as they are stored: in small letters, each once, sorted."""
+    return ";".join(sorted({t.lower() for t in re.split(r"[,;\s]+", text) if t})) or " "
 
 
 def normal_net(state: State, text: str) -> str:

@@ -66,31 +66,36 @@ def _is(read: Callable[[str], object], text: str) -> bool:
     return True
 
 
-def _format_error(*lines: str) -> str:
+def format_error(*lines: str) -> str:
+    """Return the error of a parameter that is a list of properties, one line for each."""
     return "invalid format - format error\n" + "".join(f"{line}\n" for line in lines)
 
 
-def _properties(text: str) -> dict[str, str]:
+def properties(text: str) -> dict[str, str]:
+    """Return `a=1,b=2` as a mapping."""
     pairs = (part.partition("=") for part in text.split(",") if part)
     return {key: value for key, _, value in pairs}
 
 
 def _ipconfig(name: str) -> Callable[[str], str | None]:
     def check(text: str) -> str | None:
-        given = _properties(text)
+        given = properties(text)
         wrong = [
-            f"{name}.{key}: {what}" for key, value in given.items() if (what := _ip(key, value))
+            f"{name}.{key}: {what}"
+            for key, value in given.items()
+            if (what := ip_error(key, value))
         ]
         for gateway, address in (("gw", "ip"), ("gw6", "ip6")):
             if gateway in given and address not in given:
                 needs = f"missing property - '{name}.{gateway}' requires this property"
                 wrong.append(f"{name}.{address}: {needs}")
-        return _format_error(*wrong) if wrong else None
+        return format_error(*wrong) if wrong else None
 
     return check
 
 
-def _ip(key: str, value: str) -> str | None:
+def ip_error(key: str, value: str) -> str | None:
+    """Say what is wrong with the address (`ip`, `ip6`) or gateway (`gw`, `gw6`) `value`."""
     version = "6" if key.endswith("6") else "4"
     if key in {"ip", "ip6"}:
         if value in ({"dhcp"} if key == "ip" else {"dhcp", "auto"}):
@@ -116,38 +121,40 @@ def _net(name: str) -> Callable[[str], str | None]:
         wrong: list[str] = []
         if model not in NET_MODELS:
             wrong.append(f"{name}.model: property is missing and it is not optional")
-        macs = [mac, _properties(rest).get("macaddr", "")]
+        macs = [mac, properties(rest).get("macaddr", "")]
         if any(value and not UNICAST_MAC.fullmatch(value) for value in macs):
             what = "value does not look like a valid unicast MAC address"
             wrong.append(f"{name}.macaddr: invalid format - {what}\n")
-        unknown = [key for key in _properties(rest) if key not in NET_KEYS]
+        unknown = [key for key in properties(rest) if key not in NET_KEYS]
         wrong += [f"{name}.{key}: property is not defined in schema" for key in unknown]
-        return _format_error(*wrong) if wrong else None
+        return format_error(*wrong) if wrong else None
 
     return check
 
 
 def _smbios(text: str) -> str | None:
-    uuid = _properties(text).get("uuid", "")
+    uuid = properties(text).get("uuid", "")
     if not uuid or UUID.fullmatch(uuid):
         return None
-    return _format_error("smbios1.uuid: value does not match the regex pattern")
+    return format_error("smbios1.uuid: value does not match the regex pattern")
 
 
 def _memory(text: str) -> str | None:
     if not text.isdigit():
-        return _format_error(f"memory.current: type check ('integer') failed - got '{text}'")
+        return format_error(f"memory.current: type check ('integer') failed - got '{text}'")
     if int(text) < 16:
-        return _format_error("memory.current: value must have a minimum value of 16")
+        return format_error("memory.current: value must have a minimum value of 16")
     return None
 
 
-def _numbered(name: str, count: int, rule: Rule) -> dict[str, Rule]:
+def numbered(name: str, count: int, rule: Rule) -> dict[str, Rule]:
+    """Return the same rule for `name0` and so on."""
     return {f"{name}{index}": rule for index in range(count)}
 
 
 DESCRIPTION = Rule(longest=8192)
 NAME = Rule(check=_dns_name)
+TAGS = Rule(check=_tags)
 
 CONFIG_RULES: dict[str, Rule] = {
     "acpi": FLAG,
@@ -185,17 +192,17 @@ CONFIG_RULES: dict[str, Rule] = {
     "sshkeys": Rule(check=_urlencoded),
     "startup": TEXT,
     "tablet": FLAG,
-    "tags": Rule(check=_tags),
+    "tags": TAGS,
     "vga": TEXT,
     "vmgenid": TEXT,
     **{f"ipconfig{i}": Rule(check=_ipconfig(f"ipconfig{i}")) for i in range(32)},
     **{f"net{i}": Rule(check=_net(f"net{i}")) for i in range(32)},
-    **_numbered("scsi", 31, TEXT),
-    **_numbered("virtio", 16, TEXT),
-    **_numbered("sata", 6, TEXT),
-    **_numbered("ide", 4, TEXT),
-    **_numbered("serial", 4, TEXT),
-    **_numbered("unused", 256, TEXT),
+    **numbered("scsi", 31, TEXT),
+    **numbered("virtio", 16, TEXT),
+    **numbered("sata", 6, TEXT),
+    **numbered("ide", 4, TEXT),
+    **numbered("serial", 4, TEXT),
+    **numbered("unused", 256, TEXT),
 }
 
 CALL_RULES: dict[str, Rule] = {

@@ -11,7 +11,7 @@ import re
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask
 from provisioner.simulator.guests import Guest, format_size, parse_size, size_of
-from provisioner.simulator.state import State, Volume
+from provisioner.simulator.state import State, StoredFile, Volume
 from provisioner.simulator.task import Task
 from provisioner.simulator.tasks import lock_of, start_task, with_lock
 from provisioner.simulator.timeline import Script, Sleep
@@ -51,7 +51,7 @@ def _destroy(state: State, ask: Ask, task: Task) -> Script[None]:
             raise Refused(f"base volume '{volid}' is still in use by linked cloned")
     yield Sleep(state.settings.durations.destroy)
     for volid in dict.fromkeys(volids):
-        _remove(state, task, volid)
+        remove_volume(state, task, volid)
     state.firewalls.pop(ask.vmid, None)
     for pool in state.pools.values():
         pool.members.discard(ask.vmid)
@@ -60,7 +60,8 @@ def _destroy(state: State, ask: Ask, task: Task) -> Script[None]:
     del state.guests[ask.vmid]
 
 
-def _remove(state: State, task: Task, volid: str) -> None:
+def remove_volume(state: State, task: Task, volid: str) -> None:
+    """Remove a volume, or say in the log why it stays."""
     name = volid.split(":", maxsplit=1)[0]
     storage = state.storages.get(name)
     trouble = None
@@ -147,8 +148,21 @@ def make_template(state: State, guest: Guest) -> None:
         guest.config[key] = f"{base},{options}" if options else base
 
 
-def volume_row(volume: Volume) -> dict[str, JsonValue]:
-    """Return a volume as a storage's content shows it."""
+def file_row(file: StoredFile) -> dict[str, JsonValue]:
+    """Return a file as a storage's content shows it."""
+    return {
+        "volid": file.volid,
+        "content": file.content,
+        "format": file.format,
+        "size": file.size,
+        "ctime": file.ctime,
+    }
+
+
+def volume_row(state: State, volume: Volume) -> dict[str, JsonValue]:
+    """Return a volume as a storage's content shows it: `rootdir` is a container's."""
+    owner = state.guests.get(volume.vmid)
+    of_container = volume.format == "subvol" if owner is None else owner.kind == "lxc"
     parent = None if volume.parent is None else f"../{volume.parent.partition(':')[2]}"
     return {
         "volid": volume.volid,
@@ -156,7 +170,7 @@ def volume_row(volume: Volume) -> dict[str, JsonValue]:
         "size": volume.size,
         "used": volume.size // 8,
         "format": volume.format,
-        "content": "images",
+        "content": "rootdir" if of_container else "images",
         "ctime": volume.ctime,
         "parent": parent,
     }

@@ -1,4 +1,4 @@
-"""A simulated virtual machine, and what the cluster last heard about it.
+"""A simulated guest, as a virtual machine is one, and what the cluster last heard about it.
 
 The configuration is what the API stores; `pending` is what a running machine takes over when it is
 stopped. `heard` is what the statistics daemon broadcast at its last round (every 10 s), which is
@@ -10,6 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import ClassVar
 from urllib.parse import quote, unquote
 
 from provisioner.simulator.guestos import CloudInit, GuestOs
@@ -46,6 +47,7 @@ class Heard:
 class Guest:
     """One virtual machine; `created_by` is the token that made it, `boots` counts its starts."""
 
+    kind: ClassVar[str] = "qemu"
     vmid: int
     node: str
     created_by: str

@@ -14,9 +14,13 @@ from provisioner.simulator.state import CallRecord, State
 
 @dataclass(frozen=True, slots=True)
 class GuestFacts:
-    """One guest; `power` is stopped, running or paused, `created_by` a token's id."""
+    """One guest; `kind` is qemu or lxc, `power` is stopped, running or paused.
+
+    `created_by` is a token's id.
+    """
 
     vmid: int
+    kind: str
     node: str
     name: str
     created_by: str
@@ -97,6 +101,7 @@ class Inventory:
 def _guest_json(guest: GuestFacts) -> JsonValue:
     return {
         "vmid": guest.vmid,
+        "kind": guest.kind,
         "node": guest.node,
         "name": guest.name,
         "created_by": guest.created_by,
@@ -137,6 +142,7 @@ def _guest_facts(state: State, vmid: int) -> GuestFacts:
     keys = {p: t for p, t in guest.os.files.items() if p.endswith("authorized_keys")}
     return GuestFacts(
         vmid=vmid,
+        kind=guest.kind,
         node=guest.node,
         name=guest.name,
         created_by=guest.created_by,

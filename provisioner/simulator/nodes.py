@@ -7,7 +7,7 @@ and pool are current. `cluster/nextid?vmid=` asks the cluster file system, so it
 
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask, allows, require
-from provisioner.simulator.disks import volume_row
+from provisioner.simulator.disks import file_row, volume_row
 from provisioner.simulator.guests import Guest, Heard
 from provisioner.simulator.power import status_row
 from provisioner.simulator.state import Node, State, Storage
@@ -89,8 +89,8 @@ def resources(state: State, ask: Ask) -> JsonValue:
 
 def _resource(state: State, guest: Guest, pool: str | None) -> JsonValue:
     row: dict[str, JsonValue] = {
-        "id": f"qemu/{guest.vmid}",
-        "type": "qemu",
+        "id": f"{guest.kind}/{guest.vmid}",
+        "type": guest.kind,
         "vmid": guest.vmid,
         "node": guest.node,
         "status": "unknown",
@@ -167,7 +167,7 @@ def _storage_resources(state: State, ask: Ask) -> list[JsonValue]:
             "node": node,
             "storage": storage.name,
             "status": "available" if storage.active else "unknown",
-            "plugintype": "dir",
+            "plugintype": storage.kind,
             "content": CONTENT,
             "shared": int(storage.shared),
             "disk": _used(state, storage.name),
@@ -226,7 +226,8 @@ def list_guests(state: State, ask: Ask) -> JsonValue:
     return [
         status_row(state, guest)
         for guest in state.guests.values()
-        if guest.node == ask.node and allows(state, ask.token, f"/vms/{guest.vmid}", "VM.Audit")
+        if (guest.node, guest.kind) == (ask.node, "qemu")
+        and allows(state, ask.token, f"/vms/{guest.vmid}", "VM.Audit")
     ]
 
 
@@ -235,7 +236,7 @@ def list_storages(state: State, ask: Ask) -> JsonValue:
     return [
         {
             "storage": storage.name,
-            "type": "dir",
+            "type": storage.kind,
             "content": CONTENT,
             "enabled": int(storage.enabled),
             "active": int(storage.active),
@@ -268,20 +269,23 @@ def _storage(state: State, ask: Ask) -> Storage:
 def storage_content(state: State, ask: Ask) -> JsonValue:
     """GET storage/{storage}/content; `vmid` narrows it to one guest's volumes."""
     storage = _storage(state, ask)
-    vmid = ask.number("vmid", 0)
-    return [
-        volume_row(volume)
+    vmid, here = ask.number("vmid", 0), f"{storage.name}:"
+    rows = [
+        volume_row(state, volume)
         for volume in state.volumes.values()
-        if volume.volid.startswith(f"{storage.name}:")
-        and (not vmid or volume.vmid == vmid)
-        and ask.text("content", "images") == "images"
+        if volume.volid.startswith(here) and (not vmid or volume.vmid == vmid)
     ]
+    rows += [file_row(file) for file in state.files.values() if file.volid.startswith(here)]
+    wanted = ask.text("content")
+    return [row for row in rows if wanted in {"", row["content"]} and vmid in {0, row.get("vmid")}]
 
 
 def delete_volume(state: State, ask: Ask) -> JsonValue:
     """DELETE storage/{storage}/content/{volume}. Returns a UPID."""
     storage, name = _storage(state, ask), ask.names["volume"]
     volid = name if ":" in name else f"{storage.name}:{name}"
+    if volid in state.files:
+        require(state, ask.token, f"/storage/{storage.name}", "Datastore.AllocateTemplate")
     volume = state.volumes.get(volid)
     if volume is not None:
         require(state, ask.token, f"/vms/{volume.vmid}", "VM.Config.Disk")
@@ -291,6 +295,7 @@ def delete_volume(state: State, ask: Ask) -> JsonValue:
             base = volid.partition(":")[2]
             raise Refused(f"base volume '{base}' is still in use by linked clones")
         state.volumes.pop(volid, None)
+        state.files.pop(volid, None)
         task.log.append(f"Removed volume '{volid}'")
         yield from ()
 

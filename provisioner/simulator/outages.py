@@ -7,10 +7,12 @@ task of root@pam, whatever a controller wanted: a suspended machine stays off on
 
 from functools import partial
 
+from provisioner.simulator.lxc.container import Container
+from provisioner.simulator.lxc.power import start_script as start_container
 from provisioner.simulator.power import start_script, switch_off
 from provisioner.simulator.state import State
 from provisioner.simulator.task import Task
-from provisioner.simulator.tasks import lock_of, start_system_task, with_lock
+from provisioner.simulator.tasks import container_lock, lock_of, start_system_task, with_lock
 from provisioner.simulator.timeline import Script, Sleep
 from provisioner.simulator.wire import Refused
 
@@ -39,13 +41,13 @@ def _back(state: State, name: str) -> None:
 
 def _start_all(state: State, name: str, task: Task) -> Script[None]:
     wanted = [
-        guest.vmid
+        (guest.vmid, *(("CT", "vzstart") if guest.kind == "lxc" else ("VM", "qmstart")))
         for guest in state.guests.values()
         if guest.node == name and guest.config.get("onboot") and not guest.template
     ]
-    for vmid in sorted(wanted):
-        task.log.append(f"Starting VM {vmid}")
-        start_system_task(state, name, "qmstart", str(vmid), partial(_start_one, state, vmid))
+    for vmid, word, kind in sorted(wanted):
+        task.log.append(f"Starting {word} {vmid}")
+        start_system_task(state, name, kind, str(vmid), partial(_start_one, state, vmid))
         yield Sleep(state.settings.durations.start)
 
 
@@ -53,4 +55,8 @@ def _start_one(state: State, vmid: int, task: Task) -> Script[None]:
     guest = state.guests.get(vmid)
     if guest is None:
         raise Refused(f"VM {vmid} does not exist")
-    yield from with_lock(state, lock_of(vmid), start_script(state, guest, task), task)
+    if isinstance(guest, Container):
+        script = start_container(state, guest)
+        yield from with_lock(state, container_lock(vmid), script, task)
+    else:
+        yield from with_lock(state, lock_of(vmid), start_script(state, guest, task), task)

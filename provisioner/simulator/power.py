@@ -43,7 +43,9 @@ def _boot(state: State, guest: Guest) -> None:
             guest.booted = True
             guest.os.boot(data)
 
-    state.timeline.after(state.settings.durations.boot, partial(up, guest.boots))
+    durations = state.settings.durations
+    needed = durations.boot if guest.kind == "qemu" else durations.container_boot
+    state.timeline.after(needed, partial(up, guest.boots))
 
 
 def switch_off(state: State, guest: Guest) -> None:

@@ -5,40 +5,18 @@ One line is one endpoint. A path that is not here is a 501, as for any unknown p
 cannot come to rely on something that Proxmox would not accept.
 """
 
-from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator import agent, clone, config, disks, firewall, nodes, power, tasks
-from provisioner.simulator.access import Ask
 from provisioner.simulator.configrules import (
     ANY_CONFIG_PRIVILEGE,
     CALL_RULES,
     CONFIG_RULES,
     NAME,
 )
+from provisioner.simulator.endpoint import Route, Rules
+from provisioner.simulator.lxc.calls import CONTAINER_ROUTES
 from provisioner.simulator.params import COUNT, FLAG, INTEGER, TEXT, VMID, Kind, Rule
-from provisioner.simulator.state import State
-from provisioner.simulator.timeline import Hold, Sleep
-from provisioner.simulator.wire import Listing
-
-Answer: TypeAlias = "JsonValue | Listing | Generator[Sleep | Hold, None, JsonValue]"
-Handler: TypeAlias = Callable[[State, Ask], Answer]
-Rules: TypeAlias = dict[str, Rule]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One endpoint; `need` is (path pattern, privileges) or None; `lists` may come back empty."""
-
-    method: str
-    pattern: str
-    handler: Handler
-    rules: Rules
-    need: tuple[str, str] | None
-    lists: bool = False
-
 
 GUEST = "/nodes/{node}/qemu/{vmid}"
 VM = "/vms/{vmid}"
@@ -146,14 +124,16 @@ ROUTES = (
     *(
         Route(
             method,
-            f"{GUEST}/firewall/{path}",
+            f"/nodes/{{node}}/{kind}/{{vmid}}/firewall/{path}",
             handler,
             rules,
             AUDIT if method == "GET" else (VM, "VM.Config.Network"),
             lists=method == "GET" and path in {"rules", "ipset", "aliases"},
         )
+        for kind in ("qemu", "lxc")
         for method, path, handler, rules in firewall.CALLS
     ),
+    *CONTAINER_ROUTES,
 )
 
 

@@ -54,6 +54,7 @@ async def serve(
     settings = Settings(nodes=options.nodes, start=clock(), durations=durations)
     cluster = Cluster(settings, options.seed)
     cluster.add_template(options.template)
+    cluster.add_os_template()
     front = Front(cluster, options.speed)
     control_token = secrets.token_urlsafe(24)
     runner = web.AppRunner(

@@ -20,6 +20,8 @@ class Durations:
     resize: float = 0.2
     template: float = 0.4
     boot: float = 8.0
+    container_create: float = 1.8
+    container_boot: float = 1.0
     node_boot: float = 60.0
 
 

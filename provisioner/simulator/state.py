@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from provisioner.simulator.faults import Faults
 from provisioner.simulator.guests import Guest, Heard
+from provisioner.simulator.lxc.container import Container
 from provisioner.simulator.settings import Settings
 from provisioner.simulator.task import Task
 from provisioner.simulator.timeline import Timeline
@@ -54,15 +55,30 @@ class Volume:
     parent: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that is no disk: `content` is `vztmpl` (an OS template); sizes in bytes."""
+
+    volid: str
+    content: str
+    format: str
+    size: int
+    ctime: int
+
+
 @dataclass(slots=True)
 class Storage:
-    """Where volumes lie; not `active` means its file system is away."""
+    """Where volumes lie; `kind` is dir, nfs, lvmthin or zfspool.
+
+    Not `active` means that its file system is away.
+    """
 
     name: str
     size: int
     shared: bool = False
     enabled: bool = True
     active: bool = True
+    kind: str = "dir"
 
 
 @dataclass(slots=True)
@@ -146,6 +162,7 @@ class State:
     guests: dict[int, Guest] = field(default_factory=dict)
     storages: dict[str, Storage] = field(default_factory=dict)
     volumes: dict[str, Volume] = field(default_factory=dict)
+    files: dict[str, StoredFile] = field(default_factory=dict)
     firewalls: dict[int, Firewall] = field(default_factory=dict)
     pools: dict[str, Pool] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
@@ -179,12 +196,19 @@ class State:
         return guest.heard
 
     def guest(self, node: str, vmid: int) -> Guest:
-        """Return the guest `vmid` on `node`, or refuse as Proxmox does."""
+        """Return the virtual machine `vmid` on `node`, or refuse as Proxmox does."""
         guest = self.guests.get(vmid)
-        if guest is None or guest.node != node:
+        if guest is None or guest.node != node or guest.kind != "qemu":
             raise Refused(
                 f"Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist"
             )
+        return guest
+
+    def container(self, node: str, vmid: int) -> Container:
+        """Return the container `vmid` on `node`, or refuse as Proxmox does."""
+        guest = self.guests.get(vmid)
+        if not isinstance(guest, Container) or guest.node != node:
+            raise Refused(f"Configuration file 'nodes/{node}/lxc/{vmid}.conf' does not exist")
         return guest
 
     def add_guest(self, guest: Guest) -> Guest:

@@ -94,10 +94,16 @@ def _thrown(script: Script[None], refusal: Refused) -> Script[None]:
 
 
 def lock_of(vmid: int, *, shared: bool = False, patience: float = 10.0, prefix: str = "") -> Hold:
-    """Return a hold on the config file lock of `vmid`."""
+    """Return a hold on the config file lock of the virtual machine `vmid`."""
     file = f"/var/lock/qemu-server/lock-{vmid}.conf"
     refusal = f"{prefix}can't lock file '{file}' - got timeout"
     return Hold(f"config-{vmid}", refusal, patience, shared)
+
+
+def container_lock(vmid: int) -> Hold:
+    """Return a hold on the config file lock of the container `vmid`."""
+    refusal = f"can't lock file '/run/lock/lxc/pve-config-{vmid}.lock' - got timeout"
+    return Hold(f"config-{vmid}", refusal)
 
 
 def with_lock(

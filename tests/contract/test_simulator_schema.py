@@ -120,6 +120,56 @@ async def talk(api: Checked) -> None:
     await api("POST", f"{GUEST}/agent/set-user-password", username="owner", password="secret")
 
 
+async def live_in_a_container(api: Checked) -> None:
+    """Play a container's life from the create to the destroy."""
+    container = "/nodes/pve/lxc/300"
+    await api.task(
+        "POST",
+        "/nodes/pve/lxc",
+        vmid=300,
+        ostemplate=api.cluster.add_os_template(),
+        rootfs="local:8",
+        hostname="lease-1",
+        memory=512,
+        swap=0,
+        cores=1,
+        unprivileged=1,
+        features="nesting=1",
+        net0="name=eth0,bridge=vmbr0,ip=192.0.2.70/24,gw=192.0.2.1,firewall=1",
+        ssh_public_keys=KEY,
+        password="secret",
+        description="ours",
+        tags="lease",
+        pool="rented",
+    )
+    for path in ("config", "pending", "status/current", "interfaces", "firewall/options"):
+        await api("GET", f"{container}/{path}")
+    await api("GET", "/nodes/pve/lxc")
+    await api("GET", "/cluster/resources", type="vm")
+    await api("PUT", f"{container}/config", cores=2, onboot=1, delete="tty")
+    await api("PUT", f"{container}/firewall/options", enable=1, ipfilter=1, macfilter=1)
+    await api.task("PUT", f"{container}/resize", disk="rootfs", size="10G")
+    await api.task("POST", f"{container}/clone", newid=301, hostname="copy", full=1)
+    await api.task("POST", f"{container}/status/start")
+    await api("GET", f"{container}/status/current")
+    await api("GET", f"{container}/interfaces")
+    await api.task("POST", f"{container}/status/reboot", timeout=20)
+    await api.task("POST", f"{container}/status/shutdown", timeout=20, forceStop=1)
+    await api.task("POST", f"{container}/status/start")
+    await api.task("POST", f"{container}/status/stop")
+    await api("POST", "/nodes/pve/lxc/301/template")
+    for path in ("images", "rootdir", "vztmpl"):
+        await api("GET", "/nodes/pve/storage/local/content", content=path)
+    await api.task("DELETE", container, purge=1, force=0, destroy_unreferenced_disks=0)
+
+
+@pytest.mark.parametrize("which", SCHEMAS)
+async def test_a_container_s_life_fits_the_official_schema(which: str) -> None:
+    cluster = Cluster()
+    cluster.add_pool("rented")
+    await live_in_a_container(Checked(cluster, SCHEMAS[which]()))
+
+
 @pytest.mark.parametrize("which", SCHEMAS)
 async def test_a_whole_life_fits_the_official_schema(which: str) -> None:
     cluster = Cluster()

@@ -7,14 +7,14 @@ differs on purpose, it is in `DIVERGENCES`, with the reason; a divergence that i
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.cluster import Cluster
-from provisioner.simulator.wire import ApiRequest, ParamText
+from provisioner.simulator.wire import ApiRequest, ApiResponse, ParamText
 
 RECORDED = Path(__file__).parents[1] / "data" / "pve-8.4-exchanges.json"
 SCENARIOS: dict[str, list[dict[str, JsonValue]]] = json.loads(RECORDED.read_text())["scenarios"]
@@ -61,40 +61,70 @@ def world() -> Cluster:
     cluster.edit_guest(9602, agent=None)
     cluster.guest(9500).ignores_acpi = True
     cluster.guest(9601).has_agent = False
+    cluster.add_os_template()
     cluster.advance(30)
     return cluster
 
 
 def play(cluster: Cluster, recorded: dict[str, JsonValue]) -> Iterator[str]:
     """Play one exchange and yield how the simulator differs."""
-    if "lock" in recorded:
-        lock = recorded["lock"]
-        if 9510 in cluster.state.guests:
-            cluster.edit_guest(9510, lock=None if lock is None else str(lock))
-        return
-    if "running" in recorded:
-        cluster.start_guest(int(str(recorded["running"])))
+    if "method" not in recorded:
+        meanwhile(cluster, recorded)
         return
     method, path = str(recorded["method"]), str(recorded["path"])
     put_back(cluster, path, f"{recorded['reason']}{recorded.get('exit')}")
+    make_room(cluster, recorded)
     request = ApiRequest(method, path, texts(recorded.get("params", {})), cluster.default_token())
     response = cluster.handle(request)
     got = [response.status, response.reason, dict(response.errors) if response.errors else None]
     wanted = [recorded["status"], recorded["reason"], recorded.get("errors")]
     words = re.findall(r"[\w./=-]+", json.dumps(recorded.get("params", {})))
     told = " ".join([method, path, *words])
+    if "exit" in recorded:
+        cluster.settle()
     if got != wanted:
         yield f"{told}: {got} instead of {wanted}"
+    for what, found, expected in aftermath(cluster, recorded, response):
+        if found != expected:
+            yield f"{told}: {what} {found!r} instead of {expected!r}"
+
+
+def aftermath(
+    cluster: Cluster, recorded: dict[str, JsonValue], response: ApiResponse
+) -> Iterator[tuple[str, object, object]]:
+    """Yield what else was recorded of an exchange: as what, as it is here, as it was there."""
+    params, guests = texts(recorded.get("params", {})), cluster.state.guests
     if "stored" in recorded and response.status == 200:
-        key = next(iter(texts(recorded["params"])))
-        stored = cluster.state.guests[9410].config.get(key)
-        if stored != recorded["stored"]:
-            yield f"{told}: stored {stored!r} instead of {recorded['stored']!r}"
+        yield "stored", guests[9410].config.get(next(iter(params))), recorded["stored"]
+    if "keys" in recorded:
+        row = response.data[0] if isinstance(response.data, list) else response.data
+        yield "has", sorted(row) if isinstance(row, dict) else None, recorded["keys"]
     if "exit" in recorded and isinstance(response.data, str):
-        cluster.settle()
-        status = cluster.state.tasks[response.data].status
-        if status != recorded["exit"]:
-            yield f"{told}: task ended {status!r} instead of {recorded['exit']!r}"
+        yield "task ended", cluster.state.tasks[response.data].status, recorded["exit"]
+    if "config" in recorded:
+        there = recorded["config"]
+        assert isinstance(there, dict)
+        yield "stored", any_mac(guests[int(str(params["vmid"]))].config), any_mac(there)
+
+
+def any_mac(config: Mapping[str, object]) -> dict[str, str]:
+    """Return a configuration as text, with drawn MAC addresses left out."""
+    return {key: re.sub(r"(?<=hwaddr=)[^,]+", "", str(text)) for key, text in config.items()}
+
+
+def meanwhile(cluster: Cluster, recorded: dict[str, JsonValue]) -> None:
+    """Do what was done by other means, between two calls."""
+    if "lock" in recorded:
+        vmid, lock = int(str(recorded.get("vmid", 9510))), recorded["lock"]
+        if vmid == 9512:
+            container = cluster.add_container(vmid, size=2**30)
+            del container.config["net0"]
+        if vmid in cluster.state.guests:
+            cluster.edit_guest(vmid, lock=None if lock is None else str(lock))
+    if "running" in recorded:
+        cluster.start_guest(int(str(recorded["running"])))
+    if "stopped" in recorded:
+        cluster.stop_guest(int(str(recorded["stopped"])))
 
 
 def put_back(cluster: Cluster, path: str, outcome: str) -> None:
@@ -102,6 +132,16 @@ def put_back(cluster: Cluster, path: str, outcome: str) -> None:
     match = re.match(r"/nodes/pve/qemu/(\d+)", path)
     if match and int(match[1]) not in cluster.state.guests and "does not exist" not in outcome:
         cluster.add_guest(int(match[1]), disk=2**30)
+
+
+def make_room(cluster: Cluster, recorded: dict[str, JsonValue]) -> None:
+    """Remove the container that an earlier call made and a call that is not played destroyed."""
+    params = recorded.get("params")
+    if recorded["path"] != "/nodes/pve/lxc" or not isinstance(params, dict):
+        return
+    vmid = int(str(params["vmid"]))
+    if vmid in cluster.state.guests and "already exists" not in str(recorded["reason"]):
+        cluster.remove_guest(vmid)
 
 
 @pytest.mark.parametrize("scenario", sorted(SCENARIOS))
