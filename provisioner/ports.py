@@ -45,7 +45,7 @@ class NodeRow:
 
 @dataclass(frozen=True, slots=True)
 class StorageRow:
-    """A storage as one node sees it; a shared one has such a row for each node. In bytes."""
+    """A storage for disks as one node sees it; a shared one has a row for each node. In bytes."""
 
     name: str
     node: str

@@ -121,9 +121,12 @@ def coloured(word: str) -> Cell:
 _COLOURS: Final = {
     **dict.fromkeys(("live", "up", "active", "ok", "ready", "running", "connected"), "green"),
     **dict.fromkeys(
-        ("behind", "stale", "warning", "expired", "suspended", "open", "resting"), "yellow"
+        ("behind", "stale", "warning", "expired", "suspended", "open", "resting", "in maintenance"),
+        "yellow",
     ),
-    **dict.fromkeys(("halted", "trouble", "critical", "down", "failed", "lost"), "red"),
+    **dict.fromkeys(
+        ("halted", "trouble", "critical", "down", "failed", "lost", "offline", "away"), "red"
+    ),
     **dict.fromkeys(("parked", "not ready", "quarantined"), "red"),
     **dict.fromkeys(("burnt", "gone", "stopped"), "dim"),
 }

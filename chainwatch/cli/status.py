@@ -36,6 +36,7 @@ def status(*, socket: Socket = DEFAULT_SOCKET, as_json: AsJson = False) -> None:
         [row for source in found.all("sources") for row in _endpoints(source)],
         "none",
     )
+    _room(found.one("room"))
     _forbidden(found)
     _alarmed(found.all("alarms"), found.number("now"))
     return None
@@ -70,6 +71,9 @@ def _summary(found: Answer) -> list[tuple[str, str | Cell]]:
         rows.append(("hypervisor", f"up, machines surveyed {surveyed}"))
     if capacity:
         rows.append(("VMIDs", _capacity(capacity)))
+    if (room := found.one("room")) and (missing := room.texts("missing_templates")):
+        text = f"the cluster does not show template {', '.join(missing)}"
+        rows.append(("templates", Cell(text, "yellow")))
     rows += [
         ("leases", _leases(found)),
         ("machines", str(found.number("machines"))),
@@ -156,6 +160,37 @@ def _websocket(source: Answer, feed: Answer) -> Row:
 
 def _with_unit(number: int | None, unit: str) -> str:
     return "" if number is None else f"{number} {unit}"
+
+
+def _room(room: Answer | None) -> None:
+    if room is None:
+        return
+    heading(f"Nodes and storages, as seen {span(room.number('age'))} ago")
+    table(
+        ("NODE", "STATE", "MEMORY", "SOLD", "LEFT", "MACHINES"),
+        [_node(node) for node in room.all("nodes")],
+        "none",
+    )
+    table(
+        ("STORAGE", "NODE", "STATE", "SIZE", "LEFT"),
+        [_storage(storage) for storage in room.all("storages")],
+        "no storage for disks that the token may see",
+    )
+
+
+def _node(node: Answer) -> Row:
+    amounts = [f"{node.number(name)} MiB" for name in ("memory_mib", "sold_mib", "left_mib")]
+    state = node.text("state")
+    return (node.text("name"), coloured(state), *amounts, str(node.number("machines")))
+
+
+def _storage(storage: Answer) -> Row:
+    return (
+        storage.text("name"),
+        storage.text("node") or "all",
+        coloured("ready" if storage.flag("available") else "away"),
+        *(f"{storage.number(name)} GiB" for name in ("size_gib", "left_gib")),
+    )
 
 
 def _forbidden(found: Answer) -> None:

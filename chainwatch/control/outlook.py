@@ -16,15 +16,19 @@ from chainwatch.control.readings import (
     Capacity,
     Destroys,
     HypervisorReading,
+    NodeReading,
+    RoomReading,
     SourceReading,
     SourceWord,
     Status,
+    StorageReading,
 )
 from chainwatch.control.sources import SourceStatus
 from chainwatch.control.supervisor import Supervisor
 from chainwatch.domain.batches import SourceState
 from chainwatch.store.census import Census, Counted
 from chainwatch.store.stores import Stores
+from provisioner.placement import NodeRoom, StorageRoom
 
 HOUR: Final = 3600
 #: Nobody's machine: every destroy of the hour counts.
@@ -60,6 +64,7 @@ class Outlook:
             sources=sources,
             hypervisor=hypervisor,
             capacity=await self._capacity(now),
+            room=self._room(),
             leases=_by_source(sources, counted),
             machines=counted.machines,
             operations=counted.open,
@@ -122,10 +127,39 @@ class Outlook:
         free = pool.size - len(ours) - len(strangers) - len(resting)
         return Capacity(pool.size, len(ours), len(strangers), len(resting), free)
 
+    def _room(self) -> RoomReading | None:
+        """Return how full the cluster was when it was last looked at; None before the first."""
+        found = self.supervisor.worker.reconciler.executor.rooms.fullness()
+        if found is None:
+            return None
+        age = self.supervisor.clock.monotonic() - found.at
+        return RoomReading(
+            age=max(0, int(age)),
+            nodes=tuple(map(_node, found.seen.nodes.values())),
+            storages=tuple(map(_storage, found.seen.storages.values())),
+            missing_templates=found.missing,
+        )
+
     async def _destroys(self, now: int) -> Destroys:
         allowed = self.supervisor.worker.reconciler.guards.budget
         spent = await self.stores.operations.destroys_since(now - HOUR, other_than=NOBODY)
         return Destroys(allowed, spent, max(0, allowed - spent))
+
+
+def _node(room: NodeRoom) -> NodeReading:
+    return NodeReading(
+        name=room.name,
+        state=room.state,
+        memory_mib=room.memory_mib,
+        sold_mib=room.promised_mib,
+        left_mib=room.left_mib,
+        machines=room.machines,
+    )
+
+
+def _storage(room: StorageRoom) -> StorageReading:
+    name, node = room.shelf
+    return StorageReading(name, node, room.available, room.size_gib, room.left_gib)
 
 
 def _confirmed(source: SourceStatus, state: SourceState) -> int:

@@ -105,6 +105,46 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeReading:
+    """A node: `state` is ready, or why it takes no new machine; memory in MiB.
+
+    `sold_mib` is what guests may use of it (suspended machines of ours too, of others' those that
+    run), `left_mib` what may still be sold (below zero: more than the configuration allows).
+    """
+
+    name: str
+    state: str
+    memory_mib: int
+    sold_mib: int
+    left_mib: int
+    machines: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageReading:
+    """A storage for disks, `node` null where all share it; `left_gib` is beyond its reserve."""
+
+    name: str
+    node: str | None
+    available: bool
+    size_gib: int
+    left_gib: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoomReading:
+    """How full the cluster was `age` seconds ago.
+
+    `missing_templates` are VMIDs of templates that it does not show.
+    """
+
+    age: int
+    nodes: tuple[NodeReading, ...]
+    storages: tuple[StorageReading, ...]
+    missing_templates: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Destroys:
     """The destroy budget of the last hour."""
 
@@ -126,6 +166,7 @@ class Status:
     sources: tuple[SourceReading, ...]
     hypervisor: HypervisorReading
     capacity: Capacity
+    room: RoomReading | None
     leases: Mapping[str, Mapping[str, int]]
     machines: int
     operations: Mapping[str, int]

@@ -53,6 +53,25 @@ async def test_status_counts_what_there_is(tmp_path: Path) -> None:
         assert [endpoint.host for endpoint in source.endpoints] == ["model"]
 
 
+async def test_status_shows_how_full_nodes_and_storages_are(tmp_path: Path) -> None:
+    async with office(tmp_path) as (town, at):
+        assert (await at.status()).room is None
+        town.buy(1)
+        await town.settle()
+        town.cluster.advance(11)  # the list shows it
+        await town.daemon.supervisor.resync.survey()
+        room = (await at.status()).room
+        assert room is not None
+        memory = town.cluster.settings.node_memory // 2**20
+        (node,) = room.nodes
+        assert (node.name, node.state, node.machines) == ("pve", "ready", 1)
+        assert (node.memory_mib, node.sold_mib, node.left_mib) == (memory, 2048, memory - 2048)
+        (storage,) = room.storages
+        assert (storage.name, storage.node, storage.available) == ("local", "pve", True)
+        assert 0 < storage.left_gib <= storage.size_gib - 10
+        assert room.missing_templates == ()
+
+
 async def test_a_destroyed_machine_spends_the_budget_and_rests_its_vmid(tmp_path: Path) -> None:
     async with office(tmp_path) as (town, at):
         town.buy(1)

@@ -40,7 +40,7 @@ async def read_snapshot(
         guests,
         _nodes_online(members),
         _members(members, _of(rows, "node")),
-        tuple(map(_storage, _of(rows, "storage"))),
+        tuple(_storage(row) for row in _of(rows, "storage") if _holds_disks(row)),
     )
 
 
@@ -96,6 +96,10 @@ def _members(members: Sequence[Record], rows: Sequence[Record]) -> Mapping[str, 
         )
         for name in sorted(names)
     }
+
+
+def _holds_disks(row: Record) -> bool:
+    return "images" in text(row, "content", "images").split(",")
 
 
 def _storage(row: Record) -> StorageRow:
