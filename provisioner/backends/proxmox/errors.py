@@ -4,7 +4,8 @@ Proxmox says 500 for what is permanent and what will pass alike, so the text dec
 comes as a reason phrase or, later, as a task's exit status. A text that is not in the table is
 `Transient`: every pass observes before it acts, so trying again costs a call, while giving up on a
 paid lease because of an unknown sentence costs a buyer. Only what answers in Proxmox's place (502
-to 504) is `UnknownOutcome`: it cannot know what Proxmox did.
+to 504) is `UnknownOutcome`: it cannot know what Proxmox did. What a guest says stands first: it may
+say anything, and must not be taken for the cluster's own words.
 """
 
 import json
@@ -56,6 +57,8 @@ def _statuses(*numbers: int) -> frozenset[int]:
 
 
 TABLE: Final = (
+    # ------------------------------------------------------------ the guest, whatever it may say
+    Meaning("guest refused", Transient, "^Agent error: "),
     # ------------------------------------------------------------- the hypervisor as a whole
     Meaning(
         "token refused",
@@ -85,6 +88,28 @@ TABLE: Final = (
         _statuses(403),
         "give the token this privilege on the guest or its pool",
     ),
+    Meaning(
+        "tag refused by policy",
+        Permanent,
+        r"Sys\.Modify for modifying tag",
+        _statuses(403),
+        "allow the tag to everybody (Datacenter, Options, Tag Policy), or take it out of the "
+        "template and of [machines] tags",
+    ),
+    Meaning(
+        "pool unknown",
+        Transient,
+        "pool '.*' does not exist",
+        _statuses(403),
+        "make the pool: pveum pool add",
+    ),
+    Meaning(
+        "for root@pam only",
+        Permanent,
+        "only allowed for root@pam",
+        _statuses(403),
+        "take this out of what is asked for, no token may do it",
+    ),
     Meaning("no privilege", HypervisorDown, "", _statuses(403), "see the token's permissions"),
     Meaning(
         "not Proxmox",
@@ -102,14 +127,13 @@ TABLE: Final = (
     Meaning(
         "VMID in use",
         UnknownOutcome,
-        r"VM \d+ already exists|config file already exists",
+        r"(VM|CT) \d+ already exists|config file already exists",
         advice="whose it is has to be seen first",
     ),
     # --------------------------------------------------------------------- the guest's agent
     Meaning("agent not configured", AgentSilent, "No QEMU guest agent configured"),
     Meaning("agent not running", AgentSilent, "QEMU guest agent is not running"),
     Meaning("agent went away", AgentSilent, "qmp command 'guest-.*' failed"),
-    Meaning("guest refused", Transient, "^Agent error: "),
     # -------------------------------------------------------------------------------- locks
     Meaning("guest locked", Locked, r"(VM|CT) is locked \("),
     Meaning("lock file busy", Locked, "can't lock file|can't acquire lock"),
@@ -132,18 +156,54 @@ TABLE: Final = (
         Transient,
         r"[Cc]onfiguration file .*does not exist|unable to find configuration file",
     ),
-    Meaning("guest runs", Transient, "is running - destroy failed|already running"),
+    Meaning(
+        "guest runs", Transient, "is running - destroy failed|container is running|already running"
+    ),
     Meaning("guest stands still", Transient, "not running|is paused - cannot shutdown"),
+    Meaning(
+        "guest under HA",
+        Transient,
+        "used in HA resources|HA managed",
+        advice="take the guest out of the HA resources",
+    ),
     Meaning("guest protected", Transient, "protection mode enabled"),
     Meaning("guest ignores shutdown", Transient, r"VM quit/powerdown failed"),
     Meaning("task stopped", Transient, "interrupted by signal|received interrupt"),
     Meaning("start failed", Transient, "^start failed"),
+    Meaning("size as wanted", Transient, "already at specified size"),
+    Meaning(
+        "firewall changed meanwhile",
+        Transient,
+        "no such (IPSet|alias)|no rule at position|IPSet '.*' is not empty",
+    ),
+    Meaning("disk gone", Transient, r"^disk '\w+' does not exist"),
+    Meaning("snapshot changed meanwhile", Transient, "snapshot '.*' does not exist|already used$"),
+    Meaning("QEMU silent", Transient, "qmp command '.*' failed|qmp socket"),
+    Meaning(
+        "copy failed",
+        Transient,
+        "copy failed|mirroring error|unable to create image",
+        advice="the task's log says why; is the storage full?",
+    ),
     Meaning("cannot change while running", Transient, "hotplug problem"),
     Meaning(
         "storage away",
         Transient,
         "storage '.*' is (disabled|not online|not available)|unable to activate storage",
         advice="bring the storage back",
+    ),
+    Meaning(
+        "volume gone",
+        Transient,
+        "volume '.*' does not exist|^volume_size_info on .* failed|could not get size of",
+        advice="is its storage mounted? put the volume back",
+    ),
+    Meaning("backup failed", Transient, "^job errors$", advice="the task's log says why"),
+    Meaning(
+        "program failed",
+        Transient,
+        r"command '.*' failed: (exit code|got (signal|timeout))",
+        advice="the task's log says why",
     ),
     # --------------------------------------------------------------------- never, as it stands
     Meaning("storage unknown", Permanent, "storage '.*' does not exist", advice="name a storage"),
@@ -154,13 +214,24 @@ TABLE: Final = (
         advice="look at the template's disks and storage",
     ),
     Meaning("base in use", Permanent, "still in use by linked clone"),
-    Meaning("shrink", Permanent, "shrinking disks is not supported"),
+    Meaning("shrink", Permanent, "shrinking disks is not supported|unable to shrink disk"),
     Meaning("SSH key refused", Permanent, "SSH public key validation error|invalid urlencoded"),
     Meaning(
         "for root only",
         Permanent,
         "[Oo]nly root",
         advice="take this option out of the template, a token may not change it",
+    ),
+    Meaning(
+        "not possible with this guest",
+        Permanent,
+        "^you can't |unable to create template|snapshot feature is not available",
+    ),
+    Meaning(
+        "option refused",
+        Permanent,
+        "no options specified|unable to (delete required|modify read-only) option|^format error"
+        "|does not support '.*' content|reserved name|unable to parse .* volume name",
     ),
     Meaning("parameter refused", Permanent, "", _statuses(400)),
     Meaning("not offered", Permanent, "", _statuses(501, 505, 506), "is this Proxmox VE 8 or 9?"),
@@ -199,7 +270,7 @@ def task_meaning(exit_status: str) -> ProvisionError | None:
     """Return what a task's exit status means, None for success: `OK` or `WARNINGS: n`."""
     if exit_status == "OK" or exit_status.startswith("WARNINGS:"):
         return None
-    return _explain(None, exit_status.strip()[:LONGEST])
+    return _explain(None, _shortened(exit_status.strip()))
 
 
 def absent(error: ApiError) -> bool:
@@ -215,13 +286,21 @@ def sentence(error: ApiError) -> str:
     """
     phrase = error.reason.strip() or str(_body(error).get("message") or "").strip()
     details = "; ".join(f"{name}: {why.strip()}" for name, why in parameter_errors(error).items())
-    return " ".join(part for part in (phrase, details) if part)[:LONGEST]
+    return _shortened(" ".join(part for part in (phrase, details) if part))
 
 
 def parameter_errors(error: ApiError) -> dict[str, str]:
     """Return the parameters that were refused and why; empty when the body names none."""
     errors = _body(error).get("errors")
     return {k: str(v) for k, v in errors.items()} if isinstance(errors, dict) else {}
+
+
+def _shortened(said: str) -> str:
+    """Cut a long text in its middle: it begins with what failed and ends with why."""
+    if len(said) <= LONGEST:
+        return said
+    head = LONGEST // 2
+    return f"{said[:head]} … {said[head + 3 - LONGEST :]}"
 
 
 def _body(error: ApiError) -> dict[str, JsonValue]:
