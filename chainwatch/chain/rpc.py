@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeAlias
 from chainwatch.chain.pace import Pace, Paces
 from chainwatch.chain.ranges import is_rate_limit
 from chainwatch.chain.standing import Health, Standing
-from chainwatch.chain.transport import RateLimited, Transport, host_of, secrets_of
+from chainwatch.chain.transport import RateLimited, TooSlow, Transport, host_of, secrets_of
 from chainwatch.errors import RpcUnavailable, Transient
 
 Call: TypeAlias = tuple[str, Sequence[object]]
@@ -84,7 +84,10 @@ class Endpoints(Protocol):
 
 
 class Endpoint:
-    """One HTTP endpoint and its standing; `highest` tells the highest head of its source."""
+    """One HTTP endpoint and its standing.
+
+    `highest` tells the highest head of its source, `answering` whether another one can be asked.
+    """
 
     def __init__(
         self,
@@ -92,7 +95,9 @@ class Endpoint:
         name: str,
         timeout: float,
         pace: Pace | None,
+        *,
         highest: Callable[[float], int],
+        answering: Callable[[], bool],
     ) -> None:
         self._name = name
         self._secrets = secrets_of(url)
@@ -100,6 +105,7 @@ class Endpoint:
         self._pace = pace
         self._most = BATCH if pace is None else min(BATCH, pace.most)
         self._highest = highest
+        self._answering = answering
         self.standing = Standing()
 
     @property
@@ -128,25 +134,31 @@ class Endpoint:
     @asynccontextmanager
     async def _turn(self, calls: int) -> AsyncIterator[None]:
         """One request of so many calls, when we may, and held against its standing."""
-        self._refuse_while_silent()
+        self._refuse_while_left_alone()
         if self._pace is not None:
             await self._pace.turn(calls)
-            self._refuse_while_silent()
+            self._refuse_while_left_alone()
         begun = _now()
         try:
             yield
         except RateLimited as limited:
             self.standing.limited(str(limited), limited.after, _now())
             raise
+        except TooSlow as hung:
+            self.standing.hung(str(hung), _now())
+            raise
         except RpcUnavailable as failed:
             self.standing.failed(str(failed), _now())
             raise
         self.standing.answered(_now() - begun)
 
-    def _refuse_while_silent(self) -> None:
+    def _refuse_while_left_alone(self) -> None:
         left = self.standing.silent_for(_now())
         if left > 0:
             raise RateLimited(f"{self._name} limits our rate; it is asked again in {left:.0f} s")
+        left = self.standing.hangs_for(_now())
+        if left > 0 and self._answering():
+            raise RpcUnavailable(f"{self._name} did not answer; it is asked again in {left:.0f} s")
 
     def _result(self, answer: object) -> object | RpcError:
         """What an answer says: the result, or the node's error, without our key if it names it."""
@@ -197,7 +209,11 @@ class RpcPool:
     ) -> None:
         self._confirmations = confirmations
         self._endpoints = tuple(
-            Endpoint(url, name, timeout, (paces or Paces()).of(url), self._highest)
+            Endpoint(
+                *(url, name, timeout, (paces or Paces()).of(url)),
+                highest=self._highest,
+                answering=self._answering,
+            )
             for url, name in zip(urls, _names(urls), strict=True)
         )
 
@@ -209,6 +225,12 @@ class RpcPool:
     def _place(self, standing: Standing, now: float) -> tuple[bool, bool, bool]:
         lags = (standing.lag(now) or 0) > self._confirmations
         return standing.on_probation(now), standing.rests(now), lags
+
+    def _answering(self) -> bool:
+        """Whether there is one to ask that did not let us wait in vain just now."""
+        now = _now()
+        standings = [each.standing for each in self._endpoints]
+        return any(not each.in_quarantine(now) and not each.hangs_for(now) for each in standings)
 
     def _highest(self, now: float) -> int:
         heads = (each.standing.believable_head(now) for each in self._endpoints)

@@ -2,11 +2,12 @@
 
 Three reproaches, from mild to grave. *Resting*: it failed or contradicted itself, and is asked
 after those that did not. *Silent*: it limits our rate, and is not asked at all until it said we
-may. *Quarantined*: it was proven wrong, and is not asked while anybody else can be; when that is
-over it is on probation, asked last, for as long again. Lag is told as of when it last showed a
-head, and for a minute only: whoever is not asked does not fall behind by it. Times are handed in,
-in seconds of the event loop's clock. How it fails: a reproach that is not deserved costs speed,
-never truth.
+may; neither is, while another one answers and it rests, who let us wait in vain: every step would
+wait for it. *Quarantined*: it was proven wrong, and is not asked while anybody else can be; when
+that is over it is on probation, asked last, for as long again. Lag is told as of when it last
+showed a head, and for a minute only: whoever is not asked does not fall behind by it. Times are
+handed in, in seconds of the event loop's clock. How it fails: a reproach that is not deserved costs
+speed, never truth.
 """
 
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class Standing:
         self._rose_at: float | None = None
         self._spoke_at = 0.0
         self._rests_until = 0.0
+        self._hangs_until = 0.0
         self._limits = 0
         self._silent_until = 0.0
         self._proven: str | None = None
@@ -63,6 +65,7 @@ class Standing:
     def answered(self, took: float) -> None:
         """It answered within `took` seconds."""
         self.failures = self._limits = 0
+        self._hangs_until = 0.0
         before = took if self._latency is None else self._latency
         self._latency = before + _LATENCY_WEIGHT * (took - before)
 
@@ -72,6 +75,11 @@ class Standing:
         self.last_error = why
         rest = min(_REST_S * 2.0 ** min(self.failures, 16), _LONGEST_REST_S)
         self._rests_until = max(self._rests_until, now + rest)
+
+    def hung(self, why: str, now: float) -> None:
+        """It gave no answer, and took all the time for it."""
+        self.failed(why, now)
+        self._hangs_until = self._rests_until
 
     def limited(self, why: str, after: float | None, now: float) -> None:
         """It limits our rate: leave it alone for `after` seconds, or for longer each time."""
@@ -106,6 +114,10 @@ class Standing:
     def silent_for(self, now: float) -> float:
         """Seconds for which it is not to be asked at all; 0 where it may be."""
         return max(0.0, self._silent_until - now)
+
+    def hangs_for(self, now: float) -> float:
+        """Seconds for which it is not to be waited for while another one answers."""
+        return max(0.0, self._hangs_until - now)
 
     def rests(self, now: float) -> bool:
         """Whether it is to be asked after those that do not rest."""

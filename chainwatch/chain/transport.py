@@ -22,8 +22,9 @@ from web3.types import RPCEndpoint
 from chainwatch.chain.ethereum import AsyncHTTPProvider
 from chainwatch.errors import RpcUnavailable
 
-MOST_BYTES: Final = 128 * 2**20
-"""The largest answer, unpacked: far more than any span of blocks that the reader settles on."""
+MOST_BYTES: Final = 32 * 2**20
+"""The largest answer, unpacked: more than the receipts of a few full blocks. What a range too wide
+for a dense stretch answers with is held for a moment in five times that much memory."""
 
 _SHORTEST_KEY: Final = 8
 _SEPARATORS: Final = re.compile(r"[/?&=:]")
@@ -59,6 +60,10 @@ class RateLimited(RpcUnavailable):
     def __init__(self, message: str, after: float | None = None) -> None:
         super().__init__(message)
         self.after = after
+
+
+class TooSlow(RpcUnavailable):
+    """It was waited for as long as a request may take, and in vain."""
 
 
 class Transport:
@@ -110,7 +115,7 @@ class Transport:
                 return self._parse(response.status, await self._body(response))
         except TimeoutError:
             message = f"{self._name} did not answer within {self._timeout.total} s"
-            raise RpcUnavailable(message) from None
+            raise TooSlow(message) from None
         except (ClientError, OSError) as failed:
             raise RpcUnavailable(f"{self._name}: {type(failed).__name__}") from None
 

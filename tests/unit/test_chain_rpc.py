@@ -229,6 +229,35 @@ async def test_an_answer_past_the_timeout_is_none() -> None:
         too_late.set()
 
 
+async def test_one_that_lets_us_wait_in_vain_is_not_waited_for_while_another_one_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    too_late = asyncio.Event()
+    asked: list[web.Request] = []
+
+    async def hanging(request: web.Request) -> web.Response:
+        asked.append(request)
+        await too_late.wait()
+        return web.Response()
+
+    async with serving(hanging, echoing, patience=0.05) as pool:
+        first, second = pool.ranked()
+        with pytest.raises(RpcUnavailable, match="did not answer within"):
+            await first.call("eth_chainId")
+        with pytest.raises(RpcUnavailable, match=r"did not answer; it is asked again in . s"):
+            await first.batch([("eth_chainId", ())])
+        assert len(asked) == 1
+        later = asyncio.get_running_loop().time() + 3
+        monkeypatch.setattr(rpc, "_now", lambda: later)
+        with pytest.raises(RpcUnavailable, match="did not answer within"):
+            await first.call("eth_chainId")
+        second.quarantine("it made up a log")
+        with pytest.raises(RpcUnavailable, match="did not answer within"):
+            await first.call("eth_chainId")
+        assert len(asked) == 3
+        too_late.set()
+
+
 def test_json_that_nests_without_end_is_an_error_and_no_crash() -> None:
     program = "import sys, chainwatch.chain.scanner; print(sys.getrecursionlimit())"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
