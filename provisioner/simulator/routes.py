@@ -7,7 +7,17 @@ cannot come to rely on something that Proxmox would not accept.
 
 from dataclasses import dataclass, field
 
-from provisioner.simulator import agent, clone, config, disks, firewall, nodes, power, tasks
+from provisioner.simulator import (
+    agent,
+    clone,
+    config,
+    disks,
+    firewall,
+    nodes,
+    permissions,
+    power,
+    tasks,
+)
 from provisioner.simulator.configrules import (
     ANY_CONFIG_PRIVILEGE,
     CALL_RULES,
@@ -58,6 +68,7 @@ RESIZE: Rules = SKIPLOCK | {
     "size": SIZE,
     "digest": TEXT,
 }
+PERMISSIONS: Rules = {"path": TEXT}
 RESOURCES: Rules = {"type": Rule(words=("vm", "storage", "node", "sdn"))}
 SEE_STORAGE = ("/storage/{storage}", nodes.MAY_SEE_STORAGE)
 POST_CONFIG = CONFIG_RULES | CALL_RULES | {"background_delay": COUNT}
@@ -68,6 +79,7 @@ STOP: Rules = SKIPLOCK | TIMEOUT | {"keepActive": FLAG, "overrule-shutdown": FLA
 
 ROUTES = (
     Route("GET", "/version", nodes.version, {}, None),
+    Route("GET", "/access/permissions", permissions.permissions, PERMISSIONS, None),
     Route("GET", "/cluster/status", nodes.cluster_status, {}, ("/", "Sys.Audit")),
     Route("GET", "/cluster/resources", nodes.resources, RESOURCES, None, lists=True),
     Route("GET", "/cluster/nextid", nodes.next_id, {"vmid": VMID}, None),

@@ -46,7 +46,9 @@ class Checked:
 
 async def live(api: Checked) -> None:
     """Play a machine's life from the clone to the destroy."""
-    for path in ("/version", "/cluster/status", "/cluster/resources", "/nodes", "/pools"):
+    for path in ("/version", "/access/permissions", "/cluster/status", "/cluster/resources"):
+        await api("GET", path)
+    for path in ("/nodes", "/pools"):
         await api("GET", path)
     for path in ("status", "qemu", "storage", "tasks", "storage/local/content"):
         await api("GET", f"/nodes/pve/{path}")

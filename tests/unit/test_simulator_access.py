@@ -1,11 +1,16 @@
 """Who may see what: the facts were recorded from a genuine 8.4.21."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from provisioner.simulator.settings import Settings
 from provisioner.simulator.state import Grant, Token
 from provisioner.simulator.wire import ApiRequest
 from tests.support.simulated import QEMU, Console
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture
@@ -110,3 +115,22 @@ def test_a_foreign_guest_is_touched_only_by_a_changing_call(console: Console) ->
     assert console.cluster.inventory().foreign_touched == {}
     console.ask("DELETE", f"{QEMU}/300")
     assert console.cluster.inventory().foreign_touched == {"root@pam!sim": (300,)}
+
+
+def test_a_token_is_told_its_own_permissions_as_a_genuine_proxmox_tells_them(
+    console: Console,
+) -> None:
+    everything = console.read("/access/permissions")
+    assert set(everything) == {
+        *("/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms")
+    }
+    recorded = json.loads((DATA / "pve-8.4-privileges.json").read_text())["permissions"]
+    console.cluster.add_pool("pp")
+    console.clone(pool="pp")
+    console.cluster.state.pools["pp"].members.update({9315, 9316})
+    console.cluster.state.pools["pp"].members.discard(218)
+    own = {path: names for path, names in recorded.items() if set(names.values()) == {1}}
+    grants = tuple(Grant(path, frozenset(names)) for path, names in own.items())
+    console.cluster.add_token(Token("low@pve!t", "secret", everything=False, grants=grants))
+    console.token = "low@pve!t=secret"
+    assert console.read("/access/permissions") == recorded
