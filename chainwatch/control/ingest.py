@@ -67,6 +67,7 @@ class Ingest:
         while True:
             moved = await self.attempt()
             await self._tell_staleness()
+            await self._tell_solitude()
             await self.quarantines.tell()
             if not moved:
                 await self._pause()
@@ -113,9 +114,9 @@ class Ingest:
             return False
         before = self.status.view(state).live
         found = await self.ahead.next(state)
-        self.status.alone = self.scanner.alone
         if found is not None:
             state = await self._commit(state, found)
+        self.status.confirmed(self.scanner.alone, state.final)
         self.feed.saw(state.head, state.cursor)
         self.status.looked |= found is None or self.status.reached(state)
         if self.status.view(state).live and not before:
@@ -175,6 +176,24 @@ class Ingest:
             "its leases until its chain goes on; check the node"
         )
         await self.alarms.raise_("source-stale", self.name, "critical", text, self.clock.now())
+
+    async def _tell_solitude(self) -> None:
+        """Say that nothing more becomes final: a buyer of a lease waits for that to be let in."""
+        alone = self.status.alone_for >= self.status.settings.stale_after
+        if alone is self.status.told_alone:
+            return
+        self.status.told_alone = alone
+        if not alone:
+            await self.alarms.clear("source-unconfirmed", self.name)
+            return
+        text = (
+            f"no second endpoint has confirmed it for {int(self.status.alone_for)} s "
+            f"({self.status.alone}): it is read on, but nothing more becomes final, so nothing is "
+            "destroyed and no new owner let in; bring a second endpoint back, or replace it"
+        )
+        await self.alarms.raise_(
+            "source-unconfirmed", self.name, "critical", text, self.clock.now()
+        )
 
     async def _pause(self) -> None:
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.domain.batches import SourceState
 from chainwatch.domain.desired import SourceView
+from chainwatch.domain.events import Block
 from chainwatch.runtime.clock import Clock
 
 
@@ -20,8 +21,9 @@ class SourceStatus:
 
     `looked` turns true when the confirmed head has been reached once since the start; `trouble`
     is the last error of reading, None when the last look succeeded; `alone` why no second endpoint
-    confirms what one reads, None when one does or none is configured; `told_stale` is what the
-    alarm says now, None before anything was told.
+    confirms what one reads, None when one does or none is configured, and `alone_since` since when
+    that has kept `final` where it is;
+    `told_stale` and `told_alone` are what the alarms say now, None before anything was told.
     """
 
     settings: SourceSettings
@@ -30,11 +32,27 @@ class SourceStatus:
     looked: bool = False
     trouble: str | None = None
     alone: str | None = None
+    alone_since: float | None = None
+    final: Block | None = None
     told_stale: bool | None = None
+    told_alone: bool | None = None
 
     def moved(self) -> None:
         """Note that the chain went on."""
         self.moved_at = self.clock.monotonic()
+
+    def confirmed(self, alone: str | None, final: Block | None) -> None:
+        """Note why no second endpoint confirms what is read, if none does, and what is final."""
+        self.alone = alone
+        if alone is None or final != self.final:
+            self.alone_since, self.final = None, final
+        elif self.alone_since is None:
+            self.alone_since = self.clock.monotonic()
+
+    @property
+    def alone_for(self) -> float:
+        """Seconds for which nothing has become final because no second endpoint confirmed it."""
+        return 0.0 if self.alone_since is None else self.clock.monotonic() - self.alone_since
 
     @property
     def idle_for(self) -> float:

@@ -3,7 +3,10 @@
 from pathlib import Path
 
 from chainwatch.admin.metrics import exposition
+from tests.support.chain_model import ChainModel
+from tests.support.doubts import refusing
 from tests.support.office import counter, office
+from tests.support.realm import realm
 
 WHY = "it left out a log of block 5"
 
@@ -61,3 +64,48 @@ async def test_an_alarm_from_before_a_restart_ends_since_a_restart_forgets_quara
         await ingest.alarms.raise_("endpoint-quarantined", "model", "critical", "before", now)
         await ingest.quarantines.tell()
         assert (await desk.status()).alarms == ()
+
+
+async def test_an_alarm_tells_that_nothing_becomes_final_until_two_agree_again(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        (ingest,), second = world.daemon.supervisor.ingests, world.chain.endpoint("second")
+        world.chain.rpc.endpoints = [*world.chain.rpc.endpoints, second]
+
+        async def told() -> str | None:
+            """What the alarm says after another look at a chain that goes on."""
+            world.confirm()
+            await world.read()
+            await ingest._tell_solitude()
+            return (await world.alarms()).get("source-unconfirmed")
+
+        second.tamper = refusing("eth_getBlockByNumber", "no such thing")
+        patience = ingest.status.settings.stale_after
+        assert (await told(), await told()) == (None, None)
+        world.cluster.advance(patience)
+        text = await told()
+        assert text is not None
+        assert "second: the node answered error -32000: no such thing" in text
+        second.tamper = None
+        assert await told() is None
+        assert await told() is None
+
+
+async def test_one_that_is_always_a_little_behind_raises_no_alarm_while_it_confirms_what_is_final(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        (ingest,), behind = world.daemon.supervisor.ingests, ChainModel(final_lag=3)
+        world.finalize()
+        world.chain.rpc.endpoints = [*world.chain.rpc.endpoints, behind.endpoint("behind")]
+        for _ in range(20):
+            world.confirm()
+            behind.blocks = world.chain.blocks[:-3]
+            await world.read()
+            world.cluster.advance(ingest.status.settings.stale_after / 4)
+            await ingest._tell_solitude()
+            assert "source-unconfirmed" not in await world.alarms()
+        final = (await world.daemon.stores.journal.state("model")).final
+        assert final is not None
+        assert final.number > 10
