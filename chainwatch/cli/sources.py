@@ -89,6 +89,9 @@ def _agree(question: str, *, yes: bool) -> None:
 def _what_then(story: Answer) -> str:
     if story.text("halted"):
         return "It halts again if the contradiction stands."
+    cursor = story.one("stored_cursor")
+    if cursor is not None and cursor.number("number") >= story.number("reread_to"):
+        return "Who was let in by what was final before is shut out until it is final again."
     return "What was not read again is then taken not to exist: its machines are suspended."
 
 
