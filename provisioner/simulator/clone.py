@@ -14,10 +14,16 @@ from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask, require_for_clone
 from provisioner.simulator.config import normal_net
 from provisioner.simulator.guests import ConfigValue, Guest, format_size, size_of
-from provisioner.simulator.state import State, Storage, Volume
+from provisioner.simulator.state import State, Storage
 from provisioner.simulator.task import Task
 from provisioner.simulator.tasks import lock_of, start_task, with_lock
 from provisioner.simulator.timeline import Script, Sleep
+from provisioner.simulator.volumes import (
+    cloudinit_volume,
+    drive_format,
+    new_volume,
+    usable_storage,
+)
 from provisioner.simulator.wire import Refused
 
 NOT_INHERITED = ("template", "lock", "snapshots", "parent")
@@ -87,12 +93,7 @@ def _nets(guest: Guest) -> list[str]:
 def _storage_for(state: State, ask: Ask, source: Guest) -> Storage:
     first = next(iter(source.disks().values()), f"{state.settings.storage}:")
     name = ask.text("storage") or first.split(":")[0]
-    storage = state.storages.get(name)
-    if storage is None:
-        raise Refused(f"storage '{name}' does not exist")
-    if not storage.enabled:
-        raise Refused(f"storage '{name}' is disabled")
-    return storage
+    return usable_storage(state, name, ask.text("target") or ask.node)
 
 
 def _refuse_for_linked(ask: Ask, source: Guest, *, full: bool) -> None:
@@ -184,15 +185,11 @@ def _copy_drive(state: State, copy: Copy, line: str) -> str:
     old = state.volumes.get(volid)
     if old is None:
         raise Refused(f"volume '{volid}' does not exist")
-    room = copy.storage.size - sum(v.size for v in state.volumes.values() if v.parent is None)
-    if copy.full and old.size > room:
-        raise Refused(f"not enough free space ({room} < {old.size})")
-    vmid, cloudinit = copy.guest.vmid, "cloudinit" in volid
-    number = sum(1 for volume in state.volumes_of(vmid) if "-disk-" in volume.volid)
-    name = f"vm-{vmid}-cloudinit.{old.format}" if cloudinit else f"vm-{vmid}-disk-{number}.qcow2"
-    parent = None if copy.full or cloudinit else volid
-    new = f"{copy.storage.name}:{vmid}/{name}" if parent is None else f"{parent}/{vmid}/{name}"
-    ctime = int(state.timeline.now)
-    state.volumes[new] = Volume(new, vmid, old.size, old.format, ctime, parent)
+    if "cloudinit" in volid:
+        new = cloudinit_volume(state, copy.storage, copy.guest.vmid)
+    else:
+        parent = None if copy.full else volid
+        form = old.format if parent is not None else drive_format(copy.storage)
+        new = new_volume(state, copy.storage, copy.guest.vmid, (old.size, form), parent)
     kept = [option for option in options if not option.startswith("size=")]
-    return ",".join([new, *kept, f"size={format_size(old.size)}"])
+    return ",".join([new.volid, *kept, f"size={format_size(old.size)}"])

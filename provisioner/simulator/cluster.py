@@ -21,7 +21,7 @@ from provisioner.simulator.guests import ConfigValue, Guest
 from provisioner.simulator.inventory import Inventory, take_inventory
 from provisioner.simulator.lxc.container import Container
 from provisioner.simulator.lxc.create import fit_out
-from provisioner.simulator.outages import power_cycle
+from provisioner.simulator.outages import cut_power, power_cycle, restore_power
 from provisioner.simulator.params import verify
 from provisioner.simulator.power import switch_off, switch_on
 from provisioner.simulator.routes import TABLE
@@ -183,7 +183,7 @@ class Cluster:
             raise Refused("No route to host", 595)
 
     def _about_to_change(self, ask: Ask, route: Route) -> None:
-        if not self.state.quorate and "/agent/" not in route.pattern:
+        if not self.state.has_quorum and "/agent/" not in route.pattern:
             raise Refused("cluster not ready - no quorum?")
         guest = self.state.guests.get(ask.vmid) if "vmid" in ask.names else None
         if "volume" in ask.names:
@@ -207,10 +207,13 @@ class Cluster:
         return f"{TOKEN}={self.state.tokens[TOKEN].secret}"
 
     def add_storage(
-        self, name: str, kind: str = "dir", *, size: int = 2**40, shared: bool = False
+        self, name: str, kind: str = "dir", *, size: int = 2**40, nodes: tuple[str, ...] = ()
     ) -> Storage:
-        """Add a storage of `kind` (dir, nfs, lvmthin, zfspool) and `size` bytes to every node."""
-        storage = Storage(name, size, shared=shared, kind=kind)
+        """Add a storage of `kind` (dir, nfs, lvmthin, zfspool) to `nodes`, by default to all.
+
+        An NFS one is shared; any other has `size` bytes on each node.
+        """
+        storage = Storage(name, size, shared=kind == "nfs", kind=kind, nodes=nodes)
         self.state.storages[name] = storage
         return storage
 
@@ -370,6 +373,14 @@ class Cluster:
     def power_cycle(self, node: str) -> None:
         """Cut a node's power; it comes back after its boot time and starts `onboot` guests."""
         power_cycle(self.state, node)
+
+    def cut_power(self, node: str) -> None:
+        """Cut a node's power for good, until `restore_power`."""
+        cut_power(self.state, node)
+
+    def restore_power(self, node: str) -> None:
+        """Boot a node whose power was cut; it is back after its boot time."""
+        restore_power(self.state, node)
 
     def inventory(self) -> Inventory:
         """Return what is really there."""

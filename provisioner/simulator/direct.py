@@ -72,7 +72,7 @@ def as_text(value: ParamValue) -> ParamText:
 
 
 def _data(response: ApiResponse) -> JsonValue:
-    if response.fate is Fate.UNREACHABLE or response.status == 595:
+    if response.fate is Fate.UNREACHABLE:
         raise Unreachable(response.reason)
     if response.fate is Fate.LOST or response.status == 596:
         raise ReplyLost(response.reason)

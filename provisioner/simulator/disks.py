@@ -15,6 +15,7 @@ from provisioner.simulator.state import State, StoredFile, Volume
 from provisioner.simulator.task import Task
 from provisioner.simulator.tasks import lock_of, start_task, with_lock
 from provisioner.simulator.timeline import Script, Sleep
+from provisioner.simulator.volumes import base_of, drive_format, place_on, volume_id
 from provisioner.simulator.wire import Refused, bad_parameters
 
 SIZE_PATTERN = re.compile(r"\+?\d+(\.\d+)?[KMGT]?")
@@ -64,13 +65,8 @@ def remove_volume(state: State, task: Task, volid: str) -> None:
     """Remove a volume, or say in the log why it stays."""
     name = volid.split(":", maxsplit=1)[0]
     storage = state.storages.get(name)
-    trouble = None
-    if storage is None:
-        trouble = f"storage '{name}' does not exist"
-    elif not storage.enabled:
-        trouble = f"storage '{name}' is disabled"
-    elif not storage.active:
-        trouble = f"unable to activate storage '{name}'"
+    missing = f"storage '{name}' does not exist"
+    trouble = missing if storage is None else storage.trouble()
     if trouble is not None:
         task.log.append(f"Could not remove disk '{volid}', check manually: {trouble}")
     else:
@@ -97,6 +93,9 @@ def _resize(state: State, ask: Ask, task: Task) -> Script[None]:
     if "media=cdrom" in line:
         raise Refused("you can't resize a cdrom")
     volume = state.volumes[line.split(",")[0]]
+    trouble = state.storages[line.split(":")[0]].trouble()
+    if trouble is not None:
+        raise Refused(trouble)
     size = parse_size(wanted.removeprefix("+")) + (volume.size if wanted[0] == "+" else 0)
     if size < volume.size:
         raise Refused("shrinking disks is not supported")
@@ -141,8 +140,8 @@ def make_template(state: State, guest: Guest) -> None:
         if "cloudinit" in line:
             continue
         volid, _, options = line.partition(",")
-        base = volid.replace(f"/vm-{guest.vmid}-", f"/base-{guest.vmid}-")
         volume = state.volumes.pop(volid)
+        base = base_of(volume)
         volume.volid = base
         state.volumes[base] = volume
         guest.config[key] = f"{base},{options}" if options else base
@@ -168,7 +167,7 @@ def volume_row(state: State, volume: Volume) -> dict[str, JsonValue]:
         "volid": volume.volid,
         "vmid": volume.vmid,
         "size": volume.size,
-        "used": volume.size // 8,
+        "used": volume.written,
         "format": volume.format,
         "content": "rootdir" if of_container else "images",
         "ctime": volume.ctime,
@@ -178,9 +177,11 @@ def volume_row(state: State, volume: Volume) -> dict[str, JsonValue]:
 
 def add_disk(state: State, guest: Guest, key: str, size: int, *, cdrom: bool = False) -> None:
     """Give a guest a disk (or its cloud-init drive) as if it had been there all along."""
-    name = "cloudinit" if cdrom else f"disk-{len(guest.disks())}"
-    volid = f"{state.settings.storage}:{guest.vmid}/vm-{guest.vmid}-{name}.qcow2"
-    state.volumes[volid] = Volume(volid, guest.vmid, size, "qcow2", int(state.timeline.now))
+    storage = state.storages[state.settings.storage]
+    form, stem = drive_format(storage), "cloudinit" if cdrom else f"disk-{len(guest.disks())}"
+    volid = volume_id(storage, guest.vmid, f"vm-{guest.vmid}-{stem}", form)
+    now, node = int(state.timeline.now), place_on(storage, guest.node)
+    state.volumes[volid] = Volume(volid, guest.vmid, size, form, now, node=node)
     line = f"{volid},media=cdrom" if cdrom else f"{volid},size={format_size(size)}"
     assert cdrom or size_of(line) == size  # noqa: S101 - a size that has no exact text is a bug
     state.changing(guest).config[key] = line

@@ -6,19 +6,15 @@ and pool are current. `cluster/nextid?vmid=` asks the cluster file system, so it
 """
 
 from provisioner.backends.proxmox.api import JsonValue
-from provisioner.simulator.access import Ask, allows, require
-from provisioner.simulator.disks import file_row, volume_row
+from provisioner.simulator.access import Ask, allows
 from provisioner.simulator.guests import Guest, Heard
 from provisioner.simulator.power import status_row
-from provisioner.simulator.state import Node, State, Storage
-from provisioner.simulator.task import Task
-from provisioner.simulator.tasks import start_task
-from provisioner.simulator.timeline import Script
+from provisioner.simulator.state import Node, State
+from provisioner.simulator.storages import storage_resources
+from provisioner.simulator.volumes import place_on
 from provisioner.simulator.wire import Refused, bad_parameters
 
 VERSION = {"version": "8.4.21", "release": "8.4", "repoid": "2606ac850d46da29"}
-CONTENT = "images,rootdir,snippets,vztmpl,iso,backup"
-MAY_SEE_STORAGE = "Datastore.Audit|Datastore.AllocateSpace"
 
 
 def version(_: State, __: Ask) -> JsonValue:
@@ -36,7 +32,7 @@ def cluster_status(state: State, _: Ask) -> JsonValue:
                 "id": "cluster",
                 "name": state.settings.cluster_name,
                 "nodes": max(len(state.nodes), 2),
-                "quorate": int(state.quorate),
+                "quorate": int(state.has_quorum),
                 "version": len(state.nodes),
             }
         )
@@ -83,7 +79,7 @@ def resources(state: State, ask: Ask) -> JsonValue:
     if wanted in {"", "node"}:
         rows += [_node_row(state, ask, node) for node in state.nodes.values()]
     if wanted in {"", "storage"}:
-        rows += _storage_resources(state, ask)
+        rows += storage_resources(state, ask)
     return rows
 
 
@@ -149,37 +145,15 @@ def _node_load(state: State, node: Node) -> dict[str, JsonValue]:
         "maxcpu": state.settings.node_cpus,
         "mem": used,
         "maxmem": state.settings.node_memory,
-        "disk": _used(state, state.settings.storage),
+        "disk": _disk_used(state, node),
         "maxdisk": state.settings.storage_size,
         "uptime": int(state.timeline.now - node.up_since),
     }
 
 
-def _used(state: State, storage: str) -> int:
-    return sum(v.size // 8 for v in state.volumes.values() if v.volid.startswith(f"{storage}:"))
-
-
-def _storage_resources(state: State, ask: Ask) -> list[JsonValue]:
-    return [
-        {
-            "id": f"storage/{node}/{storage.name}",
-            "type": "storage",
-            "node": node,
-            "storage": storage.name,
-            "status": "available" if storage.active else "unknown",
-            "plugintype": storage.kind,
-            "content": CONTENT,
-            "shared": int(storage.shared),
-            "disk": _used(state, storage.name),
-            "maxdisk": storage.size,
-        }
-        for node in state.nodes
-        for storage in state.storages.values()
-        if allows(state, ask.token, f"/storage/{storage.name}", MAY_SEE_STORAGE)
-        and (storage.enabled or not ask.flag("enabled"))
-        and ask.text("content", "images") in CONTENT
-        and ask.text("storage", storage.name) == storage.name
-    ]
+def _disk_used(state: State, node: Node) -> int:
+    storage = state.storages[state.settings.storage]
+    return state.used().get((storage.name, place_on(storage, node.name)), 0)
 
 
 def list_nodes(state: State, ask: Ask) -> JsonValue:
@@ -191,7 +165,7 @@ def node_status(state: State, ask: Ask) -> JsonValue:
     """GET nodes/{node}/status."""
     node, memory = state.nodes[ask.node], state.settings.node_memory
     used = sum(g.memory for g in state.guests.values() if g.node == node.name and g.running)
-    disk = _used(state, state.settings.storage)
+    disk = _disk_used(state, node)
     room = state.settings.storage_size
     return {
         "uptime": int(state.timeline.now - node.up_since),
@@ -229,78 +203,6 @@ def list_guests(state: State, ask: Ask) -> JsonValue:
         if (guest.node, guest.kind) == (ask.node, "qemu")
         and allows(state, ask.token, f"/vms/{guest.vmid}", "VM.Audit")
     ]
-
-
-def list_storages(state: State, ask: Ask) -> JsonValue:
-    """GET nodes/{node}/storage."""
-    return [
-        {
-            "storage": storage.name,
-            "type": storage.kind,
-            "content": CONTENT,
-            "enabled": int(storage.enabled),
-            "active": int(storage.active),
-            "shared": int(storage.shared),
-            "total": storage.size,
-            "used": _used(state, storage.name),
-            "avail": storage.size - _used(state, storage.name),
-            "used_fraction": _used(state, storage.name) / storage.size,
-        }
-        for storage in state.storages.values()
-        if allows(state, ask.token, f"/storage/{storage.name}", MAY_SEE_STORAGE)
-        and (storage.enabled or not ask.flag("enabled"))
-        and ask.text("content", "images") in CONTENT
-        and ask.text("storage", storage.name) == storage.name
-    ]
-
-
-def _storage(state: State, ask: Ask) -> Storage:
-    name = ask.names["storage"]
-    storage = state.storages.get(name)
-    if storage is None:
-        raise Refused(f"storage '{name}' does not exist")
-    if not storage.enabled:
-        raise Refused(f"storage '{name}' is disabled")
-    if not storage.active:
-        raise Refused(f"unable to activate storage '{name}'")
-    return storage
-
-
-def storage_content(state: State, ask: Ask) -> JsonValue:
-    """GET storage/{storage}/content; `vmid` narrows it to one guest's volumes."""
-    storage = _storage(state, ask)
-    vmid, here = ask.number("vmid", 0), f"{storage.name}:"
-    rows = [
-        volume_row(state, volume)
-        for volume in state.volumes.values()
-        if volume.volid.startswith(here) and (not vmid or volume.vmid == vmid)
-    ]
-    rows += [file_row(file) for file in state.files.values() if file.volid.startswith(here)]
-    wanted = ask.text("content")
-    return [row for row in rows if wanted in {"", row["content"]} and vmid in {0, row.get("vmid")}]
-
-
-def delete_volume(state: State, ask: Ask) -> JsonValue:
-    """DELETE storage/{storage}/content/{volume}. Returns a UPID."""
-    storage, name = _storage(state, ask), ask.names["volume"]
-    volid = name if ":" in name else f"{storage.name}:{name}"
-    if volid in state.files:
-        require(state, ask.token, f"/storage/{storage.name}", "Datastore.AllocateTemplate")
-    volume = state.volumes.get(volid)
-    if volume is not None:
-        require(state, ask.token, f"/vms/{volume.vmid}", "VM.Config.Disk")
-
-    def work(task: Task) -> Script[None]:
-        if any(other.parent == volid for other in state.volumes.values()):
-            base = volid.partition(":")[2]
-            raise Refused(f"base volume '{base}' is still in use by linked clones")
-        state.volumes.pop(volid, None)
-        state.files.pop(volid, None)
-        task.log.append(f"Removed volume '{volid}'")
-        yield from ()
-
-    target = f"{volume.vmid}@{storage.name}" if volume is not None else f"@{storage.name}"
-    return start_task(state, ask, "imgdel", target, work)
 
 
 def list_pools(state: State, _: Ask) -> JsonValue:

@@ -19,6 +19,17 @@ from provisioner.simulator.wire import Refused
 
 def power_cycle(state: State, name: str) -> None:
     """Cut the power of node `name`; it is back after its boot time."""
+    cut_power(state, name)
+    restore_power(state, name)
+
+
+def restore_power(state: State, name: str) -> None:
+    """Have node `name` boot; it is back after its boot time."""
+    state.timeline.after(state.settings.durations.node_boot, partial(_back, state, name))
+
+
+def cut_power(state: State, name: str) -> None:
+    """Cut the power of node `name`."""
     node = state.nodes[name]
     node.online = False
     for task in list(state.tasks.values()):
@@ -29,7 +40,6 @@ def power_cycle(state: State, name: str) -> None:
     for guest in state.guests.values():
         if guest.node == name and guest.running:
             switch_off(state, guest)
-    state.timeline.after(state.settings.durations.node_boot, partial(_back, state, name))
 
 
 def _back(state: State, name: str) -> None:

@@ -105,8 +105,9 @@ def start_script(state: State, guest: Guest, task: Task) -> Script[None]:
         volid = str(guest.config["cicustom"]).partition("=")[2].split(",")[0]
         raise Refused(f"volume '{volid}' does not exist")
     for line in guest.disks().values():
-        if not state.storages[line.split(":")[0]].active:
-            raise Refused(f"storage '{line.split(':')[0]}' is not online")
+        trouble = state.storages[line.split(":")[0]].trouble()
+        if trouble is not None:
+            raise Refused(trouble)
     if guest.cloud_init() is not None:
         task.log.append("generating cloud-init ISO")
     yield Sleep(state.settings.durations.start)

@@ -16,6 +16,7 @@ from provisioner.simulator import (
     nodes,
     permissions,
     power,
+    storages,
     tasks,
 )
 from provisioner.simulator.configrules import (
@@ -70,7 +71,7 @@ RESIZE: Rules = SKIPLOCK | {
 }
 PERMISSIONS: Rules = {"path": TEXT}
 RESOURCES: Rules = {"type": Rule(words=("vm", "storage", "node", "sdn"))}
-SEE_STORAGE = ("/storage/{storage}", nodes.MAY_SEE_STORAGE)
+SEE_STORAGE = ("/storage/{storage}", storages.MAY_SEE_STORAGE)
 POST_CONFIG = CONFIG_RULES | CALL_RULES | {"background_delay": COUNT}
 CONFIGURE = (VM, ANY_CONFIG_PRIVILEGE)
 AUDIT, POWER = (VM, "VM.Audit"), (VM, "VM.PowerMgmt")
@@ -89,11 +90,14 @@ ROUTES = (
     Route("GET", "/nodes/{node}/tasks/{upid}/status", tasks.task_status, {}, None),
     Route("GET", "/nodes/{node}/tasks/{upid}/log", tasks.task_log, LOG, None),
     Route("DELETE", "/nodes/{node}/tasks/{upid}", tasks.stop_task, {}, None),
-    Route("GET", "/nodes/{node}/storage", nodes.list_storages, STORAGES, None, lists=True),
+    Route("GET", "/nodes/{node}/storage", storages.list_storages, STORAGES, None, lists=True),
+    Route(
+        "GET", "/nodes/{node}/storage/{storage}/status", storages.storage_status, {}, SEE_STORAGE
+    ),
     Route(
         "GET",
         "/nodes/{node}/storage/{storage}/content",
-        nodes.storage_content,
+        storages.storage_content,
         CONTENT,
         SEE_STORAGE,
         lists=True,
@@ -101,7 +105,7 @@ ROUTES = (
     Route(
         "DELETE",
         "/nodes/{node}/storage/{storage}/content/{volume}",
-        nodes.delete_volume,
+        storages.delete_volume,
         {"delay": COUNT},
         None,
     ),

@@ -45,7 +45,10 @@ class Draws:
 
 @dataclass(slots=True)
 class Volume:
-    """One disk image; sizes in bytes, `parent` is the base volume's id of a linked clone."""
+    """One disk image; sizes in bytes, `parent` is the base volume's id of a linked clone.
+
+    `node` is where it lies, empty for one on a shared storage, which every node sees.
+    """
 
     volid: str
     vmid: int
@@ -53,6 +56,12 @@ class Volume:
     format: str
     ctime: int
     parent: str | None = None
+    node: str = ""
+
+    @property
+    def written(self) -> int:
+        """Return how much of it is taken from its storage: every kind here is thin."""
+        return self.size // 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +77,10 @@ class StoredFile:
 
 @dataclass(slots=True)
 class Storage:
-    """Where volumes lie; `kind` is dir, nfs, lvmthin or zfspool.
+    """Where volumes lie: `size` bytes on each node, or once for all if it is `shared`.
 
-    Not `active` means that its file system is away.
+    `kind` is dir, nfs, lvmthin or zfspool; `nodes` are those that have it, all if empty; not
+    `active` means that what is below it is away.
     """
 
     name: str
@@ -79,6 +89,34 @@ class Storage:
     enabled: bool = True
     active: bool = True
     kind: str = "dir"
+    nodes: tuple[str, ...] = ()
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """Return what may be kept there: files only where there are files."""
+        disks = ("images", "rootdir")
+        return (*disks, "snippets", "vztmpl", "iso", "backup") if self.keeps_files else disks
+
+    @property
+    def keeps_files(self) -> bool:
+        """Say whether volumes there are files."""
+        return self.kind in {"dir", "nfs"}
+
+    def on(self, node: str) -> bool:
+        """Say whether `node` has it."""
+        return not self.nodes or node in self.nodes
+
+    def trouble(self) -> str | None:
+        """Return why nothing there can be used now, in Proxmox's words."""
+        if not self.enabled:
+            return f"storage '{self.name}' is disabled"
+        if self.active:
+            return None
+        if self.kind != "dir":
+            return f"storage '{self.name}' is not online"
+        where = f"/mnt/{self.name}"
+        missing = f"directory is expected to be a mount point but is not mounted: '{where}'"
+        return f"unable to activate storage '{self.name}' - {missing}"
 
 
 @dataclass(slots=True)
@@ -176,6 +214,12 @@ class State:
         """Keep one line of the call log."""
         self.calls.append(CallRecord(at, method, path, status, token))
 
+    @property
+    def has_quorum(self) -> bool:
+        """Say whether most of the nodes see each other; a node that stands alone does."""
+        online = sum(node.online for node in self.nodes.values())
+        return self.quorate and (len(self.nodes) == 1 or 2 * online > len(self.nodes))
+
     def last_round(self) -> float:
         """Return when the statistics daemon last broadcast."""
         interval = self.settings.statistics_interval
@@ -220,6 +264,14 @@ class State:
     def firewall(self, vmid: int) -> Firewall:
         """Return the firewall file of `vmid`, an empty one if there is none."""
         return self.firewalls.setdefault(vmid, Firewall())
+
+    def used(self) -> dict[tuple[str, str], int]:
+        """Return the bytes taken from each storage on each node (empty for a shared one)."""
+        used: dict[tuple[str, str], int] = {}
+        for volume in self.volumes.values():
+            where = (volume.volid.partition(":")[0], volume.node)
+            used[where] = used.get(where, 0) + volume.written
+        return used
 
     def volumes_of(self, vmid: int) -> list[Volume]:
         """Return every volume that carries `vmid`, referenced or not."""

@@ -10,22 +10,36 @@ import re
 from provisioner.simulator.state import State, Storage, Volume
 from provisioner.simulator.wire import Refused
 
-FILES = ("dir", "nfs")
+CLOUDINIT_SIZE = 4 * 2**20
 
 
-def usable_storage(state: State, name: str) -> Storage:
-    """Return the storage `name`, or refuse as Proxmox does."""
+def usable_storage(state: State, name: str, node: str) -> Storage:
+    """Return the storage `name` for use on `node`, or refuse as Proxmox does."""
     storage = state.storages.get(name)
     if storage is None:
         raise Refused(f"storage '{name}' does not exist")
     if not storage.enabled:
         raise Refused(f"storage '{name}' is disabled")
+    if not storage.on(node):
+        raise Refused(f"storage '{name}' is not available on node '{node}'")
     return storage
+
+
+def place_on(storage: Storage, node: str) -> str:
+    """Return what a volume's `node` is when it lies on `storage` and is used by `node`."""
+    return "" if storage.shared else node
+
+
+def check_room(state: State, storage: Storage, node: str, needed: int) -> None:
+    """Refuse unless `needed` bytes are free on `storage`, as `node` sees it."""
+    free = storage.size - state.used().get((storage.name, place_on(storage, node)), 0)
+    if free < needed:
+        raise Refused(f"not enough free space ({free} < {needed})")
 
 
 def container_format(storage: Storage, size: int) -> str:
     """Return in which format a container's volume of `size` bytes is kept; 0 is no limit."""
-    if storage.kind == "zfspool" or (storage.kind in FILES and not size):
+    if storage.kind == "zfspool" or (storage.keeps_files and not size):
         return "subvol"
     return "raw"
 
@@ -35,17 +49,36 @@ def new_volume(
 ) -> Volume:
     """Make the next disk of `vmid` on `storage`; `shape` is its size and its format.
 
-    `parent` is the base of a linked clone.
+    `parent` is the base of a linked clone. A whole volume needs all of its size free, although it
+    takes less; a linked one needs what it takes.
     """
     size, form = shape
-    if not storage.active:
-        raise Refused(f"unable to activate storage '{storage.name}'")
+    trouble, node = storage.trouble(), state.guests[vmid].node
+    if trouble is not None:
+        raise Refused(trouble)
+    check_room(state, storage, node, size if parent is None else size // 8)
     stem = "subvol" if form == "subvol" else "vm"
     taken = {disk_number(volume.volid) for volume in state.volumes_of(vmid)}
     number = next(n for n in range(10_000) if n not in taken)
     name = f"{stem}-{vmid}-disk-{number}"
-    volid = _volid(storage, vmid, name, form, parent)
-    volume = Volume(volid, vmid, size, form, int(state.timeline.now), parent)
+    volid = volume_id(storage, vmid, name, form, parent)
+    now = int(state.timeline.now)
+    volume = Volume(volid, vmid, size, form, now, parent, place_on(storage, node))
+    state.volumes[volid] = volume
+    return volume
+
+
+def drive_format(storage: Storage) -> str:
+    """Return in which format a virtual machine's disk is kept."""
+    return "qcow2" if storage.keeps_files else "raw"
+
+
+def cloudinit_volume(state: State, storage: Storage, vmid: int) -> Volume:
+    """Make the drive of `vmid` that cloud-init reads."""
+    form, node = drive_format(storage), state.guests[vmid].node
+    volid = volume_id(storage, vmid, f"vm-{vmid}-cloudinit", form)
+    now, size = int(state.timeline.now), CLOUDINIT_SIZE
+    volume = Volume(volid, vmid, size, form, now, node=place_on(storage, node))
     state.volumes[volid] = volume
     return volume
 
@@ -56,8 +89,9 @@ def disk_number(volid: str) -> int | None:
     return None if found is None else int(found[1])
 
 
-def _volid(storage: Storage, vmid: int, name: str, form: str, parent: str | None) -> str:
-    if storage.kind in FILES:
+def volume_id(storage: Storage, vmid: int, name: str, form: str, parent: str | None = None) -> str:
+    """Return the id of the volume `name`; `parent` is the base of a linked clone."""
+    if storage.keeps_files:
         file = f"{vmid}/{name}.{form}"
         return f"{storage.name}:{file}" if parent is None else f"{parent}/{file}"
     if storage.kind == "zfspool" and parent is not None:
@@ -67,7 +101,7 @@ def _volid(storage: Storage, vmid: int, name: str, form: str, parent: str | None
 
 def links(storage: Storage, form: str) -> bool:
     """Say whether a base volume of this format has linked clones there."""
-    return storage.kind not in FILES or form == "qcow2"
+    return not storage.keeps_files or form == "qcow2"
 
 
 def base_of(volume: Volume) -> str:

@@ -60,7 +60,8 @@ def clone(state: State, ask: Ask) -> JsonValue:
 
 
 def _storage_for(state: State, ask: Ask, line: str) -> Storage:
-    return usable_storage(state, ask.text("storage") or line.split(":", maxsplit=1)[0])
+    name = ask.text("storage") or line.split(":", maxsplit=1)[0]
+    return usable_storage(state, name, ask.text("target") or ask.node)
 
 
 def _refuse_bad_storage(state: State, ask: Ask, line: str, node: str, *, full: bool) -> None:

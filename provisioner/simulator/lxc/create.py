@@ -57,7 +57,8 @@ def create(state: State, ask: Ask) -> JsonValue:
     if ":" not in template:
         raise Refused(NO_PATHS)
     asked = [storage_asked(text) for text in mounts.values()]
-    storages = [usable_storage(state, name) for name in (template.split(":")[0], *asked) if name]
+    names = [name for name in (template.split(":")[0], *asked) if name]
+    storages = [usable_storage(state, name, ask.node) for name in names]
     for storage in storages[1:]:
         require(state, ask.token, f"/storage/{storage.name}", "Datastore.AllocateSpace")
     guest = reserve(state, ask, ask.number("vmid", 0), ask.node)

@@ -32,7 +32,7 @@ def mount_line(state: State, vmid: int, text: str, old: str = "", task: Task | N
     if volid == old.split(",", maxsplit=1)[0]:
         return ",".join([volid, *sorted([*options, f"size={format_size(size_of(old))}"])])
     if volid not in state.volumes:
-        usable_storage(state, volid.split(":")[0])
+        usable_storage(state, volid.split(":")[0], state.guests[vmid].node)
         raise Refused(f"volume '{volid}' does not exist")
     return line_of(state.volumes[volid], options)
 
@@ -48,7 +48,7 @@ def _volume_of(text: str) -> str:
 
 
 def _made(state: State, vmid: int, name: str, size: int, task: Task | None) -> Volume:
-    storage = usable_storage(state, name)
+    storage = usable_storage(state, name, state.guests[vmid].node)
     form = container_format(storage, size)
     volume = new_volume(state, storage, vmid, (size, form))
     if task is not None and form == "raw":

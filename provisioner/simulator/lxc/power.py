@@ -31,9 +31,9 @@ def start_script(state: State, guest: Container) -> Script[None]:
     if guest.running:
         raise Refused(f"CT {guest.vmid} already running")
     for line in guest.disks().values():
-        storage = state.storages[line.split(":")[0]]
-        if not storage.active:
-            raise Refused(f"storage '{storage.name}' is not online")
+        trouble = state.storages[line.split(":")[0]].trouble()
+        if trouble is not None:
+            raise Refused(trouble)
     yield Sleep(state.settings.durations.start)
     switch_on(state, guest)
     guest.os.hostname = guest.name

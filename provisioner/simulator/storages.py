@@ -1,0 +1,139 @@
+"""What the storages of a node say: how full they are, and what lies there.
+
+A storage that is not shared exists once on each of its nodes, with room of its own; a shared one
+is the same everywhere. One that is away shows no sizes, and its content is an error; a disabled
+one vanishes from `cluster/resources`.
+"""
+
+from provisioner.backends.proxmox.api import JsonValue
+from provisioner.simulator.access import Ask, allows, require
+from provisioner.simulator.disks import file_row, volume_row
+from provisioner.simulator.state import State, Storage
+from provisioner.simulator.task import Task
+from provisioner.simulator.tasks import start_task
+from provisioner.simulator.timeline import Script
+from provisioner.simulator.volumes import place_on
+from provisioner.simulator.wire import Refused
+
+MAY_SEE_STORAGE = "Datastore.Audit|Datastore.AllocateSpace"
+
+
+def storage_resources(state: State, ask: Ask) -> list[JsonValue]:
+    """Return the storages' entries in cluster/resources."""
+    used = state.used()
+    return [
+        _resource(state, storage, node, used.get((storage.name, place_on(storage, node)), 0))
+        for node in state.nodes
+        for storage in state.storages.values()
+        if storage.on(node)
+        and storage.enabled
+        and allows(state, ask.token, f"/storage/{storage.name}", MAY_SEE_STORAGE)
+    ]
+
+
+def _resource(state: State, storage: Storage, node: str, used: int) -> JsonValue:
+    row: dict[str, JsonValue] = {
+        "id": f"storage/{node}/{storage.name}",
+        "type": "storage",
+        "node": node,
+        "storage": storage.name,
+        "status": "unknown",
+        "plugintype": storage.kind,
+        "content": ",".join(storage.content),
+        "shared": int(storage.shared),
+    }
+    if storage.active and state.nodes[node].online:
+        row |= {"status": "available", "disk": used, "maxdisk": storage.size}
+    return row
+
+
+def list_storages(state: State, ask: Ask) -> JsonValue:
+    """GET nodes/{node}/storage."""
+    used = state.used()
+    return [
+        {"storage": storage.name, **_status(storage, ask.node, used)}
+        for storage in state.storages.values()
+        if storage.on(ask.node)
+        and allows(state, ask.token, f"/storage/{storage.name}", MAY_SEE_STORAGE)
+        and (storage.enabled or not ask.flag("enabled"))
+        and ("content" not in ask.params or ask.text("content") in storage.content)
+        and ask.text("storage", storage.name) == storage.name
+    ]
+
+
+def _status(storage: Storage, node: str, used: dict[tuple[str, str], int]) -> dict[str, JsonValue]:
+    there = storage.enabled and storage.active
+    total = storage.size if there else 0
+    taken = used.get((storage.name, place_on(storage, node)), 0) if there else 0
+    fraction: dict[str, JsonValue] = {"used_fraction": taken / total} if total else {}
+    return fraction | {
+        "type": storage.kind,
+        "content": ",".join(storage.content),
+        "enabled": int(storage.enabled),
+        "active": int(there),
+        "shared": int(storage.shared),
+        "total": total,
+        "used": taken,
+        "avail": max(total - taken, 0),
+    }
+
+
+def storage_status(state: State, ask: Ask) -> JsonValue:
+    """GET storage/{storage}/status: zeros when it is away."""
+    return _status(_known(state, ask), ask.node, state.used())
+
+
+def _known(state: State, ask: Ask) -> Storage:
+    name = ask.names["storage"]
+    storage = state.storages.get(name)
+    if storage is None:
+        raise Refused(f"storage '{name}' does not exist")
+    if not storage.on(ask.node):
+        raise Refused(f"storage '{name}' is not available on node '{ask.node}'")
+    return storage
+
+
+def _usable(state: State, ask: Ask) -> Storage:
+    storage = _known(state, ask)
+    trouble = storage.trouble()
+    if trouble is not None:
+        raise Refused(trouble)
+    return storage
+
+
+def storage_content(state: State, ask: Ask) -> JsonValue:
+    """GET storage/{storage}/content; `vmid` narrows it to one guest's volumes."""
+    storage = _usable(state, ask)
+    vmid, here, wanted = ask.number("vmid", 0), f"{storage.name}:", ask.text("content")
+    rows = [
+        volume_row(state, volume)
+        for volume in state.volumes.values()
+        if volume.volid.startswith(here)
+        and volume.node in {"", ask.node}
+        and (not vmid or volume.vmid == vmid)
+    ]
+    rows += [file_row(file) for file in state.files.values() if file.volid.startswith(here)]
+    return [row for row in rows if wanted in {"", row["content"]} and vmid in {0, row.get("vmid")}]
+
+
+def delete_volume(state: State, ask: Ask) -> JsonValue:
+    """DELETE storage/{storage}/content/{volume}. Returns a UPID."""
+    storage, name = _usable(state, ask), ask.names["volume"]
+    volid = name if ":" in name else f"{storage.name}:{name}"
+    if volid in state.files:
+        require(state, ask.token, f"/storage/{storage.name}", "Datastore.AllocateTemplate")
+    volume = state.volumes.get(volid)
+    if volume is not None:
+        require(state, ask.token, f"/vms/{volume.vmid}", "VM.Config.Disk")
+
+    def work(task: Task) -> Script[None]:
+        if any(other.parent == volid for other in state.volumes.values()):
+            base = volid.partition(":")[2]
+            raise Refused(f"base volume '{base}' is still in use by linked clones")
+        state.volumes.pop(volid, None)
+        state.files.pop(volid, None)
+        task.log.append(f"Removed volume '{volid}'")
+        yield from ()
+
+    target = f"{volume.vmid}@{storage.name}" if volume is not None else f"@{storage.name}"
+    return start_task(state, ask, "imgdel", target, work)
