@@ -100,7 +100,8 @@ class World:
         self._during: list[During] = []
         first = self.chain.endpoint("first", self._meddle)
         self._settings = replace(SETTINGS, confirmations=confirmations)
-        pool = ModelPool([first, self.late.endpoint("late")])
+        self._left = self.late.endpoint("late")
+        pool = ModelPool([first, self._left])
         self.scanner = Scanner(self._settings, pool, profiles.get("lease"), self.ledger)
 
     def _meddle(self, _: str, __: Sequence[object], result: object) -> object:
@@ -165,7 +166,11 @@ class World:
         return [e for e in self.ledger.canonical() if final and e.block <= final.number]
 
     async def settle(self) -> list[Logged]:
-        """Let everything come to rest, and give what is true at the confirmed head."""
+        """Let everything come to rest, and give what is true at the confirmed head.
+
+        By then whoever lags has not moved for long.
+        """
+        self._left.still = self._settings.stale_after
         self._failing = 0
         self._during.clear()
         self._mine((0,) * (FINAL_LAG + 1))
