@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.support import faults
 from tests.support.anvil import twin
-from tests.support.faultproxy import Fault, FaultProxy, proxy
+from tests.support.faultproxy import Ask, CallFault, Fault, FaultProxy, GoOn, proxy
 from tests.support.reader import Reader, reader, source_of
 from tests.support.town import founded
 from tests.support.trade import Trade
@@ -82,6 +82,34 @@ async def test_who_told_other_logs_than_two_others_is_quarantined_and_an_alarm_n
             assert f"127.0.0.1:{liar.port}" in told
             assert f":{first.port}" not in told
             assert f":{third.port}" not in told
+
+
+def later(seconds: int) -> CallFault:
+    """The true blocks, but of a time to come."""
+
+    async def act(ask: Ask, go_on: GoOn) -> object:
+        block = await go_on(ask)
+        if not isinstance(block, dict):
+            return block
+        return block | {"timestamp": hex(int(str(block["timestamp"]), 16) + seconds)}
+
+    return CallFault("later", faults.HEADERS, act)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_of_three_endpoints_one_that_tells_other_times_ends_nobodys_lease(
+    past: Trade, tmp_path: Path, place: int
+) -> None:
+    async with honest(past, 3) as ways:
+        ways[place].arm(later(10**9))
+        settings = source_of(past.shop, *(way.url for way in ways))
+        async with reader(tmp_path, past.shop, settings) as reading:
+            await reading.settle()
+            state = await reading.state()
+            for block in (state.cursor, state.final):
+                assert block is not None
+                assert block.timestamp == (await past.chain.block(block.number)).timestamp
+            assert await reading.rows() == await reading.truth()
 
 
 async def test_of_two_endpoints_receipts_prove_who_lies(past: Trade, tmp_path: Path) -> None:
