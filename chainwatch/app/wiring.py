@@ -47,6 +47,7 @@ from chainwatch.store.stores import Stores
 from provisioner.backends.proxmox.agent import AgentShell
 from provisioner.backends.proxmox.api import Api
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
+from provisioner.backends.proxmox.inspection import Inspection
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
 from provisioner.doorbell import Doorbell
@@ -128,9 +129,10 @@ class _Wiring:
         self.config, self.ways, self.stores, self.clock = config, ways, stores, clock
         self.bell = asyncio.Event()
         self.site = site(config)
+        self.machines = ProxmoxSettings(config.machines.template_vms, pool=config.proxmox.pool)
         self.hypervisor = ProxmoxHypervisor(
             ways.api,
-            ProxmoxSettings(config.machines.template_vms, pool=config.proxmox.pool),
+            self.machines,
             clock.monotonic,
         )
         self.guest = AgentShell(ways.api, clock.sleep)
@@ -158,6 +160,7 @@ class _Wiring:
             poller=self.poller(),
             resync=resync,
             breaker=self.breaker,
+            inspection=self.inspection(),
             operations=stores.operations,
             clock=self.clock,
             alive=alive,
@@ -239,6 +242,10 @@ class _Wiring:
             tick=self.config.policy.tick,
             wake=self.bell.set,
         )
+
+    def inspection(self) -> Inspection:
+        bridge, token = self.config.machines.bridge, self.config.proxmox.token_id
+        return Inspection(self.ways.api, self.machines, bridge, token)
 
     def resync(self) -> Resync:
         return Resync(

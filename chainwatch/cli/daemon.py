@@ -70,15 +70,24 @@ def _without_daemon(config: Path, *, deep: bool) -> Json:
     from chainwatch.app import check as check_alone
 
     return [
-        {"subject": finding.subject, "ok": finding.ok, "text": finding.text}
+        {
+            "subject": finding.subject,
+            "ok": finding.ok,
+            "text": finding.text,
+            "warning": finding.warning,
+        }
         for finding in check_alone(config, deep=deep)
     ]
+
+
+def _result(*, ok: bool, warning: bool) -> str:
+    return "failed" if not ok else "warning" if warning else "ok"
 
 
 def _print(found: Json) -> None:
     rows = [
         (
-            coloured("ok" if finding.flag("ok") else "failed"),
+            coloured(_result(ok=finding.flag("ok"), warning=finding.flag("warning"))),
             finding.text("subject"),
             finding.text("text"),
         )

@@ -1,8 +1,9 @@
 """Looking whether everything is as the daemon needs it, touching nothing.
 
 Each source is asked what the daemon would ask at its start, the hypervisor for a list that can be
-believed, and the database whether its rows are what its journal says. Every finding is said, the
-good ones too: silence would not tell what was looked at.
+believed, what our token may do there and what its templates are like, and the database whether its
+rows are what its journal says. Every finding is said, the good ones too: silence would not tell
+what was looked at.
 """
 
 from typing import Final
@@ -15,6 +16,7 @@ from chainwatch.control.supervisor import Supervisor
 from chainwatch.errors import ChainwatchError
 from chainwatch.store.database import Database
 from chainwatch.store.verify import verify
+from provisioner.backends.proxmox.inspection import Inspection
 from provisioner.errors import ProvisionError
 
 #: Most differences of the database that are said one by one.
@@ -24,7 +26,8 @@ MOST: Final = 50
 async def checkup(supervisor: Supervisor, db: Database, *, deep: bool) -> list[Finding]:
     """Look at sources, hypervisor and database, in this order; `deep`: at every lease as well."""
     found = [await _source(ingest) for ingest in supervisor.ingests]
-    found += [await _hypervisor(supervisor.resync), *await _database(db)]
+    found += [await _hypervisor(supervisor.resync), *await _cluster(supervisor.inspection)]
+    found += await _database(db)
     return found + (await deep_check(supervisor.lookouts) if deep else [])
 
 
@@ -47,6 +50,14 @@ async def _hypervisor(resync: Resync) -> Finding:
     ours, strangers = len(survey.identities), len(survey.strangers)
     text = f"machines of ours in the range: {ours}, of others: {strangers}"
     return Finding("hypervisor", ok=True, text=text)
+
+
+async def _cluster(inspection: Inspection) -> list[Finding]:
+    try:
+        told = await inspection.remarks()
+    except ProvisionError as error:
+        return [Finding("token", ok=False, text=str(error))]
+    return [Finding(each.subject, each.ok, each.text, each.warning) for each in told]
 
 
 async def _database(db: Database) -> list[Finding]:

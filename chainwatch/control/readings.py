@@ -318,8 +318,12 @@ class LeaseStory:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a check looked at; `text` says what is wrong, or what was found right."""
+    """One thing that a check looked at; `text` says what is wrong, or what was found right.
+
+    A `warning` is something to look at that keeps nothing from working.
+    """
 
     subject: str
     ok: bool
     text: str
+    warning: bool = False

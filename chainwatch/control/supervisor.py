@@ -20,6 +20,7 @@ from chainwatch.control.worker import Worker
 from chainwatch.errors import Fatal
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.operations import Operations
+from provisioner.backends.proxmox.inspection import Inspection
 from provisioner.errors import ProvisionError
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ class Supervisor:
     poller: TaskPoller
     resync: Resync
     breaker: Breaker
+    inspection: Inspection
     operations: Operations
     clock: Clock
     alive: Callable[[], object]

@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from provisioner.backends.proxmox.inspection import Inspection
 from provisioner.backends.proxmox.privileges import CALLS, Estate, Scope, privileges
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.errors import ProvisionError
@@ -128,6 +129,16 @@ async def test_every_call_that_a_life_makes_is_in_the_table_and_no_other(tmp_pat
 
 async def test_a_token_with_what_is_printed_lives_a_whole_life() -> None:
     await live(granted())
+
+
+async def test_a_token_is_told_what_it_lacks_and_nothing_else() -> None:
+    for less in sorted({*all_of(ESTATE)} - UNGUARDED):
+        world = granted(less)
+        told = await Inspection(
+            world.api, ProxmoxSettings((TEMPLATE,), "leases"), "vmbr0", TOKEN
+        ).remarks()
+        (lack,) = [each.text for each in told if not each.ok]
+        assert f"lacks {less[1]} on {less[0]}; on a node: pveum " in lack
 
 
 @pytest.mark.parametrize("less", sorted({*all_of(ESTATE)} - UNGUARDED), ids=" ".join)

@@ -289,7 +289,9 @@ async def test_a_check_finds_a_row_that_is_not_what_the_chain_said(tmp_path: Pat
         lease = str(town.buy(1))
         await town.settle()
         assert [(each.subject, each.ok) for each in await at.check()] == [
-            *(("source model", True), ("hypervisor", True), ("database", True)),
+            *(("source model", True), ("hypervisor", True), ("token", True)),
+            *(("template 9000", True),) * 2,
+            ("database", True),
         ]
         async with town.db.transaction("wake") as tx:
             await tx.run("UPDATE lease SET owner = 'somebody' WHERE id = ?", lease)

@@ -100,6 +100,16 @@ CALLS: Final[Mapping[str, tuple[Need, ...]]] = {
             ("VM.Audit",),
             why="a list without the template is not believed",
         ),
+        Need(
+            Scope.NODES,
+            ("Sys.Audit",),
+            why="else a node's memory is not seen, and so nothing is made there",
+        ),
+        Need(
+            Scope.STORAGE,
+            ("Datastore.Audit",),
+            why="else a storage's room is not seen, and so nothing is made there",
+        ),
     ),
     "GET /nodes": (),
     "GET /nodes/{node}/tasks": (
@@ -217,12 +227,14 @@ def privileges(scope: Scope, release: Release) -> tuple[str, ...]:
 def missing(scope: Scope, release: Release, held: frozenset[str]) -> tuple[str, ...]:
     """Return what to add to `held` so that every need in one place is satisfied, sorted.
 
-    For machines, `held` includes what is held on every guest.
+    For machines, what is granted on all guests is taken for held: its lack is told there.
     """
+    anyway = privileges(Scope.GUESTS, release) if scope is Scope.MACHINES else ()
+    have = held.union(anyway)
     unmet = [
         alternatives
         for need in needs(scope)
-        if held.isdisjoint(alternatives := need.alternatives(release))
+        if have.isdisjoint(alternatives := need.alternatives(release))
     ]
-    best = {*privileges(scope, release), *privileges(Scope.GUESTS, release)}
-    return tuple(sorted(each for each in best if any(each in some for some in unmet)))
+    best = privileges(scope, release)
+    return tuple(each for each in best if any(each in some for some in unmet))

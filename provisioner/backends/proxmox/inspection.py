@@ -1,0 +1,187 @@
+"""What a cluster should be like for us, and how it is: looked at on request, changing nothing.
+
+Two things make trouble late and quietly: a token that may do too little (lists get shorter, and
+only some calls are refused), and a template that gives its clones what a machine must not have.
+Both are known from the outside before the first machine is made. Proxmox tells a token its own
+privileges without asking for any.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from provisioner.backends.proxmox.answers import Record, flag, number, record, records, text
+from provisioner.backends.proxmox.api import Api, ApiError
+from provisioner.backends.proxmox.errors import meaning, reading
+from provisioner.backends.proxmox.grant import list_line, role_line
+from provisioner.backends.proxmox.privileges import Estate, Release, Scope, missing, privileges
+from provisioner.backends.proxmox.settings import ProxmoxSettings
+
+#: Path → privilege → whether it holds below that path too.
+Held: TypeAlias = Mapping[str, Mapping[str, bool]]
+
+#: What no token may take away from a clone again, and so must not be in its template.
+_FOR_ROOT: Final = re.compile(r"args|hookscript|hostpci\d+|startup")
+_DRIVE: Final = re.compile(r"(ide|sata|scsi|virtio)\d+")
+_NET: Final = re.compile(r"net\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One thing that was looked at; a `warning` is nothing that keeps machines from working."""
+
+    subject: str
+    ok: bool
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Looks at the token and the templates; `bridge` is where machines are connected."""
+
+    api: Api
+    settings: ProxmoxSettings
+    bridge: str
+    token_id: str
+
+    async def remarks(self) -> list[Remark]:
+        """Look at everything; what is good is remarked on too. Raises what `reading` raises."""
+        with reading("the cluster"):
+            release = await self._release()
+            held = _held(record(await self.api.call("GET", "/access/permissions"), "permissions"))
+            shown = await self._templates()
+        configs = {vmid: config for vmid, config in shown.items() if isinstance(config, Mapping)}
+        found = list(_lacking(held, self._estate(configs.values()), self.token_id, release))
+        enough = f"{self.token_id} may do all that is needed on Proxmox VE {release}"
+        told = found or [Remark("token", ok=True, text=enough)]
+        for vmid in self.settings.templates:
+            told += _about_template(vmid, shown[vmid])
+        return told
+
+    async def _release(self) -> Release:
+        version = record(await self.api.call("GET", "/version"), "version")
+        return 8 if text(version, "release").partition(".")[0] == "8" else 9
+
+    async def _templates(self) -> dict[int, Record | str]:
+        """Read the templates' configurations; a text says why one could not be read."""
+        rows = records(await self.api.call("GET", "/cluster/resources"), "resources")
+        nodes = {number(row, "vmid"): text(row, "node") for row in rows if row.get("vmid")}
+        return {vmid: await self._config(vmid, nodes) for vmid in self.settings.templates}
+
+    async def _config(self, vmid: int, nodes: Mapping[int, str]) -> Record | str:
+        if vmid not in nodes:
+            return "the cluster does not show it: was it removed, or may the token not see it?"
+        path = f"/nodes/{nodes[vmid]}/qemu/{vmid}/config"
+        try:
+            return record(await self.api.call("GET", path), f"template {vmid}")
+        except ApiError as error:
+            return str(meaning(error))
+
+    def _estate(self, templates: Iterable[Record]) -> Estate:
+        """Return what is ours to use: where the templates' disks are, and on which bridges."""
+        drives, bridges = set[str](), {self.bridge}
+        for config in templates:
+            volumes = [text(config, key) for key in config if _DRIVE.fullmatch(key)]
+            drives |= {each.partition(":")[0] for each in volumes if "media=cdrom" not in each}
+            for net in (text(config, key) for key in config if _NET.fullmatch(key)):
+                bridges |= set(re.findall(r"(?:^|,)bridge=([^,]+)", net))
+        return Estate(
+            templates=self.settings.templates,
+            storages=tuple(sorted(drives)),
+            bridges=tuple(sorted(bridges)),
+            pool=self.settings.pool,
+        )
+
+
+def _held(told: Record) -> Held:
+    return {
+        path: {name: flag(names, name) for name in names}
+        for path, names in told.items()
+        if isinstance(names, dict)
+    }
+
+
+def _on(held: Held, path: str, *, below: bool) -> frozenset[str]:
+    """Return the privileges on a path, from the nearest path that is told; `below`: and under it.
+
+    Every path with a list of its own is told, with what it takes over from above.
+    """
+    here = path
+    while here not in held and here != "/":
+        here = here.rpartition("/")[0] or "/"
+    passed = below or here != path
+    return frozenset(name for name, goes_on in held.get(here, {}).items() if goes_on or not passed)
+
+
+def _lacking(held: Held, estate: Estate, token_id: str, release: Release) -> Iterator[Remark]:
+    """Yield what the token lacks, each with the command that adds it."""
+    for scope in Scope:
+        for path in estate.paths(scope):
+            have = _have(held, scope, path)
+            lacks = missing(scope, release, have)
+            if not lacks:
+                continue
+            some = have.intersection(privileges(scope, release))
+            line = role_line(scope, lacks) if some else list_line(path, scope, token_id)
+            what = f"{token_id} lacks {', '.join(lacks)} on {path}"
+            yield Remark("token", ok=False, text=f"{what}; on a node: {line}")
+
+
+def _have(held: Held, scope: Scope, path: str) -> frozenset[str]:
+    match scope:
+        case Scope.GUESTS | Scope.NODES:
+            return _on(held, path, below=True)
+        case Scope.MACHINES:
+            every = _on(held, "/vms", below=True)
+            return every | (_on(held, path, below=False) if path != "/vms" else every)
+        case Scope.NETWORK:  # a VNet is in a zone of its own
+            bridge = path.rpartition("/")[2]
+            zones = {"/".join(each.split("/")[:4]) for each in held if each.startswith("/sdn/z")}
+            everywhere = (_on(held, f"{zone}/{bridge}", below=False) for zone in zones)
+            return frozenset().union(_on(held, path, below=False), *everywhere)
+        case _:
+            return _on(held, path, below=False)
+
+
+def _about_template(vmid: int, config: Record | str) -> list[Remark]:
+    subject = f"template {vmid}"
+    if isinstance(config, str):
+        return [Remark(subject, ok=False, text=config)]
+    wrong = [Remark(subject, ok=False, text=each) for each in _mistakes(vmid, config)]
+    odd = [Remark(subject, ok=True, text=each, warning=True) for each in _oddities(vmid, config)]
+    return wrong + odd or [Remark(subject, ok=True, text="nothing in it that machines suffer from")]
+
+
+def _mistakes(vmid: int, config: Record) -> Iterator[str]:
+    """Yield what keeps a clone from becoming a machine."""
+    if not flag(config, "template"):
+        yield f"it is no template; on its node: qm template {vmid}"
+    for key in sorted(key for key in config if _FOR_ROOT.fullmatch(key)):
+        yield f"no token may take {key} from a clone; on its node: qm set {vmid} --delete {key}"
+    drives = (text(config, key) for key in config if _DRIVE.fullmatch(key))
+    if not any("cloudinit" in drive for drive in drives):
+        yield (
+            "it has no cloud-init drive, so no address and no SSH key gets into a machine; on its "
+            f"node: qm set {vmid} --ide2 STORAGE:cloudinit"
+        )
+
+
+def _oddities(vmid: int, config: Record) -> Iterator[str]:
+    """Yield what a clone carries until it is configured, and what a machine may lack."""
+    if flag(config, "onboot"):
+        yield (
+            "onboot=1: a clone that is not configured yet would start with its node; on its node: "
+            f"qm set {vmid} --onboot 0"
+        )
+    if text(config, "cipassword"):
+        yield (
+            "it has a password, which a clone carries until it is configured; on its node: "
+            f"qm set {vmid} --delete cipassword"
+        )
+    if not re.search(r"(^|,)(enabled=)?1(,|$)", text(config, "agent")):
+        yield (
+            "its guest agent is not switched on: is qemu-guest-agent installed in it? then, on its "
+            f"node: qm set {vmid} --agent 1"
+        )

@@ -1,0 +1,231 @@
+"""A token that may do too little, and a template that spoils its clones, are seen beforehand.
+
+Answers are told in the shape in which an 8.4.21 told them; the same runs over the simulated cluster
+in the contract tests.
+"""
+
+import shlex
+from collections.abc import Mapping
+from typing import Final
+
+import pytest
+
+from provisioner.backends.proxmox.api import ApiError, JsonValue, ParamValue, Unreachable
+from provisioner.backends.proxmox.inspection import Inspection, Remark
+from provisioner.backends.proxmox.privileges import RELEASES, Estate, Release, Scope, privileges
+from provisioner.backends.proxmox.settings import ProxmoxSettings
+from provisioner.errors import HypervisorDown
+
+TOKEN: Final = "chainwatch@pve!daemon"
+ESTATE: Final = Estate((9000,), ("local-lvm",), ("vmbr0", "vmbr1"), pool="leases")
+CLEAN: Final[dict[str, JsonValue]] = {
+    "template": 1,
+    "agent": "enabled=1,fstrim_cloned_disks=1",
+    "scsi0": "local-lvm:base-9000-disk-0,size=4G",
+    "ide2": "cephfs:vm-9000-cloudinit,media=cdrom",
+    "net0": "virtio=BC:24:11:00:00:01,bridge=vmbr1,firewall=1",
+}
+
+
+class Told:
+    """An `Api` that answers what it was told to; it was never asked anything else."""
+
+    def __init__(
+        self,
+        permissions: Mapping[str, Mapping[str, int]],
+        release: Release,
+        config: Mapping[str, JsonValue] | ApiError = CLEAN,
+    ) -> None:
+        self.answers: dict[str, JsonValue | ApiError] = {
+            "/version": {"version": f"{release}.1", "release": f"{release}.1"},
+            "/access/permissions": {path: dict(names) for path, names in permissions.items()},
+            "/cluster/resources": [
+                {"type": "node", "node": "pve", "id": "node/pve"},
+                {"type": "qemu", "vmid": 9000, "node": "pve"},
+            ],
+            "/nodes/pve/qemu/9000/config": config if isinstance(config, ApiError) else dict(config),
+        }
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, ParamValue] | None = None,
+        *,
+        slow: bool = False,
+    ) -> JsonValue:
+        assert (method, params, slow) == ("GET", None, False)
+        answer = self.answers[path]
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+
+def granted(release: Release, estate: Estate = ESTATE) -> dict[str, dict[str, int]]:
+    """Return what Proxmox tells a token that was given what is printed."""
+    told: dict[str, dict[str, int]] = {}
+    for scope in Scope:
+        below = 0 if scope is Scope.CLUSTER else 1
+        for path in estate.paths(scope):
+            told.setdefault(path, {}).update(dict.fromkeys(privileges(scope, release), below))
+    return told
+
+
+async def remarks(api: Told, pool: str | None = "leases") -> list[Remark]:
+    return await Inspection(api, ProxmoxSettings((9000,), pool), "vmbr0", TOKEN).remarks()
+
+
+async def lacking(api: Told, pool: str | None = "leases") -> list[str]:
+    """Return what is said to be wrong with the token."""
+    return [each.text for each in await remarks(api, pool) if not each.ok]
+
+
+# ------------------------------------------------------------------------------------ the token
+
+
+@pytest.mark.parametrize("release", RELEASES)
+async def test_what_is_printed_is_enough(release: Release) -> None:
+    told = await remarks(Told(granted(release), release))
+    assert [(each.subject, each.ok, each.warning) for each in told] == [
+        ("token", True, False),
+        ("template 9000", True, False),
+    ]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+async def test_each_missing_privilege_is_named_with_the_command_that_adds_it(
+    release: Release,
+) -> None:
+    for path, names in granted(release).items():
+        for name in names:
+            less = granted(release)
+            del less[path][name]
+            (text,) = await lacking(Told(less, release))
+            what, _, command = text.partition("; on a node: ")
+            assert what == f"{TOKEN} lacks {name} on {path}"
+            words = shlex.split(command)
+            assert words[0] == "pveum"
+            if words[1:3] == ["role", "modify"]:
+                assert words[-4:] == ["--append", "1", "--privs", name]
+            else:
+                assert words[1:4] == ["acl", "modify", path]
+                assert words[-1] == TOKEN
+
+
+async def test_a_list_that_is_missing_altogether_is_told_once() -> None:
+    less = granted(9)
+    del less["/pool/leases"]
+    (text,) = await lacking(Told(less, 9))
+    assert "VM.Allocate" in text
+    assert "pveum acl modify /pool/leases --roles ChainwatchMachines" in text
+
+
+async def test_a_token_without_anything_is_told_every_list() -> None:
+    told = await lacking(Told({}, 8))
+    assert len(told) == sum(len(ESTATE.paths(scope)) for scope in Scope)
+    assert all("pveum acl modify /" in text for text in told)
+
+
+@pytest.mark.parametrize("path", ["/vms", "/nodes"])
+async def test_what_does_not_go_on_below_is_not_enough_for_what_is_there(path: str) -> None:
+    stuck = granted(9)
+    stuck[path] = dict.fromkeys(stuck[path], 0)
+    assert any(f" on {path};" in text for text in await lacking(Told(stuck, 9)))
+
+
+async def test_everything_granted_at_the_top_is_enough_everywhere() -> None:
+    names = {name for scope in Scope for name in privileges(scope, 8)}
+    assert await lacking(Told({"/": dict.fromkeys(names, 1)}, 8)) == []
+    assert await lacking(Told({"/": dict.fromkeys(names, 0)}, 8)) != []
+
+
+async def test_without_a_pool_everything_has_to_hold_for_all_guests() -> None:
+    alone = Estate((9000,), ("local-lvm",), ("vmbr0", "vmbr1"))
+    assert await lacking(Told(granted(9, alone), 9), pool=None) == []
+    assert any(" on /vms;" in text for text in await lacking(Told(granted(9), 9), pool=None))
+
+
+async def test_a_bridge_may_be_a_network_of_any_zone() -> None:
+    told = granted(9)
+    del told["/sdn/zones/localnetwork/vmbr0"]
+    assert len(await lacking(Told(told, 9))) == 1
+    told["/sdn/zones/tenants/vmbr0"] = {"SDN.Use": 1}
+    assert await lacking(Told(told, 9)) == []
+    del told["/sdn/zones/tenants/vmbr0"]
+    told["/sdn/zones/tenants"] = {"SDN.Use": 1}
+    assert await lacking(Told(told, 9)) == []
+
+
+async def test_a_cluster_that_does_not_answer_is_an_error_of_the_hypervisor() -> None:
+    class Away(Told):
+        async def call(
+            self,
+            method: str,
+            path: str,
+            params: Mapping[str, ParamValue] | None = None,
+            *,
+            slow: bool = False,
+        ) -> JsonValue:
+            raise Unreachable("no route")
+
+    with pytest.raises(HypervisorDown):
+        await remarks(Away({}, 8))
+
+
+# -------------------------------------------------------------------------------- the template
+
+
+async def about(**config: JsonValue) -> list[tuple[bool, bool, str]]:
+    """Return what is said of a template with these keys; None takes one away."""
+    whole = {key: value for key, value in {**CLEAN, **config}.items() if value is not None}
+    told = await remarks(Told(granted(8), 8, whole))
+    return [(each.ok, each.warning, each.text) for each in told if each.subject != "token"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "mended"),
+    [
+        ("onboot", 1, "qm set 9000 --onboot 0"),
+        ("cipassword", "**********", "qm set 9000 --delete cipassword"),
+        ("agent", None, "qm set 9000 --agent 1"),
+        ("agent", "enabled=0", "qm set 9000 --agent 1"),
+    ],
+)
+async def test_what_a_clone_should_not_inherit_is_a_warning(
+    key: str, value: JsonValue, mended: str
+) -> None:
+    ((ok, warning, text),) = await about(**{key: value})
+    assert (ok, warning) == (True, True)
+    assert text.endswith(mended)
+
+
+@pytest.mark.parametrize("agent", ["1", "enabled=1", "type=virtio,enabled=1", "1,type=isa"])
+async def test_an_agent_is_switched_on_in_every_spelling(agent: str) -> None:
+    assert [warning for _, warning, _ in await about(agent=agent)] == [False]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "mended"),
+    [
+        ("template", None, "qm template 9000"),
+        ("args", "-device x", "qm set 9000 --delete args"),
+        ("hookscript", "local:snippets/x.sh", "qm set 9000 --delete hookscript"),
+        ("hostpci0", "0000:01:00.0", "qm set 9000 --delete hostpci0"),
+        ("startup", "order=1", "qm set 9000 --delete startup"),
+        ("ide2", None, "qm set 9000 --ide2 STORAGE:cloudinit"),
+    ],
+)
+async def test_what_keeps_a_clone_from_becoming_a_machine_is_wrong(
+    key: str, value: JsonValue, mended: str
+) -> None:
+    ((ok, _, text),) = await about(**{key: value})
+    assert not ok
+    assert text.endswith(mended)
+
+
+async def test_a_template_that_is_not_shown_or_cannot_be_read_is_said() -> None:
+    gone = Told(granted(8), 8)
+    gone.answers["/cluster/resources"] = []
+    assert any("does not show it" in text for text in await lacking(gone))
+    refused = ApiError(403, "Permission check failed (/vms/9000, VM.Audit)")
+    assert any("VM.Audit" in text for text in await lacking(Told(granted(8), 8, refused)))
