@@ -38,6 +38,7 @@ from provisioner.simulator.state import (
     Token,
 )
 from provisioner.simulator.timeline import Script, Sleep, Timeline
+from provisioner.simulator.touches import note_touches
 from provisioner.simulator.wire import ApiRequest, ApiResponse, Fate, Listing, ParamText, Refused
 
 OS_TEMPLATE = "debian-12-standard_12.7-1_amd64.tar.zst"
@@ -185,13 +186,7 @@ class Cluster:
     def _about_to_change(self, ask: Ask, route: Route) -> None:
         if not self.state.has_quorum and "/agent/" not in route.pattern:
             raise Refused("cluster not ready - no quorum?")
-        guest = self.state.guests.get(ask.vmid) if "vmid" in ask.names else None
-        if "volume" in ask.names:
-            volume = self.state.volumes.get(ask.names["volume"])
-            guest = None if volume is None else self.state.guests.get(volume.vmid)
-        reads_only = route.pattern.endswith(("/clone", "/agent/ping"))
-        if guest is not None and not reads_only and guest.created_by != ask.token.id:
-            self.state.touched.add((ask.token.id, guest.vmid))
+        note_touches(self.state, ask, route.pattern)
 
     # -------------------------------------------------------------------------------- the world
 

@@ -149,13 +149,16 @@ def make_template(state: State, guest: Guest) -> None:
 
 def file_row(file: StoredFile) -> dict[str, JsonValue]:
     """Return a file as a storage's content shows it."""
-    return {
+    row: dict[str, JsonValue] = {
         "volid": file.volid,
         "content": file.content,
         "format": file.format,
         "size": file.size,
         "ctime": file.ctime,
     }
+    if file.backup is not None:
+        row |= {"vmid": file.vmid, "subtype": file.backup.kind}
+    return row
 
 
 def volume_row(state: State, volume: Volume) -> dict[str, JsonValue]:

@@ -52,13 +52,15 @@ class TaskFacts:
 class Inventory:
     """The cluster at `now` (virtual seconds).
 
-    `volumes` maps a volume's id to the VMID it carries; `foreign_touched` maps a token to the
-    VMIDs it sent a changing call to without having created them; `calls` counts by route.
+    `volumes` and `backups` map a volume's id to the VMID it carries; `foreign_touched` maps a
+    token to the VMIDs it sent a changing call to without having created them; `calls` counts by
+    route.
     """
 
     now: float
     guests: Mapping[int, GuestFacts]
     volumes: Mapping[str, int]
+    backups: Mapping[str, int]
     firewalls: tuple[int, ...]
     tasks: tuple[TaskFacts, ...]
     foreign_touched: Mapping[str, tuple[int, ...]]
@@ -80,6 +82,7 @@ class Inventory:
             "guests": {str(vmid): _guest_json(guest) for vmid, guest in self.guests.items()},
             "volumes": dict(self.volumes),
             "leaked_volumes": list(self.leaked_volumes()),
+            "backups": dict(self.backups),
             "firewalls": list(self.firewalls),
             "tasks": [
                 {
@@ -126,6 +129,7 @@ def take_inventory(state: State) -> Inventory:
         now=state.timeline.now,
         guests={vmid: _guest_facts(state, vmid) for vmid in sorted(state.guests)},
         volumes={volid: state.volumes[volid].vmid for volid in sorted(state.volumes)},
+        backups={f.volid: f.vmid for f in state.files.values() if f.backup is not None},
         firewalls=tuple(sorted(state.firewalls)),
         tasks=tuple(
             TaskFacts(t.upid, t.kind, t.id, t.token, t.started, t.ended, t.status)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from provisioner.simulator import (
     agent,
+    backups,
     clone,
     config,
     disks,
@@ -16,6 +17,7 @@ from provisioner.simulator import (
     nodes,
     permissions,
     power,
+    restore,
     storages,
     tasks,
 )
@@ -112,6 +114,8 @@ ROUTES = (
     Route("GET", "/pools", nodes.list_pools, {}, None, lists=True),
     Route("GET", "/pools/{pool}", nodes.read_pool, {}, ("/pool/{pool}", "Pool.Audit")),
     Route("GET", "/nodes/{node}/qemu", nodes.list_guests, {"full": FLAG}, None, lists=True),
+    Route("POST", "/nodes/{node}/qemu", restore.restore_machine, restore.RULES, None),
+    Route("POST", "/nodes/{node}/vzdump", backups.vzdump, backups.RULES, None),
     Route("DELETE", GUEST, disks.destroy, DESTROY, (VM, "VM.Allocate")),
     Route("GET", f"{GUEST}/config", config.read_config, {"current": FLAG}, AUDIT),
     Route("PUT", f"{GUEST}/config", config.put_config, CONFIG_RULES | CALL_RULES, CONFIGURE),

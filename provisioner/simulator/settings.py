@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How long tasks take, in virtual seconds; `full_clone_rate` is bytes a second."""
+    """How long tasks take, in virtual seconds; rates are bytes a second."""
 
     linked_clone: float = 0.65
     full_clone_rate: float = 1.0e9
+    backup_rate: float = 8.5e7
+    restore_rate: float = 2.1e8
     start: float = 1.2
     stop: float = 0.3
     shutdown: float = 2.0

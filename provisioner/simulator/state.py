@@ -9,10 +9,12 @@ import hashlib
 import math
 import uuid
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from provisioner.simulator.faults import Faults
-from provisioner.simulator.guests import Guest, Heard
+from provisioner.simulator.guestos import GuestOs
+from provisioner.simulator.guests import ConfigValue, Guest, Heard
 from provisioner.simulator.lxc.container import Container
 from provisioner.simulator.settings import Settings
 from provisioner.simulator.task import Task
@@ -65,14 +67,34 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
+class Backup:
+    """What a backup keeps of a guest: all that it was, but for its locks and its power.
+
+    `disks` maps a config key to the size in bytes of its volume.
+    """
+
+    kind: str
+    config: Mapping[str, ConfigValue]
+    disks: Mapping[str, int]
+    system: GuestOs
+    firewall: "Firewall | None"
+
+
+@dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file that is no disk: `content` is `vztmpl` (an OS template); sizes in bytes."""
+    """A file that is no disk: `content` is `vztmpl` (an OS template) or `backup`; size in bytes.
+
+    `vmid` is whose backup it is, `node` where it lies (empty: every node sees it).
+    """
 
     volid: str
     content: str
     format: str
     size: int
     ctime: int
+    vmid: int = 0
+    node: str = ""
+    backup: Backup | None = None
 
 
 @dataclass(slots=True)
@@ -271,6 +293,9 @@ class State:
         for volume in self.volumes.values():
             where = (volume.volid.partition(":")[0], volume.node)
             used[where] = used.get(where, 0) + volume.written
+        for file in self.files.values():
+            where = (file.volid.partition(":")[0], file.node)
+            used[where] = used.get(where, 0) + file.size
         return used
 
     def volumes_of(self, vmid: int) -> list[Volume]:

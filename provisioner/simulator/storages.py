@@ -8,13 +8,14 @@ one vanishes from `cluster/resources`.
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask, allows, require
 from provisioner.simulator.disks import file_row, volume_row
-from provisioner.simulator.state import State, Storage
+from provisioner.simulator.state import State, Storage, StoredFile
 from provisioner.simulator.task import Task
 from provisioner.simulator.tasks import start_task
 from provisioner.simulator.timeline import Script
 from provisioner.simulator.volumes import place_on
 from provisioner.simulator.wire import Refused
 
+OWNS_STORAGE = "Datastore.Allocate"
 MAY_SEE_STORAGE = "Datastore.Audit|Datastore.AllocateSpace"
 
 
@@ -112,19 +113,35 @@ def storage_content(state: State, ask: Ask) -> JsonValue:
         and volume.node in {"", ask.node}
         and (not vmid or volume.vmid == vmid)
     ]
-    rows += [file_row(file) for file in state.files.values() if file.volid.startswith(here)]
+    rows += [
+        file_row(file)
+        for file in state.files.values()
+        if file.volid.startswith(here)
+        and file.node in {"", ask.node}
+        and may_use_file(state, ask, storage, file)
+    ]
     return [row for row in rows if wanted in {"", row["content"]} and vmid in {0, row.get("vmid")}]
+
+
+def may_use_file(state: State, ask: Ask, storage: Storage, file: StoredFile) -> bool:
+    """Say whether the asker may see and read a file: somebody's backup is not for everybody."""
+    if file.backup is None or allows(state, ask.token, f"/storage/{storage.name}", OWNS_STORAGE):
+        return True
+    return allows(state, ask.token, f"/vms/{file.vmid}", "VM.Backup")
 
 
 def delete_volume(state: State, ask: Ask) -> JsonValue:
     """DELETE storage/{storage}/content/{volume}. Returns a UPID."""
     storage, name = _usable(state, ask), ask.names["volume"]
     volid = name if ":" in name else f"{storage.name}:{name}"
-    if volid in state.files:
-        require(state, ask.token, f"/storage/{storage.name}", "Datastore.AllocateTemplate")
-    volume = state.volumes.get(volid)
+    volume, file = state.volumes.get(volid), state.files.get(volid)
     if volume is not None:
         require(state, ask.token, f"/vms/{volume.vmid}", "VM.Config.Disk")
+    if file is not None and file.backup is None:
+        require(state, ask.token, f"/storage/{storage.name}", "Datastore.AllocateTemplate")
+    elif file is not None and not may_use_file(state, ask, storage, file):
+        raise Refused(f"Permission check failed (/vms/{file.vmid}, VM.Backup)", 403)
+    owner = volume.vmid if volume is not None else file.vmid if file is not None else 0
 
     def work(task: Task) -> Script[None]:
         if any(other.parent == volid for other in state.volumes.values()):
@@ -135,5 +152,5 @@ def delete_volume(state: State, ask: Ask) -> JsonValue:
         task.log.append(f"Removed volume '{volid}'")
         yield from ()
 
-    target = f"{volume.vmid}@{storage.name}" if volume is not None else f"@{storage.name}"
+    target = f"{owner or ''}@{storage.name}"
     return start_task(state, ask, "imgdel", target, work)

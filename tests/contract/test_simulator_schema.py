@@ -70,7 +70,17 @@ async def live(api: Checked) -> None:
     await api.task("POST", f"{GUEST}/status/stop")
     await api("GET", "/cluster/resources", type="vm")
     await api("GET", "/nodes/pve/tasks", since=1, limit=50, source="all")
+    await api.task("POST", "/nodes/pve/vzdump", vmid="218", storage="local", mode="snapshot")
     await api.task("DELETE", GUEST, purge=1, destroy_unreferenced_disks=0)
+    (backup,) = api.cluster.inventory().backups
+    again: dict[str, ParamValue] = {
+        "vmid": 218,
+        "archive": backup,
+        "pool": "rented",
+        "storage": "local",
+    }
+    await api.task("POST", "/nodes/pve/qemu", **again)
+    await api("GET", "/nodes/pve/storage/local/status")
 
 
 async def configure(api: Checked) -> None:
@@ -160,9 +170,13 @@ async def live_in_a_container(api: Checked) -> None:
     await api.task("POST", f"{container}/status/start")
     await api.task("POST", f"{container}/status/stop")
     await api("POST", "/nodes/pve/lxc/301/template")
-    for path in ("images", "rootdir", "vztmpl"):
+    await api.task("POST", "/nodes/pve/vzdump", vmid="300", mode="stop", compress="zstd")
+    for path in ("images", "rootdir", "vztmpl", "backup"):
         await api("GET", "/nodes/pve/storage/local/content", content=path)
     await api.task("DELETE", container, purge=1, force=0, destroy_unreferenced_disks=0)
+    (backup,) = api.cluster.inventory().backups
+    await api.task("POST", "/nodes/pve/lxc", vmid=300, ostemplate=backup, restore=1, unique=1)
+    await api.task("DELETE", f"/nodes/pve/storage/local/content/{quote(backup, safe='')}")
 
 
 @pytest.mark.parametrize("which", SCHEMAS)

@@ -26,7 +26,7 @@ def arm(console: Console, name: FaultName, **more: str | int) -> None:
     [
         (FaultName.REFUSE, ApiError),
         (FaultName.UNREACHABLE, Unreachable),
-        (FaultName.PROXY_DOWN, Unreachable),
+        (FaultName.PROXY_DOWN, ApiError),
         (FaultName.HTML, ApiError),
     ],
 )

@@ -18,6 +18,7 @@ from provisioner.simulator.lxc.container import MOUNTS, Container
 from provisioner.simulator.lxc.mounts import line_of, mount_line, storage_asked
 from provisioner.simulator.lxc.power import start_script
 from provisioner.simulator.lxc.rules import CONFIG_RULES, privilege_for, refuse_what_is_roots
+from provisioner.simulator.restore import restore
 from provisioner.simulator.state import State
 from provisioner.simulator.task import Task
 from provisioner.simulator.tasks import container_lock, start_task, with_lock
@@ -49,6 +50,8 @@ class Creation:
 
 def create(state: State, ask: Ask) -> JsonValue:
     """POST nodes/{node}/lxc. Returns the UPID of a task."""
+    if ask.flag("restore"):
+        return restore(state, ask, ask.text("ostemplate"), _overrides(state, ask))
     template, mounts = ask.text("ostemplate"), _mounts(ask)
     _refuse_unprivileged_asker(state, ask)
     refuse_what_is_roots(ask.params, unprivileged=ask.flag("unprivileged"))
@@ -66,6 +69,19 @@ def create(state: State, ask: Ask) -> JsonValue:
     return start_task(
         state, ask, "vzcreate", str(guest.vmid), lambda task: _work(state, creation, task)
     )
+
+
+def _overrides(state: State, ask: Ask) -> dict[str, ConfigValue]:
+    """Return what a restore is given besides the backup; a size of its own is not offered."""
+    vmid = ask.number("vmid", 0)
+    if any(MOUNTS.match(key) for key in ask.params):
+        raise Refused("restoring into other mount points is not simulated: give a storage", 501)
+    refuse_what_is_roots(ask.params, unprivileged=ask.flag("unprivileged"))
+    return {
+        key: stored_value(state, vmid, key, value)
+        for key, value in ask.params.items()
+        if key in CONFIG_RULES and not isinstance(value, tuple)
+    }
 
 
 def _mounts(ask: Ask) -> dict[str, str]:

@@ -87,10 +87,12 @@ CREATE_RULES: dict[str, Rule] = CONFIG_RULES | {
     "force": FLAG,
     "password": Rule(shortest=5),
     "pool": TEXT,
+    "restore": FLAG,
     "ssh-public-keys": TEXT,
     "start": FLAG,
     "storage": TEXT,
     "template": FLAG,
+    "unique": FLAG,
 }
 CHANGE_RULES: dict[str, Rule] = CONFIG_RULES | {
     "delete": TEXT,
