@@ -1,4 +1,4 @@
-"""`make bench`: measures what docs/explanation/performance.md tells of machines, in five minutes.
+"""`make bench`: measures what docs/explanation/performance.md tells, but for `make bench-chain`.
 
 `--json` prints one object instead of lines; `--only NAME` (again and again) measures a part.
 """
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
-from tests.bench import provisioning
+from tests.bench import chain, provisioning
 from tests.bench.report import Section, as_json, machine
 
 PARTS: Final[dict[str, Callable[[], Coroutine[None, None, Section]]]] = {
@@ -18,6 +18,7 @@ PARTS: Final[dict[str, Callable[[], Coroutine[None, None, Section]]]] = {
     "burst": lambda: provisioning.measure_burst(machines=40),
     "nasty": lambda: provisioning.measure_nasty(machines=25),
     "alone": lambda: provisioning.measure_alone(machines=2),
+    "catch-up": lambda: chain.catch_up(blocks=100, rounds=3),
 }
 
 

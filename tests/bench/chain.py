@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.runtime import garbage
-from tests.bench import chain_latency, chain_memory, chain_plain
+from tests.bench import chain_latency, chain_memory, chain_plain, chain_reorg
 from tests.bench.chain_reading import reader
 from tests.bench.chain_seed import GAP, LOGS, Crier, crier
 from tests.bench.report import Figure, Section, machine, percentile
@@ -30,6 +30,7 @@ PLAIN_ROUNDS: Final = 3
 MEMORY_BLOCKS: Final = 5000
 SPARSE_BLOCKS: Final = 25_000
 SAMPLES: Final = 2000
+REORG: Final = 60
 MS: Final = 1000
 #: Blocks above finality on this chain, mined so that all that is measured lies below.
 _ABOVE: Final = 4
@@ -43,6 +44,8 @@ class Bench:
     """The chain, and what was made on it so far: each part adds what it needs."""
 
     anvil: Anvil
+    blocks: int = DENSE_BLOCKS
+    rounds: int = ROUNDS
     history: "History | None" = None
     rate: float | None = None
 
@@ -56,7 +59,7 @@ class Bench:
         if self.history is None:
             loud = await crier(self.anvil, 0)
             first = (await self.anvil.block()).number + 1
-            last = await loud.full_blocks(DENSE_BLOCKS)
+            last = await loud.full_blocks(self.blocks)
             await self.anvil.mine(_ABOVE)
             source = self.source(loud.address, first)
             self.history = History(loud, source, first, last)
@@ -72,14 +75,28 @@ class History:
     first: int
     last: int
 
+    @property
+    def logs(self) -> int:
+        """How many logs they hold."""
+        return (self.last - self.first + 1) * LOGS
+
+
+async def catch_up(blocks: int, rounds: int) -> Section:
+    """Read so many full blocks of a chain made for it: what `make bench` tells of reading."""
+    quiet()
+    async with running() as anvil:
+        section, _ = await measure_dense(Bench(anvil, blocks, rounds))
+    return section
+
 
 async def measure_dense(at: Bench) -> tuple[Section, Told]:
     """Read full blocks with the default verification, which is by bloom."""
     history = await at.dense()
-    rates = [await _rate(history, history.source) for _ in range(ROUNDS)]
-    figure = Figure("events, durable", "events/s", rates, _logs())
+    rates = [await _rate(history, history.source) for _ in range(at.rounds)]
+    figure = Figure("events, durable", "events/s", rates, history.logs)
     at.rate = figure.value
-    return Section("Catching up, dense", f"{_setting()}, verified by bloom", (figure,)), {
+    setting = f"{_setting(history)}, verified by bloom"
+    return Section("Catching up, dense", setting, (figure,)), {
         "dense_events_per_s": round(figure.value)
     }
 
@@ -88,11 +105,12 @@ async def measure_receipts(at: Bench) -> tuple[Section, Told]:
     """Read the same, every block proven by its receipts."""
     history = await at.dense()
     source = replace(history.source, verify="receipts")
-    rates = [await _rate(history, source) for _ in range(ROUNDS)]
-    figure = Figure("events, durable", "events/s", rates, _logs())
-    return Section(
-        "The same, proven", f"{_setting()}, each block's receipts against its root", (figure,)
-    ), {"receipts_events_per_s": round(figure.value)}
+    rates = [await _rate(history, source) for _ in range(at.rounds)]
+    figure = Figure("events, durable", "events/s", rates, history.logs)
+    setting = f"{_setting(history)}, each block's receipts against its root"
+    return Section("The same, proven", setting, (figure,)), {
+        "receipts_events_per_s": round(figure.value)
+    }
 
 
 async def measure_plain(at: Bench) -> tuple[Section, Told]:
@@ -129,6 +147,21 @@ async def measure_latency(at: Bench) -> tuple[Section, Told]:
         f"{SAMPLES} blocks of one log, woken over WebSocket, no confirmations",
         (Figure("p50", "ms", [p50], SAMPLES), Figure("p99", "ms", [p99], SAMPLES)),
     ), {"latency_ms": {"p50": round(p50, 1), "p99": round(p99, 1)}}
+
+
+async def measure_reorg(at: Bench) -> tuple[Section, Told]:
+    """Follow deep reorgs above finality."""
+    fresh = await crier(at.anvil, 3)
+    start = (await at.anvil.block()).number
+    await fresh.full_blocks(1)
+    source = at.source(fresh.address, start)
+    seen = [MS * each for each in await chain_reorg.measure(source, fresh, REORG, ROUNDS)]
+    median = percentile(seen, 0.5)
+    return Section(
+        "Following a reorg",
+        f"{REORG} blocks of one log each, replaced by as many others",
+        (Figure("from the first look to the last row", "ms", seen, ROUNDS),),
+    ), {"reorg_ms": round(median)}
 
 
 async def measure_memory(at: Bench) -> tuple[Section, Told]:
@@ -172,6 +205,7 @@ async def measure_sparse(at: Bench) -> tuple[Section, Told]:
 
 PARTS: Final[Mapping[str, Callable[[Bench], Awaitable[tuple[Section, Told]]]]] = {
     "latency": measure_latency,
+    "reorg": measure_reorg,
     "dense": measure_dense,
     "receipts": measure_receipts,
     "plain": measure_plain,
@@ -184,16 +218,12 @@ async def _rate(history: History, source: SourceSettings) -> float:
     """Read the dense history once; returns events per second."""
     async with reader(source) as reading:
         seconds = await reading.to(history.last)
-        _check(await reading.events(), _logs())
-    return _logs() / seconds
+        _check(await reading.events(), history.logs)
+    return history.logs / seconds
 
 
-def _logs() -> int:
-    return DENSE_BLOCKS * LOGS
-
-
-def _setting() -> str:
-    return f"{_logs()} events of ours, {LOGS} in a block"
+def _setting(history: History) -> str:
+    return f"{history.logs} events of ours, {LOGS} in a block"
 
 
 def _check(stored: int, expected: int) -> None:

@@ -37,6 +37,21 @@ class Reader:
             await self.ingest.step()
         return time.monotonic() - began
 
+    async def to_hash(self, block: int, digest: str) -> float:
+        """Read until this very block is stored as the cursor; returns the seconds that took."""
+        began = time.monotonic()
+        while True:
+            state = await self.daemon.stores.journal.state(self.ingest.name)
+            if state.cursor and (state.cursor.number, state.cursor.hash) == (block, digest):
+                return time.monotonic() - began
+            await self.ingest.step()
+
+    async def taken_back(self) -> int:
+        """Count the events that a reorg took back."""
+        async with self.db.reading() as read:
+            row = await read.one("SELECT count(*) FROM event WHERE orphaned_at IS NOT NULL")
+        return 0 if row is None else int(row[0])
+
     async def cursor(self) -> int:
         """Return the number of the last block that is stored; -1 before the first."""
         state = await self.daemon.stores.journal.state(self.ingest.name)

@@ -60,6 +60,23 @@ class Crier:
             await anvil.mine(GAP)
         return (await anvil.block()).number
 
+    async def single_blocks(self, count: int) -> int:
+        """Mine so many blocks with a log in each; returns the last one's number."""
+        anvil = self.deployed.anvil
+        for _ in range(count):
+            await self.one_log()
+            await anvil.rpc("evm_mine")
+        return (await anvil.block()).number
+
+    async def reorg(self, depth: int) -> None:
+        """Replace the last blocks, with a log in each, by as many with another log in each."""
+        until = _UNTIL + self.nonce
+        requests = [
+            (self._request("renew", (TOKEN, 1, until), self.nonce - depth + place), place)
+            for place in range(depth)
+        ]
+        await self.deployed.anvil.reorg(depth, requests)
+
     async def one_log(self) -> None:
         """Send one renewal; it is in no block yet."""
         await self._send(("renew", (TOKEN, 1, _UNTIL)))
@@ -86,7 +103,7 @@ class Crier:
             if not isinstance(answer, dict) or "error" in answer:
                 raise RuntimeError(f"eth_sendTransaction: {answer}")
 
-    def _request(self, what: str, arguments: tuple[object, ...], nonce: int) -> dict[str, str]:
+    def _request(self, what: str, arguments: tuple[object, ...], nonce: int) -> dict[str, object]:
         data = self.deployed.contract.encode_abi(what, args=arguments)
         to = {"from": self.sender, "to": self.deployed.address, "data": data}
         return to | {"gas": hex(_GAS), "nonce": hex(nonce)}
