@@ -100,6 +100,12 @@ def test_words_that_lost_their_reason_phrase_are_found_in_the_body() -> None:
     assert type(meaning(lost)) is Locked
 
 
+def test_a_page_is_of_something_in_between_which_cannot_know_what_happened() -> None:
+    page = "\n<!DOCTYPE html><html><body>VM is locked (clone)</body></html>"
+    assert type(meaning(ApiError(500, "Internal Server Error", page))) is UnknownOutcome
+    assert type(meaning(ApiError(500, "VM is locked (clone)", "no page"))) is Locked
+
+
 @pytest.mark.parametrize("body", ["", "<html>", "null", "[]", '{"errors": []}', '{"errors": null}'])
 def test_a_body_that_is_not_proxmoxs_names_no_parameters(body: str) -> None:
     assert parameter_errors(ApiError(400, "Bad Request", body)) == {}

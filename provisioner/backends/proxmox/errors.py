@@ -262,7 +262,9 @@ def reading(what: str) -> Iterator[None]:
 
 
 def meaning(error: ApiError) -> ProvisionError:
-    """Return what an answer means."""
+    """Return what an answer means; the API never answers with a page, so that is somebody else."""
+    if error.status == 500 and error.body.lstrip().startswith("<"):
+        return UnknownOutcome(f"a page instead of an answer: {sentence(error)}")
     return _explain(error.status, sentence(error))
 
 
