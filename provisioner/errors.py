@@ -32,6 +32,17 @@ class Crowded(Transient):
     """
 
 
+class NodeDown(Transient):
+    """One node of the cluster does not answer; what stands there waits, everything else goes on.
+
+    What to do: bring the node back; one alarm is raised for it, and no lease is blamed.
+    """
+
+    def __init__(self, node: str, why: str) -> None:
+        super().__init__(f"node {node} is away ({why}): what stands there waits; bring it back")
+        self.node = node
+
+
 class NoRoom(Transient):
     """No VMID, no storage or no node has room.
 

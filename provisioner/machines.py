@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Final
 
 from provisioner.doorbell import LONGEST_BOOT, Doorbell
-from provisioner.errors import Locked, NotOurs, Transient, UnknownOutcome
+from provisioner.errors import Locked, NodeDown, NotOurs, Transient, UnknownOutcome
 from provisioner.identity import access_stamp, uuid_of
 from provisioner.model import (
     CLONING,
@@ -189,7 +189,9 @@ class Machines:
             return _absent(None, None, existed)
         row = snapshot.guests.get(place.vmid)
         node = row.node if row else place.node
-        config = await self.hypervisor.config(node, place.vmid)
+        if node not in snapshot.nodes and row is not None:
+            raise NodeDown(node, "offline")
+        config = await self._config(snapshot, node, place.vmid)
         if config is None:
             return await self._missing(place.vmid, node, existed)
         seen = await self._proven(want, place.vmid, node, config, snapshot.nodes)
@@ -200,6 +202,15 @@ class Machines:
         if just_done in ("configure", "resize") and _owed_first_start(want, seen):
             return replace(seen, power=PowerState.UNREAD)
         return await self._liveliness(want, seen, answers)
+
+    async def _config(self, snapshot: ClusterSnapshot, node: str, vmid: int) -> GuestConfig | None:
+        """Read a configuration; one that the cluster does not list on a dead node is not there.
+
+        The list is the cluster's own, and shows what stands on a node that is away too.
+        """
+        if node not in snapshot.nodes:
+            return None
+        return await self.hypervisor.config(node, vmid)
 
     async def _bare(self, seen: Observed) -> Observed:
         """Read the power of a clone that came from a template which may have had `onboot`."""

@@ -27,6 +27,7 @@ from chainwatch.control.facts import FactsReader
 from chainwatch.control.guards import Guards
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.lookout import Lookout
+from chainwatch.control.nodes import NodeWatch
 from chainwatch.control.poller import TaskPoller
 from chainwatch.control.quarantine import Quarantines
 from chainwatch.control.rebuild import Rebuild
@@ -139,6 +140,7 @@ class _Wiring:
         self.board = TaskBoard(self.hypervisor)
         self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, SNAPSHOT)
         self.breaker = Breaker(self.snapshots, stores.alarms, clock)
+        self.nodes = NodeWatch(self.hypervisor, self.snapshots, stores.alarms, clock)
         self.sources = {
             each.source.name: SourceStatus(each, clock, clock.monotonic())
             for each in config.sources
@@ -160,6 +162,7 @@ class _Wiring:
             poller=self.poller(),
             resync=resync,
             breaker=self.breaker,
+            nodes=self.nodes,
             inspection=self.inspection(),
             operations=stores.operations,
             clock=self.clock,
@@ -228,6 +231,7 @@ class _Wiring:
             leases=self.stores.leases,
             alarms=self.stores.alarms,
             breaker=self.breaker,
+            nodes=self.nodes,
             clock=self.clock,
             bell=self.bell,
             width=self.config.policy.workers,
@@ -239,6 +243,7 @@ class _Wiring:
             board=self.board,
             work=self.stores.work,
             clock=self.clock,
+            nodes=self.nodes,
             tick=self.config.policy.tick,
             wake=self.bell.set,
         )

@@ -1,15 +1,17 @@
 """Watches the tasks of open operations, and wakes the leases that wait for them.
 
-One call a node and tick, however many tasks run there. It decides nothing: what a task's end means
-is for the woken pass to observe.
+One call a node and tick, however many tasks run there; a node that is away is not asked. It
+decides nothing: what a task's end means is for the woken pass to observe.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
+from chainwatch.control.nodes import NodeWatch
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.operations import Operations
 from chainwatch.store.workqueue import WorkQueue
@@ -28,6 +30,7 @@ class TaskPoller:
     board: TaskBoard
     work: WorkQueue
     clock: Clock
+    nodes: NodeWatch
     tick: float
     wake: Callable[[], None]
 
@@ -43,12 +46,16 @@ class TaskPoller:
         for key, operation in await self.operations.open_all():
             if operation.upid is not None:
                 waiting[node_of(operation.upid)][operation.upid] = key
-        for node, tasks in waiting.items():
-            try:
-                ended = await self.board.look(tasks)
-            except ProvisionError as error:
-                log.info("tasks were not seen", node=node, error=str(error))
-                continue
-            if ended:
-                await self.work.enqueue({tasks[upid] for upid in ended}, "its task ended")
-                self.wake()
+        answering = sorted(waiting.keys() - self.nodes.down.keys())
+        await asyncio.gather(*(self._look(node, waiting[node]) for node in answering))
+
+    async def _look(self, node: str, tasks: Mapping[str, str]) -> None:
+        """Look at tasks of one node, UPID → lease, all at once with those of the others."""
+        try:
+            ended = await self.board.look(tasks)
+        except ProvisionError as error:
+            log.info("tasks were not seen", node=node, error=str(error))
+            return
+        if ended:
+            await self.work.enqueue({tasks[upid] for upid in ended}, "its task ended")
+            self.wake()

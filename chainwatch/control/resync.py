@@ -121,6 +121,9 @@ class Resync:
         for row in sorted(snapshot.guests.values(), key=lambda row: row.vmid):
             if row.vmid not in self.site.pool or row.template:
                 continue
+            if row.node not in snapshot.nodes:
+                unfinished.append(row.vmid)
+                continue  # the node is away: it is asked when it is back
             try:
                 config = await self.hypervisor.config(row.node, row.vmid)
             except ProvisionError as error:  # one guest's trouble is not everybody's

@@ -14,6 +14,7 @@ import structlog
 from chainwatch.control.breaker import PROBE_EVERY, Breaker
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.lookout import Lookout
+from chainwatch.control.nodes import NodeWatch
 from chainwatch.control.poller import TaskPoller
 from chainwatch.control.resync import Resync
 from chainwatch.control.worker import Worker
@@ -39,6 +40,7 @@ class Supervisor:
     poller: TaskPoller
     resync: Resync
     breaker: Breaker
+    nodes: NodeWatch
     inspection: Inspection
     operations: Operations
     clock: Clock
@@ -57,6 +59,7 @@ class Supervisor:
             **{f"heads {name}": feed for name, feed in self.feeds.items()},
             **{name: task for each in self.lookouts for name, task in each.tasks().items()},
             "hypervisor probe": self.breaker.run,
+            "nodes": self.nodes.run,
             "task poller": self.poller.run,
             "passes": self._passes,
             "heartbeat": self._heartbeat,

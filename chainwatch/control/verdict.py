@@ -12,14 +12,22 @@ from typing import Final, TypeAlias
 from chainwatch.control.reconciler import Outcome, Pass
 from chainwatch.errors import ChainDisagrees, OneAtATime, OverBudget
 from chainwatch.store.alarms import Severity
-from provisioner.errors import Crowded, Locked, NoRoom, Permanent, Transient, UnknownOutcome
+from provisioner.errors import (
+    Crowded,
+    Locked,
+    NodeDown,
+    NoRoom,
+    Permanent,
+    Transient,
+    UnknownOutcome,
+)
 
 #: Seconds until a key is looked at again, by what it waits for.
 LOOK_AGAIN: Final = 1
 WATCHED_TASK: Final = 60  # the poller wakes it sooner
 SECOND_OPINION: Final = 15
 BUDGET: Final = 60
-ROOM: Final = 30
+ROOM: Final = 30  # or a node
 LONGEST_BACKOFF: Final = 300
 
 #: Alarms about one lease; what an outcome no longer says is cleared when the lease is settled.
@@ -80,7 +88,7 @@ def _of(each: Pass, attempts: int) -> Done | Failed:
             return Done(_recheck(each))
         case Locked() | Crowded() | UnknownOutcome():
             return Done(LOOK_AGAIN)
-        case NoRoom():
+        case NoRoom() | NodeDown():
             return Done(ROOM)
         case error:
             after = min(2 ** min(attempts, 10), LONGEST_BACKOFF)
@@ -121,7 +129,9 @@ def _notices(each: Pass) -> Iterator[Notice]:
     step = each.decision.step if each.decision else None
     if isinstance(each.error, NoRoom):
         yield Notice("no-room", "critical", str(each.error))
-    elif isinstance(each.error, Transient) and not isinstance(each.error, Locked | Crowded):
+    elif isinstance(each.error, Transient) and not isinstance(
+        each.error, Locked | Crowded | NodeDown
+    ):
         yield Notice("failing", "warning", str(each.error))
     if isinstance(each.refused, OverBudget):
         yield Notice("over-budget", "warning", each.refused.reason)

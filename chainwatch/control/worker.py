@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from chainwatch.control.breaker import Breaker
+from chainwatch.control.nodes import NodeWatch
 from chainwatch.control.reconciler import Outcome, Reconciler
 from chainwatch.control.verdict import (
     ALARMS,
@@ -28,7 +29,7 @@ from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
 from chainwatch.store.leases import Leases
 from chainwatch.store.workqueue import WorkItem, WorkQueue
-from provisioner.errors import HypervisorDown
+from provisioner.errors import HypervisorDown, NodeDown
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,7 @@ class Worker:
     leases: Leases
     alarms: Alarms
     breaker: Breaker
+    nodes: NodeWatch
     clock: Clock
     bell: asyncio.Event
     width: int
@@ -90,6 +92,9 @@ class Worker:
             await self.breaker.trip(down)
             await self.work.done(item, self.clock.now() + AFTER_DOWN)
             return
+        for each in outcome.passes:
+            if isinstance(each.error, NodeDown):
+                await self.nodes.tell(each.error)
         await self._settle(item, outcome, verdict(outcome, item.attempts))
         await self._call_the_next()
 
@@ -134,8 +139,14 @@ class Worker:
                 await self.work.park(item, reason, now)
 
     async def _patiently(self, lease: str, outcome: Outcome, judged: Verdict) -> Verdict:
-        """Look less often at what does not get on, and tell of it after a while."""
-        moves = any(each.acted and each.error is None for each in outcome.passes)
+        """Look less often at what does not get on, and tell of it after a while.
+
+        Who waits for a node has an alarm already, the node's.
+        """
+        moves = any(
+            (each.acted and each.error is None) or isinstance(each.error, NodeDown)
+            for each in outcome.passes
+        )
         if moves or not isinstance(judged, Done) or judged.after is None:
             self._restless.pop(lease, None)
             return judged

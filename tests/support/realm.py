@@ -212,6 +212,8 @@ class Realm:
             self.surveyed = await supervisor.first_survey()
         if not self.surveyed:
             return 0
+        if supervisor.nodes.down:
+            await supervisor.nodes.look()
         await supervisor.poller.poll()
         return await self.pass_all()
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from provisioner.backends.proxmox.answers import flag, number, record
 from provisioner.backends.proxmox.api import Api, ApiError, JsonValue, ParamValue
+from provisioner.backends.proxmox.bynode import ByNode
 from provisioner.backends.proxmox.errors import reading, sentence, writing
 from provisioner.errors import AgentSilent, Permanent, Transient
 from provisioner.faultpoints import guarded
@@ -31,7 +32,7 @@ class AgentShell:
     """See `provisioner.ports.GuestShell`; `pause` waits so many seconds."""
 
     def __init__(self, api: Api, pause: Callable[[float], Awaitable[None]]) -> None:
-        self._api = api
+        self._api: Api = ByNode(api)
         self._pause = pause
 
     @guarded("guest.answers")

@@ -22,6 +22,7 @@ from provisioner.backends.proxmox.answers import (
     upid,
 )
 from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
+from provisioner.backends.proxmox.bynode import ByNode
 from provisioner.backends.proxmox.errors import absent, parameter_errors, reading, sentence, writing
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import MonotonicClock, read_snapshot
@@ -49,7 +50,7 @@ class ProxmoxHypervisor:
     """
 
     def __init__(self, api: Api, settings: ProxmoxSettings, monotonic: MonotonicClock) -> None:
-        self._api = api
+        self._api: Api = ByNode(api)
         self._settings = settings
         self._monotonic = monotonic
         self._read: dict[int, Record] = {}

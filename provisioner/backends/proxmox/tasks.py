@@ -6,12 +6,13 @@ which holds running and ended ones; what the list no longer shows is asked for s
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from provisioner.backends.proxmox.answers import Record, number, record, records, text
 from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.errors import sentence, task_meaning
-from provisioner.errors import UnknownOutcome
+from provisioner.errors import NodeDown, UnknownOutcome
 from provisioner.ports import TaskRow, TaskState
 from provisioner.upids import node_of, started_at
 
@@ -54,15 +55,17 @@ async def read_rows(api: Api, node: str, since: int, kind: str | None = None) ->
 
 
 async def read_freed(api: Api, since: int) -> frozenset[int]:
-    """Return the VMIDs of all tasks since `since` that destroy a guest, ended or not."""
+    """Return the VMIDs of all tasks since `since` that destroy a guest, ended or not.
+
+    A node that does not answer tells of none, like one that is offline.
+    """
     nodes = records(await api.call("GET", "/nodes"), "nodes")
     online = [text(row, "node") for row in nodes if text(row, "status") == "online"]
-    found = [
-        row.vmid
-        for node in online
-        for kind in _DESTROYING
-        for row in await read_rows(api, node, since, kind)
-    ]
+    found: set[int | None] = set()
+    for node in online:
+        with suppress(NodeDown):
+            for kind in _DESTROYING:
+                found |= {row.vmid for row in await read_rows(api, node, since, kind)}
     return frozenset(vmid for vmid in found if vmid is not None)
 
 
