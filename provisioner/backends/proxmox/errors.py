@@ -52,6 +52,10 @@ class Meaning:
         return self.error(f"{sentence} ({self.advice})" if self.advice else sentence)
 
 
+#: What to do about a privilege that is missing.
+_LACKING: Final = "`chainwatch check` names the command that grants what the token lacks"
+
+
 def _statuses(*numbers: int) -> frozenset[int]:
     return frozenset(numbers)
 
@@ -86,7 +90,7 @@ TABLE: Final = (
         Transient,
         r"^Permission check failed \(/vms/",
         _statuses(403),
-        "give the token this privilege on the guest or its pool",
+        _LACKING,
     ),
     Meaning(
         "tag refused by policy",
@@ -110,7 +114,7 @@ TABLE: Final = (
         _statuses(403),
         "take this out of what is asked for, no token may do it",
     ),
-    Meaning("no privilege", HypervisorDown, "", _statuses(403), "see the token's permissions"),
+    Meaning("no privilege", HypervisorDown, "", _statuses(403), _LACKING),
     Meaning(
         "not Proxmox",
         HypervisorDown,

@@ -62,7 +62,8 @@ class Inspection:
 
     async def _release(self) -> Release:
         version = record(await self.api.call("GET", "/version"), "version")
-        return 8 if text(version, "release").partition(".")[0] == "8" else 9
+        major = text(version, "release").partition(".")[0]
+        return 8 if major.isdecimal() and int(major) < 9 else 9
 
     async def _templates(self) -> dict[int, Record | str]:
         """Read the templates' configurations; a text says why one could not be read."""
