@@ -42,9 +42,29 @@ async def proven(
         part = blocks[start : start + AT_ONCE]
         answers = await rpc.batch([("eth_getBlockReceipts", (h.block.hash,)) for h in part])
         for header, answer in zip(part, answers, strict=True):
-            if isinstance(answer, RpcError):
+            if not isinstance(answer, RpcError):
+                told: object = answer
+            elif answer.code in NOT_OFFERED:
+                told = await _one_by_one(rpc, header)
+            else:
                 raise _cannot_tell(rpc, header, answer)
-            yield header, logs_in(answer, header, contract)
+            yield header, logs_in(told, header, contract)
+
+
+async def _one_by_one(rpc: Rpc, header: Header) -> list[object]:
+    """A block's receipts from an endpoint that tells them for one transaction at a time only."""
+    try:
+        block = await rpc.call("eth_getBlockByHash", header.block.hash, False)
+    except RpcError as refused:
+        raise _cannot_tell(rpc, header, refused) from refused
+    hashes = block.get("transactions") if isinstance(block, dict) else None
+    if not isinstance(hashes, list):
+        raise NotAChain(f"{rpc.name} does not tell the transactions of {header.block.number}")
+    told = await rpc.batch([("eth_getTransactionReceipt", (block_hash(each),)) for each in hashes])
+    for answer in told:
+        if isinstance(answer, RpcError):
+            raise _cannot_tell(rpc, header, answer)
+    return told
 
 
 def logs_in(receipts: object, header: Header, contract: str) -> list[RawLog]:
@@ -129,7 +149,8 @@ def _encoded_log(address: bytes, topics: tuple[bytes, ...], data: bytes) -> byte
 
 def _cannot_tell(rpc: Rpc, header: Header, refused: RpcError) -> NotAChain:
     advice = (
-        "; it does not offer eth_getBlockReceipts: use another endpoint, or verify less"
+        "; it offers neither eth_getBlockReceipts nor what would do instead: use another endpoint, "
+        "or verify less"
         if refused.code in NOT_OFFERED
         else ""
     )

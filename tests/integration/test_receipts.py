@@ -6,9 +6,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chainwatch.chain import headers
-from chainwatch.chain.receipts import logs_in
+from chainwatch.chain.receipts import logs_in, proven
 from chainwatch.chain.rpc import Rpc, RpcPool
+from chainwatch.errors import NotAChain
 from tests.support.anvil import Anvil, running
+from tests.support.faultproxy import FaultProxy, proxy
+from tests.support.faults import no_receipts
 from tests.support.town import founded
 
 KINDS: tuple[dict[str, object], ...] = (
@@ -19,7 +22,7 @@ KINDS: tuple[dict[str, object], ...] = (
 
 
 @asynccontextmanager
-async def asking(anvil: Anvil) -> AsyncIterator[Rpc]:
+async def asking(anvil: Anvil | FaultProxy) -> AsyncIterator[Rpc]:
     pool = RpcPool((anvil.url,), timeout=20)
     try:
         yield pool.ranked()[0]
@@ -70,3 +73,18 @@ async def test_the_logs_of_a_real_contract_are_proven_as_the_node_tells_them() -
             assert [[f"0x{t.hex()}" for t in log.topics] for log in proven] == [
                 log["topics"] for log in told
             ]
+
+
+async def test_receipts_that_are_told_one_at_a_time_prove_as_much() -> None:
+    async with founded() as town, proxy(town.anvil.url) as spoiler, asking(spoiler) as rpc:
+        await town.anvil.rpc("evm_setAutomine", False)
+        await fill(town.anvil, 3)
+        contract = town.shop.address.lower()
+        blocks = await headers.fetch(rpc, range((await town.anvil.block()).number + 1))
+        whole = [told async for told in proven(rpc, contract, blocks)]
+        spoiler.arm(no_receipts(singly=True))
+        assert [told async for told in proven(rpc, contract, blocks)] == whole
+        assert any(logs for _, logs in whole)
+        spoiler.arm(no_receipts())
+        with pytest.raises(NotAChain, match="use another endpoint"):
+            _ = [told async for told in proven(rpc, contract, blocks)]

@@ -18,6 +18,7 @@ from tests.support.faultproxy import Ask, CallFault, GoOn, Json, Refusal, ReplyF
 LOGS: Final = frozenset({"eth_getLogs"})
 HEADERS: Final = frozenset({"eth_getBlockByNumber"})
 RECEIPTS: Final = frozenset({"eth_getBlockReceipts"})
+RECEIPT: Final = frozenset({"eth_getTransactionReceipt"})
 STATE: Final = frozenset({"eth_call"})
 CHAIN_ID: Final = frozenset({"eth_chainId"})
 ANY: Final[frozenset[str]] = frozenset()
@@ -108,13 +109,13 @@ def blank_blooms() -> CallFault:
     return CallFault("blank blooms", HEADERS, act)
 
 
-def no_receipts() -> CallFault:
-    """A node that does not offer receipts by the block."""
+def no_receipts(*, singly: bool = False) -> CallFault:
+    """A node that offers no receipts, or only one transaction's at a time."""
 
-    async def act(_: Ask, go_on: GoOn) -> object:
-        raise Refusal(-32601, "the method eth_getBlockReceipts does not exist/is not available")
+    async def act(ask: Ask, _: GoOn) -> object:
+        raise Refusal(-32601, f"the method {ask.method} does not exist/is not available")
 
-    return CallFault("no receipts", RECEIPTS, act)
+    return CallFault("no receipts", RECEIPTS if singly else RECEIPTS | RECEIPT, act)
 
 
 def empty_range() -> CallFault:
