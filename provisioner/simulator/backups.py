@@ -122,7 +122,9 @@ def _archive(state: State, ask: Ask, storage: Storage, guest: Guest) -> StoredFi
     at = dt.datetime.fromtimestamp(now, dt.UTC).strftime("%Y_%m_%d-%H_%M_%S")
     form = ("tar" if guest.kind == "lxc" else "vma") + SUFFIXES[ask.text("compress", "0")]
     volid = f"{storage.name}:backup/vzdump-{guest.kind}-{guest.vmid}-{at}.{form}"
-    config: dict[str, ConfigValue] = {k: v for k, v in guest.config.items() if k != "lock"}
+    config: dict[str, ConfigValue] = {
+        key: value for key, value in guest.config.items() if key not in {"lock", "parent"}
+    }
     volumes = {key: state.volumes.get(line.split(",")[0]) for key, line in guest.disks().items()}
     disks = {key: volume.size for key, volume in volumes.items() if volume is not None}
     firewall = state.firewalls.get(guest.vmid)

@@ -8,7 +8,7 @@ that fails or is stopped leaves nothing.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask, require_for_clone
@@ -30,7 +30,7 @@ NOT_INHERITED = ("template", "lock", "snapshots", "parent")
 
 
 def snapshot_name(text: str) -> str | None:
-    """Say what is wrong with a snapshot's name; there are no snapshots here."""
+    """Say what is wrong with a snapshot's name."""
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]+", text):
         return None
     return f"invalid format - invalid configuration ID '{text}'\n"
@@ -58,7 +58,7 @@ def clone(state: State, ask: Ask) -> JsonValue:
         raise Refused(f"VM is locked ({source.lock})")
     _refuse_for_linked(ask, source, full=full)
     if "snapname" in ask.params:
-        raise Refused(f"snapshot '{ask.text('snapname')}' does not exist")
+        source = _as_it_was(source, ask.text("snapname"))
     copy = Copy(ask, source, _reserve(state, ask, storage), storage, full)
 
     def work(task: Task) -> Script[None]:
@@ -69,6 +69,14 @@ def clone(state: State, ask: Ask) -> JsonValue:
         yield from _or_nothing(state, copy.guest, with_lock(state, shared, inner, task))
 
     return start_task(state, ask, "qmclone", str(source.vmid), work)
+
+
+def _as_it_was(source: Guest, name: str) -> Guest:
+    """Return what a clone of the snapshot `name` copies."""
+    snapshot = source.snapshots.get(name)
+    if snapshot is None:
+        raise Refused(f"snapshot '{name}' does not exist")
+    return replace(source, config=dict(snapshot.config), os=snapshot.system)
 
 
 def _reserve(state: State, ask: Ask, storage: Storage) -> Guest:

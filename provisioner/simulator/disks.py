@@ -117,6 +117,8 @@ def template(state: State, ask: Ask) -> JsonValue:
     guest = state.guest(ask.node, ask.vmid)
     if guest.lock is not None:
         raise Refused(f"VM is locked ({guest.lock})")
+    if guest.snapshots:
+        raise Refused("unable to create template, because VM contains snapshots")
     if guest.template:
         raise Refused(f"you can't convert a template to a template - VM {ask.vmid}")
     if guest.running:

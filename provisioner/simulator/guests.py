@@ -8,6 +8,7 @@ change, so nothing ticks while nothing happens. Change a guest only after `State
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
@@ -43,6 +44,23 @@ class Heard:
     started_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a guest was at `taken_at` (virtual seconds); `note` was its own description.
+
+    `sizes` are those of its volumes in bytes, `system` what was on them.
+    """
+
+    name: str
+    description: str
+    taken_at: int
+    parent: str | None
+    config: Mapping[str, ConfigValue]
+    note: str
+    sizes: Mapping[str, int]
+    system: GuestOs
+
+
 @dataclass(slots=True)
 class Guest:
     """One virtual machine; `created_by` is the token that made it, `boots` counts its starts."""
@@ -54,6 +72,7 @@ class Guest:
     created_at: float
     config: dict[str, ConfigValue] = field(default_factory=dict)
     pending: dict[str, ConfigValue | None] = field(default_factory=dict)
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
     os: GuestOs = field(default_factory=GuestOs)
     power: Power = Power.STOPPED
     started_at: float = 0.0

@@ -154,6 +154,7 @@ def _unpack(state: State, job: Restore, task: Task) -> Script[None]:
         config["vmgenid"] = state.draws.uuid()
     state.changing(guest).config = config
     guest.pending.clear()
+    guest.snapshots.clear()
     guest.os = backup.system.copy()
     if backup.firewall is not None:
         state.firewalls[guest.vmid] = backup.firewall.copy()

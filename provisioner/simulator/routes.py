@@ -30,6 +30,7 @@ from provisioner.simulator.configrules import (
 from provisioner.simulator.endpoint import Route, Rules
 from provisioner.simulator.lxc.calls import CONTAINER_ROUTES
 from provisioner.simulator.params import COUNT, FLAG, INTEGER, TEXT, VMID, Kind, Rule
+from provisioner.simulator.snapshots import SNAPSHOT_ROUTES
 
 GUEST = "/nodes/{node}/qemu/{vmid}"
 VM = "/vms/{vmid}"
@@ -154,6 +155,7 @@ ROUTES = (
         for method, path, handler, rules in firewall.CALLS
     ),
     *CONTAINER_ROUTES,
+    *SNAPSHOT_ROUTES,
 )
 
 

@@ -21,6 +21,7 @@ class Durations:
     destroy: float = 0.3
     resize: float = 0.2
     template: float = 0.4
+    snapshot: float = 0.3
     boot: float = 8.0
     container_create: float = 1.8
     container_boot: float = 1.0

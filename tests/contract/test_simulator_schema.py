@@ -70,6 +70,7 @@ async def live(api: Checked) -> None:
     await api.task("POST", f"{GUEST}/status/stop")
     await api("GET", "/cluster/resources", type="vm")
     await api("GET", "/nodes/pve/tasks", since=1, limit=50, source="all")
+    await snapshots(api, GUEST)
     await api.task("POST", "/nodes/pve/vzdump", vmid="218", storage="local", mode="snapshot")
     await api.task("DELETE", GUEST, purge=1, destroy_unreferenced_disks=0)
     (backup,) = api.cluster.inventory().backups
@@ -81,6 +82,15 @@ async def live(api: Checked) -> None:
     }
     await api.task("POST", "/nodes/pve/qemu", **again)
     await api("GET", "/nodes/pve/storage/local/status")
+
+
+async def snapshots(api: Checked, guest: str) -> None:
+    """Take a snapshot of a guest, go back to it, and delete it."""
+    await api.task("POST", f"{guest}/snapshot", snapname="before", description="a change")
+    await api("GET", f"{guest}/snapshot")
+    await api("GET", f"{guest}/snapshot/before/config")
+    await api.task("POST", f"{guest}/snapshot/before/rollback")
+    await api.task("DELETE", f"{guest}/snapshot/before")
 
 
 async def configure(api: Checked) -> None:
@@ -169,6 +179,9 @@ async def live_in_a_container(api: Checked) -> None:
     await api.task("POST", f"{container}/status/shutdown", timeout=20, forceStop=1)
     await api.task("POST", f"{container}/status/start")
     await api.task("POST", f"{container}/status/stop")
+    api.cluster.add_storage("thin", "lvmthin")
+    await api.task("POST", "/nodes/pve/lxc/301/clone", newid=302, storage="thin", full=1)
+    await snapshots(api, "/nodes/pve/lxc/302")
     await api("POST", "/nodes/pve/lxc/301/template")
     await api.task("POST", "/nodes/pve/vzdump", vmid="300", mode="stop", compress="zstd")
     for path in ("images", "rootdir", "vztmpl", "backup"):
@@ -205,6 +218,22 @@ def test_every_parameter_the_simulator_takes_is_in_the_official_schema() -> None
         for name in route.rules:
             family = name.rstrip("0123456789")
             assert name in properties or f"{family}[n]" in properties, (route.pattern, name)
+
+
+def test_the_simulator_wants_the_privileges_that_the_official_schema_names() -> None:
+    for route in ROUTES:
+        template, _ = pve_schema.find(route.pattern.replace("{", "_").replace("}", "_"), paths())
+        told = pve_schema.an_object(paths()[template][route.method].get("permissions") or {})
+        rule = told.get("check")
+        if isinstance(rule, list) and rule[0] == "and":
+            rule = rule[1]
+        if not isinstance(rule, list):
+            assert route.need is None, route.pattern
+            continue
+        _, where, privileges, *_ = rule
+        assert isinstance(privileges, list)
+        assert route.need is not None, route.pattern
+        assert (route.need[0], set(route.need[1].split("|"))) == (where, set(privileges))
 
 
 def paths() -> pve_schema.Schemas:

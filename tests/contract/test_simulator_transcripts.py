@@ -40,6 +40,7 @@ DIVERGENCES = {
         "POST /nodes/pve/qemu/9500/status/shutdown timeout 8": "interrupted by a call sent"
         " meanwhile",
     },
+    "snapshots": {"POST /nodes/pve/qemu/9522/snapshot snapname live": OTHER_QEMU},
 }
 
 

@@ -108,6 +108,8 @@ def template(state: State, ask: Ask) -> JsonValue:
     """POST template: done by a task whose UPID nobody is told."""
     guest = state.container(ask.node, ask.vmid)
     refuse_locked(guest)
+    if guest.snapshots:
+        raise Refused("unable to create template, because CT contains snapshots")
     if guest.template:
         raise Refused("you can't convert a template to a template")
     if guest.running:
