@@ -212,9 +212,9 @@ def list_pools(state: State, _: Ask) -> JsonValue:
 
 def read_pool(state: State, ask: Ask) -> JsonValue:
     """GET pools/{pool}: its members as cluster/resources shows them."""
-    pool = state.pools.get(ask.names["pool"])
+    pool = state.pools.get(ask.names["poolid"])
     if pool is None:
-        raise Refused(f"pool '{ask.names['pool']}' does not exist")
+        raise Refused(f"pool '{ask.names['poolid']}' does not exist")
     guests = [state.guests[vmid] for vmid in sorted(pool.members) if vmid in state.guests]
     return {
         "poolid": pool.name,

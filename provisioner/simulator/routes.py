@@ -113,7 +113,7 @@ ROUTES = (
         None,
     ),
     Route("GET", "/pools", nodes.list_pools, {}, None, lists=True),
-    Route("GET", "/pools/{pool}", nodes.read_pool, {}, ("/pool/{pool}", "Pool.Audit")),
+    Route("GET", "/pools/{poolid}", nodes.read_pool, {}, ("/pool/{poolid}", "Pool.Audit")),
     Route("GET", "/nodes/{node}/qemu", nodes.list_guests, {"full": FLAG}, None, lists=True),
     Route("POST", "/nodes/{node}/qemu", restore.restore_machine, restore.RULES, None),
     Route("POST", "/nodes/{node}/vzdump", backups.vzdump, backups.RULES, None),

@@ -158,10 +158,14 @@ def _tokenid(task: Task) -> dict[str, JsonValue]:
     return {"tokenid": name} if name else {}
 
 
-def task_log(state: State, ask: Ask) -> Listing:
-    """GET tasks/{upid}/log."""
+def task_log(state: State, ask: Ask) -> "JsonValue | Listing":
+    """GET tasks/{upid}/log: of a task that nobody knows, a single line that is no list."""
     task = state.tasks.get(ask.names["upid"])
-    lines = ["unable to open file - No such file or directory"] if task is None else task.log
+    if task is None:
+        return {"n": 1, "t": "unable to open file - No such file or directory"}
+    if task.user != ask.token.id.split("!")[0]:
+        require(state, ask.token, f"/nodes/{ask.node}", "Sys.Audit")
+    lines = task.log
     start, limit = ask.number("start", 0), ask.number("limit", 50) or len(lines)
     shown = list(enumerate(lines, 1))[start : start + limit]
     if not lines:
