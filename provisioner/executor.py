@@ -9,7 +9,15 @@ next pass has looked.
 import asyncio
 from dataclasses import dataclass, field
 
-from provisioner.errors import Crowded, Locked, NoRoom, NotOurs, ProvisionError, UnknownOutcome
+from provisioner.errors import (
+    Crowded,
+    Locked,
+    NodeDown,
+    NoRoom,
+    NotOurs,
+    ProvisionError,
+    UnknownOutcome,
+)
 from provisioner.identity import uuid_of
 from provisioner.line import Line
 from provisioner.model import DesiredMachine, Observed
@@ -69,6 +77,8 @@ class Executor:
             raise
         except ProvisionError as error:
             await self.log.finish(operation, "failed", str(error))
+            if isinstance(error, NodeDown):
+                self.rooms.avoid(error.node, now)
             raise
         if upid is None:
             await self.log.finish(operation, "ok")

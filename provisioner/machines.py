@@ -204,13 +204,20 @@ class Machines:
         return await self._liveliness(want, seen, answers)
 
     async def _config(self, snapshot: ClusterSnapshot, node: str, vmid: int) -> GuestConfig | None:
-        """Read a configuration; one that the cluster does not list on a dead node is not there.
+        """Read a configuration; one on a node that is away, and not in the list, is not there.
 
-        The list is the cluster's own, and shows what stands on a node that is away too.
+        The list is the cluster's own: it shows what stands on a node that is away too. Whether
+        nothing has come since is then asked of the cluster, which needs no node for it.
         """
-        if node not in snapshot.nodes:
+        listed = vmid in snapshot.guests
+        if node not in snapshot.nodes and not listed:
             return None
-        return await self.hypervisor.config(node, vmid)
+        try:
+            return await self.hypervisor.config(node, vmid)
+        except NodeDown:
+            if listed:
+                raise
+        return None
 
     async def _bare(self, seen: Observed) -> Observed:
         """Read the power of a clone that came from a template which may have had `onboot`."""

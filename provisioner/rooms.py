@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from provisioner.allocate import Pool
-from provisioner.errors import NoRoom
+from provisioner.errors import NodeDown, NoRoom
 from provisioner.placement import (
     Demand,
     Limits,
@@ -35,6 +35,8 @@ from provisioner.upids import guest_of
 ENDLESS: Final = 600
 #: Seconds after which a clone that has ended is in the list, unless somebody removed it.
 UNSEEN: Final = 30
+#: For how many seconds nothing new is asked of a node that did not answer.
+AVOIDED: Final = 90
 #: For how many seconds it is remembered on which storage a template lies.
 REMEMBERED: Final = 600
 CLONE: Final = "clone"
@@ -87,11 +89,13 @@ class Rooms:
         self._pool, self._vmids, self._limits = pool, templates, limits
         self._lies_on: dict[int, tuple[str, int]] = {}
         self._promised: dict[int, tuple[Promise, int]] = {}
+        self._avoided: dict[str, int] = {}
         self._last: Offer | None = None
 
     async def offer(self, demand: Demand, snapshot: ClusterSnapshot, now: int) -> Offer:
         """Return where a machine can be made at wall time `now`. Raises NoRoom if nowhere."""
-        templates = await self._templates(snapshot, now)
+        templates = await self._templates(self._without_avoided(snapshot, now), now)
+        snapshot = self._without_avoided(snapshot, now)  # one may just have been found away
         promises = await self._promises(snapshot, templates, demand, now)
         seen = view(snapshot, self._limits, self._pool, promises, demand.memory_mib)
         found = openings(seen, templates, demand)
@@ -111,6 +115,10 @@ class Rooms:
         free = (self._limits.clones - on.count(shelf) - unknown for shelf in shelves)
         return sum(max(0, each) for each in free)
 
+    def avoid(self, node: str, now: int) -> None:
+        """Take a node for one that is offline for a while: it was called in vain."""
+        self._avoided[node] = now
+
     def promise(self, vmid: int, spot: Spot, demand: Demand, now: int) -> None:
         """Count a machine that is about to be cloned to `vmid`."""
         self._promised[vmid] = (Promise(spot.node, spot.shelf, demand, copying=True), now)
@@ -126,6 +134,18 @@ class Rooms:
         seen = view(snapshot, self._limits, self._pool, promises)
         return Fullness(snapshot.taken_at, seen, self._missing(snapshot))
 
+    def _without_avoided(self, snapshot: ClusterSnapshot, now: int) -> ClusterSnapshot:
+        """Return a snapshot in which nodes that do not answer are offline."""
+        away = {node for node, at in self._avoided.items() if 0 <= now - at < AVOIDED}
+        if not away:
+            return snapshot
+        members = {
+            name: replace(row, online=row.online and name not in away)
+            for name, row in snapshot.members.items()
+        }
+        online = tuple(name for name in snapshot.nodes if name not in away)
+        return replace(snapshot, nodes=online, members=members)
+
     def _missing(self, snapshot: ClusterSnapshot) -> tuple[int, ...]:
         return tuple(vmid for vmid in self._vmids if vmid not in snapshot.guests)
 
@@ -136,7 +156,11 @@ class Rooms:
         for row in rows:
             if row.node not in snapshot.nodes:
                 continue
-            storage = await self._storage(row.node, row.vmid, now)
+            try:
+                storage = await self._storage(row.node, row.vmid, now)
+            except NodeDown as error:
+                self.avoid(error.node, now)
+                continue
             if storage is not None:
                 found.append(Template(row.vmid, row.node, storage))
         return found

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from chainwatch.config import Config
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, FaultName
@@ -141,3 +143,20 @@ async def test_a_node_that_is_online_and_cannot_be_reached_is_told_and_others_go
         await world.settle()
         assert world.running() == []
         assert "node-down" not in await world.alarms()
+
+
+@pytest.mark.parametrize("before", [0, 1])
+async def test_a_machine_is_made_elsewhere_when_the_best_node_cannot_be_reached(
+    tmp_path: Path, before: int
+) -> None:
+    async with three_nodes(tmp_path) as world:
+        for token in range(1, before + 1):
+            world.buy(token)  # stands on pve, so that the other node has more room
+        await world.settle()
+        for _ in range(1000):
+            world.cluster.arm(Fault(FaultName.PROXY_DOWN, path=f"/nodes/{AWAY}/*"))
+        world.buy(9)
+        await world.turns(120)
+        assert by_node(world) == {"pve": before + 1}
+        assert len(world.running()) == before + 1
+        assert "hypervisor-down" not in await world.alarms()
