@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask, require
-from provisioner.simulator.configrules import CONFIG_RULES, privilege_for
+from provisioner.simulator.configrules import CONFIG_RULES, needs
 from provisioner.simulator.guests import DISK_KEYS, ConfigValue, Guest, format_size, size_of
 from provisioner.simulator.state import State
 from provisioner.simulator.task import Task
@@ -92,12 +92,13 @@ def _wanted(state: State, ask: Ask) -> tuple[dict[str, ConfigValue], list[str]]:
     if not sets and not deletes and "revert" not in ask.params:
         raise Refused("no options specified")
     _refuse_bad_deletes(sets, deletes)
+    if "sshkeys" in sets:
+        check_keys(unquote(str(sets["sshkeys"])))
     for key in (*sets, *deletes):
         if key in ROOT_ONLY:
             raise Refused(f"only root can set '{key}' config")
-        require(state, ask.token, f"/vms/{ask.vmid}", privilege_for(key))
-    if "sshkeys" in sets:
-        check_keys(unquote(str(sets["sshkeys"])))
+        for path, privileges in needs(f"/vms/{ask.vmid}", key, str(sets.get(key, ""))):
+            require(state, ask.token, path, privileges)
     return sets, deletes
 
 

@@ -213,8 +213,10 @@ CALL_RULES: dict[str, Rule] = {
     "skiplock": FLAG,
 }
 
+DRIVES = ("ide", "sata", "scsi", "virtio")
 _PRIVILEGES = {
-    "VM.Config.Options": "agent bios description hookscript name onboot ostype protection tags",
+    "VM.Config.Options": "agent bios description hookscript name onboot ostype protection"
+    " startup tags",
     "VM.Config.CPU": "cores cpu cpulimit cpuunits numa sockets",
     "VM.Config.Memory": "balloon memory",
     "VM.Config.HWType": "acpi hotplug kvm machine scsihw smbios1 tablet vga vmgenid",
@@ -234,7 +236,18 @@ ANY_CONFIG_PRIVILEGE = "|".join(
 )
 
 
-def privilege_for(key: str) -> str:
-    """Return the privilege (alternatives joined with `|`) that changing `key` needs."""
+def needs(guest: str, key: str, text: str) -> list[tuple[str, str]]:
+    """Return what setting `key` to `text` needs: paths and privileges (alternatives with `|`).
+
+    `guest` is the guest's own path; deleting a key is setting it to nothing.
+    """
     family = key.rstrip("0123456789")
-    return _BY_KEY.get(key) or _BY_FAMILY.get(family, "VM.Config.Disk")
+    if "media=cdrom" in text:
+        return [(guest, "VM.Config.CDROM")]
+    if family in DRIVES and text.endswith(":cloudinit"):
+        return [(guest, "VM.Config.Cloudinit"), (guest, "VM.Config.CDROM")]
+    found = [(guest, _BY_KEY.get(key) or _BY_FAMILY.get(family, "VM.Config.Disk"))]
+    bridge = properties(text).get("bridge") if family == "net" else None
+    if key == "startup":
+        found.append(("/", "Sys.Modify"))
+    return found + ([(f"/sdn/zones/localnetwork/{bridge}", "SDN.Use")] if bridge else [])
