@@ -52,7 +52,7 @@ def list_storages(state: State, ask: Ask) -> JsonValue:
     """GET nodes/{node}/storage."""
     used = state.used()
     return [
-        {"storage": storage.name, **_status(storage, ask.node, used)}
+        {"storage": storage.name, **_with_fraction(_status(storage, ask.node, used))}
         for storage in state.storages.values()
         if storage.on(ask.node)
         and allows(state, ask.token, f"/storage/{storage.name}", MAY_SEE_STORAGE)
@@ -66,8 +66,7 @@ def _status(storage: Storage, node: str, used: dict[tuple[str, str], int]) -> di
     there = storage.enabled and storage.active
     total = storage.size if there else 0
     taken = used.get((storage.name, place_on(storage, node)), 0) if there else 0
-    fraction: dict[str, JsonValue] = {"used_fraction": taken / total} if total else {}
-    return fraction | {
+    return {
         "type": storage.kind,
         "content": ",".join(storage.content),
         "enabled": int(storage.enabled),
@@ -77,6 +76,14 @@ def _status(storage: Storage, node: str, used: dict[tuple[str, str], int]) -> di
         "used": taken,
         "avail": max(total - taken, 0),
     }
+
+
+def _with_fraction(status: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a status as the list of storages has it: with the share that is used, if any is."""
+    total, used = status["total"], status["used"]
+    if isinstance(total, int) and isinstance(used, int) and total:
+        return {**status, "used_fraction": used / total}
+    return status
 
 
 def storage_status(state: State, ask: Ask) -> JsonValue:
