@@ -153,7 +153,7 @@ async def test_a_doubt_that_receipts_cannot_settle_says_what_to_do(
 
     mute = chain.endpoint("mute", old)
     scanner, ledger = reading(chain, mute, using=verifying(mode))
-    with pytest.raises(NotAChain, match="neither eth_getBlockReceipts nor .*: use another"):
+    with pytest.raises(NotAChain, match=r"neither eth_getBlockReceipts nor .*: use another"):
         await scanner.next(ledger.state)
     scanner, ledger = reading(chain, mute, chain.endpoint("able"), using=verifying(mode))
     step = await scanner.next(ledger.state)
