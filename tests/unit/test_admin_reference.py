@@ -67,9 +67,7 @@ async def test_the_reference_lists_every_route(tmp_path: Path) -> None:
     row = re.compile(r"^\| `(GET|POST) (/[^`]*)` \|", re.MULTILINE)
     documented = row.findall((REFERENCE / "socket.md").read_text())
     async with office(tmp_path) as (_, desk):
-        routes = [
-            (each.method, _documented(each.path)) for each in Routes(desk).all()
-        ]
+        routes = [(each.method, _documented(each.path)) for each in Routes(desk).all()]
     assert documented == routes
 
 
