@@ -1,10 +1,11 @@
 """Asking guests whether they are up: seldom, and few at once.
 
 A silent guest is the slowest thing there is to ask: Proxmox waits three seconds for its agent. So a
-guest that boots is not asked before the quickest of the last few boots would be over, each silence
-makes the next pause longer, and only so many are asked at once: however many guests are silent,
-somebody is left for the other leases. What was learnt is lost at a restart, and costs a few calls
-to learn again.
+guest that boots is asked when the quickest of the last few boots would be over, each silence makes
+the next pause longer, and only so many are asked at once: however many guests are silent, somebody
+is left for the other leases. One guest at a time is the scout, asked sooner than is known to do, so
+that a quicker boot is found out; where that was too soon, the next few are left alone. What was
+learnt is lost at a restart, and costs a few calls to learn again.
 """
 
 from collections import deque
@@ -16,8 +17,10 @@ from provisioner.ports import GuestShell
 #: How many boots are remembered, and what is too long to be one, in seconds.
 REMEMBERED: Final = 8
 LONGEST_BOOT: Final = 60
-#: Seconds by which the next guest is asked sooner than the quickest of those took.
+#: Seconds by which a scout is asked sooner than the quickest of those took.
 SOONER: Final = 1
+#: Seconds after which a guest is asked while no boot is known and another one is the scout.
+UNKNOWN: Final = 15
 #: Longest pause between two questions to a guest, in seconds.
 LONGEST_PAUSE: Final = 8
 #: How long Proxmox takes to say that a guest is silent, in seconds.
@@ -60,22 +63,35 @@ class Doorbell:
         self._ringing = 0
         self._boots: deque[int] = deque(maxlen=REMEMBERED)
         self._silent: dict[int, _Silence] = {}
+        self._scout: int | None = None
+        self._boots_to_wait = 0
 
     async def ring(self, node: str, vmid: int, up_for: int) -> Ring:
         """Ask a guest that was started `up_for` seconds ago, if it is worth asking."""
         silence = self._silence(vmid, up_for)
-        first = min(self._boots, default=0) - SOONER
-        wait = (silence.over_at if silence else first) - up_for
+        wait = (silence.over_at if silence else self._first(vmid)) - up_for
         if wait > 0:
             return Ring(False if silence else None, wait)
         if self._ringing >= self._at_once:
             return Ring(None, 1)
+        if up_for < min(self._boots, default=UNKNOWN):
+            self._scout = vmid
         self._ringing += 1
+        answers: bool | None = None
         try:
             answers = await self._guest.answers(node, vmid)
         finally:
             self._ringing -= 1
+            if answers is None and self._scout == vmid:
+                self._scout = None
         return self._answered(vmid, up_for) if answers else self._was_silent(vmid, up_for)
+
+    def _first(self, vmid: int) -> int:
+        """Return for how long a guest has to have run to be asked the first time."""
+        may_scout = self._scout in (None, vmid) and self._boots_to_wait == 0
+        if not self._boots:
+            return 0 if may_scout else UNKNOWN
+        return min(self._boots) - (SOONER if may_scout else 0)
 
     async def insist(self, node: str, vmid: int) -> bool:
         """Ask a guest now, however often it was silent: somebody may be inside who should not."""
@@ -88,11 +104,17 @@ class Doorbell:
 
     def _answered(self, vmid: int, up_for: int) -> Ring:
         self._silent.pop(vmid, None)
+        if self._scout == vmid or not self._boots:
+            self._scout = None
         if up_for <= LONGEST_BOOT:
             self._boots.append(up_for)
+            self._boots_to_wait = max(0, self._boots_to_wait - 1)
         return Ring(answers=True)
 
     def _was_silent(self, vmid: int, up_for: int) -> Ring:
+        if self._scout == vmid and self._boots:
+            self._scout = None
+            self._boots_to_wait = REMEMBERED
         before = self._silence(vmid, up_for)
         silence = _Silence(before.times + 1 if before else 1, up_for)
         self._silent[vmid] = silence

@@ -2,7 +2,15 @@
 
 import asyncio
 
-from provisioner.doorbell import LONGEST_PAUSE, SILENCE, SOONER, Doorbell, Ring
+from provisioner.doorbell import (
+    LONGEST_PAUSE,
+    REMEMBERED,
+    SILENCE,
+    SOONER,
+    UNKNOWN,
+    Doorbell,
+    Ring,
+)
 
 NODE = "pve"
 
@@ -97,9 +105,42 @@ async def test_however_many_guests_are_silent_only_so_many_are_asked_at_once() -
     guests.gate.clear()
     async with asyncio.TaskGroup() as group:
         for vmid in (1, 2):
-            group.create_task(bell.ring(NODE, vmid, 0))
+            group.create_task(bell.ring(NODE, vmid, UNKNOWN))
         await asyncio.sleep(0)
-        assert await bell.ring(NODE, 3, 0) == Ring(None, 1)
+        assert await bell.ring(NODE, 3, UNKNOWN) == Ring(None, 1)
         guests.gate.set()
     assert guests.asked == [1, 2]
-    assert (await bell.ring(NODE, 3, 0)).answers is False
+    assert (await bell.ring(NODE, 3, UNKNOWN)).answers is False
+
+
+async def test_while_no_boot_is_known_one_guest_finds_out_and_the_others_wait() -> None:
+    guests = Guests()
+    bell = Doorbell(guests, 4)
+    assert (await bell.ring(NODE, 1, 0)).answers is False
+    assert await bell.ring(NODE, 2, 0) == Ring(None, UNKNOWN)
+    await booted(guests, bell, 1, SILENCE + 1)
+    assert await bell.ring(NODE, 2, 1) == Ring(None, SILENCE + 1 - SOONER - 1)
+
+
+async def test_a_guest_that_never_answers_does_not_keep_the_others_waiting_for_ever() -> None:
+    guests = Guests()
+    bell = Doorbell(guests, 4)
+    assert (await bell.ring(NODE, 1, 0)).answers is False
+    await booted(guests, bell, 2, UNKNOWN)
+    await booted(guests, bell, 3, UNKNOWN - SOONER)
+
+
+async def test_a_second_too_soon_is_tried_by_one_guest_and_then_by_none_for_a_while() -> None:
+    guests = Guests()
+    bell = Doorbell(guests, 4)
+    await booted(guests, bell, 1, 20)
+    guests.gate.clear()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(bell.ring(NODE, 2, 20 - SOONER))
+        await asyncio.sleep(0)
+        assert await bell.ring(NODE, 3, 20 - SOONER) == Ring(None, SOONER)
+        guests.gate.set()
+    for vmid in range(4, 4 + REMEMBERED):
+        assert await bell.ring(NODE, vmid, 20 - SOONER) == Ring(None, SOONER)
+        await booted(guests, bell, vmid, 20)
+    assert (await bell.ring(NODE, 99, 20 - SOONER)).answers is False
