@@ -119,6 +119,10 @@ class Rooms:
         """Take a node for one that is offline for a while: it was called in vain."""
         self._avoided[node] = now
 
+    def welcome(self, node: str) -> None:
+        """Take a node for what the cluster shows again: it answers."""
+        self._avoided.pop(node, None)
+
     def promise(self, vmid: int, spot: Spot, demand: Demand, now: int) -> None:
         """Count a machine that is about to be cloned to `vmid`."""
         self._promised[vmid] = (Promise(spot.node, spot.shelf, demand, copying=True), now)

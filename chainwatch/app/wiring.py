@@ -140,7 +140,10 @@ class _Wiring:
         self.board = TaskBoard(self.hypervisor)
         self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, SNAPSHOT)
         self.breaker = Breaker(self.snapshots, stores.alarms, clock)
-        self.nodes = NodeWatch(self.hypervisor, self.snapshots, stores.alarms, clock)
+        self.rooms = self._rooms()
+        self.nodes = NodeWatch(
+            self.hypervisor, self.snapshots, stores.alarms, clock, self.rooms.welcome
+        )
         self.sources = {
             each.source.name: SourceStatus(each, clock, clock.monotonic())
             for each in config.sources
@@ -191,7 +194,7 @@ class _Wiring:
                 self.guest,
                 log_,
                 self.site,
-                rooms=self.rooms(),
+                rooms=self.rooms,
                 quarantine=policy.quarantine,
             ),
             guards=Guards(
@@ -208,7 +211,7 @@ class _Wiring:
             clock=self.clock,
         )
 
-    def rooms(self) -> Rooms:
+    def _rooms(self) -> Rooms:
         proxmox = self.config.proxmox
         return Rooms(
             self.hypervisor,

@@ -5,6 +5,7 @@ back, by a snapshot and a call of our own. Leases with a machine there wait mean
 for nothing; all others go on. Nothing is made again elsewhere: what stood on the node still does.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,12 +27,13 @@ ALARM: Final = "node-down"
 
 @dataclass(slots=True)
 class NodeWatch:
-    """`down` are the nodes that are away, with the reason."""
+    """`down` are the nodes that are away, with the reason; `back` hears of each that returns."""
 
     hypervisor: Hypervisor
     snapshots: Snapshots
     alarms: Alarms
     clock: Clock
+    back: Callable[[str], None]
     down: dict[str, str] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -57,6 +59,7 @@ class NodeWatch:
             if name not in used or (name in snapshot.nodes and await self._answers(name)):
                 log.info("node is back", node=name)
                 del self.down[name]
+                self.back(name)
                 await self.alarms.clear(ALARM, name)
 
     async def tell(self, error: NodeDown) -> None:

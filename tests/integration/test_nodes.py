@@ -160,3 +160,15 @@ async def test_a_machine_is_made_elsewhere_when_the_best_node_cannot_be_reached(
         assert by_node(world) == {"pve": before + 1}
         assert len(world.running()) == before + 1
         assert "hypervisor-down" not in await world.alarms()
+
+
+async def test_a_node_that_answers_again_is_given_new_machines_at_once(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        world.cluster.arm(Fault(FaultName.PROXY_DOWN, "POST", "*/clone"))
+        world.buy()
+        await world.turn()
+        assert "node-down" in await world.alarms()
+        await looked(world)
+        assert "node-down" not in await world.alarms()
+        await world.turns(60)
+        assert len(world.running()) == 1
