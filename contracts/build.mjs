@@ -14,9 +14,11 @@ const ROOT = fileURLToPath(new URL(".", import.meta.url));
 const PRODUCTS = {
   Lease: "src/Lease.sol",
   TestToken: "src/test/TestToken.sol",
-  Crier: "src/test/Crier.sol",
 };
-const FIXTURES = { Subscription: "src/test/Subscription.sol" };
+const FIXTURES = {
+  Crier: "src/test/Crier.sol",
+  Subscription: "src/test/Subscription.sol",
+};
 const FOLDERS = [
   { folder: join(ROOT, "artifacts"), contracts: PRODUCTS },
   { folder: join(ROOT, "..", "tests", "artifacts"), contracts: FIXTURES },

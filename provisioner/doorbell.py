@@ -4,8 +4,9 @@ A silent guest is the slowest thing there is to ask: Proxmox waits three seconds
 guest that boots is asked when the quickest of the last few boots would be over, each silence makes
 the next pause longer, and only so many are asked at once: however many guests are silent, somebody
 is left for the other leases. One guest at a time is the scout, asked sooner than is known to do, so
-that a quicker boot is found out; where that was too soon, the next few are left alone. What was
-learnt is lost at a restart, and costs a few calls to learn again.
+that a quicker boot is found out; where that was too soon, the next few are left alone. An
+answer to a question that came late says nothing of how long the boot took, and is not learnt from.
+What was learnt is lost at a restart, and costs a few calls to learn again.
 """
 
 from collections import deque
@@ -21,6 +22,8 @@ LONGEST_BOOT: Final = 60
 SOONER: Final = 1
 #: Seconds after which a guest is asked while no boot is known and another one is the scout.
 UNKNOWN: Final = 15
+#: Seconds between two looks at whether the scout has found out.
+UNKNOWN_PAUSE: Final = 2
 #: Longest pause between two questions to a guest, in seconds.
 LONGEST_PAUSE: Final = 8
 #: How long Proxmox takes to say that a guest is silent, in seconds.
@@ -71,7 +74,8 @@ class Doorbell:
         silence = self._silence(vmid, up_for)
         wait = (silence.over_at if silence else self._first(vmid)) - up_for
         if wait > 0:
-            return Ring(False if silence else None, wait)
+            known = silence or self._boots
+            return Ring(False if silence else None, wait if known else min(wait, UNKNOWN_PAUSE))
         if self._ringing >= self._at_once:
             return Ring(None, 1)
         if up_for < min(self._boots, default=UNKNOWN):
@@ -103,12 +107,13 @@ class Doorbell:
         return silence if silence is not None and silence.up_for <= up_for else None
 
     def _answered(self, vmid: int, up_for: int) -> Ring:
-        self._silent.pop(vmid, None)
+        was_silent = self._silent.pop(vmid, None) is not None
         if self._scout == vmid or not self._boots:
             self._scout = None
         if up_for <= LONGEST_BOOT:
-            self._boots.append(up_for)
             self._boots_to_wait = max(0, self._boots_to_wait - 1)
+            if was_silent or up_for <= min(self._boots, default=LONGEST_BOOT):
+                self._boots.append(up_for)
         return Ring(answers=True)
 
     def _was_silent(self, vmid: int, up_for: int) -> Ring:

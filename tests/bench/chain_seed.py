@@ -13,6 +13,7 @@ from web3.types import RPCEndpoint
 
 from chainwatch.demo.deployed import Deployed, deploy
 from tests.support.anvil import Anvil
+from tests.support.compiled import fixture
 from tests.support.realm import ALICES_KEY
 
 #: Logs of a full block: purchases in four events each, then renewals, in several transactions.
@@ -113,6 +114,6 @@ async def crier(anvil: Anvil, account: int) -> Crier:
     """Deploy a crier for `account` (0 to 9) alone; from then on blocks come on purpose."""
     await anvil.rpc("evm_setAutomine", True)
     sender = (await anvil.accounts())[account]
-    deployed = await deploy(anvil, "Crier", sender=sender)
+    deployed = await deploy(anvil, fixture("Crier"), sender=sender)
     await anvil.rpc("evm_setAutomine", False)
     return Crier(deployed, sender, nonce=1)

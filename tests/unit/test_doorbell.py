@@ -8,6 +8,7 @@ from provisioner.doorbell import (
     SILENCE,
     SOONER,
     UNKNOWN,
+    UNKNOWN_PAUSE,
     Doorbell,
     Ring,
 )
@@ -62,13 +63,23 @@ async def test_a_quicker_boot_is_found_out_a_second_at_a_time() -> None:
         await booted(guests, bell, vmid, after)
 
 
-async def test_one_quick_boot_is_forgotten_again() -> None:
+async def test_one_quick_boot_is_forgotten_when_others_are_found_slower() -> None:
     guests = Guests()
     bell = Doorbell(guests, 4)
     await booted(guests, bell, 1, 5)
-    for vmid in range(2, 10):
+    for vmid in range(2, 2 + REMEMBERED):
+        assert (await bell.ring(NODE, vmid, 5)).answers is False
         await booted(guests, bell, vmid, 30)
-    assert await bell.ring(NODE, 10, 5) == Ring(None, 30 - SOONER - 5)
+    assert await bell.ring(NODE, 99, 5) == Ring(None, 30 - SOONER - 5)
+
+
+async def test_an_answer_to_a_late_question_says_nothing_of_the_boot() -> None:
+    guests = Guests()
+    bell = Doorbell(guests, 4)
+    await booted(guests, bell, 1, 10)
+    for vmid in range(2, 2 + REMEMBERED):
+        await booted(guests, bell, vmid, 15)
+    assert await bell.ring(NODE, 99, 2) == Ring(None, 10 - SOONER - 2)
 
 
 async def test_an_answer_long_after_the_start_teaches_nothing_about_boots() -> None:
@@ -117,7 +128,7 @@ async def test_while_no_boot_is_known_one_guest_finds_out_and_the_others_wait() 
     guests = Guests()
     bell = Doorbell(guests, 4)
     assert (await bell.ring(NODE, 1, 0)).answers is False
-    assert await bell.ring(NODE, 2, 0) == Ring(None, UNKNOWN)
+    assert await bell.ring(NODE, 2, 0) == Ring(None, UNKNOWN_PAUSE)
     await booted(guests, bell, 1, SILENCE + 1)
     assert await bell.ring(NODE, 2, 1) == Ring(None, SILENCE + 1 - SOONER - 1)
 
