@@ -33,13 +33,7 @@ APPLIED_AT_STOP = re.compile(
 def read_config(state: State, ask: Ask) -> JsonValue:
     """GET config: pending changes included, unless `current=1`."""
     guest = state.guest(ask.node, ask.vmid)
-    shown: dict[str, JsonValue] = dict(guest.config)
-    if not ask.flag("current"):
-        for key, value in guest.pending.items():
-            if value is None:
-                shown.pop(key, None)
-            else:
-                shown[key] = value
+    shown: dict[str, JsonValue] = {**guest.shown(current=ask.flag("current"))}
     if "cipassword" in shown:
         shown["cipassword"] = HIDDEN
     shown["digest"] = guest.digest()

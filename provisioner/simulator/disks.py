@@ -7,6 +7,7 @@ the task says OK all the same: only the storage's content tells.
 """
 
 import re
+from collections.abc import Callable
 
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask
@@ -43,21 +44,33 @@ def _destroy(state: State, ask: Ask, task: Task) -> Script[None]:
         raise Refused(f"VM is locked ({guest.lock})")
     if guest.running:
         raise Refused(f"VM {ask.vmid} is running - destroy failed")
+    yield from erase(state, ask, task, guest, _in_use)
+
+
+def _in_use(volid: str) -> str:
+    return f"base volume '{volid}' is still in use by linked cloned"
+
+
+def erase(
+    state: State, ask: Ask, task: Task, guest: Guest, in_use: Callable[[str], str]
+) -> Script[None]:
+    """Remove a guest of either kind and its volumes; `in_use` is why one has to stay."""
     volids = [line.split(",")[0] for line in guest.disks().values()]
     volids += [str(v) for key, v in guest.config.items() if key.startswith("unused")]
     if ask.flag("destroy-unreferenced-disks"):
         volids += [volume.volid for volume in state.volumes_of(ask.vmid)]
     for volid in volids:
         if any(volume.parent == volid for volume in state.volumes.values()):
-            raise Refused(f"base volume '{volid}' is still in use by linked cloned")
+            raise Refused(in_use(volid))
     yield Sleep(state.settings.durations.destroy)
     for volid in dict.fromkeys(volids):
         remove_volume(state, task, volid)
     state.firewalls.pop(ask.vmid, None)
     for pool in state.pools.values():
         pool.members.discard(ask.vmid)
+    label = "CT" if guest.kind == "lxc" else "VM"
     if ask.flag("purge"):
-        task.log.append(f"purging VM {ask.vmid} from related configurations..")
+        task.log.append(f"purging {label} {ask.vmid} from related configurations..")
     del state.guests[ask.vmid]
 
 

@@ -143,6 +143,15 @@ class Guest:
                 return size_of(line)
         return 0
 
+    def shown(self, *, current: bool) -> dict[str, ConfigValue]:
+        """Return the configuration, with what waits for the next stop unless `current`."""
+        shown = dict(self.config)
+        if not current:
+            shown |= {key: value for key, value in self.pending.items() if value is not None}
+            for key in [key for key, value in self.pending.items() if value is None]:
+                shown.pop(key, None)
+        return shown
+
     def digest(self) -> str:
         """Return the SHA-1 of the configuration file, as Proxmox computes it."""
         if self.digest_seen is None:

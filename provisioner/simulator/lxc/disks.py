@@ -6,7 +6,7 @@ latter unless `force`). A resize is checked at once too; growing to the size it 
 
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask
-from provisioner.simulator.disks import remove_volume
+from provisioner.simulator.disks import erase
 from provisioner.simulator.guests import parse_size
 from provisioner.simulator.lxc.config import refuse_locked
 from provisioner.simulator.lxc.container import Container
@@ -48,23 +48,11 @@ def _destroy(state: State, ask: Ask, task: Task) -> Script[None]:
         task.log.append(f"forced to stop CT {ask.vmid} before destroying!")
         yield Sleep(state.settings.durations.stop)
         switch_off(state, guest)
-    volids = [line.split(",")[0] for line in guest.disks().values()]
-    volids += [str(v) for key, v in guest.config.items() if key.startswith("unused")]
-    if ask.flag("destroy-unreferenced-disks"):
-        volids += [volume.volid for volume in state.volumes_of(ask.vmid)]
-    for volid in volids:
-        if any(volume.parent == volid for volume in state.volumes.values()):
-            base = volid.partition(":")[2]
-            raise Refused(f"base volume '{base}' is still in use by linked clones")
-    yield Sleep(state.settings.durations.destroy)
-    for volid in dict.fromkeys(volids):
-        remove_volume(state, task, volid)
-    state.firewalls.pop(ask.vmid, None)
-    for pool in state.pools.values():
-        pool.members.discard(ask.vmid)
-    if ask.flag("purge"):
-        task.log.append(f"purging CT {ask.vmid} from related configurations..")
-    del state.guests[ask.vmid]
+    yield from erase(state, ask, task, guest, _in_use)
+
+
+def _in_use(volid: str) -> str:
+    return f"base volume '{volid.partition(':')[2]}' is still in use by linked clones"
 
 
 def resize(state: State, ask: Ask) -> JsonValue:
