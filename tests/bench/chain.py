@@ -149,19 +149,18 @@ async def measure_latency(at: Bench) -> tuple[Section, Told]:
     ), {"latency_ms": {"p50": round(p50, 1), "p99": round(p99, 1)}}
 
 
-async def measure_reorg(at: Bench) -> tuple[Section, Told]:
-    """Follow deep reorgs above finality."""
-    fresh = await crier(at.anvil, 3)
-    start = (await at.anvil.block()).number
-    await fresh.full_blocks(1)
-    source = at.source(fresh.address, start)
-    seen = [MS * each for each in await chain_reorg.measure(source, fresh, REORG, ROUNDS)]
-    median = percentile(seen, 0.5)
+async def measure_reorg(_: Bench) -> tuple[Section, Told]:
+    """Follow deep reorgs above finality, on a young chain: anvil forgets what an old one was."""
+    async with running() as anvil:
+        fresh = await crier(anvil, 0)
+        start = (await anvil.block()).number
+        source = Bench(anvil).source(fresh.address, start)
+        seen = [MS * each for each in await chain_reorg.measure(source, fresh, REORG, ROUNDS)]
     return Section(
         "Following a reorg",
         f"{REORG} blocks of one log each, replaced by as many others",
         (Figure("from the first look to the last row", "ms", seen, ROUNDS),),
-    ), {"reorg_ms": round(median)}
+    ), {"reorg_ms": round(percentile(seen, 0.5))}
 
 
 async def measure_memory(at: Bench) -> tuple[Section, Told]:

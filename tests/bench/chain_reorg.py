@@ -20,15 +20,17 @@ async def measure(source: SourceSettings, crier: Crier, depth: int, rounds: int)
     """Return the seconds that following a reorg of `depth` blocks took, so many times."""
     anvil, seen = crier.deployed.anvil, []
     async with reader(replace(source, finality=_OPEN)) as reading:
+        await crier.full_blocks(1)
         await crier.single_blocks(depth)
         for _ in range(rounds):
             await reading.to((await anvil.block()).number)
-            before = await reading.taken_back()
+            gone, told = await reading.taken_back(), await reading.events()
             await crier.reorg(depth)
             head = await crier.single_blocks(1)
             seen.append(await reading.to_hash(head, (await anvil.block(head)).hash))
-            if await reading.taken_back() - before != depth:
+            changed = (await reading.taken_back() - gone, await reading.events() - told)
+            if changed != (depth, depth + 1):
                 raise AssertionError(
-                    f"a reorg of {depth} blocks took back another number of events"
+                    f"of {depth} blocks, {changed} events were taken back and read"
                 )
     return seen
