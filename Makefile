@@ -51,8 +51,8 @@ demo: setup ## Tell a machine's whole life, on a real chain (ARGS=--json for one
 	@$(PY) -m chainwatch.demo $(ARGS)
 
 .PHONY: test
-test: setup ## Run the tests (ARGS="tests/unit -k lease" for some of them)
-	@$(PY) -m pytest --quiet $(ARGS)
+test: setup ## Run the tests, in as many processes as there are cores (ARGS="tests/unit -k lease" for some)
+	@$(PY) -m pytest --quiet --numprocesses=auto --maxprocesses=4 --dist=loadscope $(ARGS)
 
 .PHONY: check
 check: setup ## Format, lint, types, import rules, dependencies, compiled contracts
