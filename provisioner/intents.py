@@ -1,0 +1,139 @@
+"""The log of intents in memory: for whoever works without a database (`ports.OperationLog`).
+
+It answers as the durable one does, for as long as its process lives. What a former process left is
+not here: it has to be found at the hypervisor, whose refusal of a VMID that exists is the only
+reservation there is. Whoever must not forget uses the durable log.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from provisioner.errors import Locked
+from provisioner.model import OpenOperation
+from provisioner.ports import Place
+
+#: Steps after which a machine stands at a VMID, and steps after which it does not.
+_MADE: Final = ("clone", "adopt")
+_ENDED: Final = ("destroy", "gone")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One intent; times are wall seconds, `outcome` is None while it is open."""
+
+    key: str
+    nonce: str
+    operation: OpenOperation
+    finished: int | None = None
+    outcome: str | None = None
+
+    @property
+    def made(self) -> bool:
+        return self.operation.step in _MADE
+
+    @property
+    def ended(self) -> bool:
+        return self.operation.step in _ENDED and self.outcome == "ok"
+
+
+class Intents:
+    """The log; `wall` tells wall seconds."""
+
+    def __init__(self, wall: Callable[[], int]) -> None:
+        self._wall = wall
+        self._rows: dict[int, _Row] = {}
+
+    async def begin(self, key: str, step: str, vmid: int, node: str, nonce: str) -> int:
+        """Record the intent. Raises Locked while another operation on (key, nonce) is open."""
+        other = await self.open_for(key, nonce)
+        if other is not None:
+            raise Locked(f"operation {other.id} ({other.step}) was not yet seen to end")
+        return self._add(key, step, Place(vmid, node), nonce)
+
+    async def record_task(self, operation: int, upid: str) -> None:
+        row = self._rows[operation]
+        if row.outcome is None:
+            self._rows[operation] = replace(row, operation=replace(row.operation, upid=upid))
+
+    async def finish(self, operation: int, outcome: str, error: str | None = None) -> None:  # noqa: ARG002 - nobody reads it here
+        """Close an operation; what was closed before stays as it was."""
+        row = self._rows[operation]
+        if row.outcome is None:
+            self._rows[operation] = replace(row, finished=self._wall(), outcome=outcome)
+
+    async def adopt(self, key: str, nonce: str, vmid: int, node: str) -> None:
+        """Record that the machine at `vmid`, which this log knew nothing of, is (key, nonce)."""
+        await self._note("adopt", key, nonce, Place(vmid, node))
+
+    async def gone(self, key: str, nonce: str, vmid: int, node: str) -> None:
+        """Record that the machine was proven gone though we did not destroy it."""
+        await self._note("gone", key, nonce, Place(vmid, node))
+
+    async def open_for(self, key: str, nonce: str) -> OpenOperation | None:
+        found = (row.operation for row in self._of(key, nonce) if row.outcome is None)
+        return next(found, None)
+
+    async def open_all(self) -> list[tuple[str, OpenOperation]]:
+        """Return every open operation with its key, oldest first."""
+        return [(row.key, row.operation) for row in self._rows.values() if row.outcome is None]
+
+    async def place(self, key: str, nonce: str) -> Place | None:
+        told = [row for row in self._of(key, nonce) if row.made or row.ended]
+        if not told or told[-1].ended:
+            return None
+        return Place(told[-1].operation.vmid, told[-1].operation.node)
+
+    async def intended(self, key: str, nonce: str) -> int | None:
+        made = [row for row in self._of(key, nonce) if row.made]
+        if not made or made[-1].outcome not in (None, "lost"):
+            return None
+        return made[-1].operation.vmid
+
+    async def ever_cloned(self, key: str, nonce: str) -> bool:
+        return any(row.made and row.outcome == "ok" for row in self._of(key, nonce))
+
+    async def reserved(self) -> frozenset[int]:
+        return frozenset(
+            row.operation.vmid
+            for row in self._rows.values()
+            if row.made and row.outcome != "failed" and not self._left(row)
+        )
+
+    async def unfinished(self, step: str, since: int) -> Sequence[OpenOperation]:
+        return [
+            operation
+            for _, operation in await self.open_all()
+            if operation.step == step and operation.started >= since
+        ]
+
+    async def destroyed_since(self, since: int) -> Sequence[int]:
+        freed = (row for row in self._rows.values() if row.ended)
+        return sorted({r.operation.vmid for r in freed if (r.finished or 0) >= since})
+
+    def _left(self, made: _Row) -> bool:
+        """Say whether what was made there was seen to go, or was made elsewhere afterwards."""
+        later = (row for row in self._rows.values() if row.operation.id > made.operation.id)
+        return any(
+            (row.ended and row.operation.vmid == made.operation.vmid)
+            or (
+                row.made
+                and (row.key, row.nonce) == (made.key, made.nonce)
+                and row.operation.vmid != made.operation.vmid
+            )
+            for row in later
+        )
+
+    def _of(self, key: str, nonce: str) -> Iterator[_Row]:
+        return (row for row in self._rows.values() if (row.key, row.nonce) == (key, nonce))
+
+    def _add(self, key: str, step: str, place: Place, nonce: str) -> int:
+        number = len(self._rows) + 1
+        operation = OpenOperation(
+            number, step, place.vmid, place.node, nonce, None, started=self._wall()
+        )
+        self._rows[number] = _Row(key, nonce, operation)
+        return number
+
+    async def _note(self, step: str, key: str, nonce: str, place: Place) -> None:
+        await self.finish(self._add(key, step, place, nonce), "ok")
