@@ -72,8 +72,8 @@ bench-chain: setup ## Measure how fast a chain is read (ARGS=--json for one obje
 	@$(PY) -m tests.bench.chain $(ARGS)
 
 .PHONY: soak
-soak: setup ## Let N new histories happen to a few machines, and kill a daemon 2 N times (N=500: 40 min)
-	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --quiet tests/property/test_machines.py
+soak: setup ## Let N new histories happen to a few machines, 200 N to their VMIDs, and kill a daemon 2 N times (N=500)
+	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --quiet tests/property/test_machines.py tests/property/test_vmids.py
 	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --verbose tests/acceptance/test_kill_reading.py
 
 .PHONY: test-contracts

@@ -1,0 +1,232 @@
+"""However VMIDs are made, lost, taken and used again: nothing that is not ours is ever touched.
+
+A rival works in our range of VMIDs at the same time: it takes what we would take next, takes what
+our machine has just left, copies our words, and breaks off our clones. Proxmox fails meanwhile, and
+we forget. `CHAINWATCH_SOAK=n` lives 200 times n new histories.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from provisioner.model import Presence
+from provisioner.simulator.faults import Fault
+from tests.support.mishaps import faults
+from tests.support.rivals import FIRST, GRACE, LAST, NAMES, RIVAL, Arena, Happening, Want
+
+SOAK: Final = int(os.environ.get("CHAINWATCH_SOAK", "0"))
+HISTORIES: Final = 1000
+
+names = st.sampled_from(NAMES)
+vmids = st.integers(FIRST, LAST)
+
+
+def buys(name: str) -> Happening:
+    """Somebody buys a machine, or one that ended is paid for again."""
+
+    async def happen(arena: Arena) -> None:
+        want = arena.wants.setdefault(name, Want(Presence.RUNNING))
+        want.presence = Presence.RUNNING
+
+    return happen
+
+
+def ends(name: str) -> Happening:
+    async def happen(arena: Arena) -> None:
+        if name in arena.wants:
+            arena.wants[name].presence = Presence.SUSPENDED
+            arena.wants[name].ended_at = int(arena.cluster.now)
+
+    return happen
+
+
+def buys_anew(name: str) -> Happening:
+    """The same name is bought as another machine; nobody speaks of the former one any more."""
+
+    async def happen(arena: Arena) -> None:
+        if name in arena.wants:
+            arena.wants[name] = Want(Presence.RUNNING, arena.wants[name].mint + 1)
+
+    return happen
+
+
+def works(name: str, passes: int) -> Happening:
+    async def happen(arena: Arena) -> None:
+        for _ in range(passes):
+            if name in arena.wants:
+                await arena.step(name)
+            arena.cluster.advance(1)
+
+    return happen
+
+
+def time_passes(seconds: int) -> Happening:
+    async def happen(arena: Arena) -> None:
+        arena.cluster.advance(seconds)
+
+    return happen
+
+
+def rival_takes_next(words_of: int | None) -> Happening:
+    """The rival takes the VMID that we would take, perhaps with the words of a machine of ours."""
+
+    async def happen(arena: Arena) -> None:
+        free = [v for v in range(FIRST, LAST + 1) if v not in arena.cluster.state.guests]
+        if free:
+            arena.rival_takes(free[0], _words(arena, words_of))
+
+    return happen
+
+
+def rival_takes_over(one: int) -> Happening:
+    """Our machine is removed by hand, and the rival stands at its VMID with its very words."""
+
+    async def happen(arena: Arena) -> None:
+        vmids = _whole(arena)
+        if vmids:
+            vmid = vmids[one % len(vmids)]
+            words = str(arena.cluster.guest(vmid).config["description"])
+            arena.cluster.settle()
+            arena.cluster.remove_guest(vmid)
+            arena.rival_takes(vmid, words)
+
+    return happen
+
+
+def rival_leaves(one: int) -> Happening:
+    async def happen(arena: Arena) -> None:
+        if arena.rivals:
+            arena.rival_leaves(sorted(arena.rivals)[one % len(arena.rivals)])
+
+    return happen
+
+
+def clone_is_broken_off(name: str, *, taken: bool) -> Happening:
+    """A new machine's clone is stopped by an operator; the rival may take its VMID at once."""
+
+    async def happen(arena: Arena) -> None:
+        await buys(name)(arena)
+        await buys_anew(name)(arena)
+        await arena.step(name)
+        for _, operation in await arena.log.open_all():
+            if operation.step != "clone" or operation.upid is None:
+                continue
+            arena.rival_calls("DELETE", f"/nodes/pve/tasks/{operation.upid}")
+            arena.cluster.settle()
+            if taken and operation.vmid not in arena.cluster.state.guests:
+                arena.rival_takes(operation.vmid, None)
+
+    return happen
+
+
+def lives(name: str) -> Happening:
+    """A machine is bought and comes up."""
+
+    async def happen(arena: Arena) -> None:
+        await buys(name)(arena)
+        await works(name, 16)(arena)
+
+    return happen
+
+
+def dies(name: str) -> Happening:
+    """Nobody pays any more, and the grace passes; somebody may be in the way of the destroy."""
+
+    async def happen(arena: Arena) -> None:
+        await ends(name)(arena)
+        await works(name, 6)(arena)
+        arena.cluster.advance(GRACE + 60)
+        await works(name, 3)(arena)
+
+    return happen
+
+
+def removed_by_hand(one: int) -> Happening:
+    async def happen(arena: Arena) -> None:
+        vmids = _whole(arena)
+        if vmids:
+            arena.cluster.settle()
+            arena.cluster.remove_guest(vmids[one % len(vmids)])
+
+    return happen
+
+
+def proxmox_fails(fault: Fault) -> Happening:
+    async def happen(arena: Arena) -> None:
+        if len(arena.cluster.state.faults.armed) < 3:
+            arena.cluster.arm(fault)
+
+    return happen
+
+
+def we_forget() -> Happening:
+    """Our memory is lost; while a clone is under way nobody could know whose it will be."""
+
+    async def happen(arena: Arena) -> None:
+        if all(guest.lock is None for guest in arena.cluster.state.guests.values()):
+            await arena.forget()
+
+    return happen
+
+
+def _whole(arena: Arena) -> list[int]:
+    """Return our machines that are configured: whoever copies such words lacks the uuid."""
+    return [
+        vmid
+        for vmid, guest in arena.cluster.state.guests.items()
+        if FIRST <= vmid <= LAST
+        and guest.created_by != RIVAL
+        and guest.lock is None
+        and (proof := arena.site.signer.prove(str(guest.config.get("description", "")), vmid))
+        and proof[1].configured
+    ]
+
+
+def _words(arena: Arena, one: int | None) -> str | None:
+    whole = _whole(arena)
+    if one is None or not whole:
+        return None
+    return str(arena.cluster.guest(whole[one % len(whole)]).config["description"])
+
+
+which = st.integers(0, 3)
+make: Callable[..., st.SearchStrategy[Happening]] = st.builds
+happenings = st.one_of(
+    make(lives, names),
+    make(dies, names),
+    make(buys, names),
+    make(works, names, st.sampled_from((1, 2, 4, 8))),
+    make(ends, names),
+    make(buys_anew, names),
+    make(time_passes, st.sampled_from((1, 40, GRACE + 60))),
+    make(rival_takes_next, st.one_of(st.none(), which)),
+    make(rival_takes_over, which),
+    make(rival_leaves, which),
+    make(clone_is_broken_off, names, taken=st.booleans()),
+    make(removed_by_hand, which),
+    make(proxmox_fails, faults),
+    make(we_forget),
+)
+
+
+@pytest.mark.timeout(0 if SOAK else 300)
+@settings(
+    max_examples=SOAK * 200 or HISTORIES,
+    derandomize=not SOAK,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(first=names, story=st.lists(happenings, min_size=4, max_size=16))
+def test_nothing_that_is_not_ours_is_touched(first: str, story: list[Happening]) -> None:
+    Arena().play([lives(first), *story])
+
+
+def test_a_rival_s_machine_with_our_very_words_is_left_alone() -> None:
+    arena = Arena()
+    arena.play([lives("a"), rival_takes_over(0), works("a", 20), ends("a")])
+    assert any("uuid" in said for said in arena.said), arena.said
+    assert len(arena.rivals) == 1
