@@ -1,10 +1,31 @@
 """What holds for every test.
 
 A property is judged by what it finds, never by how long this machine took over one example: a
-deadline would make a busy machine look like a broken program.
+deadline would make a busy machine look like a broken program. And whatever a test is about, every
+request that it has sent to Proxmox is one that the official schemas know, unless it says
+`rude_requests` because it sends bad ones on purpose.
 """
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from tests.support import manners
 
 settings.register_profile("chainwatch", deadline=None, print_blob=True)
 settings.load_profile("chainwatch")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _every_request_is_minded() -> Iterator[None]:
+    with manners.watch():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_request_was_rude(request: pytest.FixtureRequest) -> Iterator[None]:
+    manners.taken()
+    yield
+    if request.node.get_closest_marker("rude_requests") is None:
+        assert manners.taken() == []

@@ -95,6 +95,7 @@ async def test_a_vmid_in_use_has_to_be_looked_at_before_anything_else(world: Wor
         await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
 
 
+@pytest.mark.rude_requests
 async def test_a_vmid_that_proxmox_cannot_judge_is_not_free(world: World) -> None:
     with pytest.raises(Permanent, match="vmid"):
         await world.hypervisor.vmid_is_free(99)

@@ -19,6 +19,9 @@ from provisioner.errors import Permanent
 from tests.support.pve import ALICE, NODE, TEMPLATE, WANTED, Fronted, close_and_join
 from tests.support.scripted import RESET, SILENCE, Scripted, answered
 
+#: How bytes travel is tested here, not what they say.
+pytestmark = pytest.mark.rude_requests
+
 SECRET = "3f0b374d-093a-4d72-9b73-267ec77ae1b0"
 
 
