@@ -108,7 +108,10 @@ class Executor:
         return self._line.call(await self.rooms.places(now), now) if self._line else []
 
     async def _begin(self, step: Step, want: DesiredMachine, place: Place) -> int:
-        return await self.log.begin(want.key, step.name, place.vmid, place.node, want.nonce)
+        order = want.order.number if want.order and step.obeys else None
+        return await self.log.begin(
+            want.key, step.name, place.vmid, place.node, want.nonce, order=order
+        )
 
     def _prove(self, step: Step, want: DesiredMachine, have: Observed) -> Place:
         """Return where the machine is, if it proves to be ours. Raises NotOurs or Locked."""
@@ -141,11 +144,14 @@ class Executor:
         return Place(vmid, spot.node), Place(spot.template.vmid, spot.template.node)
 
     async def _vmid(self, want: DesiredMachine, snapshot: ClusterSnapshot, now: int) -> int:
-        """Choose a VMID: the one a clone was meant for, else the lowest free one.
+        """Choose a VMID: the one kept for it, or a clone was meant for, else the lowest free one.
 
         A clone that was asked for and not seen may still come, however late; only on the same
         VMID does Proxmox then refuse the second one.
         """
+        kept = await self.log.kept(want.key, want.nonce)
+        if kept is not None and await self.hypervisor.vmid_is_free(kept):
+            return kept
         meant = await self.log.intended(want.key, want.nonce)
         if meant is not None and meant not in snapshot.guests:
             return meant

@@ -30,6 +30,10 @@ CALLS: Final = (
     "hypervisor.resize",
     "hypervisor.start",
     "hypervisor.shutdown",
+    "hypervisor.stop",
+    "hypervisor.snapshots",
+    "hypervisor.take_snapshot",
+    "hypervisor.roll_back",
     "hypervisor.destroy",
     "hypervisor.task_states",
     "hypervisor.tasks",
@@ -61,6 +65,7 @@ COMMITS: Final = (
     "commit.operation_finish",
     "commit.wake",
     "commit.hold",
+    "commit.wish",
     "commit.alarm",
     "commit.audit",
 )

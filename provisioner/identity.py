@@ -17,6 +17,9 @@ from typing import Final
 from provisioner.model import Access, Identity, Stamps
 
 MARK: Final = "chainwatch:1:"
+#: Stamps that came later: while they say nothing they are left out of what is signed, so that
+#: machines from before keep theirs.
+LATER: Final = {"ordered": 0}
 _NAMESPACE: Final = uuid.UUID("6f9619ff-4c1b-5e0a-9b1c-2f1d3a5b7c90")
 
 
@@ -48,7 +51,7 @@ class Signer:
             "key": identity.key,
             "nonce": identity.nonce,
             "mac": self._identity_mac(identity),
-            "stamps": asdict(stamps),
+            "stamps": _said(stamps),
             "sig": self._stamps_mac(identity, stamps),
         }
         return (
@@ -84,11 +87,19 @@ class Signer:
         return self._mac("identity", asdict(identity))
 
     def _stamps_mac(self, identity: Identity, stamps: Stamps) -> str:
-        return self._mac("stamps", [asdict(identity), asdict(stamps)])
+        return self._mac("stamps", [asdict(identity), _said(stamps)])
 
     def _mac(self, purpose: str, value: object) -> str:
         message = _canonical([purpose, value]).encode()
         return hmac.new(self.secret, message, hashlib.sha256).hexdigest()
+
+
+def _said(stamps: Stamps) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in asdict(stamps).items()
+        if name not in LATER or value != LATER[name]
+    }
 
 
 def _same(given: str, expected: str) -> bool:
@@ -112,7 +123,7 @@ def _parse_stamps(raw: dict[str, object]) -> Stamps:
         raw.get("access"),
         raw.get("suspended_at"),
     )
-    generation = raw.get("generation")
+    generation, ordered = raw.get("generation"), raw.get("ordered", 0)
     return Stamps(
         generation=generation if isinstance(generation, int) else None,
         configured=configured if isinstance(configured, str) else None,
@@ -120,4 +131,5 @@ def _parse_stamps(raw: dict[str, object]) -> Stamps:
         started=raw.get("started") is True,
         suspended_at=suspended_at if isinstance(suspended_at, int) else None,
         ended=raw.get("ended") is True,
+        ordered=ordered if isinstance(ordered, int) else 0,
     )

@@ -24,6 +24,7 @@ from provisioner.model import (
     PowerState,
     Presence,
     Stamps,
+    Verb,
 )
 from provisioner.ports import ClusterSnapshot, Hypervisor, OperationLog, Snapshots
 from provisioner.site import CONFIGURED, Site
@@ -38,7 +39,16 @@ TASKS: Final = {
     "destroy": ("qmdestroy",),
     "resize": ("resize",),
     "configure": ("resize",),
+    "switch-off": ("qmshutdown", "qmstop"),
+    "kill": ("qmstop",),
+    "reinstall": ("qmdestroy",),
+    "snapshot": ("qmsnapshot",),
+    "rollback": ("qmrollback",),
 }
+#: Steps whose doing again is another deed: what was lost of them is searched for among ended tasks.
+ONCE: Final = frozenset({"rollback"})
+#: What begins with a machine and ends with none.
+REMOVING: Final = frozenset({"destroy", "reinstall"})
 #: How old a snapshot (in seconds) may be when a machine might be destroyed by what it shows.
 EVIDENCE: Final = 1.0
 #: How long a node takes at least to lose power and be back, in seconds.
@@ -99,10 +109,24 @@ class Machines:
                 await self.log.finish(operation.id, "lost", str(error))
             raise
         if operation is not None:
-            return await self._close(operation, fate, seen)
+            return await self._close(want, operation, fate, seen)
         if settle:
             await self._note_loss(want, seen)
-        return seen
+        return await self._obedient(want, seen)
+
+    async def _obedient(self, want: DesiredMachine, seen: Observed) -> Observed:
+        """Look at what an order is about, where that is not looked at anyway."""
+        order, config = want.order, seen.config
+        if config is None:
+            kept = order is not None and await self.log.kept(want.key, want.nonce) is not None
+            return replace(seen, kept=kept)
+        if order is None or order.verb not in (Verb.SNAPSHOT, Verb.ROLLBACK):
+            return seen
+        if config.lock is not None or seen.vmid is None or seen.node is None:
+            return seen
+        names = await self.hypervisor.snapshots(seen.node, seen.vmid)
+        obeyed = await self.log.obeyed(order.number)
+        return replace(seen, snapshots=tuple(names), obeyed=obeyed)
 
     async def _note_loss(self, want: DesiredMachine, seen: Observed) -> None:
         """Give the VMID back of a machine that nobody is owed and somebody else removed."""
@@ -142,10 +166,12 @@ class Machines:
             return None
         return operation.step if self.wall() - operation.started < REBOOT else None
 
-    async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
+    async def _close(
+        self, want: DesiredMachine, operation: OpenOperation, fate: Fate, seen: Observed
+    ) -> Observed:
         """Close an operation that no longer runs, by what is there to be seen."""
         match operation.step:
-            case "destroy":  # a task that says OK is not believed while the machine is there
+            case "destroy" | "reinstall":  # an OK is not believed while the machine is there
                 done = seen.config is None
             case "clone":
                 done = fate is Fate.ENDED or seen.config is not None
@@ -155,8 +181,10 @@ class Machines:
             await self.log.finish(operation.id, "ok")
         else:
             await self.log.finish(operation.id, "lost", "its end was not seen; looked instead")
-        if operation.step != "destroy" or seen.config is not None:
-            return seen
+        if operation.step not in REMOVING or seen.config is not None:
+            return await self._obedient(want, seen)
+        if operation.step == "reinstall":
+            seen = replace(seen, kept=True)
         left = await self.hypervisor.volumes(operation.node, operation.vmid)
         return replace(seen, leftovers=tuple(left))
 
@@ -171,7 +199,9 @@ class Machines:
         since = operation.started - CLOCK_SKEW
         for row in await self.hypervisor.tasks(operation.node, since):
             ours = row.vmid == operation.vmid and row.kind in TASKS.get(operation.step, ())
-            if ours and row.ended is None:
+            if not ours or (row.ended is not None and operation.step not in ONCE):
+                continue
+            if row.ended is None or not await self.log.knows(row.upid):
                 await self.log.record_task(operation.id, row.upid)
                 return row.upid
         return None

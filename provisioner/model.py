@@ -57,6 +57,30 @@ class Identity:
     vmid: int
 
 
+class Verb(StrEnum):
+    """What may be ordered of one machine, once."""
+
+    START = "start"
+    STOP = "stop"
+    KILL = "kill"
+    REBOOT = "reboot"
+    SNAPSHOT = "snapshot"
+    ROLLBACK = "rollback"
+    REINSTALL = "reinstall"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order that is to be done once; a later one has a higher number, for ever.
+
+    `name` is the snapshot's, where one is meant.
+    """
+
+    number: int
+    verb: Verb
+    name: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Stamps:
     """What was done to a machine that Proxmox cannot show; kept, signed, in its description.
@@ -65,6 +89,7 @@ class Stamps:
     was let in (or locked out for) last; `started` says that a start that was
     owed has been observed running; `suspended_at` is the chain time (s) at which the machine was
     observed stopped, and `ended` says that it was for the lease's end and not by order alone.
+    `ordered` is the number of the last order that was done to it, 0 when none was.
     """
 
     configured: str | None = None
@@ -73,6 +98,7 @@ class Stamps:
     started: bool = False
     suspended_at: int | None = None
     ended: bool = False
+    ordered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +147,8 @@ class DesiredMachine:
 
     A machine that should run and is missing is owed. `spec` is None when what was sold is not
     known, and then only taking away is possible. `held` is mirrored as Proxmox's protection;
-    `ended` says that nobody pays for the machine at `at`, which starts its grace.
+    `ended` says that nobody pays for the machine at `at`, which starts its grace. `order` is the
+    next one to be done to it.
     """
 
     key: str
@@ -134,6 +161,7 @@ class DesiredMachine:
     ended: bool
     at: int
     retirement: Retirement | None = None
+    order: Order | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +251,9 @@ class Observed:
     `identity` and `stamps` are what the description proves, None and empty when it proves
     nothing. `answers` is None when the guest was not asked; where it is to be asked again, `ask_in`
     says in how many seconds. `ever_existed` tells a machine that vanished from one not made yet.
-    `leftovers` are volumes that were still there right after a destroy.
+    `leftovers` are volumes that were still there right after a destroy. `kept` says that the last
+    one was destroyed to be made anew at the same VMID. `snapshots` are those it has, by name, None
+    where nobody asked; `obeyed` that the task of the order that is wanted has ended well.
     """
 
     vmid: int | None
@@ -238,3 +268,6 @@ class Observed:
     operation: OpenOperation | None = None
     ever_existed: bool = False
     leftovers: tuple[str, ...] = ()
+    kept: bool = False
+    snapshots: tuple[str, ...] | None = None
+    obeyed: bool = False

@@ -17,18 +17,30 @@ from provisioner.steps.clone import CLONE
 from provisioner.steps.configure import CONFIGURE
 from provisioner.steps.destroy import DESTROY, due_at
 from provisioner.steps.halt import HALT
+from provisioner.steps.kill import KILL
+from provisioner.steps.mark_ordered import MARK_ORDERED
 from provisioner.steps.mark_started import MARK_STARTED
 from provisioner.steps.mark_suspended import MARK_SUSPENDED
+from provisioner.steps.reinstall import REINSTALL
 from provisioner.steps.resize import RESIZE
 from provisioner.steps.resume import RESUME
+from provisioner.steps.rollback import ROLLBACK
 from provisioner.steps.shutdown import SHUTDOWN
+from provisioner.steps.snapshot import SNAPSHOT
 from provisioner.steps.start import START
 from provisioner.steps.step import Step
+from provisioner.steps.switch_off import SWITCH_OFF
 
 TABLE: Final = (
     CLONE,
     HALT,
     RESUME,
+    SWITCH_OFF,
+    KILL,
+    REINSTALL,
+    SNAPSHOT,
+    ROLLBACK,
+    MARK_ORDERED,
     ACCESS,
     CONFIGURE,
     RESIZE,
@@ -78,6 +90,9 @@ def _nothing_due(want: DesiredMachine, have: Observed) -> Decision:
         return Decision(None, "no machine, and none is owed", settled=True)
     if have.power is PowerState.UNKNOWN:
         return Decision(None, f"VM {have.vmid}: its power state is unknown")
+    if want.order is not None:
+        text = f"order {want.order.number} ({want.order.verb}) is not done yet"
+        return Decision(None, f"VM {have.vmid}: {text}")
     if want.presence is Presence.RUNNING:
         return _running(want, have)
     if want.presence is Presence.AS_IS:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from provisioner.errors import ProvisionError
-from provisioner.model import GuestConfig, GuestSettings, OpenOperation, Power
+from provisioner.model import GuestConfig, GuestSettings, Kind, OpenOperation, Power
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,28 @@ class Hypervisor(Protocol):
         """Shut a guest down, by force after `force_after` seconds. Returns the UPID."""
         ...
 
+    async def stop(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
+        """Stop a guest at once, as if its power were cut. Returns the UPID."""
+        ...
+
+    async def snapshots(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Sequence[str]:
+        """List a guest's snapshots by name, the oldest first."""
+        ...
+
+    async def take_snapshot(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
+        """Keep a guest's disks and configuration as they are, as snapshot `name`.
+
+        Returns the UPID.
+        """
+        ...
+
+    async def roll_back(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
+        """Stop a guest, and give it back the disks and configuration of a snapshot.
+
+        What its description then says is either's. Returns the UPID.
+        """
+        ...
+
     async def destroy(self, node: str, vmid: int) -> str:
         """Destroy a stopped guest and its own disks. Returns the UPID."""
         ...
@@ -232,8 +254,18 @@ class NodeShell(Protocol):
 class OperationLog(Protocol):
     """The durable record of intents; every method has committed when it returns."""
 
-    async def begin(self, key: str, step: str, vmid: int, node: str, nonce: str) -> int:
-        """Record the intent to do `step`; returns the operation's id."""
+    async def begin(
+        self, key: str, step: str, vmid: int, node: str, nonce: str, *, order: int | None = None
+    ) -> int:
+        """Record the intent to do `step`, because of an order if so; returns the operation's id."""
+        ...
+
+    async def obeyed(self, order: int) -> bool:
+        """Say whether the task of an order was seen to end well."""
+        ...
+
+    async def knows(self, upid: str) -> bool:
+        """Say whether a task is one of ours already."""
         ...
 
     async def record_task(self, operation: int, upid: str) -> None:
@@ -257,6 +289,10 @@ class OperationLog(Protocol):
 
         It may still come about, so it is there that it has to be tried again.
         """
+        ...
+
+    async def kept(self, key: str, nonce: str) -> int | None:
+        """Return the VMID at which (key, nonce) was destroyed to be made anew, while it is not."""
         ...
 
     async def ever_cloned(self, key: str, nonce: str) -> bool:

@@ -21,6 +21,7 @@ from chainwatch.domain.desired import Hold
 from chainwatch.errors import OperatorError, Transient
 from chainwatch.store.holds import Scope
 from provisioner.errors import ProvisionError
+from provisioner.model import Verb
 
 LARGEST_BODY: Final = 64 * 1024
 #: How many lines a list has when nobody says, and at most.
@@ -68,6 +69,7 @@ class Routes:
             web.post("/leases/{lease:.+}/suspend", self._suspend),
             web.post("/leases/{lease:.+}/unsuspend", self._unsuspend),
             web.post("/leases/{lease:.+}/retry", self._retry),
+            web.post("/leases/{lease:.+}/orders", self._order),
             web.post("/pause", self._pause),
             web.post("/resume-all", self._resume_all),
             web.post("/survey", self._survey),
@@ -172,6 +174,12 @@ class Routes:
         body = await _body(request, "reason")
         parked = await self._desk.retry(_lease(request), body["reason"], _uid(request))
         return _json({"was_parked": parked})
+
+    async def _order(self, request: web.Request) -> web.Response:
+        body = await _body(request, "order", "snapshot", "reason")
+        asked = (_verb(body.get("order", "")), body.get("snapshot", ""))
+        wish = await self._desk.order(_lease(request), asked, body["reason"], _uid(request))
+        return _json(wish)
 
     async def _pause(self, request: web.Request) -> web.Response:
         body = await _body(request, "scope", "reason")
@@ -280,6 +288,12 @@ def _scope(text: str) -> Scope:
             known: Scope = scope
             return known
     raise OperatorError(f"scope is neither of {', '.join(get_args(Scope))}")
+
+
+def _verb(text: str) -> Verb:
+    if text not in list(Verb):
+        raise OperatorError(f"order is none of {', '.join(Verb)}")
+    return Verb(text)
 
 
 def _block(text: str) -> int:

@@ -28,6 +28,7 @@ from chainwatch.control.guards import Guards
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.lookout import Lookout
 from chainwatch.control.nodes import NodeWatch
+from chainwatch.control.obedience import Obedience
 from chainwatch.control.poller import TaskPoller
 from chainwatch.control.quarantine import Quarantines
 from chainwatch.control.rebuild import Rebuild
@@ -205,6 +206,7 @@ class _Wiring:
                 self.clock,
                 policy.destroys_per_hour,
             ),
+            obedience=Obedience(self.stores.wishes, log_, self.site, self.clock),
             site=self.site,
             policy=Policy(policy.default_grace),
             index=resync,

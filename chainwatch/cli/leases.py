@@ -193,9 +193,26 @@ def _lists(story: Answer) -> None:
         heading("Alarms")
         said = [(coloured(a.text("severity")), a.text("name"), a.text("text")) for a in alarms]
         table(("SEVERITY", "ALARM", "TEXT"), said, "")
+    if story.all("orders"):
+        heading("Orders, newest first")
+        asked = [_order(each) for each in story.all("orders")]
+        table(("ASKED", "NUMBER", "ORDER", "BY", "WHY", "OUTCOME", "SAID"), asked, "")
     heading("Operations, newest first")
     columns, operations = operation_rows(story.all("operations"), with_key=False)
     table(columns, operations, "none yet")
     heading("Events, oldest first")
     names, events = event_rows(story.all("events"), with_source=False)
     table(names, events, "none")
+
+
+def _order(order: Answer) -> Row:
+    uid = order.maybe("uid")
+    return (
+        moment(order.maybe("asked_at")),
+        order.text("number"),
+        " ".join(filter(None, (order.text("verb"), order.text("name")))),
+        "the chain" if uid is None else f"user {uid}",
+        order.text("reason"),
+        coloured(order.text("outcome") or "open"),
+        order.text("said"),
+    )

@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from chainwatch import __version__
-from chainwatch.cli import daemon, history, leases, orders, proxmox, simulator, sources, status
+from chainwatch.cli import (
+    daemon,
+    history,
+    leases,
+    orders,
+    proxmox,
+    simulator,
+    sources,
+    status,
+    wishes,
+)
 from chainwatch.errors import ChainwatchError
 from provisioner.errors import ProvisionError
 
@@ -39,6 +49,13 @@ for _command in (
     orders.suspend,
     orders.unsuspend,
     orders.retry,
+    wishes.start,
+    wishes.stop,
+    wishes.kill,
+    wishes.reboot,
+    wishes.snapshot,
+    wishes.rollback,
+    wishes.reinstall,
     orders.pause,
     orders.resume_all,
     orders.survey,

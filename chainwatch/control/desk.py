@@ -7,6 +7,7 @@ asked is an OperatorError that says what to ask instead.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
@@ -14,8 +15,8 @@ from typing import Final
 from chainwatch.control import stories
 from chainwatch.control.checkup import checkup
 from chainwatch.control.outlook import Outlook
+from chainwatch.control.passes import Outcome
 from chainwatch.control.readings import EventLine, Finding, LeaseLine, LeaseStory, Status
-from chainwatch.control.reconciler import Outcome
 from chainwatch.control.resync import Orphan
 from chainwatch.control.source_desk import SourceDesk
 from chainwatch.control.verdict import ALARMS
@@ -27,10 +28,14 @@ from chainwatch.store.audit import AuditEntry
 from chainwatch.store.holds import HoldRow, Pause, Scope
 from chainwatch.store.leases import LeaseRow
 from chainwatch.store.operations import Operation
+from chainwatch.store.wishes import Wish
+from provisioner.model import Verb
 
 #: Seconds that `show` waits for the hypervisor before it says that it did not answer.
 PATIENCE: Final = 10.0
-#: Operations shown with a lease.
+#: What Proxmox takes for the name of a snapshot.
+SNAPSHOT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,39}")
+#: Operations and orders shown with a lease.
 RECENT: Final = 20
 _PAGE: Final = 1000
 
@@ -105,6 +110,7 @@ class Desk:
             holds=tuple(await stores.holds.of(key)),
             alarms=tuple(alarm for alarm in await stores.alarms.all() if alarm.subject == key),
             operations=tuple(await stores.operations.recent(RECENT, key)),
+            orders=tuple(await stores.wishes.of(key, RECENT)),
             events=tuple(map(stories.event, await stores.leases.history(key))),
         )
 
@@ -151,6 +157,22 @@ class Desk:
         key = str((await self._found(name)).id)
         await self.outlook.stores.holds.release(key, kind, reason, uid, now=self._now())
         return await self._heard(key)
+
+    async def order(self, name: str, asked: tuple[Verb, str], reason: str, uid: int) -> Wish:
+        """Have something done once to the machine that a lease pays for (verb, snapshot's name)."""
+        row, (verb, snapshot) = await self._found(name), asked
+        if row.lease is None:
+            raise OperatorError(f"{name} was taken back by a reorg: it has no machine to {verb}")
+        if (verb is Verb.ROLLBACK) != bool(snapshot):
+            raise OperatorError("a rollback, and nothing else, takes the name of a snapshot")
+        if snapshot and not SNAPSHOT_NAME.fullmatch(snapshot):
+            raise OperatorError("a snapshot's name is a letter, then letters, digits, - and _")
+        machine = (str(row.id), row.nonce)
+        wish = await self.outlook.stores.wishes.ask(
+            machine, (verb, snapshot), reason, uid, now=self._now()
+        )
+        self.outlook.supervisor.worker.bell.set()
+        return wish
 
     async def pause(self, scope: Scope, reason: str, uid: int) -> list[Pause]:
         """Stop every effect, or every destroy, from the next step on; returns what is paused."""

@@ -32,6 +32,7 @@ class FactsReader:
         source = self.sources.get(standing.source) if standing else None
         if standing is None or source is None:
             return None
+        wish = standing.wish
         return Facts(
             id=standing.id,
             lease=standing.lease,
@@ -40,4 +41,6 @@ class FactsReader:
             source=source.view(standing.state),
             hold=standing.hold,
             former=standing.former | await self.operations.nonces(lease),
+            order=wish.order if wish else None,
+            ordered_of=wish.nonce if wish else "",
         )

@@ -19,6 +19,7 @@ from chainwatch.store.operations import Operations
 from chainwatch.store.standings import Standings
 from provisioner.model import DesiredMachine
 from provisioner.moments import utc
+from provisioner.steps.reinstall import REINSTALL
 from provisioner.steps.step import Step
 
 HOUR: Final = 3600
@@ -49,7 +50,9 @@ class Guards:
     async def allow(self, step: Step, want: DesiredMachine, facts: Facts) -> None:
         """Let `step` run. Raises Paused, Held, OverBudget, SourceBehind or ChainDisagrees."""
         await self._not_paused("effects")
-        if step.irreversible:
+        if step.irreversible and step.obeys:
+            await self._ordered(step, want, facts)
+        elif step.irreversible:
             await self._irreversible(step, want, facts)
 
     async def _irreversible(self, step: Step, want: DesiredMachine, facts: Facts) -> None:
@@ -59,7 +62,19 @@ class Guards:
         if not facts.source.live:
             raise SourceBehind("its source is stale: nothing is taken away")
         await self._within_budget(want)
-        await self._asked_again(want, facts)
+        _agree(await self._asked_again(want, facts), want, facts)
+        await self._nothing_new(want, facts)
+
+    async def _ordered(self, step: Step, want: DesiredMachine, facts: Facts) -> None:
+        """Let an order take away what is inside: of whoever owns the lease, now and for good."""
+        await self._not_paused("destroys")
+        if want.held:
+            raise Held(f"{step.name} is not allowed while the lease is held")
+        if not facts.source.live:
+            raise SourceBehind("its source is stale: nothing is taken away")
+        if step is REINSTALL:
+            await self._within_budget(want)
+        _same_owner(await self._asked_again(want, facts), want, facts)
         await self._nothing_new(want, facts)
 
     async def _not_paused(self, scope: Scope) -> None:
@@ -76,17 +91,16 @@ class Guards:
                 "this one waits"
             )
 
-    async def _asked_again(self, want: DesiredMachine, facts: Facts) -> None:
+    async def _asked_again(self, want: DesiredMachine, facts: Facts) -> LatestLease:
         """Ask the chain at `latest`, from an endpoint at or past our cursor, one last time."""
         standing = await self.standings.of(want.key)
         if standing is None or standing.state.cursor is None:
             raise ChainDisagrees("the lease is no longer stored")
         reader = self.latest[standing.source]
         try:
-            latest = await reader.lease_at_latest(facts.id.token, standing.state.cursor)
+            return await reader.lease_at_latest(facts.id.token, standing.state.cursor)
         except Transient as error:
             raise ChainDisagrees(f"the chain could not be asked once more: {error}") from error
-        _agree(latest, want, facts)
 
     async def _nothing_new(self, want: DesiredMachine, facts: Facts) -> None:
         """See that nobody said otherwise while the chain was being asked."""
@@ -116,3 +130,12 @@ def _agree(latest: LatestLease, want: DesiredMachine, facts: Facts) -> None:
         raise ChainDisagrees(
             f"block {latest.block} shows it paid until {utc(latest.expires_at)}, not yet confirmed"
         )
+
+
+def _same_owner(latest: LatestLease, want: DesiredMachine, facts: Facts) -> None:
+    """See that the lease is whose it was when the order was given. Raises ChainDisagrees."""
+    lease, final = facts.lease, facts.final
+    if lease is None or final is None or (final.nonce, final.owner) != (want.nonce, lease.owner):
+        raise ChainDisagrees("who owns the lease is not final yet")
+    if latest.owner != lease.owner:
+        raise ChainDisagrees(f"block {latest.block} shows another owner, not yet confirmed")

@@ -17,6 +17,7 @@ from chainwatch.control.resync import Orphan
 from chainwatch.store.alarms import Alarm
 from chainwatch.store.holds import HoldRow, Pause
 from chainwatch.store.operations import Operation
+from chainwatch.store.wishes import Wish
 from chainwatch.store.workqueue import WorkRow
 
 
@@ -313,6 +314,7 @@ class LeaseStory:
     holds: tuple[HoldRow, ...]
     alarms: tuple[Alarm, ...]
     operations: tuple[Operation, ...]
+    orders: tuple[Wish, ...]
     events: tuple[EventLine, ...]
 
 

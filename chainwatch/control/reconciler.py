@@ -10,17 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from chainwatch.control.expiry import Wakes, wakes
+from chainwatch.control.expiry import wakes
 from chainwatch.control.facts import FactsReader
 from chainwatch.control.guards import Guards
+from chainwatch.control.obedience import Obedience
+from chainwatch.control.passes import Outcome, Pass
 from chainwatch.domain.desired import Facts, Policy, desired
 from chainwatch.errors import OneAtATime, Refused
 from chainwatch.runtime.clock import Clock
 from provisioner.errors import NotOurs, ProvisionError
 from provisioner.executor import Executor
 from provisioner.machines import Machines
-from provisioner.model import DesiredMachine, Observed
-from provisioner.plan import Decision, decide
+from provisioner.model import DesiredMachine
+from provisioner.plan import decide
 from provisioner.site import Site
 
 
@@ -34,61 +36,6 @@ class Index(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """What a pass came to for one machine: what was wanted, seen, decided and done.
-
-    `seen` is None when it could not be looked at, and `error` then says why; `refused` is the
-    guard's reason for not taking the step; `waiting` says that a task was started.
-    """
-
-    want: DesiredMachine
-    seen: Observed | None
-    decision: Decision | None
-    acted: bool = False
-    waiting: bool = False
-    refused: Refused | None = None
-    error: ProvisionError | None = None
-
-    @property
-    def sentence(self) -> str:
-        """What was decided, and why."""
-        if self.error is not None:
-            return str(self.error)
-        if self.decision is None:
-            return "not looked at"
-        step = self.decision.step
-        if step is None:
-            return self.decision.reason
-        if self.refused is not None:
-            return f"{step.name} is due ({self.decision.reason}), but {self.refused.reason}"
-        return f"{step.name}: {self.decision.reason}"
-
-    @property
-    def settled(self) -> bool:
-        """Whether this machine is as desired."""
-        return self.error is None and self.decision is not None and self.decision.settled
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a pass over a lease came to, for each of its machines, and when to look again."""
-
-    facts: Facts | None
-    passes: tuple[Pass, ...] = ()
-    refused: Refused | None = None
-    wakes: Wakes = field(default_factory=lambda: Wakes(None, None))
-
-    @property
-    def sentence(self) -> str:
-        """What was decided, and why, in one line."""
-        if self.refused is not None:
-            return self.refused.reason
-        if not self.passes:
-            return "there is no such lease"
-        return "; ".join(each.sentence for each in self.passes)
-
-
-@dataclass(frozen=True, slots=True)
 class Reconciler:
     """Makes machines what their leases say, a step at a time."""
 
@@ -96,6 +43,7 @@ class Reconciler:
     machines: Machines
     executor: Executor
     guards: Guards
+    obedience: Obedience
     site: Site
     policy: Policy
     index: Index
@@ -116,6 +64,8 @@ class Reconciler:
         except Refused as refused:
             await self._settle(facts)
             return Outcome(facts, refused=refused)
+        if await self.obedience.misled(facts):
+            facts = replace(facts, order=None)
         passes: list[Pass] = []
         for nonce in facts.nonces:
             passes.append(await self._pass(facts, nonce))
@@ -142,7 +92,7 @@ class Reconciler:
         return Outcome(facts, tuple(passes))
 
     async def _pass(self, facts: Facts, nonce: str) -> Pass:
-        seen = await self._look(desired(facts, nonce, self.policy))
+        seen = await self._heeded(desired(facts, nonce, self.policy))
         step = seen.decision.step if seen.decision else None
         if step is None or not step.irreversible:
             return await self._act(facts, seen)
@@ -150,6 +100,14 @@ class Reconciler:
             return replace(seen, refused=OneAtATime("another machine is about to be destroyed"))
         async with self._deciding:  # so that the budget counts each before the next is judged
             return await self._act(facts, seen)
+
+    async def _heeded(self, want: DesiredMachine) -> Pass:
+        """Look, and end the machine's order if it is done, refused or beyond hope."""
+        obeying = await self.obedience.busy_for(want)
+        seen = await self._look(want)
+        if obeying and seen.error is not None and await self.obedience.give_up(want, seen.error):
+            return await self._look(replace(want, order=None))
+        return await self.obedience.heed(seen)
 
     async def _act(self, facts: Facts, looked: Pass) -> Pass:
         seen = await self._gate(facts, looked)
@@ -159,7 +117,9 @@ class Reconciler:
         try:
             ran = await self.executor.run(step, seen.want, seen.seen, self.clock.now())
         except ProvisionError as error:
-            return Pass(seen.want, seen.seen, seen.decision, acted=True, error=error)
+            over = step.obeys and await self.obedience.give_up(seen.want, error)
+            said = None if over else error
+            return Pass(seen.want, seen.seen, seen.decision, acted=True, error=said)
         waiting = ran.upid is not None
         return Pass(seen.want, seen.seen, seen.decision, acted=True, waiting=waiting)
 

@@ -6,6 +6,7 @@ that the pass itself would say.
 
 from dataclasses import fields
 
+from chainwatch.control.passes import Pass
 from chainwatch.control.readings import (
     EventLine,
     LeaseLine,
@@ -15,7 +16,6 @@ from chainwatch.control.readings import (
     View,
     Wanted,
 )
-from chainwatch.control.reconciler import Pass
 from chainwatch.domain.events import PlanEvent
 from chainwatch.domain.lease import Lease, Plan, phase
 from chainwatch.store.encoding import kind_of

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from chainwatch.control.reconciler import Outcome, Pass
+from chainwatch.control.passes import Outcome, Pass
 from chainwatch.errors import ChainDisagrees, OneAtATime, OverBudget
 from chainwatch.store.alarms import Severity
 from provisioner.errors import (
@@ -21,6 +21,7 @@ from provisioner.errors import (
     Transient,
     UnknownOutcome,
 )
+from provisioner.model import Observed
 
 #: Seconds until a key is looked at again, by what it waits for.
 LOOK_AGAIN: Final = 1
@@ -135,9 +136,13 @@ def _notices(each: Pass) -> Iterator[Notice]:
         yield Notice("failing", "warning", str(each.error))
     if isinstance(each.refused, OverBudget):
         yield Notice("over-budget", "warning", each.refused.reason)
-    if step is not None and step.creates and each.seen and each.seen.ever_existed:
+    if step is not None and step.creates and each.seen and _vanished(each.seen):
         yield Notice("machine-gone", "critical", f"VM {each.seen.vmid} vanished; a new one is made")
     if each.seen and each.seen.leftovers:
         yield Notice("volumes-left", "warning", each.sentence)
     if each.decision and each.decision.stuck:
         yield Notice("stuck", "warning", each.decision.reason)
+
+
+def _vanished(seen: Observed) -> bool:
+    return seen.ever_existed and not seen.kept

@@ -13,7 +13,8 @@ import structlog
 
 from chainwatch.control.breaker import Breaker
 from chainwatch.control.nodes import NodeWatch
-from chainwatch.control.reconciler import Outcome, Reconciler
+from chainwatch.control.passes import Outcome
+from chainwatch.control.reconciler import Reconciler
 from chainwatch.control.verdict import (
     ALARMS,
     LONGEST_BACKOFF,

@@ -12,7 +12,15 @@ from enum import StrEnum
 
 from chainwatch.domain.events import ZERO_ADDRESS
 from chainwatch.domain.lease import Lease, LeaseId, Phase, Plan, phase
-from provisioner.model import Access, DesiredMachine, Kind, MachineSpec, Presence, Retirement
+from provisioner.model import (
+    Access,
+    DesiredMachine,
+    Kind,
+    MachineSpec,
+    Order,
+    Presence,
+    Retirement,
+)
 
 #: The on-chain number of a kind of machine (`PlanDefined.kind`).
 KINDS = {0: Kind.VM, 1: Kind.CONTAINER}
@@ -57,7 +65,8 @@ class Facts:
     """All that decides about one lease.
 
     `lease` is folded to the confirmed head, `final` to the finalized block; either is None where
-    its view knows no such lease. `former` are nonces that this token had in other mints.
+    its view knows no such lease. `former` are nonces that this token had in other mints. `order` is
+    the next one, and `ordered_of` the nonce of the machine that it is to.
     """
 
     id: LeaseId
@@ -67,6 +76,8 @@ class Facts:
     source: SourceView
     hold: Hold | None
     former: frozenset[str] = frozenset()
+    order: Order | None = None
+    ordered_of: str = ""
 
     @property
     def nonces(self) -> tuple[str, ...]:
@@ -89,6 +100,7 @@ def desired(facts: Facts, nonce: str, policy: Policy) -> DesiredMachine:
         ended=not _paid(facts, lease),
         at=facts.source.chain_time,
         retirement=_retirement(facts, nonce, policy),
+        order=facts.order if lease and facts.ordered_of == nonce else None,
     )
 
 

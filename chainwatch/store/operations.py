@@ -61,17 +61,19 @@ class Operations:
         self._db = db
         self._wall = wall
 
-    async def begin(self, key: str, step: str, vmid: int, node: str, nonce: str) -> int:
+    async def begin(
+        self, key: str, step: str, vmid: int, node: str, nonce: str, *, order: int | None = None
+    ) -> int:
         """Record the intent. Raises Locked while another operation on (key, nonce) is open."""
         async with self._db.transaction("operation_begin") as tx:
             other = await tx.one(f"{_OPEN} AND key = ? AND nonce = ?", key, nonce)
             if other is not None:
                 raise Locked(f"operation {other['id']} ({other['step']}) was not yet seen to end")
             (row,) = await tx.rows(
-                "INSERT INTO operation (key, step, attempt, vmid, node, nonce, started)"
+                "INSERT INTO operation (key, step, attempt, vmid, node, nonce, started, wish)"
                 " VALUES (?1, ?2, 1 + (SELECT count(*) FROM operation"
-                " WHERE key = ?1 AND nonce = ?5 AND step = ?2), ?3, ?4, ?5, ?6) RETURNING id",
-                *(key, step, vmid, node, nonce, self._wall()),
+                " WHERE key = ?1 AND nonce = ?5 AND step = ?2), ?3, ?4, ?5, ?6, ?7) RETURNING id",
+                *(key, step, vmid, node, nonce, self._wall(), order),
             )
         return int(row["id"])
 
@@ -155,6 +157,29 @@ class Operations:
             return None
         return int(row["vmid"])
 
+    async def kept(self, key: str, nonce: str) -> int | None:
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT step, vmid FROM operation WHERE key = ? AND nonce = ? AND (step IN"
+                " ('clone', 'adopt') AND outcome IS NOT 'failed'"
+                " OR step IN ('destroy', 'gone', 'reinstall') AND outcome = 'ok')"
+                " ORDER BY id DESC LIMIT 1",
+                *(key, nonce),
+            )
+        return row["vmid"] if row is not None and row["step"] == "reinstall" else None
+
+    async def obeyed(self, order: int) -> bool:
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT 1 FROM operation WHERE wish = ? AND upid IS NOT NULL AND outcome = 'ok'",
+                order,
+            )
+        return row is not None
+
+    async def knows(self, upid: str) -> bool:
+        async with self._db.reading() as read:
+            return await read.one("SELECT 1 FROM operation WHERE upid = ?", upid) is not None
+
     async def ever_cloned(self, key: str, nonce: str) -> bool:
         async with self._db.reading() as read:
             row = await read.one(
@@ -205,7 +230,8 @@ class Operations:
         async with self._db.reading() as read:
             row = await read.one(
                 "SELECT count(*) FROM (SELECT DISTINCT key, nonce FROM operation"
-                " WHERE step = 'destroy' AND started >= ? AND (key, nonce) <> (?, ?))",
+                " WHERE step IN ('destroy', 'reinstall') AND started >= ?"
+                " AND (key, nonce) <> (?, ?))",
                 *(since, *other_than),
             )
         return 0 if row is None else row[0]

@@ -17,6 +17,7 @@ from chainwatch.store.holds import hold_of
 from chainwatch.store.journal import state_of
 from chainwatch.store.leases import LeaseRow, plan_of, row_of
 from chainwatch.store.projection import EVENT, logged_from
+from chainwatch.store.wishes import Wish, wish_of
 
 _OF_TOKEN = f"{EVENT} WHERE source = ? AND token = ?"
 
@@ -28,6 +29,7 @@ class Standing:
     `lease` is folded to the cursor (None: a reorg took its mint back, `plan` is then the last
     known one), `final` to the finalized block (None: not minted there). `former` are the nonces of
     every other mint of the token that was ever seen, orphaned or not: their machines may stand.
+    `wish` is the oldest that is open.
     """
 
     id: LeaseId
@@ -38,6 +40,7 @@ class Standing:
     plan: Plan | None
     hold: Hold | None
     former: frozenset[str]
+    wish: Wish | None = None
 
 
 class Standings:
@@ -62,6 +65,7 @@ class Standings:
                 plan=await plan_of(read, row.source, row.plan),
                 hold=await hold_of(read, lease),
                 former=await _former(read, row),
+                wish=await wish_of(read, lease),
             )
 
 

@@ -13,6 +13,7 @@ from chainwatch.store.operations import Operations
 from chainwatch.store.rereads import Rereads
 from chainwatch.store.samples import Samples
 from chainwatch.store.standings import Standings
+from chainwatch.store.wishes import Wishes
 from chainwatch.store.workqueue import WorkQueue
 
 
@@ -31,6 +32,7 @@ class Stores:
     audit: Audit
     rereads: Rereads
     samples: Samples
+    wishes: Wishes
 
     @classmethod
     def over(cls, db: Database, wall: Callable[[], int]) -> "Stores":
@@ -47,4 +49,5 @@ class Stores:
             Audit(db),
             Rereads(db),
             Samples(db),
+            Wishes(db),
         )

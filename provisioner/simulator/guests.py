@@ -56,7 +56,6 @@ class Snapshot:
     taken_at: int
     parent: str | None
     config: Mapping[str, ConfigValue]
-    note: str
     sizes: Mapping[str, int]
     system: GuestOs
 

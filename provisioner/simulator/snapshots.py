@@ -123,7 +123,6 @@ def _take(state: State, ask: Ask, guest: Guest, task: Task) -> Script[None]:
         taken_at=int(state.timeline.now),
         parent=None if parent is None else str(parent),
         config={k: v for k, v in guest.config.items() if k not in {"parent", "description"}},
-        note=str(guest.config.get("description", "")),
         sizes={volume.volid: volume.size for volume in volumes},
         system=guest.os.copy(),
     )
@@ -141,8 +140,8 @@ def _roll_back(state: State, ask: Ask, guest: Guest, _: Task) -> Script[None]:
     if guest.running:
         switch_off(state, guest)
     config = {**snapshot.config, "parent": snapshot.name}
-    if snapshot.note:
-        config["description"] = snapshot.note
+    if "description" in guest.config:  # what people wrote about the guest stays
+        config["description"] = guest.config["description"]
     if guest.kind == "qemu":
         config["vmgenid"] = state.draws.uuid()
     state.changing(guest).config = config

@@ -5,7 +5,7 @@ again. VMID, node and template are chosen by the executor, and recorded, before 
 """
 
 from provisioner.errors import Permanent
-from provisioner.model import DesiredMachine, Kind, Observed, Presence, Stamps
+from provisioner.model import DesiredMachine, Kind, Observed, Presence, Stamps, Verb
 from provisioner.site import Site
 from provisioner.steps.step import Step, Target
 
@@ -13,6 +13,8 @@ from provisioner.steps.step import Step, Target
 def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
     if have.config is not None or want.presence is not Presence.RUNNING:
         return None
+    if have.kept:
+        return "it was destroyed by order, to be made anew"
     return "its machine is gone and a new one is owed" if have.ever_existed else "no machine yet"
 
 
@@ -29,9 +31,15 @@ async def _effect(target: Target) -> str | None:
         source.vmid,
         target.vmid,
         target.want.name,
-        target.site.describe(target.want, target.vmid, Stamps()),
+        target.site.describe(target.want, target.vmid, _stamps(target.want)),
         target=target.node,
     )
+
+
+def _stamps(want: DesiredMachine) -> Stamps:
+    """Return what is done with the clone itself: an order to make the machine anew."""
+    order = want.order
+    return Stamps(ordered=order.number) if order and order.verb is Verb.REINSTALL else Stamps()
 
 
 CLONE = Step("clone", _due, _effect, creates=True)

@@ -8,9 +8,17 @@ run again after a crash anywhere in it.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from provisioner.model import DesiredMachine, GuestConfig, Observed, Stamps
+from provisioner.model import (
+    DesiredMachine,
+    GuestConfig,
+    Observed,
+    Order,
+    Presence,
+    Stamps,
+    Verb,
+)
 from provisioner.ports import GuestShell, Hypervisor, Place
-from provisioner.site import Site
+from provisioner.site import CONFIGURED, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,8 @@ Effect = Callable[[Target], Awaitable[str | None]]
 class Step:
     """A step; `irreversible` ones need the finalized view and a last look at the chain.
 
-    Nothing follows from a `last` one by itself: the next pass may take its time.
+    Nothing follows from a `last` one by itself: the next pass may take its time. One that `obeys`
+    is there for an order alone, and where it cannot be done the order ends, not the lease.
     """
 
     name: str
@@ -64,3 +73,14 @@ class Step:
     creates: bool = False
     irreversible: bool = False
     last: bool = False
+    obeys: bool = False
+
+
+def ordered(want: DesiredMachine, have: Observed, *verbs: Verb) -> Order | None:
+    """Return the order if it is one of `verbs` and not done yet, to a machine that is all made."""
+    order = want.order
+    if order is None or order.verb not in verbs or want.presence is not Presence.RUNNING:
+        return None
+    if have.config is None or have.stamps.configured != CONFIGURED:
+        return None
+    return order if have.stamps.ordered < order.number else None

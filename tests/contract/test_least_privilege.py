@@ -85,6 +85,12 @@ async def live(world: World) -> None:
     await world.shell.end_sessions(NODE, VMID, "debian")
     await world.hypervisor.power(NODE, VMID)
     assert await world.hypervisor.volumes(NODE, VMID)
+    await world.ok(await world.hypervisor.take_snapshot(NODE, VMID, "kept"))
+    assert await world.hypervisor.snapshots(NODE, VMID) == ["kept"]
+    await world.ok(await world.hypervisor.roll_back(NODE, VMID, "kept"))
+    await world.ok(await world.hypervisor.start(NODE, VMID))
+    await world.ok(await world.hypervisor.stop(NODE, VMID))
+    await world.ok(await world.hypervisor.start(NODE, VMID))
     await pause(world)
     await world.ok(await world.hypervisor.shutdown(NODE, VMID, 30))
     await world.ok(await world.hypervisor.destroy(NODE, VMID))

@@ -12,7 +12,7 @@ from typing import Final
 from chainwatch.chain.evidence import testimonies
 from chainwatch.domain.desired import Hold
 from chainwatch.domain.events import KeysChanged
-from provisioner.model import Stamps
+from provisioner.model import Stamps, Verb
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.inventory import GuestFacts
 from tests.support.realm import BOBS_KEY, FIRST, GRACE, HOUR, Realm, source_settings
@@ -25,7 +25,7 @@ FOREIGN: Final = FIRST + 1
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One machine as the cluster has it; `stamps` without the time of its suspension."""
+    """One machine as the cluster has it; `stamps` without the times in them."""
 
     power: str
     booted: bool
@@ -80,7 +80,7 @@ def stamps(world: Realm, vmid: int) -> Stamps | None:
 
 def _look(world: Realm, facts: GuestFacts) -> Look:
     stamped = stamps(world, facts.vmid)
-    random = {"vmgenid", "meta", "description", "digest"}
+    random = {"vmgenid", "meta", "description", "digest", "parent"}
     config = tuple(sorted((k, str(v)) for k, v in facts.config.items() if k not in random))
     return Look(
         power=facts.power,
@@ -90,7 +90,12 @@ def _look(world: Realm, facts: GuestFacts) -> Look:
         lock=facts.lock,
         keys=frozenset(" ".join(facts.authorized_keys.values()).split("\n")) - {""},
         sessions=len(facts.sessions),
-        stamps=stamped and replace(stamped, suspended_at=0 if stamped.suspended_at else None),
+        stamps=stamped
+        and replace(
+            stamped,
+            suspended_at=0 if stamped.suspended_at else None,
+            ordered=int(stamped.ordered > 0),
+        ),
         config=config,
     )
 
@@ -184,6 +189,20 @@ async def retried(world: Realm) -> None:
     await stores.work.enqueue([str(world.lease())], "retried by an operator")
 
 
+def ordering(verb: Verb) -> Stage:
+    """Return the stage in which an operator orders `verb`, once; a rollback to what he took."""
+
+    async def ordered(world: Realm) -> None:
+        key, now = str(world.lease()), world.daemon.supervisor.clock.now()
+        wishes, row = world.daemon.stores.wishes, await world.daemon.stores.leases.get(key)
+        before = await wishes.of(key, 9)
+        if row is not None and verb not in [wish.verb for wish in before]:
+            name = f"order-{before[0].number}" if verb is Verb.ROLLBACK else ""
+            await wishes.ask((key, row.nonce), (verb, name), "a test", 0, now=now)
+
+    return ordered
+
+
 async def vanished(world: Realm) -> None:
     """Somebody destroys the machine by hand."""
     if FIRST in world.guests():
@@ -244,6 +263,13 @@ _HANDOVER = _STEP | {
     "guest.set_authorized_keys",
     "guest.end_sessions",
 }
+_ORDERED = (_POWER - {"commit.batch"}) | {"commit.wish"}
+_ROLLED_BACK = {
+    "chain.lease_at_latest",
+    "hypervisor.snapshots",
+    "hypervisor.take_snapshot",
+    "hypervisor.roll_back",
+}
 _GONE = _TASK | {
     "chain.lease_at_latest",
     "hypervisor.destroy",
@@ -279,6 +305,26 @@ STRETCHES: Final[Mapping[str, Stretch]] = {
     ),
     "hold": Stretch((lasting,), (held,), _STEP | {"commit.hold", "hypervisor.configure"}),
     "retry": Stretch((lasting,), (retried,), _READ | _LOOK | {"commit.audit", "commit.enqueue"}),
+    "reboot": Stretch(
+        (lasting, final),
+        (ordering(Verb.REBOOT),),
+        _ORDERED | {"hypervisor.shutdown", "hypervisor.start", "guest.answers"},
+    ),
+    "kill": Stretch(
+        (lasting, final),
+        (ordering(Verb.KILL),),
+        (_ORDERED - {"hypervisor.snapshot"}) | {"hypervisor.stop"},
+    ),
+    "rollback": Stretch(
+        (lasting, final),
+        (ordering(Verb.SNAPSHOT), ordering(Verb.ROLLBACK)),
+        (_ORDERED | _HANDOVER | _START | _ROLLED_BACK) - {"commit.batch"},
+    ),
+    "reinstall": Stretch(
+        (lasting, final),
+        (ordering(Verb.REINSTALL),),
+        (_ORDERED | _GONE | _STOP | _MADE) - {"commit.batch", "commit.alarm", "hypervisor.freed"},
+    ),
     "vanished": Stretch(
         (lasting,),
         (vanished,),

@@ -23,7 +23,7 @@ from chainwatch.config import (
     PolicyConfig,
     ProxmoxConfig,
 )
-from chainwatch.control.reconciler import Outcome
+from chainwatch.control.passes import Outcome
 from chainwatch.credentials import Secret
 from chainwatch.domain.batches import Source
 from chainwatch.domain.events import ZERO_ADDRESS, Event, ExpiryUpdated, KeysChanged, Transferred

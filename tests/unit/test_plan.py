@@ -12,10 +12,12 @@ from provisioner.model import (
     GuestSettings,
     Observed,
     OpenOperation,
+    Order,
     PowerState,
     Presence,
     Retirement,
     Stamps,
+    Verb,
 )
 from provisioner.plan import TABLE, decide
 from tests.support.sketches import (
@@ -47,6 +49,13 @@ def shown(want: DesiredMachine, stamps: Stamps = STAMPS) -> GuestSettings:
     config = observed(want, stamps).config
     assert config is not None
     return config.settings
+
+
+DONE: Final = replace(STAMPS, ordered=7)
+
+
+def ordering(verb: Verb) -> DesiredMachine:
+    return replace(PAID, order=Order(7, verb, "kept" if verb is Verb.ROLLBACK else ""))
 
 
 CASES: Final[list[tuple[str, DesiredMachine, Observed, str | None]]] = [
@@ -115,6 +124,69 @@ CASES: Final[list[tuple[str, DesiredMachine, Observed, str | None]]] = [
         REKEYED,
         observed(REKEYED, answers=False),
         None,
+    ),
+    (
+        "who is to be rebooted by order is shut down",
+        ordering(Verb.REBOOT),
+        observed(PAID),
+        "switch-off",
+    ),
+    (
+        "and then owed a start",
+        ordering(Verb.REBOOT),
+        observed(PAID, power=STOPPED),
+        "mark-ordered",
+    ),
+    ("who is to be killed is stopped", ordering(Verb.KILL), observed(PAID), "kill"),
+    ("what was done is not done again", ordering(Verb.KILL), observed(PAID, DONE, STOPPED), None),
+    (
+        "a start by order is owed also to who was powered off",
+        ordering(Verb.START),
+        observed(PAID, power=STOPPED),
+        "mark-ordered",
+    ),
+    (
+        "a snapshot by order is taken",
+        ordering(Verb.SNAPSHOT),
+        replace(observed(PAID), snapshots=()),
+        "snapshot",
+    ),
+    (
+        "a snapshot that is there is not taken again",
+        ordering(Verb.SNAPSHOT),
+        replace(observed(PAID), snapshots=("order-7",)),
+        None,
+    ),
+    (
+        "a rollback by order is done",
+        ordering(Verb.ROLLBACK),
+        replace(observed(PAID), snapshots=("kept",)),
+        "rollback",
+    ),
+    (
+        "a rollback that was done is marked, and the start owed",
+        ordering(Verb.ROLLBACK),
+        replace(observed(PAID, power=STOPPED), snapshots=("kept",), obeyed=True),
+        "mark-ordered",
+    ),
+    (
+        "who is to be made anew is shut down first",
+        ordering(Verb.REINSTALL),
+        observed(PAID),
+        "switch-off",
+    ),
+    (
+        "and destroyed when it stands still",
+        ordering(Verb.REINSTALL),
+        observed(PAID, power=STOPPED),
+        "reinstall",
+    ),
+    ("who was made anew stays", ordering(Verb.REINSTALL), observed(PAID, DONE), None),
+    (
+        "no order is done to a machine that nobody pays for",
+        replace(OVER, order=Order(7, Verb.REINSTALL)),
+        observed(OVER, SUSPENDED, STOPPED),
+        "destroy",
     ),
     ("a renewal takes the mark of suspension away", PAID, observed(PAID, SUSPENDED), "resume"),
     ("an end takes onboot and the start back first", OVER, observed(OVER), "configure"),
@@ -194,8 +266,9 @@ def test_every_step_is_due_at_some_time() -> None:
     assert {step.name for step in due if step} == {step.name for step in TABLE}
 
 
-def test_only_a_destroy_is_irreversible_and_only_a_clone_creates() -> None:
-    assert [step.name for step in TABLE if step.irreversible] == ["destroy"]
+def test_what_is_irreversible_and_that_only_a_clone_creates() -> None:
+    lost = [step.name for step in TABLE if step.irreversible]
+    assert lost == ["reinstall", "rollback", "destroy"]
     assert [step.name for step in TABLE if step.creates] == ["clone"]
 
 

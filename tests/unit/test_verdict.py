@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from chainwatch.control.reconciler import Outcome, Pass
+from chainwatch.control.passes import Outcome, Pass
 from chainwatch.control.verdict import (
     BUDGET,
     LONGEST_BACKOFF,

@@ -29,7 +29,7 @@ from provisioner.backends.proxmox.snapshot import MonotonicClock, read_snapshot
 from provisioner.backends.proxmox.tasks import read_freed, read_rows, read_states
 from provisioner.errors import HypervisorDown, Transient
 from provisioner.faultpoints import guarded
-from provisioner.model import GuestConfig, GuestSettings, Power, PowerState
+from provisioner.model import GuestConfig, GuestSettings, Kind, Power, PowerState
 from provisioner.ports import ClusterSnapshot, TaskRow, TaskState
 
 #: How many configurations read are kept for the write that may follow.
@@ -232,6 +232,31 @@ class ProxmoxHypervisor:
                 data = await self._api.call("POST", f"{path}/stop")
         return upid(data, f"shutdown of {vmid}")
 
+    @guarded("hypervisor.stop")
+    async def stop(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
+        """Cut a guest's power; one that stands still already is the task's affair."""
+        return await self._task("POST", f"{_guest(node, vmid, kind)}/status/stop")
+
+    @guarded("hypervisor.snapshots")
+    async def snapshots(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Sequence[str]:
+        """List a guest's snapshots; `current` in the list is none, but the guest as it is."""
+        path = f"{_guest(node, vmid, kind)}/snapshot"
+        with reading(f"the snapshots of {vmid}"):
+            rows = records(await self._api.call("GET", path), path)
+        kept = [row for row in rows if text(row, "name") != "current"]
+        return [text(row, "name") for row in sorted(kept, key=lambda row: number(row, "snaptime"))]
+
+    @guarded("hypervisor.take_snapshot")
+    async def take_snapshot(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
+        """Take a snapshot of the disks, without what is in memory."""
+        path = f"{_guest(node, vmid, kind)}/snapshot"
+        return await self._task("POST", path, {"snapname": name})
+
+    @guarded("hypervisor.roll_back")
+    async def roll_back(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
+        """Roll a guest back; it stands still afterwards."""
+        return await self._task("POST", f"{_guest(node, vmid, kind)}/snapshot/{name}/rollback")
+
     @guarded("hypervisor.destroy")
     async def destroy(self, node: str, vmid: int) -> str:
         """Destroy a stopped VM with the disks that its configuration names, and no others.
@@ -277,8 +302,8 @@ class ProxmoxHypervisor:
         return [text(row, "storage") for row in rows]
 
 
-def _guest(node: str, vmid: int) -> str:
-    return f"/nodes/{node}/qemu/{vmid}"
+def _guest(node: str, vmid: int, kind: Kind = Kind.VM) -> str:
+    return f"/nodes/{node}/{'lxc' if kind is Kind.CONTAINER else 'qemu'}/{vmid}"
 
 
 def _power(row: Record) -> PowerState:

@@ -55,6 +55,7 @@ def _keys(alternatives: tuple[str, ...], keys: tuple[str, ...]) -> Need:
 
 _CONFIG: Final = "/nodes/{node}/qemu/{vmid}/config"
 _STATUS: Final = "/nodes/{node}/qemu/{vmid}/status"
+_SNAPSHOT: Final = "/nodes/{node}/qemu/{vmid}/snapshot"
 _FIREWALL: Final = "/nodes/{node}/qemu/{vmid}/firewall"
 _AGENT: Final = "/nodes/{node}/qemu/{vmid}/agent"
 _UNRESTRICTED: Final = "VM.GuestAgent.Unrestricted"
@@ -154,6 +155,9 @@ CALLS: Final[Mapping[str, tuple[Need, ...]]] = {
     f"POST {_STATUS}/start": (_machine("VM.PowerMgmt"),),
     f"POST {_STATUS}/shutdown": (_machine("VM.PowerMgmt"),),
     f"POST {_STATUS}/stop": (_machine("VM.PowerMgmt"),),
+    f"GET {_SNAPSHOT}": (_machine("VM.Audit"),),
+    f"POST {_SNAPSHOT}": (_machine("VM.Snapshot"),),
+    f"POST {_SNAPSHOT}/{{snapname}}/rollback": (_machine("VM.Snapshot", "VM.Snapshot.Rollback"),),
     f"GET {_FIREWALL}/rules": (_machine("VM.Audit"),),
     f"DELETE {_FIREWALL}/rules/{{pos}}": (_machine("VM.Config.Network"),),
     f"GET {_FIREWALL}/refs": (_machine("VM.Audit"),),

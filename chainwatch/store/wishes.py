@@ -1,0 +1,120 @@
+"""What is wanted of a machine, once: durable from when it is asked to how it ended.
+
+Whoever asks (an operator now) leaves a row, a line in the audit and a key that is due, in one
+commit. The oldest open wish of a lease is part of what its machine should be; it ends, done or
+refused with a sentence, exactly once. Numbers grow with time and never come again.
+"""
+
+from dataclasses import dataclass
+from sqlite3 import Row
+from typing import Final
+
+from chainwatch.errors import OperatorError
+from chainwatch.store import audit, workqueue
+from chainwatch.store.database import Database, Reading
+from provisioner.model import Order, Verb
+
+#: Orders that take something away from who uses the machine: they need a reason.
+TAKING: Final = frozenset({Verb.STOP, Verb.KILL, Verb.ROLLBACK, Verb.REINSTALL})
+#: Open wishes of one lease at most: whoever sees nothing happen should look, not order again.
+MOST: Final = 8
+
+_WISH: Final = "SELECT * FROM wish"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One wish; times are wall seconds, the last three None while it is open."""
+
+    number: int
+    lease: str
+    nonce: str
+    verb: Verb
+    name: str
+    uid: int | None
+    reason: str
+    asked_at: int
+    done_at: int | None = None
+    outcome: str | None = None
+    said: str | None = None
+
+    @property
+    def order(self) -> Order:
+        """What the machine is to have done to it."""
+        return Order(self.number, self.verb, self.name)
+
+
+class Wishes:
+    """Asks, ends and lists; `now` is wall seconds."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def ask(
+        self, machine: tuple[str, str], order: tuple[Verb, str], reason: str, uid: int, *, now: int
+    ) -> Wish:
+        """Want (verb, name) of the machine (lease, nonce); its key becomes due.
+
+        Raises OperatorError without the reason that it needs, and while too many are open.
+        """
+        (lease, nonce), (verb, name) = machine, order
+        if verb in TAKING and not reason.strip():
+            raise OperatorError("say why: a reason is required, and kept in the audit")
+        async with self._db.transaction("wish") as tx:
+            rows = await tx.rows("SELECT 1 FROM wish WHERE lease = ? AND done_at IS NULL", lease)
+            if len(rows) >= MOST:
+                raise OperatorError(
+                    f"{lease} has {len(rows)} orders that are not done yet: `chainwatch show` says "
+                    "what they wait for"
+                )
+            (row,) = await tx.rows(
+                "INSERT INTO wish (number, lease, nonce, verb, name, uid, reason, asked_at) VALUES"
+                " (max(?7, 1 + (SELECT coalesce(max(number), 0) FROM wish)),"
+                " ?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING *",
+                *(lease, nonce, verb.value, name, uid, reason, now),
+            )
+            said = " ".join(filter(None, (verb.value, name)))
+            await audit.record(tx, uid, said, lease, reason, now=now)
+            await workqueue.enqueue(tx, [lease], f"an operator asked for {verb.value}")
+        return _wish(row)
+
+    async def end(self, lease: str, number: int, outcome: str, said: str, *, now: int) -> None:
+        """Close a wish, and make its lease due: there may be another. The first end counts."""
+        async with self._db.transaction("wish") as tx:
+            await tx.run(
+                "UPDATE wish SET done_at = ?, outcome = ?, said = ?"
+                " WHERE number = ? AND done_at IS NULL",
+                *(now, outcome, said, number),
+            )
+            await workqueue.enqueue(tx, [lease], f"its order {number} has ended")
+
+    async def failures(self, number: int) -> int:
+        """Count how often a step for a wish has failed."""
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT count(*) FROM operation WHERE wish = ? AND outcome = 'failed'", number
+            )
+        return 0 if row is None else row[0]
+
+    async def of(self, lease: str, limit: int) -> list[Wish]:
+        """Return the last wishes of a lease, newest first."""
+        async with self._db.reading() as read:
+            rows = await read.rows(
+                f"{_WISH} WHERE lease = ? ORDER BY number DESC LIMIT ?",
+                *(lease, limit),
+            )
+        return [_wish(row) for row in rows]
+
+
+async def wish_of(read: Reading, lease: str) -> Wish | None:
+    """Return the oldest open wish of a lease, within a view that reads more."""
+    row = await read.one(
+        f"{_WISH} WHERE lease = ? AND done_at IS NULL ORDER BY number LIMIT 1",
+        lease,
+    )
+    return None if row is None else _wish(row)
+
+
+def _wish(row: Row) -> Wish:
+    number, lease, nonce, verb, *rest = row
+    return Wish(number, lease, nonce, Verb(verb), *rest)
