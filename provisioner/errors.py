@@ -50,6 +50,14 @@ class NoRoom(Transient):
     """
 
 
+class BackupFailed(Transient):
+    """The backup that a destroy waits for was not made; the machine stays until there is one.
+
+    What to do: read the task's log; make room on the backup storage, or bring it back. It is tried
+    again by itself, seldom, because each try takes long.
+    """
+
+
 class Permanent(ProvisionError):
     """It will not happen however often it is tried: a refused parameter, a missing template.
 

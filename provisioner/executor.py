@@ -7,8 +7,10 @@ next pass has looked.
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
+from provisioner.archives import Archives
 from provisioner.errors import (
     Crowded,
     Locked,
@@ -30,8 +32,9 @@ from provisioner.ports import (
     Place,
     Snapshots,
 )
-from provisioner.rooms import Rooms
+from provisioner.rooms import Offer, Rooms
 from provisioner.site import Site
+from provisioner.steps.restore import RESTORE
 from provisioner.steps.step import Step, Target
 
 
@@ -41,6 +44,15 @@ class Ran:
 
     place: Place
     upid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a step is done; for a new machine also from which template, and on which storage."""
+
+    place: Place
+    source: Place | None = None
+    storage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,7 @@ class Executor:
     site: Site
     rooms: Rooms
     quarantine: int
+    archives: Archives | None = None
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _line: Line = field(default_factory=Line)
 
@@ -67,9 +80,13 @@ class Executor:
 
         On any error but UnknownOutcome the operation is closed as failed before it is raised.
         """
-        place, source, operation = await self._intend(step, want, have, now)
+        where, operation = await self._intend(step, want, have, now)
+        place = where.place
         target = Target(
-            self.hypervisor, self.guest, self.site, want, have, place.vmid, place.node, source
+            *(self.hypervisor, self.guest, self.site, want, have, place.vmid, place.node),
+            source=where.source,
+            archives=self.archives,
+            storage=where.storage,
         )
         try:
             upid = await step.effect(target)
@@ -88,17 +105,17 @@ class Executor:
 
     async def _intend(
         self, step: Step, want: DesiredMachine, have: Observed, now: int
-    ) -> tuple[Place, Place | None, int]:
+    ) -> tuple[Where, int]:
         """Record the intent: where, by which template, and its id.
 
-        For a clone the place is chosen under the same lock.
+        For what makes a machine the place is chosen under the same lock.
         """
         if step.creates:
             async with self._choosing:
-                place, source = await self._choose(want, now)
-                return place, source, await self._begin(step, want, place)
-        place = self._prove(step, want, have)
-        return place, None, await self._begin(step, want, place)
+                where = await self._choose(want, have, now, restored=step is RESTORE)
+                return where, await self._begin(step, want, where.place)
+        place = _of_backup(have) if step.of_backup else self._prove(step, want, have)
+        return Where(place), await self._begin(step, want, place)
 
     async def call_in(self, now: int) -> list[str]:
         """Call those who wait for a clone and for whom there is a place at wall time `now`.
@@ -126,25 +143,34 @@ class Executor:
             raise NotOurs(f"VM {have.vmid} has another uuid than {want.key} must have")
         return Place(have.vmid, have.node)
 
-    async def _choose(self, want: DesiredMachine, now: int) -> tuple[Place, Place]:
-        """Choose a place for a clone, and the template it is made from.
+    async def _choose(
+        self, want: DesiredMachine, have: Observed, now: int, *, restored: bool
+    ) -> Where:
+        """Choose a place for a new machine, and the template it is made from.
 
-        Only as many may be cloned at once as a storage can bear: a lock on it that is waited for
-        too long fails the clone.
+        Only as many may be made at once as a storage can bear: a lock on it that is waited for
+        too long fails the clone. One that is restored stands where its backup is seen, and keeps
+        its VMID if nobody else has that.
         """
         snapshot = await self.snapshots.get()
         demand = _demand(want)
         offer = await self.rooms.offer(demand, snapshot, now)
+        if restored:
+            offer = _within(offer, have.backups[0].nodes)
         admitted = self._line.admits(want.key, offer.places, now)
         spot = offer.pick() if admitted else None
         if spot is None:
             raise Crowded("as many machines are being cloned as may be at once, or asked before")
-        vmid = await self._vmid(want, snapshot, now)
+        former = have.backups[0].identity.vmid if restored else None
+        vmid = await self._vmid(want, snapshot, now, former)
         self.rooms.promise(vmid, spot, demand, now)
-        return Place(vmid, spot.node), Place(spot.template.vmid, spot.template.node)
+        template = Place(spot.template.vmid, spot.template.node)
+        return Where(Place(vmid, spot.node), template, spot.shelf[0])
 
-    async def _vmid(self, want: DesiredMachine, snapshot: ClusterSnapshot, now: int) -> int:
-        """Choose a VMID: the one kept for it, or a clone was meant for, else the lowest free one.
+    async def _vmid(
+        self, want: DesiredMachine, snapshot: ClusterSnapshot, now: int, former: int | None
+    ) -> int:
+        """Choose a VMID: the one kept for it, or meant before, or of its backup, else a free one.
 
         A clone that was asked for and not seen may still come, however late; only on the same
         VMID does Proxmox then refuse the second one.
@@ -155,14 +181,38 @@ class Executor:
         meant = await self.log.intended(want.key, want.nonce)
         if meant is not None and meant not in snapshot.guests:
             return meant
+        reserved = await self.log.reserved()
+        if (
+            former is not None
+            and former in self.site.pool
+            and former not in reserved
+            and await self.hypervisor.vmid_is_free(former)
+        ):
+            return former
         since = now - self.quarantine
-        taken = set(snapshot.guests) | await self.log.reserved()
+        taken = set(snapshot.guests) | reserved
         taken |= set(await self.log.destroyed_since(since))
         taken |= await self.hypervisor.freed(since)
         try:
             return self.site.pool.choose(taken)
         except NoRoom as error:
             raise NoRoom(f"no machine can be made: {error}") from None
+
+
+def _of_backup(have: Observed) -> Place:
+    """Return where the oldest backup of a machine that is gone is seen. Raises NotOurs."""
+    if not have.backups:
+        raise NotOurs("there is no backup that proves to be of this machine")
+    oldest = have.backups[-1]
+    return Place(oldest.identity.vmid, oldest.nodes[0])
+
+
+def _within(offer: Offer, nodes: Collection[str]) -> Offer:
+    """Narrow an offer to nodes that see a backup. Raises NoRoom if none of them has room."""
+    spots = [spot for spot in offer.spots if spot.node in nodes]
+    if not spots:
+        raise NoRoom(f"there is no room on {', '.join(nodes)}, where its backup is: make room")
+    return replace(offer, spots=spots)
 
 
 def _demand(want: DesiredMachine) -> Demand:

@@ -7,6 +7,7 @@ without the line proves nothing at all. The SMBIOS uuid follows from the identit
 to be forged together.
 """
 
+import base64
 import hashlib
 import hmac
 import json
@@ -17,6 +18,9 @@ from typing import Final
 from provisioner.model import Access, Identity, Stamps
 
 MARK: Final = "chainwatch:1:"
+NOTE: Final = "chainwatch-backup:1:"
+#: A note on a backup has 1024 characters at most.
+LONGEST_NOTE: Final = 1024
 #: Stamps that came later: while they say nothing they are left out of what is signed, so that
 #: machines from before keep theirs.
 LATER: Final = {"ordered": 0}
@@ -76,6 +80,41 @@ class Signer:
             return None
         return identity, self._stamps(identity, body)
 
+    def note(self, identity: Identity, stamps: Stamps, at: int) -> str:
+        """Return the note on a backup of a machine, made at chain time `at`: one line, no braces.
+
+        Proxmox shows only the first line of a note, and takes braces in it for placeholders.
+        """
+        body = {
+            "installation": identity.installation,
+            "key": identity.key,
+            "nonce": identity.nonce,
+            "stamps": _said(stamps),
+            "at": at,
+            "mac": self._note_mac(identity, stamps, at),
+        }
+        packed = base64.urlsafe_b64encode(_canonical(body).encode()).decode().rstrip("=")
+        return f"{NOTE}{packed}"
+
+    def prove_note(self, note: str, vmid: int) -> tuple[Identity, Stamps, int] | None:
+        """Return what the note on a backup of VMID `vmid` proves, None if nothing."""
+        body = _packed_line(note)
+        if body is None:
+            return None
+        key, nonce, mac = body.get("key"), body.get("nonce"), body.get("mac")
+        raw, at = body.get("stamps"), body.get("at")
+        if not (isinstance(key, str) and isinstance(nonce, str) and isinstance(mac, str)):
+            return None
+        if not (isinstance(raw, dict) and isinstance(at, int)):
+            return None
+        identity, stamps = Identity(self.installation, key, nonce, vmid), _parse_stamps(raw)
+        if not _same(mac, self._note_mac(identity, stamps, at)):
+            return None
+        return identity, stamps, at
+
+    def _note_mac(self, identity: Identity, stamps: Stamps, at: int) -> str:
+        return self._mac("backup", [asdict(identity), _said(stamps), at])
+
     def _stamps(self, identity: Identity, body: dict[str, object]) -> Stamps:
         raw, signature = body.get("stamps"), body.get("sig")
         if not (isinstance(raw, dict) and isinstance(signature, str)):
@@ -112,6 +151,18 @@ def _signed_line(description: str) -> dict[str, object] | None:
         return None
     try:
         body = json.loads(lines[0].removeprefix(MARK))
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _packed_line(note: str) -> dict[str, object] | None:
+    line = note.strip()
+    if not line.startswith(NOTE) or len(line) > LONGEST_NOTE:
+        return None
+    packed = line.removeprefix(NOTE)
+    try:
+        body = json.loads(base64.b64decode(packed + "=" * (-len(packed) % 4), b"-_", validate=True))
     except ValueError:
         return None
     return body if isinstance(body, dict) else None

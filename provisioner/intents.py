@@ -14,7 +14,7 @@ from provisioner.model import OpenOperation
 from provisioner.ports import Place
 
 #: Steps after which a machine stands at a VMID, and steps after which it does not.
-_MADE: Final = ("clone", "adopt")
+_MADE: Final = ("clone", "restore", "adopt")
 _ENDED: Final = ("destroy", "gone")
 
 
@@ -27,10 +27,19 @@ class _Row:
     operation: OpenOperation
     finished: int | None = None
     outcome: str | None = None
+    order: int | None = None
 
     @property
     def made(self) -> bool:
         return self.operation.step in _MADE
+
+    @property
+    def anew(self) -> bool:
+        return self.operation.step == "reinstall" and self.outcome == "ok"
+
+    @property
+    def saved(self) -> bool:
+        return self.operation.step == "backup" and self.outcome == "ok"
 
     @property
     def ended(self) -> bool:
@@ -44,12 +53,23 @@ class Intents:
         self._wall = wall
         self._rows: dict[int, _Row] = {}
 
-    async def begin(self, key: str, step: str, vmid: int, node: str, nonce: str) -> int:
+    async def begin(
+        self, key: str, step: str, vmid: int, node: str, nonce: str, *, order: int | None = None
+    ) -> int:
         """Record the intent. Raises Locked while another operation on (key, nonce) is open."""
         other = await self.open_for(key, nonce)
         if other is not None:
             raise Locked(f"operation {other.id} ({other.step}) was not yet seen to end")
-        return self._add(key, step, Place(vmid, node), nonce)
+        number = self._add(key, step, Place(vmid, node), nonce)
+        self._rows[number] = replace(self._rows[number], order=order)
+        return number
+
+    async def obeyed(self, order: int) -> bool:
+        rows = self._rows.values()
+        return any(r.order == order and r.operation.upid and r.outcome == "ok" for r in rows)
+
+    async def knows(self, upid: str) -> bool:
+        return any(row.operation.upid == upid for row in self._rows.values())
 
     async def record_task(self, operation: int, upid: str) -> None:
         row = self._rows[operation]
@@ -89,6 +109,21 @@ class Intents:
         if not made or made[-1].outcome not in (None, "lost"):
             return None
         return made[-1].operation.vmid
+
+    async def kept(self, key: str, nonce: str) -> int | None:
+        told = [
+            row
+            for row in self._of(key, nonce)
+            if row.ended or row.anew or (row.made and row.outcome != "failed")
+        ]
+        return told[-1].operation.vmid if told and told[-1].anew else None
+
+    async def backed_up(self, key: str, nonce: str) -> bool:
+        rows = [r for r in self._of(key, nonce) if r.anew or r.saved]
+        return bool(rows) and rows[-1].saved
+
+    async def made_anew(self, key: str, nonce: str) -> int:
+        return max((r.finished or 0 for r in self._of(key, nonce) if r.anew), default=0)
 
     async def ever_cloned(self, key: str, nonce: str) -> bool:
         return any(row.made and row.outcome == "ok" for row in self._of(key, nonce))

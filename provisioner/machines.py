@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
+from provisioner.archives import Archives
 from provisioner.doorbell import LONGEST_BOOT, Doorbell
-from provisioner.errors import Locked, NodeDown, NotOurs, Transient, UnknownOutcome
+from provisioner.errors import BackupFailed, Locked, NodeDown, NotOurs, Transient, UnknownOutcome
 from provisioner.identity import access_stamp, uuid_of
 from provisioner.model import (
     CLONING,
@@ -28,6 +29,7 @@ from provisioner.model import (
 )
 from provisioner.ports import ClusterSnapshot, Hypervisor, OperationLog, Snapshots
 from provisioner.site import CONFIGURED, Site
+from provisioner.steps.destroy import grace_over
 from provisioner.taskboard import TaskBoard
 
 #: How far a node's clock may be from ours when a lost task is searched for, in seconds.
@@ -44,6 +46,8 @@ TASKS: Final = {
     "reinstall": ("qmdestroy",),
     "snapshot": ("qmsnapshot",),
     "rollback": ("qmrollback",),
+    "backup": ("vzdump",),
+    "restore": ("qmrestore",),
 }
 #: Steps whose doing again is another deed: what was lost of them is searched for among ended tasks.
 ONCE: Final = frozenset({"rollback"})
@@ -76,6 +80,7 @@ class Machines:
     log: OperationLog
     site: Site
     wall: Callable[[], int]
+    archives: Archives | None = None
 
     async def observe(self, want: DesiredMachine, *, settle: bool = True) -> Observed:
         """Return what is seen of (want.key, want.nonce) now.
@@ -109,10 +114,31 @@ class Machines:
                 await self.log.finish(operation.id, "lost", str(error))
             raise
         if operation is not None:
-            return await self._close(want, operation, fate, seen)
-        if settle:
+            seen = await self._close(operation, fate, seen)
+        elif settle:
             await self._note_loss(want, seen)
-        return await self._obedient(want, seen)
+        return await self._saved(want, await self._obedient(want, seen))
+
+    async def _saved(self, want: DesiredMachine, seen: Observed) -> Observed:
+        """Look for backups where one decides: before a destroy, and where a machine is owed.
+
+        Otherwise what was seen last is enough, to know when one need not be kept any longer.
+        """
+        archives, key, nonce = self.archives, want.key, want.nonce
+        if archives is None or self.site.backups is None or seen.kept:
+            return seen
+        if seen.config is not None:
+            if grace_over(want, seen) is None:
+                return seen
+            return replace(seen, backups=await archives.look_for(key, nonce, expected=False))
+        if want.presence is not Presence.RUNNING:
+            return replace(seen, backups=archives.of(key, nonce))
+        expected = await self.log.backed_up(key, nonce)
+        if not (expected or archives.of(key, nonce)):
+            return seen
+        found = await archives.look_for(key, nonce, expected=expected)
+        since = await self.log.made_anew(key, nonce)
+        return replace(seen, backups=tuple(b for b in found if b.archive.made_at > since))
 
     async def _obedient(self, want: DesiredMachine, seen: Observed) -> Observed:
         """Look at what an order is about, where that is not looked at anyway."""
@@ -149,7 +175,10 @@ class Machines:
         if isinstance(state.error, UnknownOutcome):
             return Fate.UNKNOWN
         await self.log.finish(operation.id, "failed", str(state.error))
-        raise type(state.error)(f"{operation.step} of VM {operation.vmid}: {state.error}")
+        said = f"{operation.step} of VM {operation.vmid}: {state.error}"
+        if operation.step == "backup" and isinstance(state.error, Transient):
+            raise BackupFailed(f"{said}; it is not destroyed before there is a backup of it")
+        raise type(state.error)(said)
 
     def _boots(self, operation: OpenOperation, want: DesiredMachine) -> bool:
         """Say whether a start whose task has ended is still worth waiting for an answer.
@@ -166,14 +195,12 @@ class Machines:
             return None
         return operation.step if self.wall() - operation.started < REBOOT else None
 
-    async def _close(
-        self, want: DesiredMachine, operation: OpenOperation, fate: Fate, seen: Observed
-    ) -> Observed:
+    async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
         """Close an operation that no longer runs, by what is there to be seen."""
         match operation.step:
             case "destroy" | "reinstall":  # an OK is not believed while the machine is there
                 done = seen.config is None
-            case "clone":
+            case "clone" | "restore":
                 done = fate is Fate.ENDED or seen.config is not None
             case _:
                 done = fate is Fate.ENDED
@@ -182,9 +209,7 @@ class Machines:
         else:
             await self.log.finish(operation.id, "lost", "its end was not seen; looked instead")
         if operation.step not in REMOVING or seen.config is not None:
-            return await self._obedient(want, seen)
-        if operation.step == "reinstall":
-            seen = replace(seen, kept=True)
+            return seen
         left = await self.hypervisor.volumes(operation.node, operation.vmid)
         return replace(seen, leftovers=tuple(left))
 
@@ -228,7 +253,7 @@ class Machines:
         if seen is None:
             return _absent(None, node, existed)
         if seen.stamps.configured != CONFIGURED:
-            return seen if just_done == "clone" else await self._bare(seen)
+            return seen if just_done in ("clone", "restore") else await self._bare(seen)
         if just_done in ("configure", "resize") and _owed_first_start(want, seen):
             return replace(seen, power=PowerState.UNREAD)
         return await self._liveliness(want, seen, answers)

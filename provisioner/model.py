@@ -102,6 +102,43 @@ class Stamps:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupPolicy:
+    """That machines are backed up before they are destroyed: where to, and how long it is kept.
+
+    `mode` is Proxmox's word for how; `keep` is in seconds of chain time.
+    """
+
+    storage: str
+    mode: str
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A backup as its storage shows it, of the VMID `vmid`; size in bytes, `made_at` wall time."""
+
+    volid: str
+    vmid: int
+    made_at: int
+    size: int
+    notes: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """An archive that proves whose it is: made at chain time `at` of a machine with these stamps.
+
+    `nodes` are those that see it.
+    """
+
+    archive: Archive
+    nodes: tuple[str, ...]
+    identity: Identity
+    stamps: Stamps
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class MachineSpec:
     """The hardware that was paid for; memory in MiB, disk in GiB."""
 
@@ -254,6 +291,7 @@ class Observed:
     `leftovers` are volumes that were still there right after a destroy. `kept` says that the last
     one was destroyed to be made anew at the same VMID. `snapshots` are those it has, by name, None
     where nobody asked; `obeyed` that the task of the order that is wanted has ended well.
+    `backups` are those of the machine that may matter now, the newest first.
     """
 
     vmid: int | None
@@ -271,3 +309,4 @@ class Observed:
     kept: bool = False
     snapshots: tuple[str, ...] | None = None
     obeyed: bool = False
+    backups: tuple[Backup, ...] = ()

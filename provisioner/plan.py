@@ -13,9 +13,11 @@ from provisioner.model import DesiredMachine, Observed, PowerState, Presence
 from provisioner.moments import utc
 from provisioner.site import Site
 from provisioner.steps.access import ACCESS
+from provisioner.steps.backup import BACKUP
 from provisioner.steps.clone import CLONE
 from provisioner.steps.configure import CONFIGURE
 from provisioner.steps.destroy import DESTROY, due_at
+from provisioner.steps.drop_backup import DROP_BACKUP
 from provisioner.steps.halt import HALT
 from provisioner.steps.kill import KILL
 from provisioner.steps.mark_ordered import MARK_ORDERED
@@ -23,6 +25,7 @@ from provisioner.steps.mark_started import MARK_STARTED
 from provisioner.steps.mark_suspended import MARK_SUSPENDED
 from provisioner.steps.reinstall import REINSTALL
 from provisioner.steps.resize import RESIZE
+from provisioner.steps.restore import RESTORE
 from provisioner.steps.resume import RESUME
 from provisioner.steps.rollback import ROLLBACK
 from provisioner.steps.shutdown import SHUTDOWN
@@ -32,6 +35,7 @@ from provisioner.steps.step import Step
 from provisioner.steps.switch_off import SWITCH_OFF
 
 TABLE: Final = (
+    RESTORE,
     CLONE,
     HALT,
     RESUME,
@@ -48,7 +52,9 @@ TABLE: Final = (
     MARK_STARTED,
     SHUTDOWN,
     MARK_SUSPENDED,
+    BACKUP,
     DESTROY,
+    DROP_BACKUP,
 )
 
 

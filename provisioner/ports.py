@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from provisioner.errors import ProvisionError
-from provisioner.model import GuestConfig, GuestSettings, Kind, OpenOperation, Power
+from provisioner.model import Archive, GuestConfig, GuestSettings, Kind, OpenOperation, Power
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +243,39 @@ class GuestShell(Protocol):
         ...
 
 
+class ArchiveStore(Protocol):
+    """The backups on a cluster's storages. Writes return a task's UPID, or None when done."""
+
+    async def archives(self, node: str, storage: str) -> Sequence[Archive]:
+        """List the backups on a storage that a node sees; none where it has no such storage."""
+        ...
+
+    async def back_up(self, node: str, vmid: int, storage: str, mode: str, note: str) -> str:
+        """Make a backup of a guest with `note` on it, protected. Returns the UPID."""
+        ...
+
+    async def restore(
+        self,
+        node: str,
+        vmid: int,
+        volid: str,
+        name: str,
+        description: str,
+        *,
+        storage: str,
+        kind: Kind = Kind.VM,
+    ) -> str:
+        """Restore a backup to `vmid`, which reserves it, its disks to `storage`.
+
+        The guest has `name` and `description` from the start. Returns the UPID.
+        """
+        ...
+
+    async def drop(self, node: str, storage: str, volid: str) -> str | None:
+        """Delete a backup, protected or not."""
+        ...
+
+
 class NodeShell(Protocol):
     """A whitelist of verbs on a Proxmox node; no backend offers one yet."""
 
@@ -289,6 +322,14 @@ class OperationLog(Protocol):
 
         It may still come about, so it is there that it has to be tried again.
         """
+        ...
+
+    async def backed_up(self, key: str, nonce: str) -> bool:
+        """Say whether a backup of (key, nonce) was made since it was last made anew by order."""
+        ...
+
+    async def made_anew(self, key: str, nonce: str) -> int:
+        """Return when (key, nonce) was last destroyed to be made anew (wall seconds), else 0."""
         ...
 
     async def kept(self, key: str, nonce: str) -> int | None:

@@ -12,6 +12,7 @@ from provisioner.allocate import Pool
 from provisioner.identity import Signer, uuid_of
 from provisioner.model import (
     Addresses,
+    BackupPolicy,
     DesiredMachine,
     GuestConfig,
     GuestSettings,
@@ -27,7 +28,10 @@ CONFIGURED: Final = hashlib.sha256(b"firewall: nothing inherited").hexdigest()[:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One installation's pool, network and habits; timeouts in seconds."""
+    """One installation's pool, network and habits; timeouts in seconds.
+
+    `backups` is None where a machine is destroyed without one.
+    """
 
     signer: Signer
     pool: Pool
@@ -37,6 +41,7 @@ class Site:
     tags: frozenset[str]
     shutdown_timeout: int
     answer_timeout: int
+    backups: BackupPolicy | None = None
 
     def identity(self, want: DesiredMachine, vmid: int) -> Identity:
         """Return the identity of `want` standing at `vmid`."""

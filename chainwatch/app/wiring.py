@@ -46,8 +46,10 @@ from chainwatch.runtime.notify import watchdog_interval
 from chainwatch.store.database import Database
 from chainwatch.store.journal import Journal
 from chainwatch.store.stores import Stores
+from provisioner.archives import Archives
 from provisioner.backends.proxmox.agent import AgentShell
 from provisioner.backends.proxmox.api import Api
+from provisioner.backends.proxmox.archives import ProxmoxArchives
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.inspection import Inspection
 from provisioner.backends.proxmox.settings import ProxmoxSettings
@@ -111,6 +113,7 @@ def site(config: Config) -> Site:
         tags=machines.tags,
         shutdown_timeout=machines.shutdown_timeout,
         answer_timeout=machines.answer_timeout,
+        backups=config.policy.backups,
     )
 
 
@@ -131,7 +134,12 @@ class _Wiring:
         self.config, self.ways, self.stores, self.clock = config, ways, stores, clock
         self.bell = asyncio.Event()
         self.site = site(config)
-        self.machines = ProxmoxSettings(config.machines.template_vms, pool=config.proxmox.pool)
+        backups = config.policy.backups
+        self.machines = ProxmoxSettings(
+            config.machines.template_vms,
+            pool=config.proxmox.pool,
+            backup_storage=backups.storage if backups else None,
+        )
         self.hypervisor = ProxmoxHypervisor(
             ways.api,
             self.machines,
@@ -140,6 +148,9 @@ class _Wiring:
         self.guest = AgentShell(ways.api, clock.sleep)
         self.board = TaskBoard(self.hypervisor)
         self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, SNAPSHOT)
+        self.archives = Archives(
+            ProxmoxArchives(ways.api, self.machines), self.snapshots, self.site
+        )
         self.breaker = Breaker(self.snapshots, stores.alarms, clock)
         self.rooms = self._rooms()
         self.nodes = NodeWatch(
@@ -188,6 +199,7 @@ class _Wiring:
                 log_,
                 self.site,
                 self.clock.now,
+                self.archives,
             ),
             executor=Executor(
                 self.hypervisor,
@@ -197,6 +209,7 @@ class _Wiring:
                 self.site,
                 rooms=self.rooms,
                 quarantine=policy.quarantine,
+                archives=self.archives,
             ),
             guards=Guards(
                 self.stores.holds,
@@ -270,6 +283,7 @@ class _Wiring:
             sources=self.sources,
             interval=self.config.policy.resync_interval,
             wake=self.bell.set,
+            archives=self.archives,
         )
 
     def lookout(self, settings: SourceSettings) -> Lookout:

@@ -42,6 +42,9 @@ def grant(
     pool: Annotated[
         str, typer.Option("--pool", help="Pool of the machines; '' for none.")
     ] = "leases",
+    backups: Annotated[
+        str, typer.Option("--backups", help="Storage of the backups, with on_destroy = backup.")
+    ] = "",
     token_id: Annotated[
         str, typer.Option("--token", help="The token to make, as user@realm!name.")
     ] = OURSELVES,
@@ -57,6 +60,7 @@ def grant(
         bridges=tuple(bridge or ["vmbr0"]),
         pool=pool or None,
         zone=zone,
+        backups=backups or None,
     )
     if not estate.pool:
         typer.echo("# Without a pool the token may change every guest of the cluster.")

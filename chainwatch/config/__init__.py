@@ -23,6 +23,7 @@ from pydantic_settings import (
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import schema
 from chainwatch.config.machines import Machines
+from chainwatch.config.policy import Policy
 from chainwatch.config.problems import problems, unknown_variables
 from chainwatch.credentials import Secret
 from chainwatch.domain.batches import Source
@@ -30,8 +31,10 @@ from chainwatch.domain.lease import Plan
 from chainwatch.errors import Fatal
 from provisioner import faultpoints
 from provisioner.allocate import Pool
+from provisioner.model import BackupPolicy
 
 #: Variables with our prefix that are not settings.
+DAY: Final = 86_400
 _OTHER_VARIABLES: Final = frozenset({faultpoints.ENVIRONMENT, "CHAINWATCH_SOCKET"})
 
 
@@ -81,7 +84,10 @@ class MachinesConfig:
 
 @dataclass(frozen=True, slots=True)
 class PolicyConfig:
-    """How far the daemon may go; durations in seconds, `default_grace` of chain time."""
+    """How far the daemon may go; durations in seconds, `default_grace` of chain time.
+
+    `backups` is None where machines are destroyed without one.
+    """
 
     default_grace: int
     destroys_per_hour: int
@@ -89,6 +95,7 @@ class PolicyConfig:
     tick: float
     workers: int
     quarantine: int
+    backups: BackupPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +231,7 @@ def _config(file: schema.File) -> Config:
         sources=tuple(map(_source, file.source)),
         proxmox=_proxmox(file.proxmox),
         machines=_machines(file.machines),
-        policy=PolicyConfig(**file.policy.model_dump()),
+        policy=_policy(file.policy),
         admin=_admin(file.admin),
         log=LogConfig(level=file.log.level, format=file.log.format),
     )
@@ -293,6 +300,19 @@ def _machines(table: Machines) -> MachinesConfig:
         tags=frozenset(table.tags),
         shutdown_timeout=table.shutdown_timeout,
         answer_timeout=table.answer_timeout,
+    )
+
+
+def _policy(table: Policy) -> PolicyConfig:
+    backups = BackupPolicy(table.backup_storage, table.backup_mode, table.backup_keep_days * DAY)
+    return PolicyConfig(
+        default_grace=table.default_grace,
+        destroys_per_hour=table.destroys_per_hour,
+        resync_interval=table.resync_interval,
+        tick=table.tick,
+        workers=table.workers,
+        quarantine=table.quarantine,
+        backups=backups if table.on_destroy == "backup" else None,
     )
 
 

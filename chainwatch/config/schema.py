@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chainwatch.chain.addresses import parse_address
 from chainwatch.config.machines import Machines
+from chainwatch.config.policy import Policy
 from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import (
     absolute,
@@ -253,46 +254,6 @@ class Proxmox(Table):
     )
     threads: int = Field(
         default=8, gt=0, le=64, description="API calls that may run at once.", examples=[8]
-    )
-
-
-class Policy(Table):
-    """How far the daemon may go, and how often it looks."""
-
-    default_grace: int = Field(
-        default=604800,
-        ge=0,
-        description="Seconds of grace (chain time) for a machine whose plan is not known.",
-        examples=[604800],
-    )
-    destroys_per_hour: int = Field(
-        default=5,
-        ge=0,
-        description="Machines destroyed in an hour at most; what exceeds it waits and raises an "
-        "alarm. 0 destroys nothing.",
-        examples=[5],
-    )
-    resync_interval: float = Field(
-        default=300.0,
-        gt=0,
-        description="Seconds after which every lease is looked at again, whatever happened.",
-        examples=[300.0],
-    )
-    tick: float = Field(
-        default=1.0,
-        gt=0,
-        description="Seconds between looks at the tasks that run, and the greatest age of the "
-        "cluster's shared snapshot.",
-        examples=[1.0],
-    )
-    workers: int = Field(
-        default=8, gt=0, le=256, description="Leases worked on at once.", examples=[8]
-    )
-    quarantine: int = Field(
-        default=86400,
-        ge=0,
-        description="Seconds that a freed VMID, and so its addresses, rests before reuse.",
-        examples=[86400],
     )
 
 

@@ -20,6 +20,7 @@ from chainwatch.store.alarms import Alarms
 from chainwatch.store.leases import Leases
 from chainwatch.store.operations import Operations
 from chainwatch.store.workqueue import WorkQueue
+from provisioner.archives import Archives
 from provisioner.errors import ProvisionError
 from provisioner.model import CLONING, Identity, Stamps
 from provisioner.ports import GuestRow, Hypervisor, Snapshots
@@ -75,6 +76,7 @@ class Resync:
     sources: Sources
     interval: float
     wake: Callable[[], None]
+    archives: Archives
     places: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
     orphans: tuple[Orphan, ...] = ()
     surveyed_at: int | None = None
@@ -111,6 +113,13 @@ class Resync:
         """Look at every guest in our range once. Raises what the hypervisor raises."""
         await self.settle(await self.examine())
 
+    async def _look_for_backups(self) -> None:
+        """See which backups there are; where that fails, those of the last look serve on."""
+        try:
+            await self.archives.look()
+        except ProvisionError as error:
+            log.warning("backups not seen", error=str(error))
+
     async def examine(self) -> Survey:
         """Read what every guest in our range proves; changes nothing."""
         begun_at = self.clock.now()
@@ -145,7 +154,7 @@ class Resync:
         return Survey(begun_at, tuple(identities), tuple(strangers), tuple(unfinished), held)
 
     async def settle(self, survey: Survey) -> None:
-        """Adopt what our log did not know, and report what we may not touch."""
+        """Adopt what our log did not know, report what is not ours to touch, look for backups."""
         places: dict[tuple[str, str], list[int]] = defaultdict(list)
         since = survey.begun_at
         orphans = list(survey.strangers)
@@ -161,6 +170,7 @@ class Resync:
         self.orphans = tuple(orphans)
         self.surveyed_at = self.clock.now()
         await self._report()
+        await self._look_for_backups()
 
     async def _unknown(self, identity: Identity) -> bool:
         """Say whether no source knows a machine's lease, once the source it is of has been read."""

@@ -13,6 +13,7 @@ from chainwatch.control.passes import Outcome, Pass
 from chainwatch.errors import ChainDisagrees, OneAtATime, OverBudget
 from chainwatch.store.alarms import Severity
 from provisioner.errors import (
+    BackupFailed,
     Crowded,
     Locked,
     NodeDown,
@@ -22,6 +23,7 @@ from provisioner.errors import (
     UnknownOutcome,
 )
 from provisioner.model import Observed
+from provisioner.steps.clone import CLONE
 
 #: Seconds until a key is looked at again, by what it waits for.
 LOOK_AGAIN: Final = 1
@@ -29,10 +31,19 @@ WATCHED_TASK: Final = 60  # the poller wakes it sooner
 SECOND_OPINION: Final = 15
 BUDGET: Final = 60
 ROOM: Final = 30  # or a node
+BACKUP: Final = 1800  # each try may take an hour, and nobody waits for it
 LONGEST_BACKOFF: Final = 300
 
 #: Alarms about one lease; what an outcome no longer says is cleared when the lease is settled.
-ALARMS: Final = ("parked", "failing", "no-room", "over-budget", "stuck", "volumes-left")
+ALARMS: Final = (
+    "parked",
+    "failing",
+    "no-room",
+    "over-budget",
+    "stuck",
+    "volumes-left",
+    "backup-failed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,8 @@ def _of(each: Pass, attempts: int) -> Done | Failed:
             return Done(LOOK_AGAIN)
         case NoRoom() | NodeDown():
             return Done(ROOM)
+        case BackupFailed():
+            return Failed(str(each.error), BACKUP)
         case error:
             after = min(2 ** min(attempts, 10), LONGEST_BACKOFF)
             return Failed(str(error), LONGEST_BACKOFF if isinstance(error, Permanent) else after)
@@ -128,7 +141,9 @@ def notices(outcome: Outcome, judged: Verdict) -> Iterator[Notice]:
 
 def _notices(each: Pass) -> Iterator[Notice]:
     step = each.decision.step if each.decision else None
-    if isinstance(each.error, NoRoom):
+    if isinstance(each.error, BackupFailed):
+        yield Notice("backup-failed", "critical", str(each.error))
+    elif isinstance(each.error, NoRoom):
         yield Notice("no-room", "critical", str(each.error))
     elif isinstance(each.error, Transient) and not isinstance(
         each.error, Locked | Crowded | NodeDown
@@ -136,7 +151,7 @@ def _notices(each: Pass) -> Iterator[Notice]:
         yield Notice("failing", "warning", str(each.error))
     if isinstance(each.refused, OverBudget):
         yield Notice("over-budget", "warning", each.refused.reason)
-    if step is not None and step.creates and each.seen and _vanished(each.seen):
+    if step is CLONE and each.seen and _vanished(each.seen):
         yield Notice("machine-gone", "critical", f"VM {each.seen.vmid} vanished; a new one is made")
     if each.seen and each.seen.leftovers:
         yield Notice("volumes-left", "warning", each.sentence)

@@ -22,7 +22,7 @@ _OPEN = (
 
 _OCCUPIED = """
 SELECT DISTINCT made.vmid FROM operation AS made
-WHERE made.step IN ('clone', 'adopt') AND made.outcome IS NOT 'failed'
+WHERE made.step IN ('clone', 'restore', 'adopt') AND made.outcome IS NOT 'failed'
 AND NOT EXISTS (
     SELECT 1 FROM operation AS ended
     WHERE ended.vmid = made.vmid AND ended.step IN ('destroy', 'gone') AND ended.outcome = 'ok'
@@ -31,7 +31,8 @@ AND NOT EXISTS (
 AND NOT EXISTS (
     SELECT 1 FROM operation AS moved
     WHERE moved.key = made.key AND moved.nonce = made.nonce
-    AND moved.step IN ('clone', 'adopt') AND moved.vmid <> made.vmid AND moved.id > made.id
+    AND moved.step IN ('clone', 'restore', 'adopt') AND moved.vmid <> made.vmid
+    AND moved.id > made.id
 )
 """
 
@@ -137,7 +138,7 @@ class Operations:
         async with self._db.reading() as read:
             row = await read.one(
                 "SELECT step, vmid, node FROM operation WHERE key = ? AND nonce = ?"
-                " AND (step IN ('clone', 'adopt')"
+                " AND (step IN ('clone', 'restore', 'adopt')"
                 " OR step IN ('destroy', 'gone') AND outcome = 'ok')"
                 " ORDER BY id DESC LIMIT 1",
                 *(key, nonce),
@@ -150,18 +151,36 @@ class Operations:
         async with self._db.reading() as read:
             row = await read.one(
                 "SELECT vmid, outcome FROM operation WHERE key = ? AND nonce = ?"
-                " AND step IN ('clone', 'adopt') ORDER BY id DESC LIMIT 1",
+                " AND step IN ('clone', 'restore', 'adopt') ORDER BY id DESC LIMIT 1",
                 *(key, nonce),
             )
         if row is None or row["outcome"] not in (None, "lost"):
             return None
         return int(row["vmid"])
 
+    async def backed_up(self, key: str, nonce: str) -> bool:
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT step FROM operation WHERE key = ? AND nonce = ?"
+                " AND step IN ('backup', 'reinstall') AND outcome = 'ok' ORDER BY id DESC LIMIT 1",
+                *(key, nonce),
+            )
+        return row is not None and row["step"] == "backup"
+
+    async def made_anew(self, key: str, nonce: str) -> int:
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT max(finished) AS at FROM operation WHERE key = ? AND nonce = ?"
+                " AND step = 'reinstall' AND outcome = 'ok'",
+                *(key, nonce),
+            )
+        return 0 if row is None else row["at"] or 0
+
     async def kept(self, key: str, nonce: str) -> int | None:
         async with self._db.reading() as read:
             row = await read.one(
                 "SELECT step, vmid FROM operation WHERE key = ? AND nonce = ? AND (step IN"
-                " ('clone', 'adopt') AND outcome IS NOT 'failed'"
+                " ('clone', 'restore', 'adopt') AND outcome IS NOT 'failed'"
                 " OR step IN ('destroy', 'gone', 'reinstall') AND outcome = 'ok')"
                 " ORDER BY id DESC LIMIT 1",
                 *(key, nonce),
@@ -184,7 +203,7 @@ class Operations:
         async with self._db.reading() as read:
             row = await read.one(
                 "SELECT 1 FROM operation WHERE key = ? AND nonce = ?"
-                " AND step IN ('clone', 'adopt') AND outcome = 'ok'",
+                " AND step IN ('clone', 'restore', 'adopt') AND outcome = 'ok'",
                 *(key, nonce),
             )
         return row is not None
@@ -193,7 +212,8 @@ class Operations:
         """Return the nonces of every machine that was ever made or adopted for `key`."""
         async with self._db.reading() as read:
             rows = await read.rows(
-                "SELECT DISTINCT nonce FROM operation WHERE key = ? AND step IN ('clone', 'adopt')",
+                "SELECT DISTINCT nonce FROM operation"
+                " WHERE key = ? AND step IN ('clone', 'restore', 'adopt')",
                 key,
             )
         return frozenset(row["nonce"] for row in rows)
@@ -230,7 +250,7 @@ class Operations:
         async with self._db.reading() as read:
             row = await read.one(
                 "SELECT count(*) FROM (SELECT DISTINCT key, nonce FROM operation"
-                " WHERE step IN ('destroy', 'reinstall') AND started >= ?"
+                " WHERE step IN ('destroy', 'reinstall', 'drop-backup') AND started >= ?"
                 " AND (key, nonce) <> (?, ?))",
                 *(since, *other_than),
             )

@@ -6,6 +6,7 @@ its log says why. A running guest stays up, unless the mode is `stop`.
 """
 
 import datetime as dt
+import re
 
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask, require
@@ -21,13 +22,24 @@ from provisioner.simulator.wire import Refused, bad_parameters
 
 PATIENCE = 180 * 60.0
 PACKED = 3
+PLACEHOLDERS = {"cluster", "guestname", "node", "vmid"}
 SUFFIXES = {"0": "", "1": ".lzo", "gzip": ".gz", "lzo": ".lzo", "zstd": ".zst"}
+
+
+def notes_template(text: str) -> str | None:
+    """Say what is wrong with a template of notes: a placeholder that nobody fills in."""
+    unknown = set(re.findall(r"\{\{([^}]*)\}\}", text)) - PLACEHOLDERS
+    return f"unexpected/unknown variable(s) {', '.join(sorted(unknown))}" if unknown else None
+
+
 RULES: dict[str, Rule] = {
     "vmid": TEXT,
     "storage": TEXT,
     "mode": Rule(words=("snapshot", "suspend", "stop")),
     "compress": Rule(words=tuple(SUFFIXES)),
     "remove": FLAG,
+    "protected": FLAG,
+    "notes-template": Rule(longest=1024, check=notes_template),
 }
 
 
@@ -132,4 +144,8 @@ def _archive(state: State, ask: Ask, storage: Storage, guest: Guest) -> StoredFi
     backup = Backup(guest.kind, config, disks, guest.os.copy(), kept)
     size = sum(volume.written for volume in volumes.values() if volume is not None) // PACKED
     node = place_on(storage, ask.node)
-    return StoredFile(volid, "backup", form, size, now, guest.vmid, node, backup)
+    return StoredFile(
+        *(volid, "backup", form, size, now, guest.vmid, node, backup),
+        notes=ask.text("notes-template"),
+        protected=ask.flag("protected"),
+    )

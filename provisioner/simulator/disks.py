@@ -173,6 +173,8 @@ def file_row(file: StoredFile) -> dict[str, JsonValue]:
     }
     if file.backup is not None:
         row |= {"vmid": file.vmid, "subtype": file.backup.kind}
+        row |= {"notes": file.notes.splitlines()[0]} if file.notes else {}
+        row |= {"protected": 1} if file.protected else {}
     return row
 
 

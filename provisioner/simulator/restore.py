@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask, allows, require
+from provisioner.simulator.configrules import NAME
 from provisioner.simulator.guests import ConfigValue, Guest, format_size
 from provisioner.simulator.lxc.container import Container
 from provisioner.simulator.params import COUNT, FLAG, TEXT, VMID, Kind, Rule
@@ -32,6 +33,8 @@ RULES: dict[str, Rule] = {
     "vmid": Rule(Kind.INTEGER, required=True, check=VMID.check),
     "archive": Rule(required=True, longest=255),
     "bwlimit": COUNT,
+    "description": TEXT,
+    "name": NAME,
     "force": FLAG,
     "pool": TEXT,
     "storage": TEXT,
@@ -57,7 +60,10 @@ class Restore:
 
 def restore_machine(state: State, ask: Ask) -> JsonValue:
     """POST nodes/{node}/qemu with `archive`: machines are not made from nothing here."""
-    return restore(state, ask, ask.text("archive"), {})
+    given: dict[str, ConfigValue] = {
+        key: ask.text(key) for key in ("name", "description") if key in ask.params
+    }
+    return restore(state, ask, ask.text("archive"), given)
 
 
 def restore(state: State, ask: Ask, archive: str, given: dict[str, ConfigValue]) -> JsonValue:

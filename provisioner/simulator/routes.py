@@ -106,6 +106,13 @@ ROUTES = (
         lists=True,
     ),
     Route(
+        "PUT",
+        "/nodes/{node}/storage/{storage}/content/{volume}",
+        storages.put_volume,
+        {"notes": TEXT, "protected": FLAG},
+        None,
+    ),
+    Route(
         "DELETE",
         "/nodes/{node}/storage/{storage}/content/{volume}",
         storages.delete_volume,

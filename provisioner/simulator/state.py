@@ -95,6 +95,8 @@ class StoredFile:
     vmid: int = 0
     node: str = ""
     backup: Backup | None = None
+    notes: str = ""
+    protected: bool = False
 
 
 @dataclass(slots=True)

@@ -5,6 +5,8 @@ is the same everywhere. One that is away shows no sizes, and its content is an e
 one vanishes from `cluster/resources`.
 """
 
+from dataclasses import replace
+
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask, allows, require
 from provisioner.simulator.disks import file_row, volume_row
@@ -137,6 +139,22 @@ def may_use_file(state: State, ask: Ask, storage: Storage, file: StoredFile) -> 
     return allows(state, ask.token, f"/vms/{file.vmid}", "VM.Backup")
 
 
+def put_volume(state: State, ask: Ask) -> JsonValue:
+    """PUT storage/{storage}/content/{volume}: notes and protection of a backup."""
+    storage, name = _usable(state, ask), ask.names["volume"]
+    volid = name if ":" in name else f"{storage.name}:{name}"
+    file = state.files.get(volid)
+    if file is None or file.backup is None:
+        raise Refused(f"volume '{volid}' does not exist")
+    if not may_use_file(state, ask, storage, file):
+        raise Refused(f"Permission check failed (/vms/{file.vmid}, VM.Backup)", 403)
+    require(state, ask.token, f"/storage/{storage.name}", "Datastore.AllocateSpace")
+    protected = ask.flag("protected") if "protected" in ask.params else file.protected
+    notes = ask.text("notes", file.notes)
+    state.files[volid] = replace(file, notes=notes, protected=protected)
+    return None
+
+
 def delete_volume(state: State, ask: Ask) -> JsonValue:
     """DELETE storage/{storage}/content/{volume}. Returns a UPID."""
     storage, name = _usable(state, ask), ask.names["volume"]
@@ -148,12 +166,18 @@ def delete_volume(state: State, ask: Ask) -> JsonValue:
         require(state, ask.token, f"/storage/{storage.name}", "Datastore.AllocateTemplate")
     elif file is not None and not may_use_file(state, ask, storage, file):
         raise Refused(f"Permission check failed (/vms/{file.vmid}, VM.Backup)", 403)
+    elif file is not None:
+        require(state, ask.token, f"/storage/{storage.name}", "Datastore.AllocateSpace")
     owner = volume.vmid if volume is not None else file.vmid if file is not None else 0
 
     def work(task: Task) -> Script[None]:
         if any(other.parent == volid for other in state.volumes.values()):
             base = volid.partition(":")[2]
             raise Refused(f"base volume '{base}' is still in use by linked clones")
+        kept = state.files.get(volid)
+        if kept is not None and kept.protected:
+            path = volid.partition(":")[2]
+            raise Refused(f"cannot remove protected volume '{path}' on '{storage.name}'")
         state.volumes.pop(volid, None)
         state.files.pop(volid, None)
         task.log.append(f"Removed volume '{volid}'")

@@ -43,13 +43,17 @@ def _takes_back_start(want: DesiredMachine, have: Observed) -> bool:
 
 
 def _first(target: Target, stamps: Stamps) -> Stamps:
-    """Stamp the scrub; a clone that never ran gets its keys from cloud-init at its first boot."""
+    """Stamp the scrub; a clone that never ran gets its keys from cloud-init at its first boot.
+
+    One that was restored has run: its disks let in whom its stamps say.
+    """
     never_ran = (
         target.config.settings.uuid
         != target.site.settings(target.want, target.vmid, target.config, stamps).uuid
     )
+    restored = stamps.generation is not None
     stamps = replace(stamps, configured=CONFIGURED)
-    if not never_ran:
+    if restored or not never_ran:
         return stamps
     want = target.want.access
     return replace(stamps, access=access_stamp(want), generation=want.generation)

@@ -1,7 +1,8 @@
 """Destroy a machine whose grace is over by the finalized view. There is no way back.
 
-It has to have been observed stopped and stamped; the executor proves whose it is first, and the
-caller asks the chain once more.
+It has to have been observed stopped and stamped, and where the site wants backups, one of this very
+suspension has to be there; the executor proves whose it is first, and the caller asks the chain
+once more.
 """
 
 from provisioner.model import DesiredMachine, Observed, PowerState, Presence
@@ -19,13 +20,26 @@ def due_at(want: DesiredMachine, have: Observed) -> int | None:
     return want.retirement.due_at(have.stamps.suspended_at)
 
 
-def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
+def grace_over(want: DesiredMachine, have: Observed) -> str | None:
+    """Say that the machine may go, if it may and is there to be destroyed."""
     at = due_at(want, have)
     if at is None or want.retirement is None or want.retirement.final_time < at:
         return None
     if have.config is None or have.power is not PowerState.STOPPED:
         return None
     return f"its grace ended on {utc(at)}"
+
+
+def saved(site: Site, have: Observed) -> bool:
+    """Say whether all that has to be kept of the machine is: it has not run since its backup."""
+    return site.backups is None or any(
+        backup.identity.vmid == have.vmid and backup.stamps.suspended_at == have.stamps.suspended_at
+        for backup in have.backups
+    )
+
+
+def _due(site: Site, want: DesiredMachine, have: Observed) -> str | None:
+    return grace_over(want, have) if saved(site, have) else None
 
 
 async def _effect(target: Target) -> str | None:

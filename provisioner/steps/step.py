@@ -8,6 +8,7 @@ run again after a crash anywhere in it.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from provisioner.archives import Archives
 from provisioner.model import (
     DesiredMachine,
     GuestConfig,
@@ -25,7 +26,8 @@ from provisioner.site import CONFIGURED, Site
 class Target:
     """What an effect works on: the machine wanted at (node, vmid), and the ways to reach it.
 
-    `source` is the template that it is cloned from, where it is.
+    `source` is the template that it is cloned from, where it is, and `storage` where its disks go
+    when it is restored.
     """
 
     hypervisor: Hypervisor
@@ -36,6 +38,8 @@ class Target:
     vmid: int
     node: str
     source: Place | None = None
+    archives: Archives | None = None
+    storage: str | None = None
 
     @property
     def config(self) -> GuestConfig:
@@ -64,7 +68,8 @@ class Step:
     """A step; `irreversible` ones need the finalized view and a last look at the chain.
 
     Nothing follows from a `last` one by itself: the next pass may take its time. One that `obeys`
-    is there for an order alone, and where it cannot be done the order ends, not the lease.
+    is there for an order alone, and where it cannot be done the order ends, not the lease. What is
+    done `of_backup` is done to the backup of a machine that is gone.
     """
 
     name: str
@@ -74,6 +79,7 @@ class Step:
     irreversible: bool = False
     last: bool = False
     obeys: bool = False
+    of_backup: bool = False
 
 
 def ordered(want: DesiredMachine, have: Observed, *verbs: Verb) -> Order | None:

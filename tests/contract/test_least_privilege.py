@@ -12,8 +12,9 @@ from typing import Final
 
 import pytest
 
+from provisioner.backends.proxmox.archives import ProxmoxArchives
 from provisioner.backends.proxmox.inspection import Inspection
-from provisioner.backends.proxmox.privileges import CALLS, Estate, Scope, privileges
+from provisioner.backends.proxmox.privileges import BACKUP_CALLS, CALLS, Estate, Scope, privileges
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.errors import ProvisionError
 from provisioner.simulator.cluster import Cluster
@@ -32,7 +33,6 @@ from tests.support.pve import (
     direct_world,
     world_over,
 )
-from tests.support.realm import realm
 
 #: What the simulated cluster shows without: it hides no disks, every list holds for all below it,
 #: and one on `/vms` also for a template that has one of its own.
@@ -44,14 +44,16 @@ UNGUARDED: Final = {
 }
 #: What is asked by `chainwatch check` alone.
 CHECKED: Final = {"GET /version", "GET /access/permissions"}
-ESTATE: Final = Estate((TEMPLATE,), ("local",), ("vmbr0",), pool="leases")
+ESTATE: Final = Estate((TEMPLATE,), ("local",), ("vmbr0",), pool="leases", backups="vault")
+
+SETTINGS: Final = ProxmoxSettings((TEMPLATE,), pool="leases", backup_storage="vault")
 
 
 def all_of(estate: Estate) -> Iterator[tuple[str, str]]:
     """Yield every path with every privilege that is granted there."""
     for scope in Scope:
         for path in estate.paths(scope):
-            yield from ((path, privilege) for privilege in privileges(scope, 8))
+            yield from ((path, privilege) for privilege in privileges(scope, 8, backups=True))
 
 
 def granted(*without: tuple[str, str]) -> World:
@@ -60,6 +62,7 @@ def granted(*without: tuple[str, str]) -> World:
 
     def grant(cluster: Cluster) -> None:
         cluster.add_pool("leases")
+        cluster.add_storage("vault", "nfs")
         cluster.default_token()
         cluster.set_grants(TOKEN, everything=False)
         cluster.state.tokens[TOKEN].grants = tuple(
@@ -69,7 +72,7 @@ def granted(*without: tuple[str, str]) -> World:
         )
 
     plain.see(grant)
-    return world_over(plain.api, plain.see, ProxmoxSettings((TEMPLATE,), pool="leases"))
+    return world_over(plain.api, plain.see, SETTINGS)
 
 
 async def live(world: World) -> None:
@@ -93,7 +96,15 @@ async def live(world: World) -> None:
     await world.ok(await world.hypervisor.start(NODE, VMID))
     await pause(world)
     await world.ok(await world.hypervisor.shutdown(NODE, VMID, 30))
+    archives = ProxmoxArchives(world.api, SETTINGS)
+    await world.ok(await archives.back_up(NODE, VMID, "vault", "stop", "a note"))
     await world.ok(await world.hypervisor.destroy(NODE, VMID))
+    (backup,) = await archives.archives(NODE, "vault")
+    await world.ok(
+        await archives.restore(NODE, VMID, backup.volid, "back", "again", storage="local")
+    )
+    await world.ok(await world.hypervisor.destroy(NODE, VMID))
+    await world.ok(await archives.drop(NODE, "vault", backup.volid))
     assert await world.hypervisor.freed(since) == {VMID, VMID + 2}
 
 
@@ -122,7 +133,7 @@ async def test_every_call_that_a_life_makes_is_in_the_table_and_no_other(tmp_pat
     for name, stretch in STRETCHES.items():
         folder = tmp_path / name
         folder.mkdir()
-        async with realm(folder) as world:
+        async with stretch.realm(folder) as world:
             for stage in (*stretch.before, *stretch.stages):
                 await stage(world)
                 await world.settle()
@@ -130,7 +141,7 @@ async def test_every_call_that_a_life_makes_is_in_the_table_and_no_other(tmp_pat
     alone = granted()
     await live(alone)
     made.update(alone.see(lambda cluster: dict(cluster.inventory().calls)))
-    assert set(made) | CHECKED == set(CALLS)
+    assert set(made) | CHECKED == set(CALLS) | set(BACKUP_CALLS)
 
 
 async def test_a_token_with_what_is_printed_lives_a_whole_life() -> None:
@@ -140,9 +151,7 @@ async def test_a_token_with_what_is_printed_lives_a_whole_life() -> None:
 async def test_a_token_is_told_what_it_lacks_and_nothing_else() -> None:
     for less in sorted({*all_of(ESTATE)} - UNGUARDED):
         world = granted(less)
-        told = await Inspection(
-            world.api, ProxmoxSettings((TEMPLATE,), "leases"), "vmbr0", TOKEN
-        ).remarks()
+        told = await Inspection(world.api, SETTINGS, "vmbr0", TOKEN).remarks()
         (lack,) = [each.text for each in told if not each.ok]
         assert f"lacks {less[1]} on {less[0]}; on a node: pveum " in lack
 

@@ -25,6 +25,9 @@ Unfallen = Callable[[str], Awaitable[Scene]]
 
 #: Reached when a database is opened for the first time, before any life begins.
 OPENING: Final = ("commit.install", "commit.migrate")
+#: Stretches that end without a machine, and those that end with a backup.
+ENDING: Final = ("destroy", "backup", "backup expired")
+KEEPING: Final = ("backup", "restore")
 EDGES: Final = ("before", "after")
 
 #: A fall here on the way of a provision tells what it would tell on any other way.
@@ -96,7 +99,7 @@ def unfallen(ended: dict[str, Scene], tmp_path_factory: pytest.TempPathFactory) 
 
     async def live_once(name: str) -> Scene:
         if name not in ended:
-            async with realm(tmp_path_factory.mktemp("unfallen")) as world:
+            async with STRETCHES[name].realm(tmp_path_factory.mktemp("unfallen")) as world:
                 await live(world, STRETCHES[name])
                 ended[name] = scene(world)
         return ended[name]
@@ -109,7 +112,7 @@ async def test_a_crash_anywhere_ends_in_the_same_world(
     name: str, point: str, tmp_path: Path, unfallen: Unfallen
 ) -> None:
     expected = await unfallen(name)
-    async with realm(tmp_path) as world:
+    async with STRETCHES[name].realm(tmp_path) as world:
         assert await live(world, STRETCHES[name], (point, 1)) == []
         assert scene(world) == expected
         assert await verify(world.db) == []
@@ -135,7 +138,7 @@ async def test_two_crashes_end_in_the_same_world(
     expected = await unfallen(name)
     first, second = chosen.choices(sorted(STRETCHES[name].points), k=2)
     fallen = ((first, 1), (second, chosen.randint(1, 4)))
-    async with realm(tmp_path) as world:
+    async with STRETCHES[name].realm(tmp_path) as world:
         left = await live(world, STRETCHES[name], *fallen, downtime=chosen.choice((0.0, 2.0, 90.0)))
         assert len(left) < len(fallen)
         assert scene(world) == expected, fallen
@@ -145,7 +148,7 @@ async def test_two_crashes_end_in_the_same_world(
 async def test_the_list_of_what_a_stretch_reaches_is_true(name: str, tmp_path: Path) -> None:
     reached: Counter[str] = Counter()
     stretch = STRETCHES[name]
-    async with realm(tmp_path) as world:
+    async with stretch.realm(tmp_path) as world:
         world.cluster.add_guest(FOREIGN, running=True)
         for stage in stretch.before:
             await stage(world)
@@ -168,7 +171,8 @@ async def test_every_stretch_has_at_most_one_machine_and_leaves_strangers_alone(
     name: str, unfallen: Unfallen
 ) -> None:
     last = await unfallen(name)
-    assert len(last.machines) == (0 if name == "destroy" else 1)
+    assert len(last.machines) == (0 if name in ENDING else 1)
+    assert last.backups == ((FIRST,) if name in KEEPING else ())
     assert FOREIGN not in last.machines
     assert (last.leaked, last.touched) == ((), ())
 

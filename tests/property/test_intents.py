@@ -16,7 +16,7 @@ from provisioner.intents import Intents
 from provisioner.ports import OperationLog
 from tests.support.stored import opened
 
-STEPS: Final = ("clone", "start", "destroy")
+STEPS: Final = ("clone", "start", "destroy", "restore", "backup", "reinstall")
 OUTCOMES: Final = ("ok", "failed", "lost")
 KEYS: Final = (("a", "1"), ("a", "2"), ("b", "1"))
 VMIDS: Final = (100, 101, 102)
@@ -47,7 +47,7 @@ async def tell(log: OperationLog, word: Word) -> str:
     match what:
         case "begin":
             try:
-                await log.begin(key, detail, vmid, "pve", nonce)
+                await log.begin(key, detail, vmid, "pve", nonce, order=vmid)
             except Locked as refusal:
                 return str(refusal)
         case "end" if current:
@@ -65,6 +65,8 @@ async def said(log: OperationLog) -> list[object]:
         await log.reserved(),
         list(await log.unfinished("clone", 1001)),
         list(await log.destroyed_since(1001)),
+        *[await log.obeyed(vmid) for vmid in VMIDS],
+        *[await log.knows(f"UPID:{vmid}") for vmid in VMIDS],
     ]
     for key, nonce in KEYS:
         answers += [
@@ -72,6 +74,9 @@ async def said(log: OperationLog) -> list[object]:
             await log.place(key, nonce),
             await log.intended(key, nonce),
             await log.ever_cloned(key, nonce),
+            await log.kept(key, nonce),
+            await log.backed_up(key, nonce),
+            await log.made_anew(key, nonce),
         ]
     return answers
 

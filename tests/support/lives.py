@@ -6,7 +6,9 @@ stages the daemon works until nothing is left to do. What a stretch ends in is c
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from chainwatch.chain.evidence import testimonies
@@ -15,7 +17,16 @@ from chainwatch.domain.events import KeysChanged
 from provisioner.model import Stamps, Verb
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.inventory import GuestFacts
-from tests.support.realm import BOBS_KEY, FIRST, GRACE, HOUR, Realm, source_settings
+from tests.support.backing import BACKUPS, keeping
+from tests.support.realm import (
+    BOBS_KEY,
+    FIRST,
+    GRACE,
+    HOUR,
+    Realm,
+    realm,
+    source_settings,
+)
 
 Stage = Callable[[Realm], Awaitable[None]]
 
@@ -47,6 +58,7 @@ class Scene:
     volumes: tuple[str, ...]
     leaked: tuple[str, ...]
     touched: tuple[int, ...]
+    backups: tuple[int, ...] = ()
 
     def anywhere(self) -> tuple[object, ...]:
         """Return the same without what follows from a VMID."""
@@ -68,6 +80,7 @@ def scene(world: Realm) -> Scene:
         volumes=tuple(sorted(inventory.volumes)),
         leaked=world.leaked(),
         touched=world.touched_foreign(),
+        backups=tuple(sorted(inventory.backups.values())),
     )
 
 
@@ -138,6 +151,13 @@ async def run_out(world: Realm) -> None:
 async def grace_over(world: Realm) -> None:
     world.pass_time(GRACE + 1)
     world.finalize()
+
+
+async def long_over(world: Realm) -> None:
+    """The time for which backups are kept is over, and every lease is looked at."""
+    world.pass_time(BACKUPS.keep + 1)
+    world.finalize()
+    await world.daemon.supervisor.resync.enqueue_all("periodic resync")
 
 
 async def taken_back(world: Realm) -> None:
@@ -221,13 +241,19 @@ async def deaf(world: Realm) -> None:
 class Stretch:
     """`stages` after `before`; `reaches` names the calls and commits on the way.
 
-    `never` are points of these that are not passed, because a call there ends in an error.
+    `never` are points of these that are not passed, because a call there ends in an error. `backed`
+    is one that is lived where machines are backed up before they are destroyed.
     """
 
     before: tuple[Stage, ...]
     stages: tuple[Stage, ...]
     reaches: frozenset[str]
     never: frozenset[str] = frozenset()
+    backed: bool = False
+
+    def realm(self, folder: Path) -> AbstractAsyncContextManager[Realm]:
+        """Return the realm in which it is lived."""
+        return keeping(folder) if self.backed else realm(folder)
 
     @property
     def points(self) -> frozenset[str]:
@@ -324,6 +350,31 @@ STRETCHES: Final[Mapping[str, Stretch]] = {
         (lasting, final),
         (ordering(Verb.REINSTALL),),
         (_ORDERED | _GONE | _STOP | _MADE) - {"commit.batch", "commit.alarm", "hypervisor.freed"},
+    ),
+    "backup": Stretch(
+        (bought, run_out, final),
+        (grace_over,),
+        _GONE | {"archive.archives", "archive.back_up", "hypervisor.snapshot"},
+        backed=True,
+    ),
+    "restore": Stretch(
+        (bought, run_out, final, grace_over),
+        (renewed,),
+        _START
+        | {
+            "archive.archives",
+            "archive.restore",
+            "hypervisor.scrub_firewall",
+            "hypervisor.vmid_is_free",
+        },
+        backed=True,
+    ),
+    "backup expired": Stretch(
+        (bought, run_out, final, grace_over),
+        (long_over,),
+        (_TASK - {"hypervisor.config", "hypervisor.power"})
+        | {"archive.archives", "archive.drop", "chain.lease_at_latest"},
+        backed=True,
     ),
     "vanished": Stretch(
         (lasting,),

@@ -83,6 +83,7 @@ def find(path: str, schemas: Mapping[str, object]) -> tuple[str, dict[str, str]]
     fits: list[tuple[int, str, dict[str, str]]] = []
     for template in schemas:
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template))
+        pattern = pattern.replace("(?P<volume>[^/]+)", "(?P<volume>.+)")  # a volume's has slashes
         match = re.fullmatch(pattern, path)
         if match is not None:
             fits.append((template.count("{"), template, match.groupdict()))

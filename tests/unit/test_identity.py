@@ -1,12 +1,13 @@
 """What a description proves of a machine, and what it does not."""
 
+import re
 import uuid
 from dataclasses import replace
 from typing import Final
 
 import pytest
 
-from provisioner.identity import MARK, Signer, access_stamp, uuid_of
+from provisioner.identity import LONGEST_NOTE, MARK, NOTE, Signer, access_stamp, uuid_of
 from provisioner.model import Access, Identity, Stamps
 
 SIGNER: Final = Signer("here", b"k" * 32)
@@ -126,3 +127,45 @@ def test_an_access_stamp_follows_from_owner_key_and_generation() -> None:
     )
     assert access_stamp(access) not in map(access_stamp, others)
     assert access_stamp(access) == access_stamp(replace(access))
+
+
+# ------------------------------------------------------------------------------ notes of backups
+
+NOTED: Final = SIGNER.note(IDENTITY, STAMPS, 1_700_000_100)
+
+
+def test_the_note_on_a_backup_proves_whose_it_is_and_of_when() -> None:
+    assert SIGNER.prove_note(NOTED, 20000) == (IDENTITY, STAMPS, 1_700_000_100)
+
+
+def test_the_longest_identity_there_is_fits_into_a_note_of_one_plain_line() -> None:
+    key = f"eip155:{2**64}/erc721:0x{'ab' * 20}/{2**256 - 1}"
+    who = Identity("i" * 64, key, "ab" * 16, 999_999_999)
+    full = replace(STAMPS, configured="c" * 32, access="a" * 32, ordered=2**40)
+    note = SIGNER.note(who, full, 2**40)
+    assert len(note) <= LONGEST_NOTE
+    assert re.fullmatch(r"chainwatch-backup:1:[A-Za-z0-9_-]+", note)
+
+
+@pytest.mark.parametrize(
+    ("note", "vmid"),
+    [
+        (NOTED, 20001),
+        (NOTED[:-4], 20000),
+        (f"{NOTE}bm90IG91cnM", 20000),
+        (f"{NOTE}W10", 20000),
+        (f"{NOTE}ÿ", 20000),
+        (f"{NOTED}\nmore", 20000),
+        (NOTED + "A" * LONGEST_NOTE, 20000),
+        ("mine", 20000),
+        ("", 20000),
+    ],
+)
+def test_another_note_proves_nothing(note: str, vmid: int) -> None:
+    assert SIGNER.prove_note(note, vmid) is None
+    assert Signer("here", b"x" * 32).prove_note(NOTED, 20000) is None
+
+
+def test_stamps_from_before_there_were_orders_are_still_believed() -> None:
+    assert '"ordered"' not in WORD
+    assert '"ordered":7' in SIGNER.describe(IDENTITY, replace(STAMPS, ordered=7))

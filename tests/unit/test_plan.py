@@ -8,6 +8,9 @@ import pytest
 from provisioner.identity import access_stamp
 from provisioner.model import (
     Access,
+    Archive,
+    Backup,
+    BackupPolicy,
     DesiredMachine,
     GuestSettings,
     Observed,
@@ -261,15 +264,84 @@ def test_nothing_is_due_while_the_machine_is_locked(want: DesiredMachine, have: 
     assert decide(SITE, want, locked).step is None
 
 
+BACKED: Final = replace(SITE, backups=BackupPolicy("vault", "stop", 30 * DAY))
+WHO: Final = SITE.identity(OVER, VMID)
+BACKUP: Final = Backup(Archive("vault:x", VMID, NOW, 1, ""), ("pve",), WHO, SUSPENDED, NOW)
+LATER: Final = replace(OVER, retirement=Retirement(NOW, DAY, NOW + 31 * DAY))
+SAVING: Final[list[tuple[str, DesiredMachine, Observed, str | None]]] = [
+    ("whose grace is over is backed up first", OVER, observed(OVER, SUSPENDED, STOPPED), "backup"),
+    (
+        "and destroyed once the backup is there",
+        OVER,
+        replace(observed(OVER, SUSPENDED, STOPPED), backups=(BACKUP,)),
+        "destroy",
+    ),
+    (
+        "a backup of another suspension is none",
+        OVER,
+        replace(
+            observed(OVER, replace(SUSPENDED, suspended_at=NOW - 3 * DAY), STOPPED),
+            backups=(BACKUP,),
+        ),
+        "backup",
+    ),
+    (
+        "a backup of another VMID is none",
+        OVER,
+        replace(
+            observed(OVER, SUSPENDED, STOPPED),
+            backups=(replace(BACKUP, identity=SITE.identity(OVER, VMID + 1)),),
+        ),
+        "backup",
+    ),
+    (
+        "who is paid for again gets it back",
+        PAID,
+        replace(ABSENT, ever_existed=True, backups=(BACKUP,)),
+        "restore",
+    ),
+    (
+        "who is made anew by order does not",
+        PAID,
+        replace(ABSENT, ever_existed=True, kept=True, backups=(BACKUP,)),
+        "clone",
+    ),
+    (
+        "a backup is kept for as long as the policy says",
+        OVER,
+        replace(ABSENT, backups=(BACKUP,)),
+        None,
+    ),
+    ("and no longer", LATER, replace(ABSENT, backups=(BACKUP,)), "drop-backup"),
+    (
+        "unless a hold, or the finalized view, says otherwise",
+        replace(LATER, retirement=None),
+        replace(ABSENT, backups=(BACKUP,)),
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("want", "have", "step"), [case[1:] for case in SAVING], ids=[case[0] for case in SAVING]
+)
+def test_what_comes_next_where_machines_are_backed_up(
+    want: DesiredMachine, have: Observed, step: str | None
+) -> None:
+    decision = decide(BACKED, want, have)
+    assert (decision.step.name if decision.step else None) == step
+
+
 def test_every_step_is_due_at_some_time() -> None:
     due = {decide(SITE, want, have).step for _, want, have, _ in CASES}
+    due |= {decide(BACKED, want, have).step for _, want, have, _ in SAVING}
     assert {step.name for step in due if step} == {step.name for step in TABLE}
 
 
-def test_what_is_irreversible_and_that_only_a_clone_creates() -> None:
+def test_what_is_irreversible_and_what_creates() -> None:
     lost = [step.name for step in TABLE if step.irreversible]
-    assert lost == ["reinstall", "rollback", "destroy"]
-    assert [step.name for step in TABLE if step.creates] == ["clone"]
+    assert lost == ["reinstall", "rollback", "destroy", "drop-backup"]
+    assert [step.name for step in TABLE if step.creates] == ["restore", "clone"]
 
 
 def test_a_suspended_machine_says_when_its_grace_ends() -> None:

@@ -6,11 +6,16 @@ import pytest
 
 from provisioner import faultpoints
 from provisioner.backends.proxmox.agent import AgentShell
+from provisioner.backends.proxmox.archives import ProxmoxArchives
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
-from provisioner.ports import GuestShell, Hypervisor
+from provisioner.ports import ArchiveStore, GuestShell, Hypervisor
 from tests.support.pve import NODE, TEMPLATE, VMID, direct_world
 
-PORTS = (("hypervisor", Hypervisor, ProxmoxHypervisor), ("guest", GuestShell, AgentShell))
+PORTS = (
+    ("hypervisor", Hypervisor, ProxmoxHypervisor),
+    ("archive", ArchiveStore, ProxmoxArchives),
+    ("guest", GuestShell, AgentShell),
+)
 METHODS = [
     (prefix, name, adapter)
     for prefix, port, adapter in PORTS

@@ -10,7 +10,9 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -40,6 +42,12 @@ TOKEN = "chainwatch@pve!daemon"
 SCHEMAS: dict[str, tuple[Release, pve_schema.Schemas]] = {
     "9, packaged": (9, pve_schema.packaged_paths()),
     **({"8, next to us": (8, pve_schema.paths())} if pve_schema.LOCAL.is_file() else {}),
+}
+
+#: What a token is granted besides where machines are backed up before they are destroyed.
+EXTRA: Final = {
+    Scope.GUESTS: {"VM.Backup"},
+    Scope.BACKUPS: {"Datastore.AllocateSpace"},
 }
 
 
@@ -113,11 +121,23 @@ def test_nothing_of_8_alone_is_granted_on_9_and_the_other_way_round() -> None:
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("scope", Scope)
 def test_one_privilege_less_is_one_too_few(scope: Scope, release: Release) -> None:
-    granted = frozenset(privileges(scope, release))
+    granted = frozenset(privileges(scope, release, backups=True))
     assert granted
-    assert missing(scope, release, granted) == ()
+    assert missing(scope, release, granted, backups=True) == ()
     for each in granted:
-        assert missing(scope, release, granted - {each}) == (each,)
+        assert missing(scope, release, granted - {each}, backups=True) == (each,)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_backups_take_privileges_only_where_there_are_any(release: Release) -> None:
+    for scope in Scope:
+        more = {*privileges(scope, release, backups=True)} - {*privileges(scope, release)}
+        assert more == EXTRA.get(scope, set())
+    with_backups = replace(ESTATE, backups="vault")
+    plain = list(grant.commands(ESTATE, TOKEN, release))
+    assert not any("ackup" in line for line in plain)
+    lines = set(grant.commands(with_backups, TOKEN, release)) - set(plain)
+    assert any("/storage/vault" in line and "ChainwatchBackups" in line for line in lines)
 
 
 def test_another_privilege_that_does_as_well_is_not_called_missing() -> None:

@@ -22,7 +22,9 @@ def commands(estate: Estate, token_id: str, release: Release) -> Iterator[str]:
     if estate.pool:
         yield _pveum("pool", "add", estate.pool)
     for scope, role in ROLES.items():
-        yield _pveum("role", "add", role, "--privs", ",".join(privileges(scope, release)))
+        granted = privileges(scope, release, backups=estate.backups is not None)
+        if granted:
+            yield _pveum("role", "add", role, "--privs", ",".join(granted))
     yield _pveum("user", "add", user)
     yield _pveum("user", "token", "add", user, name, "--privsep", "1")
     for scope in Scope:

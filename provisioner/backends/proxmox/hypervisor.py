@@ -128,13 +128,14 @@ class ProxmoxHypervisor:
 
     @guarded("hypervisor.volumes")
     async def volumes(self, node: str, vmid: int) -> Sequence[str]:
-        """List the volumes of `vmid`. Raises Transient while an enabled storage is away."""
+        """List the disks of `vmid`. Raises Transient while an enabled storage is away."""
         found: list[str] = []
         with reading(f"the volumes of {vmid}"):
             for storage in await self._storages(node):
                 path = f"/nodes/{node}/storage/{storage}/content"
                 rows = records(await self._api.call("GET", path, {"vmid": vmid}), path)
-                found += [text(row, "volid") for row in rows if number(row, "vmid") == vmid]
+                of_guest = (row for row in rows if number(row, "vmid") == vmid)
+                found += [text(r, "volid") for r in of_guest if text(r, "content") != "backup"]
         return sorted(found)
 
     # -------------------------------------------------------------------------------- effects

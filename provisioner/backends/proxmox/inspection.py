@@ -93,6 +93,7 @@ class Inspection:
             storages=tuple(sorted(drives)),
             bridges=tuple(sorted(bridges)),
             pool=self.settings.pool,
+            backups=self.settings.backup_storage,
         )
 
 
@@ -118,13 +119,14 @@ def _on(held: Held, path: str, *, below: bool) -> frozenset[str]:
 
 def _lacking(held: Held, estate: Estate, token_id: str, release: Release) -> Iterator[Remark]:
     """Yield what the token lacks, each with the command that adds it."""
+    backups = estate.backups is not None
     for scope in Scope:
         for path in estate.paths(scope):
             have = _have(held, scope, path)
-            lacks = missing(scope, release, have)
+            lacks = missing(scope, release, have, backups=backups)
             if not lacks:
                 continue
-            some = have.intersection(privileges(scope, release))
+            some = have.intersection(privileges(scope, release, backups=backups))
             line = role_line(scope, lacks) if some else list_line(path, scope, token_id)
             what = f"{token_id} lacks {', '.join(lacks)} on {path}"
             yield Remark("token", ok=False, text=f"{what}; on a node: {line}")

@@ -25,6 +25,7 @@ class Scope(StrEnum):
     TEMPLATE = "template"
     MACHINES = "machines"
     STORAGE = "storage"
+    BACKUPS = "backups"
     NETWORK = "network"
 
 
@@ -173,13 +174,42 @@ CALLS: Final[Mapping[str, tuple[Need, ...]]] = {
     ),
 }
 
+#: What is called only where machines are backed up before they are destroyed.
+BACKUP_CALLS: Final[Mapping[str, tuple[Need, ...]]] = {
+    "POST /nodes/{node}/vzdump": (
+        _machine("VM.Backup"),
+        Need(Scope.BACKUPS, ("Datastore.AllocateSpace",)),
+    ),
+    "GET /nodes/{node}/storage/{storage}/content": (
+        Need(Scope.BACKUPS, ("Datastore.Audit", "Datastore.AllocateSpace")),
+        Need(
+            Scope.GUESTS,
+            ("VM.Backup",),
+            why="else the backup of a machine that is gone is not seen: it is in no pool any more",
+        ),
+    ),
+    "POST /nodes/{node}/qemu": (
+        _machine("VM.Allocate"),
+        _machine("VM.Config.Options"),
+        Need(Scope.STORAGE, ("Datastore.AllocateSpace",), why="the disks go there"),
+        Need(Scope.NETWORK, ("SDN.Use",), why="the machine's network card is restored too"),
+    ),
+    "PUT /nodes/{node}/storage/{storage}/content/{volume}": (
+        Need(Scope.BACKUPS, ("Datastore.AllocateSpace",)),
+    ),
+    "DELETE /nodes/{node}/storage/{storage}/content/{volume}": (
+        Need(Scope.BACKUPS, ("Datastore.AllocateSpace",)),
+    ),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Estate:
     """What of a cluster is ours to use, as access control lists name it.
 
     Without a `pool` every guest of the cluster is as much ours as any. A bridge that is a VNet is
-    in the `zone` of that; all others are in `localnetwork`.
+    in the `zone` of that; all others are in `localnetwork`. `backups` is the storage that backups
+    go to, where machines are backed up.
     """
 
     templates: tuple[int, ...]
@@ -187,6 +217,7 @@ class Estate:
     bridges: tuple[str, ...]
     pool: str | None = None
     zone: str = "localnetwork"
+    backups: str | None = None
 
     def paths(self, scope: Scope) -> Sequence[str]:
         """Return the paths that access control lists have for a scope."""
@@ -203,42 +234,52 @@ class Estate:
                 return (f"/pool/{self.pool}",) if self.pool else ("/vms",)
             case Scope.STORAGE:
                 return [f"/storage/{storage}" for storage in self.storages]
+            case Scope.BACKUPS:
+                return (f"/storage/{self.backups}",) if self.backups else ()
             case Scope.NETWORK:
                 return [f"/sdn/zones/{self.zone}/{bridge}" for bridge in self.bridges]
 
 
-def needs(scope: Scope) -> Iterator[Need]:
+def needs(scope: Scope, *, backups: bool = False) -> Iterator[Need]:
     """Yield what all calls together want in one place."""
-    for wanted in CALLS.values():
+    for wanted in (*CALLS.values(), *(BACKUP_CALLS.values() if backups else ())):
         yield from (need for need in wanted if need.scope is scope)
 
 
-def privileges(scope: Scope, release: Release) -> tuple[str, ...]:
+def privileges(scope: Scope, release: Release, *, backups: bool = False) -> tuple[str, ...]:
     """Return the fewest privileges that satisfy every need in one place, sorted.
 
     What has no alternative is needed; of alternatives none is added where one is needed anyway.
     What holds for every guest holds for those in a pool too (and not for a template, whose own
     list takes the place of that for all guests), so it is not granted twice.
     """
-    anyway = privileges(Scope.GUESTS, release) if scope is Scope.MACHINES else ()
     chosen: set[str] = set()
-    for need in sorted(needs(scope), key=lambda need: len(need.alternatives(release))):
+    anyway = _anyway(scope, release, backups=backups)
+    wanted = needs(scope, backups=backups)
+    for need in sorted(wanted, key=lambda need: len(need.alternatives(release))):
         if chosen.union(anyway).isdisjoint(need.alternatives(release)):
             chosen.add(need.alternatives(release)[0])
     return tuple(sorted(chosen))
 
 
-def missing(scope: Scope, release: Release, held: frozenset[str]) -> tuple[str, ...]:
+def missing(
+    scope: Scope, release: Release, held: frozenset[str], *, backups: bool = False
+) -> tuple[str, ...]:
     """Return what to add to `held` so that every need in one place is satisfied, sorted.
 
     For machines, what is granted on all guests is taken for held: its lack is told there.
     """
-    anyway = privileges(Scope.GUESTS, release) if scope is Scope.MACHINES else ()
-    have = held.union(anyway)
+    have = held.union(_anyway(scope, release, backups=backups))
     unmet = [
         alternatives
-        for need in needs(scope)
+        for need in needs(scope, backups=backups)
         if have.isdisjoint(alternatives := need.alternatives(release))
     ]
-    best = privileges(scope, release)
+    best = privileges(scope, release, backups=backups)
     return tuple(each for each in best if any(each in some for some in unmet))
+
+
+def _anyway(scope: Scope, release: Release, *, backups: bool) -> tuple[str, ...]:
+    if scope is not Scope.MACHINES:
+        return ()
+    return privileges(Scope.GUESTS, release, backups=backups)

@@ -1,0 +1,78 @@
+"""The backups of an installation's machines that prove whose they are.
+
+A backup is an archive on a storage, with a note that we signed: which machine it was, at which
+VMID, when (chain time), and with which stamps. An archive without such a note is none of ours: it
+is neither restored nor deleted. What lies on a storage is asked of each node that is online; a
+look serves everybody until the next one, except where something is about to be decided by it.
+
+How it fails: a node that is away may hold a backup that is not seen. Who knows that there is one
+(`expected`) is told so, and waits; nobody else does.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from provisioner.errors import NodeDown
+from provisioner.model import Archive, Backup
+from provisioner.ports import ArchiveStore, Snapshots
+from provisioner.site import Site
+
+
+@dataclass(slots=True)
+class Archives:
+    """Looks for backups; `known` are those of the last look, the newest first."""
+
+    store: ArchiveStore
+    snapshots: Snapshots
+    site: Site
+    known: Mapping[tuple[str, str], tuple[Backup, ...]] = field(default_factory=dict)
+
+    async def look(self) -> tuple[str, ...]:
+        """Look at every node that is online; returns those that are away.
+
+        Raises what the hypervisor raises.
+        """
+        policy = self.site.backups
+        if policy is None:
+            return ()
+        snapshot = await self.snapshots.get()
+        seen: dict[str, tuple[Archive, list[str]]] = {}
+        away = [name for name in snapshot.members if name not in snapshot.nodes]
+        for node in snapshot.nodes:
+            try:
+                archives = await self.store.archives(node, policy.storage)
+            except NodeDown:
+                away.append(node)
+                continue
+            for each in archives:
+                seen.setdefault(each.volid, (each, []))[1].append(node)
+        found: dict[tuple[str, str], list[Backup]] = defaultdict(list)
+        for archive, nodes in seen.values():
+            backup = self._proven(archive, tuple(nodes))
+            if backup is not None:
+                found[backup.identity.key, backup.identity.nonce].append(backup)
+        self.known = {
+            machine: tuple(sorted(backups, key=lambda each: each.archive.made_at, reverse=True))
+            for machine, backups in found.items()
+        }
+        return tuple(away)
+
+    def of(self, key: str, nonce: str) -> tuple[Backup, ...]:
+        """Return the backups of a machine as of the last look, the newest first. Asks nobody."""
+        return self.known.get((key, nonce), ())
+
+    async def look_for(self, key: str, nonce: str, *, expected: bool) -> tuple[Backup, ...]:
+        """Look now. Raises NodeDown for one that is expected and may be on a node that is away."""
+        away = await self.look()
+        found = self.of(key, nonce)
+        if expected and not found and away:
+            raise NodeDown(away[0], "it may hold the backup that is to be restored")
+        return found
+
+    def _proven(self, archive: Archive, nodes: tuple[str, ...]) -> Backup | None:
+        proof = self.site.signer.prove_note(archive.notes, archive.vmid)
+        if proof is None or not archive.size:
+            return None
+        identity, stamps, at = proof
+        return Backup(archive, nodes, identity, stamps, at)

@@ -1,0 +1,26 @@
+"""A realm in which machines are backed up before they are destroyed."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from chainwatch.config import Config
+from provisioner.model import BackupPolicy
+from provisioner.simulator.cluster import Cluster
+from provisioner.simulator.settings import Settings
+from tests.support.realm import GRACE, Realm, realm
+
+BACKUPS: Final = BackupPolicy("vault", "stop", 10 * GRACE)
+
+
+def backing_up(settings: Config) -> Config:
+    """Have machines backed up before they are destroyed."""
+    return replace(settings, policy=replace(settings.policy, backups=BACKUPS))
+
+
+def keeping(folder: Path, *nodes: str, kind: str = "nfs") -> AbstractAsyncContextManager[Realm]:
+    """Return such a realm, with a storage of `kind` for the backups."""
+    cluster = Cluster(Settings(nodes=nodes or ("pve",)))
+    cluster.add_storage(BACKUPS.storage, kind)
+    return realm(folder, cluster=cluster, adjust=backing_up)
