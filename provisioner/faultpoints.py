@@ -45,6 +45,7 @@ CALLS: Final = (
     "archive.drop",
     "guest.answers",
     "guest.set_authorized_keys",
+    "guest.set_gecos",
     "guest.end_sessions",
     "chain.check",
     "chain.tip",

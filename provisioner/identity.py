@@ -15,7 +15,7 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
-from provisioner.model import Access, Identity, Stamps
+from provisioner.model import Access, GuestSettings, Identity, Stamps
 
 MARK: Final = "chainwatch:1:"
 NOTE: Final = "chainwatch-backup:1:"
@@ -23,7 +23,8 @@ NOTE: Final = "chainwatch-backup:1:"
 LONGEST_NOTE: Final = 1024
 #: Stamps that came later: while they say nothing they are left out of what is signed, so that
 #: machines from before keep theirs.
-LATER: Final = {"ordered": 0}
+LATER: Final = {"ordered": 0, "applied": None}
+SETTLED: Final = ("settled", True)
 _NAMESPACE: Final = uuid.UUID("6f9619ff-4c1b-5e0a-9b1c-2f1d3a5b7c90")
 
 
@@ -33,8 +34,19 @@ def uuid_of(identity: Identity) -> str:
 
 
 def access_stamp(access: Access) -> str:
-    """Return the stamp of having let in exactly `access` and nobody else."""
-    return hashlib.sha256(_canonical(asdict(access)).encode()).hexdigest()[:32]
+    """Return the stamp of having let in exactly `access` and nobody else.
+
+    What is settled is not said, so that machines from before it was keep their stamps.
+    """
+    said = {name: value for name, value in asdict(access).items() if (name, value) != SETTLED}
+    return hashlib.sha256(_canonical(said).encode()).hexdigest()[:32]
+
+
+def settings_stamp(settings: GuestSettings) -> str:
+    """Return the stamp of having written `settings`."""
+    said = {name: getattr(settings, name) for name in GuestSettings.__slots__}
+    plain = {k: sorted(v) if isinstance(v, frozenset) else v for k, v in said.items()}
+    return hashlib.sha256(_canonical(plain).encode()).hexdigest()[:32]
 
 
 def _canonical(value: object) -> str:
@@ -174,6 +186,7 @@ def _parse_stamps(raw: dict[str, object]) -> Stamps:
         raw.get("access"),
         raw.get("suspended_at"),
     )
+    applied = raw.get("applied")
     generation, ordered = raw.get("generation"), raw.get("ordered", 0)
     return Stamps(
         generation=generation if isinstance(generation, int) else None,
@@ -183,4 +196,5 @@ def _parse_stamps(raw: dict[str, object]) -> Stamps:
         suspended_at=suspended_at if isinstance(suspended_at, int) else None,
         ended=raw.get("ended") is True,
         ordered=ordered if isinstance(ordered, int) else 0,
+        applied=applied if isinstance(applied, str) else None,
     )

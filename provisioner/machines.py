@@ -350,7 +350,8 @@ class Machines:
         if answers:  # who answers runs
             return replace(seen, power=PowerState.RUNNING, answers=True)
         power = await self.hypervisor.power(node, vmid)
-        seen = replace(seen, power=power.state, uptime=power.uptime)
+        hardware = (power.cores, power.memory_mib)
+        seen = replace(seen, power=power.state, uptime=power.uptime, hardware=hardware)
         if power.state is not PowerState.RUNNING or want.presence is Presence.SUSPENDED:
             return seen
         if seen.stamps.started and seen.stamps.access == access_stamp(want.access):

@@ -89,7 +89,8 @@ class Stamps:
     was let in (or locked out for) last; `started` says that a start that was
     owed has been observed running; `suspended_at` is the chain time (s) at which the machine was
     observed stopped, and `ended` says that it was for the lease's end and not by order alone.
-    `ordered` is the number of the last order that was done to it, 0 when none was.
+    `ordered` is the number of the last order that was done to it, 0 when none was; `applied` a hash
+    of the settings that were written last, where what others change is left to them.
     """
 
     configured: str | None = None
@@ -99,6 +100,7 @@ class Stamps:
     suspended_at: int | None = None
     ended: bool = False
     ordered: int = 0
+    applied: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +155,13 @@ class Access:
     """Who may enter: the owner (for the record), and the one SSH key; empty lets nobody in.
 
     `generation` counts changes of owner, so that a key given back to a former owner is a new
-    permission and not a remembered one.
+    permission and not a remembered one. `settled` says that who owns it cannot be taken back.
     """
 
     generation: int
     owner: str
     ssh_key: str
+    settled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,7 @@ class DesiredMachine:
     A machine that should run and is missing is owed. `spec` is None when what was sold is not
     known, and then only taking away is possible. `held` is mirrored as Proxmox's protection;
     `ended` says that nobody pays for the machine at `at`, which starts its grace. `order` is the
-    next one to be done to it.
+    next one to be done to it; `gecos` what the owner's account inside says of him, if anything.
     """
 
     key: str
@@ -199,6 +202,7 @@ class DesiredMachine:
     at: int
     retirement: Retirement | None = None
     order: Order | None = None
+    gecos: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,10 +262,12 @@ class GuestConfig:
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """Whether a guest runs, and for how many seconds already."""
+    """Whether a guest runs, for how many seconds already, and with what hardware (0: not told)."""
 
     state: PowerState
     uptime: int = 0
+    cores: int = 0
+    memory_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +297,8 @@ class Observed:
     `leftovers` are volumes that were still there right after a destroy. `kept` says that the last
     one was destroyed to be made anew at the same VMID. `snapshots` are those it has, by name, None
     where nobody asked; `obeyed` that the task of the order that is wanted has ended well.
-    `backups` are those of the machine that may matter now, the newest first.
+    `backups` are those of the machine that may matter now, the newest first. `hardware` is what it
+    runs with (cores, MiB), zeros where that was not told.
     """
 
     vmid: int | None
@@ -310,3 +317,4 @@ class Observed:
     snapshots: tuple[str, ...] | None = None
     obeyed: bool = False
     backups: tuple[Backup, ...] = ()
+    hardware: tuple[int, int] = (0, 0)

@@ -5,7 +5,7 @@ step's position in the table is its priority. While an operation is open, or the
 lock, nothing is due: judging a machine in the middle of a change is how machines get doubled.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from provisioner.identity import access_stamp
@@ -64,7 +64,8 @@ class Decision:
 
     `settled` means that the machine is as desired; otherwise something is still awaited, and
     `stuck` that it cannot go on without somebody at the guest.
-    `final_time` is when (finalized chain time) a step will become due by itself.
+    `final_time` is when (finalized chain time) a step will become due by itself. `drifted` are
+    settings that somebody changed, and that are left so.
     """
 
     step: Step | None
@@ -72,6 +73,7 @@ class Decision:
     settled: bool = False
     final_time: int | None = None
     stuck: bool = False
+    drifted: frozenset[str] = frozenset()
 
 
 def decide(site: Site, want: DesiredMachine, have: Observed) -> Decision:
@@ -85,7 +87,31 @@ def decide(site: Site, want: DesiredMachine, have: Observed) -> Decision:
     for step in TABLE:
         if reason := step.due(site, want, have):
             return Decision(step, reason)
-    return _nothing_due(want, have)
+    return _told(site, want, have, _nothing_due(want, have))
+
+
+def _told(site: Site, want: DesiredMachine, have: Observed, found: Decision) -> Decision:
+    """Add what somebody changed, what is not shrunk, and what waits for the next boot."""
+    config, vmid = have.config, have.vmid
+    if config is None or vmid is None or not found.settled:
+        return found
+    shown = config.settings
+    drifted = site.drifted(site.settings(want, vmid, config, have.stamps), shown, have.stamps)
+    said = [found.reason]
+    if drifted:
+        said.append(f"somebody changed its {', '.join(sorted(drifted))}, which is left so")
+    if want.spec is not None and want.spec.disk_gib < config.disk_gib:
+        said.append(
+            f"its disk keeps its {config.disk_gib} GiB, though {want.spec.disk_gib} are sold: "
+            "a disk is never shrunk"
+        )
+    pending = have.hardware not in ((0, 0), (shown.cores, shown.memory_mib))
+    if pending and have.power is PowerState.RUNNING:
+        said.append(
+            f"{shown.cores} cores and {shown.memory_mib} MiB take effect with its next boot from "
+            "outside (`chainwatch reboot`)"
+        )
+    return replace(found, reason="; ".join(said), drifted=drifted)
 
 
 def _nothing_due(want: DesiredMachine, have: Observed) -> Decision:

@@ -238,6 +238,10 @@ class GuestShell(Protocol):
         """Replace the keys that open `user`'s account (and root's) with `keys`, one a line."""
         ...
 
+    async def set_gecos(self, node: str, vmid: int, user: str, gecos: str) -> None:
+        """Make `gecos` what the account of `user` says of whose it is."""
+        ...
+
     async def end_sessions(self, node: str, vmid: int, user: str) -> None:
         """End every session of `user`."""
         ...

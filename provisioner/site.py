@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from provisioner.allocate import Pool
-from provisioner.identity import Signer, uuid_of
+from provisioner.identity import Signer, settings_stamp, uuid_of
 from provisioner.model import (
     Addresses,
     BackupPolicy,
@@ -25,12 +25,18 @@ from provisioner.model import (
 #: Stamp of having removed the firewall rules that a clone inherits; a new rule set is a new stamp.
 CONFIGURED: Final = hashlib.sha256(b"firewall: nothing inherited").hexdigest()[:32]
 
+#: Settings that are always repaired: who may enter, whose machine it is, and that it stays off.
+GUARDED: Final = frozenset(
+    {"uuid", "mac", "ipconfig", "ssh_keys", "user", "link_up", "onboot", "protection"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """One installation's pool, network and habits; timeouts in seconds.
 
-    `backups` is None where a machine is destroyed without one.
+    `backups` is None where a machine is destroyed without one; `repairs` is false where settings
+    that somebody changed by hand are left so, and told of.
     """
 
     signer: Signer
@@ -42,6 +48,7 @@ class Site:
     shutdown_timeout: int
     answer_timeout: int
     backups: BackupPolicy | None = None
+    repairs: bool = True
 
     def identity(self, want: DesiredMachine, vmid: int) -> Identity:
         """Return the identity of `want` standing at `vmid`."""
@@ -77,6 +84,17 @@ class Site:
             link_up=stamps.generation == want.access.generation,
             agent=True,
         )
+
+    def drifted(self, wanted: GuestSettings, have: GuestSettings, stamps: Stamps) -> frozenset[str]:
+        """Name the settings that somebody changed by hand and that are left so.
+
+        None are where drift is repaired, nor where something else is wanted than was written last;
+        nor where it is about who may enter, or about whose machine it is.
+        """
+        if self.repairs or stamps.applied != settings_stamp(wanted):
+            return frozenset()
+        differ = {n for n in GuestSettings.__slots__ if getattr(wanted, n) != getattr(have, n)}
+        return frozenset() if differ & GUARDED else frozenset(differ)
 
     def proven(self, want: DesiredMachine, have: Observed) -> bool:
         """Say whether the observed machine is provably the one wanted, finished or not."""

@@ -56,6 +56,7 @@ class Routes:
             web.get("/sources/{source}", self._source),
             web.get("/sources/{source}/reread", self._foreseen),
             web.get("/leases", self._leases),
+            web.get("/leases/{lease:.+}/adopt/{vmid}", self._candidate),
             web.get("/leases/{lease:.+}", self._show),
             web.get("/operations", self._operations),
             web.get("/events", self._events),
@@ -70,6 +71,7 @@ class Routes:
             web.post("/leases/{lease:.+}/unsuspend", self._unsuspend),
             web.post("/leases/{lease:.+}/retry", self._retry),
             web.post("/leases/{lease:.+}/orders", self._order),
+            web.post("/leases/{lease:.+}/adopt/{vmid}", self._adopt),
             web.post("/pause", self._pause),
             web.post("/resume-all", self._resume_all),
             web.post("/survey", self._survey),
@@ -180,6 +182,13 @@ class Routes:
         asked = (_verb(body.get("order", "")), body.get("snapshot", ""))
         wish = await self._desk.order(_lease(request), asked, body["reason"], _uid(request))
         return _json(wish)
+
+    async def _candidate(self, request: web.Request) -> web.Response:
+        return _json(await self._desk.candidate(_lease(request), _vmid(request)))
+
+    async def _adopt(self, request: web.Request) -> web.Response:
+        reason, uid = (await _body(request, "reason"))["reason"], _uid(request)
+        return _json(await self._desk.adopt(_lease(request), _vmid(request), reason, uid))
 
     async def _pause(self, request: web.Request) -> web.Response:
         body = await _body(request, "scope", "reason")
@@ -299,6 +308,13 @@ def _verb(text: str) -> Verb:
 def _block(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) < MOST_BLOCKS):
         raise OperatorError("block is not the number of a block")
+    return int(text)
+
+
+def _vmid(request: web.Request) -> int:
+    text = request.match_info["vmid"]
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
+        raise OperatorError("the VMID is no number of a guest")
     return int(text)
 
 

@@ -114,6 +114,7 @@ def site(config: Config) -> Site:
         shutdown_timeout=machines.shutdown_timeout,
         answer_timeout=machines.answer_timeout,
         backups=config.policy.backups,
+        repairs=config.policy.repairs,
     )
 
 

@@ -56,6 +56,7 @@ for _command in (
     wishes.snapshot,
     wishes.rollback,
     wishes.reinstall,
+    wishes.adopt,
     orders.pause,
     orders.resume_all,
     orders.survey,

@@ -1,4 +1,4 @@
-"""Orders to one machine, done once: start, stop, kill, reboot, snapshot, rollback, reinstall.
+"""Orders about one machine: start, stop, kill, reboot, snapshot, rollback, reinstall; and adopt.
 
 The daemon does them as soon as it may, and says in `chainwatch show` what came of each. What loses
 data asks first; in a script `--yes` stands for the answer.
@@ -11,6 +11,7 @@ import typer
 from chainwatch.admin.client import DEFAULT_SOCKET, Client, lease_route
 from chainwatch.cli.answers import Answer
 from chainwatch.cli.options import Lease, Reason, Socket
+from chainwatch.errors import OperatorError
 
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
@@ -60,6 +61,30 @@ def reinstall(
     """Destroy a machine and make it anew, with the same VMID and addresses."""
     _agree(f"Everything that is inside the machine of {lease} is lost. Make it anew?", yes=yes)
     _order(socket, lease, "reinstall", reason)
+
+
+def adopt(
+    vmid: Annotated[int, typer.Argument(metavar="VMID", help="The machine.")],
+    lease: Lease,
+    *,
+    reason: Reason,
+    yes: Yes = False,
+    socket: Socket = DEFAULT_SOCKET,
+) -> None:
+    """Vouch for a machine that proves nothing: it becomes a lease's."""
+    client, route = Client(socket), lease_route(lease, f"adopt/{vmid}")
+    found = Answer.of(client.get(route))
+    for line in found.texts("evidence"):
+        typer.echo(f"  {line}", err=True)
+    if found.text("refusal"):
+        raise OperatorError(f"VM {vmid} cannot be adopted: {found.text('refusal')}")
+    _agree(
+        f"Its cable is pulled until the owner's key was let in. Is VM {vmid} the machine of "
+        f"{found.text('lease')}?",
+        yes=yes,
+    )
+    client.post(route, {"reason": reason})
+    typer.echo(f"VM {vmid} is adopted; `chainwatch show {lease}` says what is done to it")
 
 
 def _agree(question: str, *, yes: bool) -> None:

@@ -86,7 +86,8 @@ class MachinesConfig:
 class PolicyConfig:
     """How far the daemon may go; durations in seconds, `default_grace` of chain time.
 
-    `backups` is None where machines are destroyed without one.
+    `backups` is None where machines are destroyed without one, `repairs` false where what somebody
+    changed on a machine is left so.
     """
 
     default_grace: int
@@ -96,6 +97,7 @@ class PolicyConfig:
     workers: int
     quarantine: int
     backups: BackupPolicy | None = None
+    repairs: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +315,7 @@ def _policy(table: Policy) -> PolicyConfig:
         workers=table.workers,
         quarantine=table.quarantine,
         backups=backups if table.on_destroy == "backup" else None,
+        repairs=table.drift == "repair",
     )
 
 

@@ -45,6 +45,13 @@ class Policy(Table):
         description="Seconds that a freed VMID, and so its addresses, rests before reuse.",
         examples=[86400],
     )
+    drift: Literal["repair", "report"] = Field(
+        default="repair",
+        description="What becomes of a machine's settings that somebody changed on the hypervisor: "
+        "they are put right, or left so and told by an alarm. Who may enter, whose machine it is "
+        "and that it stays off is always put right.",
+        examples=["repair"],
+    )
     on_destroy: Literal["nothing", "backup"] = Field(
         default="nothing",
         description="What comes before a destroy: `backup` makes one on `backup_storage` and "

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chainwatch.control import stories
+from chainwatch.control.adoption import Adoption, Candidate
 from chainwatch.control.checkup import checkup
 from chainwatch.control.outlook import Outlook
 from chainwatch.control.passes import Outcome
@@ -174,6 +175,17 @@ class Desk:
         self.outlook.supervisor.worker.bell.set()
         return wish
 
+    async def candidate(self, name: str, vmid: int) -> Candidate:
+        """Return what is known of a machine that may be a lease's; changes nothing."""
+        return await self._adoption().examine(await self._found(name), vmid)
+
+    async def adopt(self, name: str, vmid: int, reason: str, uid: int) -> Candidate:
+        """Make a machine that proves nothing a lease's, on an operator's word."""
+        adopted = await self._adoption().adopt(await self._found(name), vmid, reason, uid)
+        for alarm in ALARMS:
+            await self.outlook.stores.alarms.clear(alarm, adopted.lease)
+        return adopted
+
     async def pause(self, scope: Scope, reason: str, uid: int) -> list[Pause]:
         """Stop every effect, or every destroy, from the next step on; returns what is paused."""
         await self.outlook.stores.holds.pause(scope, reason, uid, now=self._now())
@@ -217,6 +229,10 @@ class Desk:
         return await checkup(self.outlook.supervisor, self.outlook.stores.db, deep=deep)
 
     # --------------------------------------------------------------------------------- details
+
+    def _adoption(self) -> Adoption:
+        supervisor = self.outlook.supervisor
+        return Adoption(self.outlook.stores, supervisor.worker.reconciler, supervisor.resync)
 
     def _now(self) -> int:
         return self.outlook.supervisor.clock.now()

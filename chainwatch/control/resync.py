@@ -6,7 +6,7 @@ reported and never touched. No effect may happen before the first survey since t
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -166,11 +166,26 @@ class Resync:
             if await self._unknown(identity):
                 evidence = f"it proves to be {identity.key}, a lease that no source knows"
                 orphans.append(Orphan(row.vmid, row.node, row.name or "", evidence))
+        orphans += await self._doubles(survey, places)
         self.places = {machine: tuple(vmids) for machine, vmids in places.items()}
         self.orphans = tuple(orphans)
         self.surveyed_at = self.clock.now()
         await self._report()
         await self._look_for_backups()
+
+    async def _doubles(
+        self, survey: Survey, places: Mapping[tuple[str, str], Sequence[int]]
+    ) -> list[Orphan]:
+        """Return all but one of the machines that prove to be the same: the one we knew first."""
+        found = []
+        for identity, row in survey.identities:
+            if len(places[identity.key, identity.nonce]) < 2:
+                continue
+            first = await self.operations.first_place(identity.key, identity.nonce)
+            if row.vmid != first:
+                evidence = f"it proves to be {identity.key}, and so does VM {first}, which is older"
+                found.append(Orphan(row.vmid, row.node, row.name or "", evidence))
+        return found
 
     async def _unknown(self, identity: Identity) -> bool:
         """Say whether no source knows a machine's lease, once the source it is of has been read."""

@@ -43,6 +43,7 @@ ALARMS: Final = (
     "stuck",
     "volumes-left",
     "backup-failed",
+    "drift",
 )
 
 
@@ -155,6 +156,8 @@ def _notices(each: Pass) -> Iterator[Notice]:
         yield Notice("machine-gone", "critical", f"VM {each.seen.vmid} vanished; a new one is made")
     if each.seen and each.seen.leftovers:
         yield Notice("volumes-left", "warning", each.sentence)
+    if each.decision and each.decision.drifted:
+        yield Notice("drift", "warning", each.decision.reason)
     if each.decision and each.decision.stuck:
         yield Notice("stuck", "warning", each.decision.reason)
 

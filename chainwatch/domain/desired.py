@@ -7,6 +7,7 @@ destroy (`Retirement`) and lets a new owner in. A hold, or a source that cannot 
 leaves machines as they are.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -89,17 +90,19 @@ class Facts:
 def desired(facts: Facts, nonce: str, policy: Policy) -> DesiredMachine:
     """Return how the machine (lease, `nonce`) should look."""
     lease = facts.lease if facts.lease and facts.lease.nonce == nonce else None
+    access = _access(facts, lease)
     return DesiredMachine(
         key=str(facts.id),
         nonce=nonce,
         name=machine_name(facts.id, nonce),
         presence=_presence(facts, lease),
         spec=_spec(facts.plan) if lease else None,
-        access=_access(facts, lease),
+        access=access,
         held=facts.hold is not None,
         ended=not _paid(facts, lease),
         at=facts.source.chain_time,
         retirement=_retirement(facts, nonce, policy),
+        gecos=_gecos(facts, access),
         order=facts.order if lease and facts.ordered_of == nonce else None,
     )
 
@@ -144,7 +147,18 @@ def _access(facts: Facts, lease: Lease | None) -> Access:
     settled = lease.generation == 0 or (
         final is not None and (final.nonce, final.generation) == (lease.nonce, lease.generation)
     )
-    return Access(lease.generation, lease.owner, lease.ssh_key if settled else "")
+    return Access(lease.generation, lease.owner, lease.ssh_key if settled else "", settled=settled)
+
+
+def _gecos(facts: Facts, access: Access) -> str:
+    """Return what the account says of its owner: a wallet that may log in by its signature.
+
+    While it is not final whose the lease is, that is nobody's.
+    """
+    wallet = access.owner.lower() if access.settled else ZERO_ADDRESS
+    if not re.fullmatch(r"0x[0-9a-f]{40}", wallet):
+        wallet = ZERO_ADDRESS
+    return f"wallet={wallet},nft={facts.id.token}"
 
 
 def _retirement(facts: Facts, nonce: str, policy: Policy) -> Retirement | None:

@@ -147,6 +147,19 @@ class Operations:
             return None
         return Place(row["vmid"], row["node"])
 
+    async def first_place(self, key: str, nonce: str) -> int | None:
+        """Return the VMID at which (key, nonce) was first made or adopted, of those that stand."""
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT vmid FROM operation AS made WHERE key = ? AND nonce = ?"
+                " AND step IN ('clone', 'restore', 'adopt') AND outcome IS NOT 'failed'"
+                " AND NOT EXISTS (SELECT 1 FROM operation AS ended WHERE ended.vmid = made.vmid"
+                " AND ended.step IN ('destroy', 'gone') AND ended.outcome = 'ok'"
+                " AND ended.id > made.id) ORDER BY id LIMIT 1",
+                *(key, nonce),
+            )
+        return None if row is None else row["vmid"]
+
     async def intended(self, key: str, nonce: str) -> int | None:
         async with self._db.reading() as read:
             row = await read.one(
@@ -217,6 +230,17 @@ class Operations:
                 key,
             )
         return frozenset(row["nonce"] for row in rows)
+
+    async def occupant(self, vmid: int) -> str | None:
+        """Return the key of whoever stands at a VMID by this log."""
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT step, key FROM operation WHERE vmid = ? AND (step IN"
+                " ('clone', 'restore', 'adopt') AND outcome IS NOT 'failed'"
+                " OR step IN ('destroy', 'gone') AND outcome = 'ok') ORDER BY id DESC LIMIT 1",
+                vmid,
+            )
+        return None if row is None or row["step"] in ("destroy", "gone") else row["key"]
 
     async def reserved(self) -> frozenset[int]:
         async with self._db.reading() as read:

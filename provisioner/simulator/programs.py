@@ -51,6 +51,18 @@ def _pkill(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
     return Run(0 if _end_sessions(system, user) else 1)
 
 
+def _usermod(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
+    """`usermod -c COMMENT USER`: 6 for an unknown user, 2 for what it does not understand."""
+    match words:
+        case ("-c", comment, user) if user in system.users:
+            system.gecos[user] = comment
+            return Run()
+        case ("-c", _, user):
+            return Run(6, error=f"usermod: user '{user}' does not exist\n")
+        case _:
+            return Run(2, error="Usage: usermod [options] LOGIN\n")
+
+
 def _loginctl(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
     """`loginctl terminate-user USER`."""
     user = words[-1]
@@ -80,6 +92,7 @@ PROGRAMS: dict[str, Program] = {
     "hostname": _hostname,
     "sleep": _sleep,
     "pkill": _pkill,
+    "usermod": _usermod,
     "loginctl": _loginctl,
     "mkdir": _mkdir,
     "chmod": _true,

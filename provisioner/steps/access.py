@@ -1,4 +1,4 @@
-"""Let in exactly who may enter: replace the keys inside the guest and end every session.
+"""Let in exactly who may enter: replace keys and GECOS inside the guest and end every session.
 
 The guest has to be running and answering. Where it is not, or refuses, the network cable is pulled
 after a change of owner until this step has run, so the former one does not enter meanwhile.
@@ -23,7 +23,7 @@ def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
 async def _effect(target: Target) -> str | None:
     want = target.want.access
     try:
-        await _let_in(target, want.ssh_key)
+        await _let_in(target, want.ssh_key, target.want.gecos)
     except ProvisionError:
         await target.put_config(target.have.stamps)  # pulls the cable if the owner changed
         raise
@@ -32,9 +32,11 @@ async def _effect(target: Target) -> str | None:
     return None
 
 
-async def _let_in(target: Target, key: str) -> None:
+async def _let_in(target: Target, key: str, gecos: str) -> None:
     user = target.site.user
     await target.guest.set_authorized_keys(target.node, target.vmid, user, key)
+    if gecos:  # a login by signature asks it whose wallet may enter
+        await target.guest.set_gecos(target.node, target.vmid, user, gecos)
     await target.guest.end_sessions(target.node, target.vmid, user)
 
 

@@ -22,7 +22,7 @@ def _due(site: Site, want: DesiredMachine, have: Observed) -> str | None:
     if have.stamps.configured != CONFIGURED:
         return "it is a bare clone, or its stamps were lost"
     wanted = site.settings(want, have.vmid, have.config, have.stamps)
-    if wanted == have.config.settings:
+    if wanted == have.config.settings or site.drifted(wanted, have.config.settings, have.stamps):
         return "it is about to be suspended" if _takes_back_start(want, have) else None
     return f"its settings differ: {', '.join(differences(wanted, have.config.settings))}"
 

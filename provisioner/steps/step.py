@@ -6,9 +6,10 @@ run again after a crash anywhere in it.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from provisioner.archives import Archives
+from provisioner.identity import settings_stamp
 from provisioner.model import (
     DesiredMachine,
     GuestConfig,
@@ -50,10 +51,13 @@ class Target:
 
     async def put_config(self, stamps: Stamps) -> None:
         """Write the wanted settings and `stamps` in one call, against the observed digest."""
+        settings = self.site.settings(self.want, self.vmid, self.config, stamps)
+        applied = None if self.site.repairs else settings_stamp(settings)
+        stamps = replace(stamps, applied=applied)
         await self.hypervisor.configure(
             self.node,
             self.vmid,
-            self.site.settings(self.want, self.vmid, self.config, stamps),
+            settings,
             self.site.describe(self.want, self.vmid, stamps),
             self.config.digest,
         )

@@ -90,6 +90,25 @@ async def test_whoever_was_logged_in_is_thrown_out_and_nobody_is_fine_too(world:
     await world.shell.end_sessions(NODE, VMID, "debian")
 
 
+async def test_an_account_says_whose_it_is(world: World) -> None:
+    await world.booted()
+    said = f"wallet=0x{'b0' * 20},nft={2**256 - 1}"
+    await world.shell.set_gecos(NODE, VMID, "debian", said)
+    assert world.see(lambda cluster: cluster.guest(VMID).os.gecos) == {"debian": said}
+    with pytest.raises(Transient, match="exit code 6"):
+        await world.shell.set_gecos(NODE, VMID, "stranger", said)
+
+
+@pytest.mark.parametrize(
+    "gecos", ["", "a:b", "a b", "a\nroot::0:0", "$(id)", "'", "ü", "x" * 257, "wallet=0x\x00"]
+)
+async def test_what_is_no_plain_text_gets_into_no_account(world: World, gecos: str) -> None:
+    calls = world.calls()
+    with pytest.raises(Permanent, match="no plain text"):
+        await world.shell.set_gecos(NODE, VMID, "debian", gecos)
+    assert world.calls() == calls
+
+
 async def test_a_command_that_cannot_do_it_has_not_done_it(world: World) -> None:
     await world.booted()
     with pytest.raises(Transient, match="exit code 2"):

@@ -85,6 +85,7 @@ async def live(world: World) -> None:
     await world.ok(await world.hypervisor.resize(NODE, VMID, "scsi0", 20))
     assert await world.shell.answers(NODE, VMID)
     await world.shell.set_authorized_keys(NODE, VMID, "debian", BOB)
+    await world.shell.set_gecos(NODE, VMID, "debian", "wallet=0x0,nft=1")
     await world.shell.end_sessions(NODE, VMID, "debian")
     await world.hypervisor.power(NODE, VMID)
     assert await world.hypervisor.volumes(NODE, VMID)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from chainwatch.domain.desired import Hold
-from chainwatch.domain.events import KeysChanged
+from chainwatch.domain.events import ZERO_ADDRESS, KeysChanged
 from provisioner.simulator.faults import Fault, FaultName
 from tests.support.realm import (
     ALICES_KEY,
@@ -356,3 +356,19 @@ async def test_one_failing_lease_does_not_delay_another(tmp_path: Path) -> None:
             world.cluster.advance(1)
         assert world.running() == [20001]
         assert world.touched_foreign() == ()
+
+
+async def test_after_a_sale_the_account_says_whose_it_is_once_that_is_final(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        world.buy(lasts=100 * GRACE)
+        world.finalize()
+        await world.settle()
+        world.transfer()  # without a key: only a wallet's signature could let the buyer in
+        world.confirm()
+        await world.settle()
+        assert world.guest().os.gecos == {"debian": f"wallet={ZERO_ADDRESS},nft=1"}
+        world.finalize()
+        await world.settle()
+        assert world.guest().os.gecos == {"debian": f"wallet={BOB},nft=1"}

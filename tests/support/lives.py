@@ -287,6 +287,7 @@ _HANDOVER = _STEP | {
     "hypervisor.configure",
     "guest.answers",
     "guest.set_authorized_keys",
+    "guest.set_gecos",
     "guest.end_sessions",
 }
 _ORDERED = (_POWER - {"commit.batch"}) | {"commit.wish"}

@@ -60,7 +60,9 @@ async def test_metrics_show_what_is_so(tmp_path: Path) -> None:
 
 
 def _documented(path: str) -> str:
-    return path.replace("{lease:.+}", "LEASE").replace("{source}", "SOURCE")
+    return (
+        path.replace("{lease:.+}", "LEASE").replace("{source}", "SOURCE").replace("{vmid}", "VMID")
+    )
 
 
 async def test_the_reference_lists_every_route(tmp_path: Path) -> None:

@@ -383,7 +383,7 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path: Path, content: bytes, sent
 def test_backups_before_a_destroy_want_a_storage(reading: Reading) -> None:
     assert reading().policy.backups is None
     on = {"CHAINWATCH_POLICY__ON_DESTROY": "backup"}
-    with pytest.raises(Fatal, match=r"policy\.backup_storage is missing"):
+    with pytest.raises(Fatal, match=r"policy\.backup_storage: is missing"):
         reading(**on)
     config = reading(**on, CHAINWATCH_POLICY__BACKUP_STORAGE="vault")
     assert config.policy.backups == BackupPolicy("vault", "stop", 30 * 86_400)

@@ -92,17 +92,17 @@ def test_when_a_machine_may_be_destroyed(known: Facts, retirement: Retirement | 
 
 ACCESSES: Final[list[tuple[str, Facts, Access]]] = [
     ("a buyer enters before his purchase is final", facts(ACTIVE), ACCESS),
-    ("who bought it from him does not", facts(SOLD, ACTIVE), Access(1, BOB, "")),
+    ("who bought it from him does not", facts(SOLD, ACTIVE), Access(1, BOB, "", settled=False)),
     ("until that is final", facts(SOLD, SOLD), Access(1, BOB, SOLD.ssh_key)),
     (
         "a transfer that is final of another mint says nothing",
         facts(SOLD, replace(SOLD, nonce=OTHER)),
-        Access(1, BOB, ""),
+        Access(1, BOB, "", settled=False),
     ),
     (
         "a second sale waits for its own finality",
         facts(replace(SOLD, generation=2), SOLD),
-        Access(2, BOB, ""),
+        Access(2, BOB, "", settled=False),
     ),
     (
         "a new key of a settled owner counts at once",

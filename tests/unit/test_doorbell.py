@@ -33,6 +33,9 @@ class Guests:
     async def set_authorized_keys(self, node: str, vmid: int, user: str, keys: str) -> None:
         raise NotImplementedError
 
+    async def set_gecos(self, node: str, vmid: int, user: str, gecos: str) -> None:
+        raise NotImplementedError
+
     async def end_sessions(self, node: str, vmid: int, user: str) -> None:
         raise NotImplementedError
 

@@ -1,10 +1,10 @@
 """The way into a guest through the QEMU guest agent, which runs there as root.
 
-What it assumes of the guest: the agent runs and may write files and run `pkill`; cloud-init has
-made the user and its `~/.ssh/authorized_keys` at the first boot (a file that is only overwritten
-keeps its owner and mode); sshd reads that file. What it cannot give: a former owner had root inside
-and may have left other ways in; only a reinstall removes those. Whatever the guest answers is
-hostile: nothing of it is used beyond "it answered" and an exit code.
+What it assumes of the guest: the agent runs and may write files, run `pkill` and `usermod`;
+cloud-init has made the user and its `~/.ssh/authorized_keys` at the first boot (a file that is only
+overwritten keeps its owner and mode); sshd reads that file. What it cannot give: a former owner had
+root inside and may have left other ways in; only a reinstall removes those. Whatever the guest
+answers is hostile: nothing of it is used beyond "it answered" and an exit code.
 """
 
 import re
@@ -59,6 +59,19 @@ class AgentShell:
         await self._write_keys(node, vmid, home, content, must_exist=bool(content))
         if home != "/root":
             await self._write_keys(node, vmid, "/root", content, must_exist=False)
+
+    @guarded("guest.set_gecos")
+    async def set_gecos(self, node: str, vmid: int, user: str, gecos: str) -> None:
+        """Run `usermod`; a text that is more than letters, digits and `=,._-` is refused."""
+        _home(user)
+        if not re.fullmatch(r"[A-Za-z0-9=,._-]{1,256}", gecos):
+            raise Permanent("what is no plain text of 256 characters at most goes into no GECOS")
+        command = ("usermod", "-c", gecos, user)
+        with writing(f"GECOS of {user} on {vmid}"):
+            started = await self._ask("POST", node, vmid, "exec", {"command": command})
+            code = await self._exit_code(node, vmid, number(record(started, "exec"), "pid"))
+        if code != 0:
+            raise Transient(f"guest {vmid}: `usermod` ended with exit code {code}")
 
     @guarded("guest.end_sessions")
     async def end_sessions(self, node: str, vmid: int, user: str) -> None:

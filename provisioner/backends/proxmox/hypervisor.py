@@ -100,7 +100,8 @@ class ProxmoxHypervisor:
         with reading(f"the state of {vmid}"):
             data = await self._api.call("GET", f"{_guest(node, vmid)}/status/current")
         row = record(data, f"the state of {vmid}")
-        return Power(_power(row), number(row, "uptime"))
+        hardware = (number(row, "cpus"), number(row, "maxmem") // 2**20)
+        return Power(_power(row), number(row, "uptime"), *hardware)
 
     @guarded("hypervisor.task_states")
     async def task_states(self, upids: Collection[str]) -> Mapping[str, TaskState]:
