@@ -18,13 +18,12 @@ from provisioner.errors import (
     ProvisionError,
     UnknownOutcome,
 )
-from provisioner.identity import uuid_of
 from provisioner.line import Line
 from provisioner.model import DesiredMachine, Observed
 from provisioner.placement import Demand
 from provisioner.ports import (
     ClusterSnapshot,
-    GuestShell,
+    GuestShells,
     Hypervisor,
     OperationLog,
     Place,
@@ -52,7 +51,7 @@ class Executor:
 
     hypervisor: Hypervisor
     snapshots: Snapshots
-    guest: GuestShell
+    guests: GuestShells
     log: OperationLog
     site: Site
     rooms: Rooms
@@ -69,7 +68,7 @@ class Executor:
         """
         place, source, operation = await self._intend(step, want, have, now)
         target = Target(
-            self.hypervisor, self.guest, self.site, want, have, place.vmid, place.node, source
+            self.hypervisor, self.guests, self.site, want, have, place.vmid, place.node, source
         )
         try:
             upid = await step.effect(target)
@@ -119,8 +118,8 @@ class Executor:
         if not self.site.proven(want, have) or have.config.template:
             raise NotOurs(f"VM {have.vmid} does not prove to be {want.key}: nothing was done to it")
         identity = self.site.identity(want, have.vmid)
-        if step.irreversible and have.config.settings.uuid != uuid_of(identity):
-            raise NotOurs(f"VM {have.vmid} has another uuid than {want.key} must have")
+        if step.irreversible and not self.site.bears(identity, have.config):
+            raise NotOurs(f"VM {have.vmid} has another uuid or MAC than {want.key} must have")
         return Place(have.vmid, have.node)
 
     async def _choose(self, want: DesiredMachine, now: int) -> tuple[Place, Place]:
@@ -161,4 +160,4 @@ class Executor:
 
 def _demand(want: DesiredMachine) -> Demand:
     spec = want.spec
-    return Demand(spec.memory_mib, spec.disk_gib) if spec else Demand(0, 0)
+    return Demand(spec.memory_mib, spec.disk_gib, spec.kind) if spec else Demand(0, 0)

@@ -16,9 +16,11 @@ from provisioner.doorbell import LONGEST_BOOT, Doorbell
 from provisioner.errors import Locked, NodeDown, NotOurs, Transient, UnknownOutcome
 from provisioner.identity import access_stamp, uuid_of
 from provisioner.model import (
-    CLONING,
+    MAKING,
     DesiredMachine,
     GuestConfig,
+    Identity,
+    Kind,
     Observed,
     OpenOperation,
     PowerState,
@@ -33,9 +35,9 @@ from provisioner.taskboard import TaskBoard
 CLOCK_SKEW: Final = 300
 #: Which tasks carry a step out, as a node's task list calls them.
 TASKS: Final = {
-    "start": ("qmstart",),
-    "shutdown": ("qmshutdown", "qmstop"),
-    "destroy": ("qmdestroy",),
+    "start": ("qmstart", "vzstart"),
+    "shutdown": ("qmshutdown", "qmstop", "vzshutdown", "vzstop"),
+    "destroy": ("qmdestroy", "vzdestroy"),
     "resize": ("resize",),
     "configure": ("resize",),
 }
@@ -86,7 +88,8 @@ class Machines:
         answers = None
         if operation is not None and fate is Fate.ENDED and self._boots(operation, want):
             up_for = self.wall() - operation.started
-            ring = await self.bell.ring(operation.node, operation.vmid, up_for)
+            kind = self._kind(want, operation.vmid)
+            ring = await self.bell.ring(operation.node, operation.vmid, up_for, kind)
             answers = ring.answers
             if not answers:
                 return replace(_busy(operation), answers=answers, ask_in=ring.again_in)
@@ -191,7 +194,7 @@ class Machines:
         node = row.node if row else place.node
         if node not in snapshot.nodes and row is not None:
             raise NodeDown(node, "offline")
-        config = await self._config(snapshot, node, place.vmid)
+        config = await self._config(snapshot, want, node, place.vmid)
         if config is None:
             return await self._missing(place.vmid, node, existed)
         seen = await self._proven(want, place.vmid, node, config, snapshot.nodes)
@@ -203,7 +206,16 @@ class Machines:
             return replace(seen, power=PowerState.UNREAD)
         return await self._liveliness(want, seen, answers)
 
-    async def _config(self, snapshot: ClusterSnapshot, node: str, vmid: int) -> GuestConfig | None:
+    def _kind(self, want: DesiredMachine, vmid: int) -> Kind:
+        """Return the kind of the guest at `vmid`: what the list shows, else what was bought."""
+        row = self.snapshots.last and self.snapshots.last.guests.get(vmid)
+        if row:
+            return row.kind
+        return want.spec.kind if want.spec else Kind.VM
+
+    async def _config(
+        self, snapshot: ClusterSnapshot, want: DesiredMachine, node: str, vmid: int
+    ) -> GuestConfig | None:
         """Read a configuration; one on a node that is away, and not in the list, is not there.
 
         The list is the cluster's own: it shows what stands on a node that is away too. Whether
@@ -213,7 +225,7 @@ class Machines:
         if node not in snapshot.nodes and not listed:
             return None
         try:
-            return await self.hypervisor.config(node, vmid)
+            return await self.hypervisor.config(node, vmid, kind=self._kind(want, vmid))
         except NodeDown:
             if listed:
                 raise
@@ -224,9 +236,10 @@ class Machines:
         config, vmid, node, identity = seen.config, seen.vmid, seen.node, seen.identity
         if config is None or vmid is None or node is None or identity is None or config.lock:
             return seen
-        if config.settings.uuid == uuid_of(identity):
+        if self.site.bears(identity, config):
             return seen
-        return replace(seen, power=(await self.hypervisor.power(node, vmid)).state)
+        power = await self.hypervisor.power(node, vmid, kind=config.kind)
+        return replace(seen, power=power.state)
 
     async def _missing(self, vmid: int, node: str, existed: bool) -> Observed:
         if not await self.hypervisor.vmid_is_free(vmid):
@@ -251,28 +264,37 @@ class Machines:
         if proof is not None:
             identity, stamps = proof
             ours = (identity.key, identity.nonce) == (want.key, want.nonce)
-            if ours and stamps.configured and config.settings.uuid != uuid_of(identity):
-                raise NotOurs(
-                    f"VM {vmid} has uuid {config.settings.uuid} instead of {uuid_of(identity)}: "
-                    "somebody changed it; put it back, then retry"
-                )
+            if ours and stamps.configured and not self.site.bears(identity, config):
+                raise NotOurs(f"{self._changed(identity, config)}; put it back, then retry")
             seen = Observed(vmid, node, config, identity, stamps, PowerState.UNKNOWN)
             return seen if ours else None
         if config.lock is not None:
-            if config.lock == CLONING and await self._cut_off(node, vmid, online):
+            if config.lock in MAKING and await self._cut_off(node, config, vmid, online):
+                tool = "qm" if config.kind is Kind.VM else "pct"
                 raise NotOurs(
-                    f"VM {vmid} was left locked by a clone that was cut off and never ended: "
-                    f"look at it, `qm unlock {vmid}`, destroy it, then retry"
+                    f"VM {vmid} was left locked ({config.lock}) by a task that was cut off and "
+                    f"never ended: look at it, `{tool} unlock {vmid}`, destroy it, then retry"
                 )
             raise Locked(f"VM {vmid} is locked ({config.lock}) and does not yet say whose it is")
-        if config.settings.uuid == uuid_of(self.site.identity(want, vmid)):
+        if self.site.bears(self.site.identity(want, vmid), config):
             raise NotOurs(
-                f"VM {vmid} has this machine's uuid, but its description proves nothing any more; "
-                "put the description back, or remove the machine, then retry"
+                f"VM {vmid} has this machine's uuid or MAC, but its description proves nothing any "
+                "more; put the description back, or remove the machine, then retry"
             )
         return None
 
-    async def _cut_off(self, node: str, vmid: int, online: Sequence[str]) -> bool:
+    def _changed(self, identity: Identity, config: GuestConfig) -> str:
+        """Say what somebody changed of what a machine is known by."""
+        vmid, have = identity.vmid, config.settings
+        if config.kind is Kind.VM:
+            said = f"uuid {have.uuid} instead of {uuid_of(identity)}"
+        else:
+            said = f"MAC {have.mac or 'none'} instead of {self.site.pool.addresses(vmid).mac}"
+        return f"VM {vmid} has {said}: somebody changed it"
+
+    async def _cut_off(
+        self, node: str, seen: GuestConfig, vmid: int, online: Sequence[str]
+    ) -> bool:
         """Say whether a clone's lock outlived its task, as it does when a node loses power.
 
         No clone runs on any node that is online (it runs where the template is, which may be
@@ -280,10 +302,10 @@ class Machines:
         """
         for each in online:
             rows = await self.hypervisor.tasks(each, self.wall() - DAY)
-            if any(row.kind.endswith("clone") and row.ended is None for row in rows):
+            if any(_makes(row.kind) and row.ended is None for row in rows):
                 return False
-        config = await self.hypervisor.config(node, vmid)
-        return config is not None and config.lock == CLONING
+        config = await self.hypervisor.config(node, vmid, kind=seen.kind)
+        return config is not None and config.lock == seen.lock
 
     async def _liveliness(
         self, want: DesiredMachine, seen: Observed, answers: bool | None
@@ -294,16 +316,21 @@ class Machines:
             return seen
         if answers:  # who answers runs
             return replace(seen, power=PowerState.RUNNING, answers=True)
-        power = await self.hypervisor.power(node, vmid)
+        power = await self.hypervisor.power(node, vmid, kind=config.kind)
         seen = replace(seen, power=power.state, uptime=power.uptime)
         if power.state is not PowerState.RUNNING or want.presence is Presence.SUSPENDED:
             return seen
         if seen.stamps.started and seen.stamps.access == access_stamp(want.access):
             return seen
         if seen.stamps.started:  # somebody may still be inside: there is no putting it off
-            return replace(seen, answers=await self.bell.insist(node, vmid))
-        ring = await self.bell.ring(node, vmid, power.uptime)
+            return replace(seen, answers=await self.bell.insist(node, vmid, config.kind))
+        ring = await self.bell.ring(node, vmid, power.uptime, config.kind)
         return replace(seen, answers=ring.answers, ask_in=ring.again_in)
+
+
+def _makes(task: str) -> bool:
+    """Say whether tasks of this kind make guests, whose VMID they need not carry."""
+    return task.endswith(("clone", "create", "restore"))
 
 
 def _owed_first_start(want: DesiredMachine, seen: Observed) -> bool:

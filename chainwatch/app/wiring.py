@@ -47,6 +47,7 @@ from chainwatch.store.journal import Journal
 from chainwatch.store.stores import Stores
 from provisioner.backends.proxmox.agent import AgentShell
 from provisioner.backends.proxmox.api import Api
+from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.inspection import Inspection
 from provisioner.backends.proxmox.settings import ProxmoxSettings
@@ -57,6 +58,7 @@ from provisioner.identity import Signer
 from provisioner.machines import Machines
 from provisioner.placement import Limits
 from provisioner.rooms import Rooms
+from provisioner.shells import Shells
 from provisioner.site import Site
 from provisioner.taskboard import TaskBoard
 
@@ -130,13 +132,18 @@ class _Wiring:
         self.config, self.ways, self.stores, self.clock = config, ways, stores, clock
         self.bell = asyncio.Event()
         self.site = site(config)
-        self.machines = ProxmoxSettings(config.machines.template_vms, pool=config.proxmox.pool)
+        self.machines = ProxmoxSettings(
+            config.machines.template_vms,
+            pool=config.proxmox.pool,
+            os_template=config.machines.os_template,
+            container_storage=config.machines.container_storage,
+        )
         self.hypervisor = ProxmoxHypervisor(
             ways.api,
             self.machines,
             clock.monotonic,
         )
-        self.guest = AgentShell(ways.api, clock.sleep)
+        self.guests = Shells(AgentShell(ways.api, clock.sleep), ContainerShell(ways.api))
         self.board = TaskBoard(self.hypervisor)
         self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, SNAPSHOT)
         self.breaker = Breaker(self.snapshots, stores.alarms, clock)
@@ -183,7 +190,7 @@ class _Wiring:
                 self.hypervisor,
                 self.snapshots,
                 self.board,
-                Doorbell(self.guest, max(1, self.config.policy.workers // 2)),
+                Doorbell(self.guests, max(1, self.config.policy.workers // 2)),
                 log_,
                 self.site,
                 self.clock.now,
@@ -191,7 +198,7 @@ class _Wiring:
             executor=Executor(
                 self.hypervisor,
                 self.snapshots,
-                self.guest,
+                self.guests,
                 log_,
                 self.site,
                 rooms=self.rooms,
@@ -225,6 +232,7 @@ class _Wiring:
                 proxmox.storage_reserve_gib,
                 proxmox.clones_per_storage,
             ),
+            container_storage=self.config.machines.container_storage,
         )
 
     def worker(self, reconciler: Reconciler) -> Worker:

@@ -33,9 +33,9 @@ async def _effect(target: Target) -> str | None:
 
 
 async def _let_in(target: Target, key: str) -> None:
-    user = target.site.user
-    await target.guest.set_authorized_keys(target.node, target.vmid, user, key)
-    await target.guest.end_sessions(target.node, target.vmid, user)
+    user, guest = target.site.account(target.kind), target.guests.of(target.kind)
+    await guest.set_authorized_keys(target.node, target.vmid, user, key)
+    await guest.end_sessions(target.node, target.vmid, user)
 
 
 ACCESS = Step("access", _due, _effect)

@@ -8,8 +8,8 @@ run again after a crash anywhere in it.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from provisioner.model import DesiredMachine, GuestConfig, Observed, Stamps
-from provisioner.ports import GuestShell, Hypervisor, Place
+from provisioner.model import DesiredMachine, GuestConfig, Kind, Observed, Stamps
+from provisioner.ports import GuestShells, Hypervisor, Place
 from provisioner.site import Site
 
 
@@ -21,7 +21,7 @@ class Target:
     """
 
     hypervisor: Hypervisor
-    guest: GuestShell
+    guests: GuestShells
     site: Site
     want: DesiredMachine
     have: Observed
@@ -36,6 +36,13 @@ class Target:
             raise LookupError(f"VM {self.vmid} has not been observed")
         return self.have.config
 
+    @property
+    def kind(self) -> Kind:
+        """What kind of guest it is; of one that is about to be made, what was bought."""
+        if self.have.config is None and self.want.spec is not None:
+            return self.want.spec.kind
+        return self.have.kind
+
     async def put_config(self, stamps: Stamps) -> None:
         """Write the wanted settings and `stamps` in one call, against the observed digest."""
         await self.hypervisor.configure(
@@ -44,7 +51,13 @@ class Target:
             self.site.settings(self.want, self.vmid, self.config, stamps),
             self.site.describe(self.want, self.vmid, stamps),
             self.config.digest,
+            kind=self.kind,
         )
+
+    async def shut_down(self) -> str:
+        """Shut the guest down, by force where it does not listen; returns the task."""
+        patience = self.site.shutdown_timeout
+        return await self.hypervisor.shutdown(self.node, self.vmid, patience, kind=self.kind)
 
 
 Due = Callable[[Site, DesiredMachine, Observed], str | None]

@@ -6,7 +6,9 @@ a life is lived by a token that has what `chainwatch proxmox grant` prints and n
 
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +18,12 @@ from provisioner.backends.proxmox.inspection import Inspection
 from provisioner.backends.proxmox.privileges import CALLS, Estate, Scope, privileges
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.errors import ProvisionError
-from provisioner.simulator.cluster import Cluster
+from provisioner.model import Kind
+from provisioner.simulator.cluster import OS_TEMPLATE, Cluster
 from provisioner.simulator.guests import Power
 from provisioner.simulator.state import Grant, Token
 from provisioner.simulator.wire import ApiRequest
+from tests.support.chain_model import plan_events
 from tests.support.lives import STRETCHES
 from tests.support.pve import (
     BOB,
@@ -44,7 +48,10 @@ UNGUARDED: Final = {
 }
 #: What is asked by `chainwatch check` alone.
 CHECKED: Final = {"GET /version", "GET /access/permissions"}
-ESTATE: Final = Estate((TEMPLATE,), ("local",), ("vmbr0",), pool="leases")
+ESTATE: Final = Estate((TEMPLATE,), ("local",), ("vmbr0",), ("archives",), pool="leases")
+SETTINGS: Final = ProxmoxSettings(
+    (TEMPLATE,), "leases", os_template=f"archives:vztmpl/{OS_TEMPLATE}", container_storage="local"
+)
 
 
 def all_of(estate: Estate) -> Iterator[tuple[str, str]]:
@@ -60,6 +67,8 @@ def granted(*without: tuple[str, str]) -> World:
 
     def grant(cluster: Cluster) -> None:
         cluster.add_pool("leases")
+        cluster.add_storage("archives")
+        cluster.add_os_template(storage="archives")
         cluster.default_token()
         cluster.set_grants(TOKEN, everything=False)
         cluster.state.tokens[TOKEN].grants = tuple(
@@ -69,7 +78,7 @@ def granted(*without: tuple[str, str]) -> World:
         )
 
     plain.see(grant)
-    return world_over(plain.api, plain.see, ProxmoxSettings((TEMPLATE,), pool="leases"))
+    return world_over(plain.api, plain.see, SETTINGS)
 
 
 async def live(world: World) -> None:
@@ -89,6 +98,36 @@ async def live(world: World) -> None:
     await world.ok(await world.hypervisor.shutdown(NODE, VMID, 30))
     await world.ok(await world.hypervisor.destroy(NODE, VMID))
     assert await world.hypervisor.freed(since) == {VMID, VMID + 2}
+
+
+async def live_as_container(world: World) -> None:
+    """Live a container's life, by every call that the other lives do not make."""
+    settings = replace(WANTED, memory_mib=1024, user="", ssh_keys="", uuid="", agent=False)
+    kind = Kind.CONTAINER
+    made = await world.hypervisor.create_container(
+        NODE, VMID, replace(settings, onboot=False), "ours", disk_gib=4, keys=BOB
+    )
+    await world.ok(made)
+    world.see(lambda cluster: inherit(cluster, VMID))
+    await world.hypervisor.scrub_firewall(NODE, VMID, kind=kind)
+    config = await world.hypervisor.config(NODE, VMID, kind=kind)
+    assert config is not None
+    await world.hypervisor.configure(NODE, VMID, settings, "ours", config.digest, kind=kind)
+    await world.ok(await world.hypervisor.resize(NODE, VMID, "rootfs", 20, kind=kind))
+    await world.ok(await world.hypervisor.start(NODE, VMID, kind=kind))
+    await world.hypervisor.power(NODE, VMID, kind=kind)
+    await world.ok(await world.hypervisor.shutdown(NODE, VMID, 30, kind=kind))
+    await world.ok(await world.hypervisor.destroy(NODE, VMID, kind=kind))
+
+
+async def live_as_both(one: World, other: World) -> None:
+    await live(one)
+    await live_as_container(other)
+
+
+def inherit(cluster: Cluster, vmid: int) -> None:
+    """Give a guest the firewall of the template."""
+    cluster.state.firewalls[vmid] = deepcopy(cluster.state.firewalls[TEMPLATE])
 
 
 def strangers(cluster: Cluster) -> None:
@@ -113,30 +152,28 @@ async def pause(world: World) -> None:
 
 async def test_every_call_that_a_life_makes_is_in_the_table_and_no_other(tmp_path: Path) -> None:
     made: Counter[str] = Counter()
-    for name, stretch in STRETCHES.items():
-        folder = tmp_path / name
+    for kind, name in product((0, 1), STRETCHES):
+        stretch, folder = STRETCHES[name], tmp_path / f"{name} {kind}"
         folder.mkdir()
-        async with realm(folder) as world:
+        async with realm(folder, plan=plan_events(kind=kind)) as world:
             for stage in (*stretch.before, *stretch.stages):
                 await stage(world)
                 await world.settle()
             made.update(world.cluster.inventory().calls)
     alone = granted()
-    await live(alone)
+    await live_as_both(alone, alone)
     made.update(alone.see(lambda cluster: dict(cluster.inventory().calls)))
     assert set(made) | CHECKED == set(CALLS)
 
 
 async def test_a_token_with_what_is_printed_lives_a_whole_life() -> None:
-    await live(granted())
+    await live_as_both(granted(), granted())
 
 
 async def test_a_token_is_told_what_it_lacks_and_nothing_else() -> None:
     for less in sorted({*all_of(ESTATE)} - UNGUARDED):
         world = granted(less)
-        told = await Inspection(
-            world.api, ProxmoxSettings((TEMPLATE,), "leases"), "vmbr0", TOKEN
-        ).remarks()
+        told = await Inspection(world.api, SETTINGS, "vmbr0", TOKEN).remarks()
         (lack,) = [each.text for each in told if not each.ok]
         assert f"lacks {less[1]} on {less[0]}; on a node: pveum " in lack
 
@@ -144,4 +181,4 @@ async def test_a_token_is_told_what_it_lacks_and_nothing_else() -> None:
 @pytest.mark.parametrize("less", sorted({*all_of(ESTATE)} - UNGUARDED), ids=" ".join)
 async def test_a_token_with_one_privilege_less_does_not(less: tuple[str, str]) -> None:
     with pytest.raises((ProvisionError, AssertionError)):
-        await live(granted(less))
+        await live_as_both(granted(less), granted(less))
