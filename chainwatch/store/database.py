@@ -37,10 +37,10 @@ WRITER = (
 READER = ("query_only=ON", "busy_timeout=5000")
 
 
-_ROWS_AT_ONCE: Final = (2048, 256, 32, 4, 1)
+_ROWS_AT_ONCE: Final = tuple(1 << power for power in range(11, -1, -1))
 """Rows in one statement, in few sizes so that few statements are kept prepared.
 
-Times the columns of any table that is far below SQLite's 32766 parameters.
+The most of them, times the columns of any table, are below SQLite's 32766 parameters.
 """
 
 
