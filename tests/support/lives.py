@@ -5,16 +5,17 @@ stages the daemon works until nothing is left to do. What a stretch ends in is c
 `Scene`: what the cluster has, without the times at which it came about.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from chainwatch.chain.evidence import testimonies
 from chainwatch.domain.desired import Hold
-from chainwatch.domain.events import KeysChanged
+from chainwatch.domain.events import Event, KeysChanged
 from provisioner.model import Stamps
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.inventory import GuestFacts
+from tests.support.chain_model import plan_events
 from tests.support.realm import BOBS_KEY, FIRST, GRACE, HOUR, Realm, source_settings
 
 Stage = Callable[[Realm], Awaitable[None]]
@@ -202,13 +203,20 @@ async def deaf(world: Realm) -> None:
 class Stretch:
     """`stages` after `before`; `reaches` names the calls and commits on the way.
 
-    `never` are points of these that are not passed, because a call there ends in an error.
+    `never` are points of these that are not passed, because a call there ends in an error. `kind`
+    is what the plan sells: 0 virtual machines, 1 containers.
     """
 
     before: tuple[Stage, ...]
     stages: tuple[Stage, ...]
     reaches: frozenset[str]
     never: frozenset[str] = frozenset()
+    kind: int = 0
+
+    @property
+    def plan(self) -> Sequence[Event]:
+        """What the contract said of its plan before."""
+        return plan_events(kind=self.kind)
 
     @property
     def points(self) -> frozenset[str]:
@@ -251,7 +259,7 @@ _GONE = _TASK | {
     "hypervisor.volumes",
 }
 
-STRETCHES: Final[Mapping[str, Stretch]] = {
+_OF_MACHINES: Final[Mapping[str, Stretch]] = {
     "provision": Stretch((), (bought,), _MADE | {"chain.check"}),
     "handover": Stretch((lasting,), (sold, keyed, final), _HANDOVER),
     "suspend": Stretch((bought,), (run_out,), _STOP - {"hypervisor.snapshot"}),
@@ -290,4 +298,22 @@ STRETCHES: Final[Mapping[str, Stretch]] = {
         _MADE | {"chain.check", "hypervisor.tasks"},
         never=frozenset({"hypervisor.start.after"}),
     ),
+}
+
+
+def _of_a_container(stretch: Stretch) -> Stretch:
+    """Return the same stretch in a container's life: it has its size from the first moment."""
+    reaches = stretch.reaches
+    if "hypervisor.clone" in reaches:
+        made = {"hypervisor.create_container"}
+        reaches = reaches - {"hypervisor.clone", "hypervisor.resize"} | made
+    return replace(stretch, reaches=reaches, kind=1)
+
+
+STRETCHES: Final[Mapping[str, Stretch]] = {
+    **_OF_MACHINES,
+    **{
+        f"a container's {name}": _of_a_container(_OF_MACHINES[name])
+        for name in ("provision", "suspend", "resume", "destroy", "hold", "vanished", "lost reply")
+    },
 }
