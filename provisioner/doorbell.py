@@ -13,7 +13,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from provisioner.ports import GuestShell
+from provisioner.model import Kind
+from provisioner.ports import GuestShells
 
 #: How many boots are remembered, and what is too long to be one, in seconds.
 REMEMBERED: Final = 8
@@ -58,10 +59,10 @@ class _Silence:
 
 
 class Doorbell:
-    """Rings at guests through `guest`, at most at `at_once` of them at a time."""
+    """Rings at guests through `guests`, at most at `at_once` of them at a time."""
 
-    def __init__(self, guest: GuestShell, at_once: int) -> None:
-        self._guest = guest
+    def __init__(self, guests: GuestShells, at_once: int) -> None:
+        self._guests = guests
         self._at_once = at_once
         self._ringing = 0
         self._boots: deque[int] = deque(maxlen=REMEMBERED)
@@ -69,7 +70,7 @@ class Doorbell:
         self._scout: int | None = None
         self._boots_to_wait = 0
 
-    async def ring(self, node: str, vmid: int, up_for: int) -> Ring:
+    async def ring(self, node: str, vmid: int, up_for: int, kind: Kind = Kind.VM) -> Ring:
         """Ask a guest that was started `up_for` seconds ago, if it is worth asking."""
         silence = self._silence(vmid, up_for)
         wait = (silence.over_at if silence else self._first(vmid)) - up_for
@@ -83,7 +84,7 @@ class Doorbell:
         self._ringing += 1
         answers: bool | None = None
         try:
-            answers = await self._guest.answers(node, vmid)
+            answers = await self._guests.of(kind).answers(node, vmid)
         finally:
             self._ringing -= 1
             if answers is None and self._scout == vmid:
@@ -97,9 +98,9 @@ class Doorbell:
             return 0 if may_scout else UNKNOWN
         return min(self._boots) - (SOONER if may_scout else 0)
 
-    async def insist(self, node: str, vmid: int) -> bool:
+    async def insist(self, node: str, vmid: int, kind: Kind = Kind.VM) -> bool:
         """Ask a guest now, however often it was silent: somebody may be inside who should not."""
-        return await self._guest.answers(node, vmid)
+        return await self._guests.of(kind).answers(node, vmid)
 
     def _silence(self, vmid: int, up_for: int) -> _Silence | None:
         """Return how silent the guest has been since it was started."""

@@ -6,6 +6,14 @@ stop trusting the hypervisor as a whole (`HypervisorDown`). The reconciler has o
 nothing else may decide by the text of an error.
 """
 
+from typing import Final
+
+#: What is said to whoever bought a container where none can be made.
+NO_CONTAINERS: Final = (
+    "this lease bought a container, and no container can be made here: set machines.os_template "
+    "and machines.container_storage, restart, then retry"
+)
+
 
 class ProvisionError(Exception):
     """Base of everything this package raises on purpose."""

@@ -20,13 +20,12 @@ from provisioner.errors import (
     ProvisionError,
     UnknownOutcome,
 )
-from provisioner.identity import uuid_of
 from provisioner.line import Line
 from provisioner.model import DesiredMachine, Observed
 from provisioner.placement import Demand
 from provisioner.ports import (
     ClusterSnapshot,
-    GuestShell,
+    GuestShells,
     Hypervisor,
     OperationLog,
     Place,
@@ -64,7 +63,7 @@ class Executor:
 
     hypervisor: Hypervisor
     snapshots: Snapshots
-    guest: GuestShell
+    guests: GuestShells
     log: OperationLog
     site: Site
     rooms: Rooms
@@ -83,7 +82,7 @@ class Executor:
         where, operation = await self._intend(step, want, have, now)
         place = where.place
         target = Target(
-            *(self.hypervisor, self.guest, self.site, want, have, place.vmid, place.node),
+            *(self.hypervisor, self.guests, self.site, want, have, place.vmid, place.node),
             source=where.source,
             archives=self.archives,
             storage=where.storage,
@@ -139,8 +138,8 @@ class Executor:
         if not self.site.proven(want, have) or have.config.template:
             raise NotOurs(f"VM {have.vmid} does not prove to be {want.key}: nothing was done to it")
         identity = self.site.identity(want, have.vmid)
-        if step.irreversible and have.config.settings.uuid != uuid_of(identity):
-            raise NotOurs(f"VM {have.vmid} has another uuid than {want.key} must have")
+        if step.irreversible and not self.site.bears(identity, have.config):
+            raise NotOurs(f"VM {have.vmid} has another uuid or MAC than {want.key} must have")
         return Place(have.vmid, have.node)
 
     async def _choose(
@@ -217,4 +216,4 @@ def _within(offer: Offer, nodes: Collection[str]) -> Offer:
 
 def _demand(want: DesiredMachine) -> Demand:
     spec = want.spec
-    return Demand(spec.memory_mib, spec.disk_gib) if spec else Demand(0, 0)
+    return Demand(spec.memory_mib, spec.disk_gib, spec.kind) if spec else Demand(0, 0)

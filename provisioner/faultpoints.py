@@ -25,6 +25,7 @@ CALLS: Final = (
     "hypervisor.config",
     "hypervisor.power",
     "hypervisor.clone",
+    "hypervisor.create_container",
     "hypervisor.configure",
     "hypervisor.scrub_firewall",
     "hypervisor.resize",

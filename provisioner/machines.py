@@ -13,41 +13,42 @@ from enum import Enum, auto
 from typing import Final
 
 from provisioner.archives import Archives
+from provisioner.aside import Aside
 from provisioner.doorbell import LONGEST_BOOT, Doorbell
 from provisioner.errors import BackupFailed, Locked, NodeDown, NotOurs, Transient, UnknownOutcome
 from provisioner.identity import access_stamp, uuid_of
 from provisioner.model import (
-    CLONING,
+    MAKING,
     DesiredMachine,
     GuestConfig,
+    Identity,
+    Kind,
     Observed,
     OpenOperation,
     PowerState,
     Presence,
     Stamps,
-    Verb,
 )
 from provisioner.ports import ClusterSnapshot, Hypervisor, OperationLog, Snapshots
 from provisioner.site import CONFIGURED, Site
-from provisioner.steps.destroy import grace_over
 from provisioner.taskboard import TaskBoard
 
 #: How far a node's clock may be from ours when a lost task is searched for, in seconds.
 CLOCK_SKEW: Final = 300
 #: Which tasks carry a step out, as a node's task list calls them.
 TASKS: Final = {
-    "start": ("qmstart",),
-    "shutdown": ("qmshutdown", "qmstop"),
-    "destroy": ("qmdestroy",),
+    "start": ("qmstart", "vzstart"),
+    "shutdown": ("qmshutdown", "qmstop", "vzshutdown", "vzstop"),
+    "destroy": ("qmdestroy", "vzdestroy"),
     "resize": ("resize",),
     "configure": ("resize",),
-    "switch-off": ("qmshutdown", "qmstop"),
-    "kill": ("qmstop",),
-    "reinstall": ("qmdestroy",),
-    "snapshot": ("qmsnapshot",),
-    "rollback": ("qmrollback",),
+    "switch-off": ("qmshutdown", "qmstop", "vzshutdown", "vzstop"),
+    "kill": ("qmstop", "vzstop"),
+    "reinstall": ("qmdestroy", "vzdestroy"),
+    "snapshot": ("qmsnapshot", "vzsnapshot"),
+    "rollback": ("qmrollback", "vzrollback"),
     "backup": ("vzdump",),
-    "restore": ("qmrestore",),
+    "restore": ("qmrestore", "vzrestore"),
 }
 #: Steps whose doing again is another deed: what was lost of them is searched for among ended tasks.
 ONCE: Final = frozenset({"rollback"})
@@ -82,6 +83,11 @@ class Machines:
     wall: Callable[[], int]
     archives: Archives | None = None
 
+    @property
+    def aside(self) -> Aside:
+        """Who looks at what orders and backups are about."""
+        return Aside(self.hypervisor, self.log, self.site, self.archives)
+
     async def observe(self, want: DesiredMachine, *, settle: bool = True) -> Observed:
         """Return what is seen of (want.key, want.nonce) now.
 
@@ -101,7 +107,8 @@ class Machines:
         answers = None
         if operation is not None and fate is Fate.ENDED and self._boots(operation, want):
             up_for = self.wall() - operation.started
-            ring = await self.bell.ring(operation.node, operation.vmid, up_for)
+            kind = self._kind(want, operation.vmid)
+            ring = await self.bell.ring(operation.node, operation.vmid, up_for, kind)
             answers = ring.answers
             if not answers:
                 return replace(_busy(operation), answers=answers, ask_in=ring.again_in)
@@ -117,42 +124,7 @@ class Machines:
             seen = await self._close(operation, fate, seen)
         elif settle:
             await self._note_loss(want, seen)
-        return await self._saved(want, await self._obedient(want, seen))
-
-    async def _saved(self, want: DesiredMachine, seen: Observed) -> Observed:
-        """Look for backups where one decides: before a destroy, and where a machine is owed.
-
-        Otherwise what was seen last is enough, to know when one need not be kept any longer.
-        """
-        archives, key, nonce = self.archives, want.key, want.nonce
-        if archives is None or self.site.backups is None or seen.kept:
-            return seen
-        if seen.config is not None:
-            if grace_over(want, seen) is None:
-                return seen
-            return replace(seen, backups=await archives.look_for(key, nonce, expected=False))
-        if want.presence is not Presence.RUNNING:
-            return replace(seen, backups=archives.of(key, nonce))
-        expected = await self.log.backed_up(key, nonce)
-        if not (expected or archives.of(key, nonce)):
-            return seen
-        found = await archives.look_for(key, nonce, expected=expected)
-        since = await self.log.made_anew(key, nonce)
-        return replace(seen, backups=tuple(b for b in found if b.archive.made_at > since))
-
-    async def _obedient(self, want: DesiredMachine, seen: Observed) -> Observed:
-        """Look at what an order is about, where that is not looked at anyway."""
-        order, config = want.order, seen.config
-        if config is None:
-            kept = order is not None and await self.log.kept(want.key, want.nonce) is not None
-            return replace(seen, kept=kept)
-        if order is None or order.verb not in (Verb.SNAPSHOT, Verb.ROLLBACK):
-            return seen
-        if config.lock is not None or seen.vmid is None or seen.node is None:
-            return seen
-        names = await self.hypervisor.snapshots(seen.node, seen.vmid)
-        obeyed = await self.log.obeyed(order.number)
-        return replace(seen, snapshots=tuple(names), obeyed=obeyed)
+        return await self.aside.look(want, seen)
 
     async def _note_loss(self, want: DesiredMachine, seen: Observed) -> None:
         """Give the VMID back of a machine that nobody is owed and somebody else removed."""
@@ -246,7 +218,7 @@ class Machines:
         node = row.node if row else place.node
         if node not in snapshot.nodes and row is not None:
             raise NodeDown(node, "offline")
-        config = await self._config(snapshot, node, place.vmid)
+        config = await self._config(snapshot, want, node, place.vmid)
         if config is None:
             return await self._missing(place.vmid, node, existed)
         seen = await self._proven(want, place.vmid, node, config, snapshot.nodes)
@@ -258,7 +230,16 @@ class Machines:
             return replace(seen, power=PowerState.UNREAD)
         return await self._liveliness(want, seen, answers)
 
-    async def _config(self, snapshot: ClusterSnapshot, node: str, vmid: int) -> GuestConfig | None:
+    def _kind(self, want: DesiredMachine, vmid: int) -> Kind:
+        """Return the kind of the guest at `vmid`: what the list shows, else what was bought."""
+        row = self.snapshots.last and self.snapshots.last.guests.get(vmid)
+        if row:
+            return row.kind
+        return want.spec.kind if want.spec else Kind.VM
+
+    async def _config(
+        self, snapshot: ClusterSnapshot, want: DesiredMachine, node: str, vmid: int
+    ) -> GuestConfig | None:
         """Read a configuration; one on a node that is away, and not in the list, is not there.
 
         The list is the cluster's own: it shows what stands on a node that is away too. Whether
@@ -268,7 +249,7 @@ class Machines:
         if node not in snapshot.nodes and not listed:
             return None
         try:
-            return await self.hypervisor.config(node, vmid)
+            return await self.hypervisor.config(node, vmid, kind=self._kind(want, vmid))
         except NodeDown:
             if listed:
                 raise
@@ -279,9 +260,10 @@ class Machines:
         config, vmid, node, identity = seen.config, seen.vmid, seen.node, seen.identity
         if config is None or vmid is None or node is None or identity is None or config.lock:
             return seen
-        if config.settings.uuid == uuid_of(identity):
+        if self.site.bears(identity, config):
             return seen
-        return replace(seen, power=(await self.hypervisor.power(node, vmid)).state)
+        power = await self.hypervisor.power(node, vmid, kind=config.kind)
+        return replace(seen, power=power.state)
 
     async def _missing(self, vmid: int, node: str, existed: bool) -> Observed:
         if not await self.hypervisor.vmid_is_free(vmid):
@@ -306,28 +288,37 @@ class Machines:
         if proof is not None:
             identity, stamps = proof
             ours = (identity.key, identity.nonce) == (want.key, want.nonce)
-            if ours and stamps.configured and config.settings.uuid != uuid_of(identity):
-                raise NotOurs(
-                    f"VM {vmid} has uuid {config.settings.uuid} instead of {uuid_of(identity)}: "
-                    "somebody changed it; put it back, then retry"
-                )
+            if ours and stamps.configured and not self.site.bears(identity, config):
+                raise NotOurs(f"{self._changed(identity, config)}; put it back, then retry")
             seen = Observed(vmid, node, config, identity, stamps, PowerState.UNKNOWN)
             return seen if ours else None
         if config.lock is not None:
-            if config.lock == CLONING and await self._cut_off(node, vmid, online):
+            if config.lock in MAKING and await self._cut_off(node, config, vmid, online):
+                tool = "qm" if config.kind is Kind.VM else "pct"
                 raise NotOurs(
-                    f"VM {vmid} was left locked by a clone that was cut off and never ended: "
-                    f"look at it, `qm unlock {vmid}`, destroy it, then retry"
+                    f"VM {vmid} was left locked ({config.lock}) by a task that was cut off and "
+                    f"never ended: look at it, `{tool} unlock {vmid}`, destroy it, then retry"
                 )
             raise Locked(f"VM {vmid} is locked ({config.lock}) and does not yet say whose it is")
-        if config.settings.uuid == uuid_of(self.site.identity(want, vmid)):
+        if self.site.bears(self.site.identity(want, vmid), config):
             raise NotOurs(
-                f"VM {vmid} has this machine's uuid, but its description proves nothing any more; "
-                "put the description back, or remove the machine, then retry"
+                f"VM {vmid} has this machine's uuid or MAC, but its description proves nothing any "
+                "more; put the description back, or remove the machine, then retry"
             )
         return None
 
-    async def _cut_off(self, node: str, vmid: int, online: Sequence[str]) -> bool:
+    def _changed(self, identity: Identity, config: GuestConfig) -> str:
+        """Say what somebody changed of what a machine is known by."""
+        vmid, have = identity.vmid, config.settings
+        if config.kind is Kind.VM:
+            said = f"uuid {have.uuid} instead of {uuid_of(identity)}"
+        else:
+            said = f"MAC {have.mac or 'none'} instead of {self.site.pool.addresses(vmid).mac}"
+        return f"VM {vmid} has {said}: somebody changed it"
+
+    async def _cut_off(
+        self, node: str, seen: GuestConfig, vmid: int, online: Sequence[str]
+    ) -> bool:
         """Say whether a clone's lock outlived its task, as it does when a node loses power.
 
         No clone runs on any node that is online (it runs where the template is, which may be
@@ -335,10 +326,10 @@ class Machines:
         """
         for each in online:
             rows = await self.hypervisor.tasks(each, self.wall() - DAY)
-            if any(row.kind.endswith("clone") and row.ended is None for row in rows):
+            if any(_makes(row.kind) and row.ended is None for row in rows):
                 return False
-        config = await self.hypervisor.config(node, vmid)
-        return config is not None and config.lock == CLONING
+        config = await self.hypervisor.config(node, vmid, kind=seen.kind)
+        return config is not None and config.lock == seen.lock
 
     async def _liveliness(
         self, want: DesiredMachine, seen: Observed, answers: bool | None
@@ -349,7 +340,7 @@ class Machines:
             return seen
         if answers:  # who answers runs
             return replace(seen, power=PowerState.RUNNING, answers=True)
-        power = await self.hypervisor.power(node, vmid)
+        power = await self.hypervisor.power(node, vmid, kind=config.kind)
         hardware = (power.cores, power.memory_mib)
         seen = replace(seen, power=power.state, uptime=power.uptime, hardware=hardware)
         if power.state is not PowerState.RUNNING or want.presence is Presence.SUSPENDED:
@@ -357,9 +348,14 @@ class Machines:
         if seen.stamps.started and seen.stamps.access == access_stamp(want.access):
             return seen
         if seen.stamps.started:  # somebody may still be inside: there is no putting it off
-            return replace(seen, answers=await self.bell.insist(node, vmid))
-        ring = await self.bell.ring(node, vmid, power.uptime)
+            return replace(seen, answers=await self.bell.insist(node, vmid, config.kind))
+        ring = await self.bell.ring(node, vmid, power.uptime, config.kind)
         return replace(seen, answers=ring.answers, ask_in=ring.again_in)
+
+
+def _makes(task: str) -> bool:
+    """Say whether tasks of this kind make guests, whose VMID they need not carry."""
+    return task.endswith(("clone", "create", "restore"))
 
 
 def _owed_first_start(want: DesiredMachine, seen: Observed) -> bool:

@@ -11,6 +11,8 @@ from typing import Final
 
 #: Proxmox's lock on a clone that is being made; it carries neither name nor description yet.
 CLONING: Final = "clone"
+#: Locks of a guest that is being made: a clone, or a container out of an archive.
+MAKING: Final = frozenset({CLONING, "create"})
 
 
 class Kind(StrEnum):
@@ -220,6 +222,9 @@ class Addresses:
 class GuestSettings:
     """The settings of a guest that we own, wanted or read back, in one comparable form.
 
+    A container has neither cloud-init nor firmware: its `user`, `ssh_keys` and `uuid` are empty,
+    and it has no `agent`.
+
     `leftovers` names inherited keys that a machine of ours must not carry (always empty in a
     wanted value); `link_up` is false when the guest's cable is pulled.
     """
@@ -246,8 +251,8 @@ class GuestSettings:
 class GuestConfig:
     """A guest's configuration as read: settings, description, disk (GiB), lock and digest.
 
-    `disk` is the boot disk's key (`scsi0`), `storage` where it lies; `lock` is None or Proxmox's
-    word for it.
+    `disk` is the boot disk's key (`scsi0`, `rootfs`), `storage` where it lies; `lock` is None or
+    Proxmox's word for it.
     """
 
     settings: GuestSettings
@@ -258,6 +263,7 @@ class GuestConfig:
     digest: str
     template: bool
     storage: str | None = None
+    kind: Kind = Kind.VM
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,3 +324,8 @@ class Observed:
     obeyed: bool = False
     backups: tuple[Backup, ...] = ()
     hardware: tuple[int, int] = (0, 0)
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of guest was seen; a virtual machine where none was."""
+        return self.config.kind if self.config is not None else Kind.VM

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from provisioner.allocate import Pool
+from provisioner.model import Kind
 from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow, StorageRow
 
 MIB: Final = 2**20
@@ -42,11 +43,15 @@ class Demand:
 
     memory_mib: int
     disk_gib: int
+    kind: Kind = Kind.VM
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template, where it stands, and the storage of its boot disk."""
+    """A template, where it stands, and the storage of its boot disk.
+
+    What containers are made of stands on no VMID (0): there it is a node and a storage for roots.
+    """
 
     vmid: int
     node: str

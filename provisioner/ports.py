@@ -27,7 +27,7 @@ class GuestRow:
     vmid: int
     node: str
     name: str | None
-    kind: str
+    kind: Kind
     template: bool
     memory: int = 0
     running: bool = False
@@ -103,7 +103,10 @@ class Place:
 
 
 class Hypervisor(Protocol):
-    """A cluster that can hold machines. Writes return a task's UPID, or None when done."""
+    """A cluster that can hold machines. Writes return a task's UPID, or None when done.
+
+    What is about one guest takes its `kind`; called with the wrong one there is no such guest.
+    """
 
     async def snapshot(self) -> ClusterSnapshot:
         """Read the whole cluster. Raises Untrusted when it is not evidence."""
@@ -113,11 +116,11 @@ class Hypervisor(Protocol):
         """Say whether the cluster would accept `vmid` for a new guest: the proof of absence."""
         ...
 
-    async def config(self, node: str, vmid: int) -> GuestConfig | None:
+    async def config(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> GuestConfig | None:
         """Read a guest's configuration; None when there is none on that node."""
         ...
 
-    async def power(self, node: str, vmid: int) -> Power:
+    async def power(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Power:
         """Read whether a guest runs, and since when."""
         ...
 
@@ -137,8 +140,31 @@ class Hypervisor(Protocol):
         """
         ...
 
+    async def create_container(
+        self,
+        node: str,
+        vmid: int,
+        settings: GuestSettings,
+        description: str,
+        *,
+        disk_gib: int,
+        keys: str,
+    ) -> str:
+        """Make a container at `vmid`, which reserves it, that lets `keys` into root's account.
+
+        Returns the UPID.
+        """
+        ...
+
     async def configure(
-        self, node: str, vmid: int, settings: GuestSettings, description: str, digest: str
+        self,
+        node: str,
+        vmid: int,
+        settings: GuestSettings,
+        description: str,
+        digest: str,
+        *,
+        kind: Kind = Kind.VM,
     ) -> None:
         """Make a guest's configuration `settings` and `description`, and delete what it inherited.
 
@@ -146,19 +172,23 @@ class Hypervisor(Protocol):
         """
         ...
 
-    async def scrub_firewall(self, node: str, vmid: int) -> None:
+    async def scrub_firewall(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> None:
         """Delete the firewall rules, IP sets and aliases that a guest has."""
         ...
 
-    async def resize(self, node: str, vmid: int, disk: str, gib: int) -> str | None:
+    async def resize(
+        self, node: str, vmid: int, disk: str, gib: int, *, kind: Kind = Kind.VM
+    ) -> str | None:
         """Grow `disk` to `gib` GiB (absolute). A shrink is Permanent."""
         ...
 
-    async def start(self, node: str, vmid: int) -> str:
+    async def start(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
         """Start a guest. Returns the UPID."""
         ...
 
-    async def shutdown(self, node: str, vmid: int, force_after: int) -> str:
+    async def shutdown(
+        self, node: str, vmid: int, force_after: int, *, kind: Kind = Kind.VM
+    ) -> str:
         """Shut a guest down, by force after `force_after` seconds. Returns the UPID."""
         ...
 
@@ -184,7 +214,7 @@ class Hypervisor(Protocol):
         """
         ...
 
-    async def destroy(self, node: str, vmid: int) -> str:
+    async def destroy(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
         """Destroy a stopped guest and its own disks. Returns the UPID."""
         ...
 
@@ -277,6 +307,14 @@ class ArchiveStore(Protocol):
 
     async def drop(self, node: str, storage: str, volid: str) -> str | None:
         """Delete a backup, protected or not."""
+        ...
+
+
+class GuestShells(Protocol):
+    """The ways into guests: each kind has its own."""
+
+    def of(self, kind: Kind) -> GuestShell:
+        """Return the way into guests of a kind."""
         ...
 
 

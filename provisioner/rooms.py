@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from provisioner.allocate import Pool
-from provisioner.errors import NodeDown, NoRoom
+from provisioner.errors import NO_CONTAINERS, NodeDown, NoRoom, Permanent
+from provisioner.model import Kind
 from provisioner.placement import (
     Demand,
     Limits,
@@ -84,8 +85,10 @@ class Rooms:
         *,
         templates: Sequence[int],
         limits: Limits,
+        container_storage: str | None = None,
     ) -> None:
         self._hypervisor, self._snapshots, self._log = hypervisor, snapshots, log
+        self._container_storage = container_storage
         self._pool, self._vmids, self._limits = pool, templates, limits
         self._lies_on: dict[int, tuple[str, int]] = {}
         self._promised: dict[int, tuple[Promise, int]] = {}
@@ -94,7 +97,10 @@ class Rooms:
 
     async def offer(self, demand: Demand, snapshot: ClusterSnapshot, now: int) -> Offer:
         """Return where a machine can be made at wall time `now`. Raises NoRoom if nowhere."""
-        templates = await self._templates(self._without_avoided(snapshot, now), now)
+        if demand.kind is Kind.CONTAINER:
+            templates = self._roots(self._without_avoided(snapshot, now))
+        else:
+            templates = await self._templates(self._without_avoided(snapshot, now), now)
         snapshot = self._without_avoided(snapshot, now)  # one may just have been found away
         promises = await self._promises(snapshot, templates, demand, now)
         seen = view(snapshot, self._limits, self._pool, promises, demand.memory_mib)
@@ -152,6 +158,12 @@ class Rooms:
 
     def _missing(self, snapshot: ClusterSnapshot) -> tuple[int, ...]:
         return tuple(vmid for vmid in self._vmids if vmid not in snapshot.guests)
+
+    def _roots(self, snapshot: ClusterSnapshot) -> list[Template]:
+        """Return the nodes where a container's root can lie; nothing is cloned for it."""
+        if self._container_storage is None:
+            raise Permanent(NO_CONTAINERS)
+        return [Template(0, node, self._container_storage) for node in snapshot.nodes]
 
     async def _templates(self, snapshot: ClusterSnapshot, now: int) -> list[Template]:
         """Return the templates on nodes that are online, and the storage of each."""

@@ -17,6 +17,8 @@ from provisioner.model import (
     GuestConfig,
     GuestSettings,
     Identity,
+    Kind,
+    MachineSpec,
     Observed,
     Presence,
     Stamps,
@@ -67,6 +69,7 @@ class Site:
         while a former owner may still enter the guest.
         """
         have, addresses = config.settings, self.pool.addresses(vmid)
+        cloud_init = config.kind is Kind.VM
         return GuestSettings(
             name=want.name,
             cores=want.spec.cores if want.spec else have.cores,
@@ -75,14 +78,14 @@ class Site:
             mac=addresses.mac,
             ipconfig=_ipconfig(addresses),
             nameserver=self.nameserver,
-            user=self.user,
-            ssh_keys=want.access.ssh_key,
-            uuid=uuid_of(self.identity(want, vmid)),
+            user=self.user if cloud_init else "",
+            ssh_keys=want.access.ssh_key if cloud_init else "",
+            uuid=uuid_of(self.identity(want, vmid)) if cloud_init else "",
             tags=self.tags,
             onboot=_onboot(want.presence, have),
             protection=want.held,
             link_up=stamps.generation == want.access.generation,
-            agent=True,
+            agent=cloud_init,
         )
 
     def drifted(self, wanted: GuestSettings, have: GuestSettings, stamps: Stamps) -> frozenset[str]:
@@ -95,6 +98,42 @@ class Site:
             return frozenset()
         differ = {n for n in GuestSettings.__slots__ if getattr(wanted, n) != getattr(have, n)}
         return frozenset() if differ & GUARDED else frozenset(differ)
+
+    def unmade(self, spec: MachineSpec) -> GuestConfig:
+        """Return the configuration of a guest that is about to be made: nothing is set."""
+        blank = GuestSettings(
+            name="",
+            cores=spec.cores,
+            memory_mib=spec.memory_mib,
+            bridge="",
+            mac="",
+            ipconfig="",
+            nameserver="",
+            user="",
+            ssh_keys="",
+            uuid="",
+            tags=frozenset(),
+            onboot=False,
+            protection=False,
+            link_up=False,
+            agent=False,
+        )
+        return GuestConfig(blank, "", None, 0, None, "", template=False, kind=spec.kind)
+
+    def account(self, kind: Kind) -> str:
+        """Return the account that the owner's key opens; in a container there is only root."""
+        return self.user if kind is Kind.VM else "root"
+
+    def bears(self, identity: Identity, config: GuestConfig) -> bool:
+        """Say whether a guest has what only a configured machine with this identity has.
+
+        For a virtual machine that is its SMBIOS uuid, which follows from the identity; a container
+        has none, and there it is net0's MAC, which follows from the VMID.
+        """
+        if config.kind is Kind.VM:
+            return config.settings.uuid == uuid_of(identity)
+        mine = identity.vmid in self.pool
+        return mine and config.settings.mac == self.pool.addresses(identity.vmid).mac
 
     def proven(self, want: DesiredMachine, have: Observed) -> bool:
         """Say whether the observed machine is provably the one wanted, finished or not."""

@@ -50,6 +50,7 @@ from provisioner.archives import Archives
 from provisioner.backends.proxmox.agent import AgentShell
 from provisioner.backends.proxmox.api import Api
 from provisioner.backends.proxmox.archives import ProxmoxArchives
+from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.inspection import Inspection
 from provisioner.backends.proxmox.settings import ProxmoxSettings
@@ -60,6 +61,7 @@ from provisioner.identity import Signer
 from provisioner.machines import Machines
 from provisioner.placement import Limits
 from provisioner.rooms import Rooms
+from provisioner.shells import Shells
 from provisioner.site import Site
 from provisioner.taskboard import TaskBoard
 
@@ -140,13 +142,15 @@ class _Wiring:
             config.machines.template_vms,
             pool=config.proxmox.pool,
             backup_storage=backups.storage if backups else None,
+            os_template=config.machines.os_template,
+            container_storage=config.machines.container_storage,
         )
         self.hypervisor = ProxmoxHypervisor(
             ways.api,
             self.machines,
             clock.monotonic,
         )
-        self.guest = AgentShell(ways.api, clock.sleep)
+        self.guests = Shells(AgentShell(ways.api, clock.sleep), ContainerShell(ways.api))
         self.board = TaskBoard(self.hypervisor)
         self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, SNAPSHOT)
         self.archives = Archives(
@@ -196,7 +200,7 @@ class _Wiring:
                 self.hypervisor,
                 self.snapshots,
                 self.board,
-                Doorbell(self.guest, max(1, self.config.policy.workers // 2)),
+                Doorbell(self.guests, max(1, self.config.policy.workers // 2)),
                 log_,
                 self.site,
                 self.clock.now,
@@ -205,7 +209,7 @@ class _Wiring:
             executor=Executor(
                 self.hypervisor,
                 self.snapshots,
-                self.guest,
+                self.guests,
                 log_,
                 self.site,
                 rooms=self.rooms,
@@ -241,6 +245,7 @@ class _Wiring:
                 proxmox.storage_reserve_gib,
                 proxmox.clones_per_storage,
             ),
+            container_storage=self.config.machines.container_storage,
         )
 
     def worker(self, reconciler: Reconciler) -> Worker:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
+from msgspec import Struct
+
 from chainwatch.chain.wire import RawLog
 from chainwatch.domain.events import Event, Logged
 
@@ -28,8 +30,7 @@ class Malformed(ValueError):
     """A log's topics or data are not those of the event that it claims to be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(Struct, frozen=True, gc=False):
     """An event, and what of it was refused as unusable, if anything."""
 
     event: Event

@@ -8,14 +8,15 @@ answer is read piece by piece and no further than is sane, however small it came
 an answer to what was asked becomes `RpcUnavailable`, naming the host only.
 """
 
-import json
 import logging
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Final, cast
 from urllib.parse import urlsplit
 
+import msgspec
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from web3.types import RPCEndpoint
 
@@ -146,11 +147,9 @@ class Transport:
         Half a surrogate pair is no text: nothing that is told or stored could hold it.
         """
         try:
-            text = body.decode("utf-8-sig")
-            answer: object = json.loads(text)
-            if "\\u" in text:
-                json.dumps(answer, ensure_ascii=False).encode()
-        except (ValueError, RecursionError):
+            marked = body.startswith(BOM_UTF8)
+            answer: object = msgspec.json.decode(body[len(BOM_UTF8) :] if marked else body)
+        except (msgspec.DecodeError, ValueError, RecursionError):
             raise RpcUnavailable(f"{self._name}: HTTP {status} without JSON") from None
         if status != 200 and not _is_error(answer):
             raise RpcUnavailable(f"{self._name}: HTTP {status}")

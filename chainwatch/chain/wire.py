@@ -8,8 +8,10 @@ are compared in lower case.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
-from operator import lt
+from operator import itemgetter, lt
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from chainwatch.domain.events import Block
 from chainwatch.errors import NotAChain
@@ -34,8 +36,7 @@ class Header:
     receipts_root: str
 
 
-@dataclass(frozen=True, slots=True)
-class RawLog:
+class RawLog(Struct, frozen=True, gc=False):
     """A log as the node tells it: whose, where it was said, its topics and data as bytes."""
 
     address: str
@@ -113,31 +114,36 @@ class _Readings(dict[str, _T]):
         return meaning
 
 
+_PARTS: Final = itemgetter(
+    "address", "blockNumber", "blockHash", "logIndex", "transactionHash", "topics", "data"
+)
+
+
 class _Logs:
     """Reads the log objects of one answer; each kind of text has readings of its own."""
 
     def __init__(self) -> None:
-        self._numbers = _Readings(count)
-        self._hashes = _Readings(block_hash)
-        self._bytes = _Readings(raw_bytes)
-        self._addresses = _Readings(_address)
+        self._addresses = _Readings(_address).__getitem__
+        self._numbers = _Readings(count).__getitem__
+        self._hashes = _Readings(block_hash).__getitem__
+        self._bytes = _Readings(raw_bytes).__getitem__
 
     def read(self, value: object) -> RawLog:
         """A log out of a log object; raises `NotAChain`."""
         if not isinstance(value, dict) or value.get("removed"):
             raise _strange("a log", value)
         try:
-            topics = value["topics"]
+            address, number, block_hash, index, tx_hash, topics, data = _PARTS(value)
             if not isinstance(topics, list):
                 raise _strange("a list of topics", topics)
             return RawLog(
-                self._addresses[value["address"]],
-                self._numbers[value["blockNumber"]],
-                self._hashes[value["blockHash"]],
-                self._numbers[value["logIndex"]],
-                self._hashes[value["transactionHash"]],
-                tuple([self._bytes[topic] for topic in topics]),
-                self._bytes[value["data"]],
+                self._addresses(address),
+                self._numbers(number),
+                self._hashes(block_hash),
+                self._numbers(index),
+                self._hashes(tx_hash),
+                tuple(map(self._bytes, topics)),
+                self._bytes(data),
             )
         except (KeyError, TypeError):  # a part is missing, or is an array or an object
             raise _strange("a log", value) from None
@@ -151,7 +157,7 @@ def raw_logs(values: object, contract: str) -> list[RawLog]:
     if not isinstance(values, list):
         raise _strange("a list of logs", values)
     answer = _Logs()
-    logs = [answer.read(value) for value in values]
+    logs = list(map(answer.read, values))
     for log in logs:
         if log.address != contract:
             raise NotAChain(f"asked for logs of {contract}, got one of {log.address:.60}")

@@ -32,6 +32,10 @@ def grant(
     storage: Annotated[
         list[str], typer.Option("--storage", help="Storage of the disks; may be repeated.")
     ],
+    os_template_storage: Annotated[
+        list[str] | None,
+        typer.Option(help="Storage of the archive that containers are made from; may be repeated."),
+    ] = None,
     bridge: Annotated[
         list[str] | None,
         typer.Option("--bridge", help="Bridge or VNet; may be repeated.  [default: vmbr0]"),
@@ -58,6 +62,7 @@ def grant(
         templates=tuple(template),
         storages=tuple(storage),
         bridges=tuple(bridge or ["vmbr0"]),
+        archives=tuple(os_template_storage or ()),
         pool=pool or None,
         zone=zone,
         backups=backups or None,

@@ -74,6 +74,8 @@ class MachinesConfig:
 
     pool: Pool
     template_vms: tuple[int, ...]
+    os_template: str | None
+    container_storage: str | None
     bridge: str
     nameserver: str
     user: str
@@ -296,6 +298,8 @@ def _machines(table: Machines) -> MachinesConfig:
     return MachinesConfig(
         pool=table.pool(),
         template_vms=table.template_vms,
+        os_template=table.os_template,
+        container_storage=table.container_storage,
         bridge=table.bridge,
         nameserver=table.nameserver,
         user=table.user,

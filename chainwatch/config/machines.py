@@ -12,6 +12,7 @@ from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import (
     BIGGEST_VMID,
     SMALLEST_VMID,
+    archive,
     name_servers,
     not_empty,
     three_bytes,
@@ -67,6 +68,17 @@ class Machines(Table):
         description="VMIDs of the templates that QEMU machines are cloned from, all alike; none of "
         "ours. A clone stays on its template's storage, so one for each node that shares none.",
         examples=[[9000]],
+    )
+    os_template: Annotated[str, AfterValidator(archive)] | None = Field(
+        default=None,
+        description="Volume of the archive that containers are made from; without it none are.",
+        examples=["local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst"],
+    )
+    container_storage: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z][A-Za-z0-9._-]*$",
+        description="Storage that the roots of containers lie on; goes with `os_template`.",
+        examples=["local-lvm"],
     )
     bridge: str = Field(
         default="vmbr0",
@@ -126,6 +138,9 @@ class Machines(Table):
         found = [("", f"{problem}; write a range that fits") for problem in pool.problems()]
         if any(template in pool for template in self.template_vms):
             found.append(("template_vms", "names a VMID of vmid_first to vmid_last; move it"))
+        if (self.os_template is None) != (self.container_storage is None):
+            lacking = "os_template" if self.os_template is None else "container_storage"
+            found.append((lacking, "is missing: containers need an archive and a storage"))
         for version, addresses in ((4, self.ipv4), (6, self.ipv6)):
             if addresses and (":" in addresses.first) != (version == 6):
                 found.append((f"ipv{version}.first", f"is not an IPv{version} address"))

@@ -4,6 +4,7 @@ A check returns the value in the form used inside, or raises ValueError with the
 sentence "KEY: …". It never quotes the value: secrets get written in the wrong place.
 """
 
+import re
 import ssl
 from ipaddress import ip_address
 from pathlib import Path
@@ -189,4 +190,11 @@ def local_address(text: str) -> str:
         loopback = False
     if not loopback or not port.isdecimal() or int(port) > 65_535:
         raise ValueError("is not a loopback address with a port")
+    return text
+
+
+def archive(text: str) -> str:
+    """Return the id of a volume that holds an OS template."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*:vztmpl/[A-Za-z0-9][A-Za-z0-9._+-]*", text):
+        raise ValueError("is not the id of a container template's volume")
     return text

@@ -18,7 +18,7 @@ from chainwatch.store.leases import LeaseRow
 from chainwatch.store.stores import Stores
 from provisioner.errors import Locked, ProvisionError, UnknownOutcome
 from provisioner.identity import uuid_of
-from provisioner.model import DesiredMachine, GuestConfig, Identity, Stamps
+from provisioner.model import DesiredMachine, GuestConfig, Identity, Kind, Stamps
 
 #: The generation of whoever an adopted machine lets in: nobody's, so that the owner's follows.
 UNKNOWN: Final = -1
@@ -96,7 +96,7 @@ class Adoption:
         description = site.describe(look.want, vmid, stamps)
         try:
             await self.resync.hypervisor.configure(
-                look.node, vmid, settings, description, config.digest
+                look.node, vmid, settings, description, config.digest, kind=config.kind
             )
         except UnknownOutcome:
             raise  # left open: the next pass looks
@@ -114,7 +114,7 @@ class Adoption:
         snapshot = await self.resync.snapshots.get()
         guest = snapshot.guests.get(vmid)
         node = guest.node if guest else ""
-        config = await self.resync.hypervisor.config(node, vmid) if guest else None
+        config = await self.resync.hypervisor.config(node, vmid, kind=guest.kind) if guest else None
         proof = self.reconciler.site.signer.prove(config.description, vmid) if config else None
         others = [
             guest_row.vmid
@@ -142,6 +142,8 @@ class Adoption:
             return "the cluster shows no such VM"
         if config.template:
             return "it is a template"
+        if look.want.spec is not None and config.kind is not look.want.spec.kind:
+            return f"it is a {config.kind}, and the lease bought a {look.want.spec.kind}"
         if config.lock is not None:
             return f"it is locked ({config.lock})"
         if look.identity is not None and look.identity.key != key:
@@ -151,7 +153,7 @@ class Adoption:
         if look.others:
             return f"the lease has VM {', '.join(map(str, look.others))} already"
         mine = site.identity(look.want, vmid)
-        if look.identity == mine and config.settings.uuid == uuid_of(mine):
+        if look.identity == mine and site.bears(mine, config):
             return "it proves to be this lease's already: there is nothing to adopt"
         return None
 
@@ -159,12 +161,12 @@ class Adoption:
         site, config = self.reconciler.site, look.config
         if config is None or vmid not in site.pool:
             return []
-        shown, mine = config.settings, uuid_of(site.identity(look.want, vmid))
+        shown, uuid = config.settings, uuid_of(site.identity(look.want, vmid))
         mac = site.pool.addresses(vmid).mac
         known = look.occupant == look.want.key
         return [
             f"its name is {shown.name!r}; the lease's machine is called {look.want.name!r}",
-            _same("uuid", shown.uuid, mine),
+            *([_same("uuid", shown.uuid, uuid)] if config.kind is Kind.VM else []),
             _same("MAC address", shown.mac, mac),
             "our own records say that it is this lease's" if known else "our records know it not",
             "its description proves whose it is"

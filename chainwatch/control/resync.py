@@ -22,7 +22,7 @@ from chainwatch.store.operations import Operations
 from chainwatch.store.workqueue import WorkQueue
 from provisioner.archives import Archives
 from provisioner.errors import ProvisionError
-from provisioner.model import CLONING, Identity, Stamps
+from provisioner.model import MAKING, Identity, Stamps
 from provisioner.ports import GuestRow, Hypervisor, Snapshots
 from provisioner.site import Site
 
@@ -134,14 +134,14 @@ class Resync:
                 unfinished.append(row.vmid)
                 continue  # the node is away: it is asked when it is back
             try:
-                config = await self.hypervisor.config(row.node, row.vmid)
+                config = await self.hypervisor.config(row.node, row.vmid, kind=row.kind)
             except ProvisionError as error:  # one guest's trouble is not everybody's
                 log.warning("machine not read", vmid=row.vmid, node=row.node, error=str(error))
                 unfinished.append(row.vmid)
                 continue
             if config is None:
                 continue  # being removed
-            if config.lock == CLONING:
+            if config.lock in MAKING:
                 unfinished.append(row.vmid)
                 continue  # the next survey sees what it became
             proof = self.site.signer.prove(config.description, row.vmid)

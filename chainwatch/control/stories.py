@@ -4,7 +4,7 @@ Pure: facts and outcomes go in, readings come out. Nothing is decided here; the 
 that the pass itself would say.
 """
 
-from dataclasses import fields
+from msgspec.structs import fields
 
 from chainwatch.control.passes import Pass
 from chainwatch.control.readings import (

@@ -3,16 +3,19 @@
 Every fact is absolute: replaying it, or seeing it twice, changes nothing. A profile turns logs into
 these and nothing else; whoever adds one gets a type error in `domain.lease` until the fold knows
 it. Amounts are uint256 and stay Python integers here; times are seconds, UTC, from the chain.
+What a long history makes by the million is a `Struct`, which is made in a tenth of the time that a
+frozen dataclass takes.
 """
 
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
+
 ZERO_ADDRESS = "0x" + "0" * 40
 
 
-@dataclass(frozen=True, slots=True)
-class PlanDefined:
+class PlanDefined(Struct, frozen=True, gc=False):
     """What a plan is, for ever: kind 0 is a VM, 1 a container; memory MiB, disk GiB, grace s."""
 
     plan: int
@@ -24,8 +27,7 @@ class PlanDefined:
     grace: int
 
 
-@dataclass(frozen=True, slots=True)
-class PlanTerms:
+class PlanTerms(Struct, frozen=True, gc=False):
     """On what terms a plan is sold now; the price is per second, in the token's smallest unit."""
 
     plan: int
@@ -35,8 +37,7 @@ class PlanTerms:
     on_sale: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseMinted:
+class LeaseMinted(Struct, frozen=True, gc=False):
     """Which plan a new lease is of, and what was paid for it."""
 
     token: int
@@ -46,8 +47,7 @@ class LeaseMinted:
     paid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Transferred:
+class Transferred(Struct, frozen=True, gc=False):
     """The token has a new owner; from the zero address it was minted, to it it was burnt."""
 
     token: int
@@ -55,16 +55,14 @@ class Transferred:
     recipient: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExpiryUpdated:
+class ExpiryUpdated(Struct, frozen=True, gc=False):
     """The lease now ends at `expires_at`, whatever was said before."""
 
     token: int
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class KeysChanged:
+class KeysChanged(Struct, frozen=True, gc=False):
     """The owner's public keys are now these; empty means none."""
 
     token: int
@@ -87,8 +85,7 @@ class Block:
     timestamp: int
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(Struct, frozen=True, gc=False):
     """An event and where it was said: (block hash, log index) is its key."""
 
     event: Event

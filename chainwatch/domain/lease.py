@@ -9,9 +9,12 @@ the mint of the same transaction; `mints_first` makes that one case.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chainwatch.domain.events import (
     ZERO_ADDRESS,
@@ -36,7 +39,7 @@ class LeaseId:
     token: int
 
     def __str__(self) -> str:
-        return f"eip155:{self.chain_id}/erc721:{self.contract.lower()}/{self.token}"
+        return f"{lease_ids(self.chain_id, self.contract)}{self.token}"
 
     @classmethod
     def parse(cls, text: str) -> "LeaseId":
@@ -54,8 +57,12 @@ class LeaseId:
             ) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+def lease_ids(chain_id: int, contract: str) -> str:
+    """Return what the ids of all leases of a contract begin with; the token follows."""
+    return f"eip155:{chain_id}/erc721:{contract.lower()}/"
+
+
+class Lease(Struct, frozen=True, gc=False):
     """A lease at some block. `expires_at` is chain seconds; `plan` is None until the chain said.
 
     `generation` counts changes of owner since the mint. `burnt` leases have no owner any more.
@@ -72,8 +79,7 @@ class Lease:
     burnt: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True, gc=False):
     """What is sold under a plan's number: the hardware, the grace, and today's terms."""
 
     id: int

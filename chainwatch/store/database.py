@@ -27,12 +27,21 @@ from provisioner import faultpoints
 Value: TypeAlias = str | int | None
 Row: TypeAlias = sqlite3.Row
 
-WRITER = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
+WRITER = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "busy_timeout=5000",
+    "cache_size=-16000",  # KiB: what a long batch changes is written once, not whenever it is full
+)
 READER = ("query_only=ON", "busy_timeout=5000")
 
 
-_ROWS_AT_ONCE: Final = 512
-"""Rows in one statement: times the columns of any table far below SQLite's 32766 parameters."""
+_ROWS_AT_ONCE: Final = tuple(1 << power for power in range(11, -1, -1))
+"""Rows in one statement, in few sizes so that few statements are kept prepared.
+
+The most of them, times the columns of any table, are below SQLite's 32766 parameters.
+"""
 
 
 class Reading:
@@ -68,16 +77,19 @@ class Transaction(Reading):
         """Run `INSERT INTO {into} VALUES {rows} {then}`, for hundreds of rows at once.
 
         One statement for many rows is what lets SQLite work while Python does: a statement for
-        each has to wait for the interpreter as often. Rows go by powers of two, so that there are
-        few different statements to keep prepared.
+        each has to wait for the interpreter as often. Statements of one size are handed over
+        together, so that none of them waits for the loop.
         """
         start = 0
-        while start < len(rows):
-            count = min(_ROWS_AT_ONCE, 1 << (len(rows) - start).bit_length() - 1)
-            part = rows[start : start + count]
-            statement = _insertion(into, len(part[0]), count, then)
-            await self._connection.execute_fetchall(statement, list(chain.from_iterable(part)))
-            start += count
+        for count in _ROWS_AT_ONCE:
+            end = start + (len(rows) - start) // count * count
+            if end > start:
+                parts = [
+                    list(chain.from_iterable(rows[place : place + count]))
+                    for place in range(start, end, count)
+                ]
+                await self.many(_insertion(into, len(rows[0]), count, then), parts)
+                start = end
 
 
 @cache

@@ -7,10 +7,13 @@ of an event or a plan become JSON with integers as decimal strings.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from operator import attrgetter
+from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii
+from operator import attrgetter, call
 from types import MappingProxyType
 from typing import Final
+
+from msgspec.structs import fields
 
 from chainwatch.domain.events import (
     Event,
@@ -33,7 +36,7 @@ KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
         "keys_changed": KeysChanged,
     }
 )
-_KIND_OF: Final[Mapping[type[Event], str]] = MappingProxyType({t: k for k, t in KINDS.items()})
+_KIND_OF: Final[Mapping[type[Event], str]] = {cls: kind for kind, cls in KINDS.items()}
 _READ: Final[Mapping[object, Callable[[object], object]]] = MappingProxyType(
     {int: lambda value: int(str(value)), str: str, bool: bool}
 )
@@ -45,8 +48,8 @@ _FIELDS: Final = MappingProxyType(
 )
 
 
-_WRITTEN: Final[Mapping[object, tuple[str, Callable[[object], str]]]] = MappingProxyType(
-    {int: ('"%s"', str), str: ("%s", json.dumps), bool: ("%s", json.dumps)}
+_WRITTEN: Final[Mapping[object, tuple[str, Callable[..., str]]]] = MappingProxyType(
+    {int: ('"%s"', str), str: ("%s", encode_basestring_ascii), bool: ("%s", json.dumps)}
 )
 
 
@@ -60,7 +63,7 @@ class _Shape:
 
     text: str
     values: Callable[[object], tuple[object, ...]]
-    writers: tuple[Callable[[object], str], ...]
+    writers: tuple[Callable[..., str], ...]
 
     @classmethod
     def of(cls, shaped: type[Event | Plan]) -> "_Shape":
@@ -72,21 +75,20 @@ class _Shape:
 
     def filled(self, record: Event | Plan) -> str:
         values = self.values(record)
-        if self.writers:
-            values = tuple(
-                [write(value) for write, value in zip(self.writers, values, strict=True)]
-            )
-        return self.text % values
+        return self.text % (tuple(map(call, self.writers, values)) if self.writers else values)
 
 
-_SHAPES: Final[Mapping[type[Event | Plan], _Shape]] = MappingProxyType(
-    {cls: _Shape.of(cls) for cls in (*KINDS.values(), Plan)}
-)
+_SHAPES: Final[Mapping[type[Event | Plan], _Shape]] = {
+    cls: _Shape.of(cls) for cls in (*KINDS.values(), Plan)
+}
+
+
+_BEYOND: Final = 2**256
 
 
 def hex64(number: int) -> str:
     """Write a uint256 as 64 hex digits. Raises ValueError outside its range."""
-    if not 0 <= number < 2**256:
+    if not 0 <= number < _BEYOND:
         raise ValueError(f"{number} is not a uint256")
     return f"{number:064x}"
 

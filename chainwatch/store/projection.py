@@ -12,7 +12,15 @@ from itertools import groupby
 
 from chainwatch.domain.batches import Source
 from chainwatch.domain.events import Logged, PlanDefined, PlanEvent
-from chainwatch.domain.lease import Lease, LeaseId, Plan, fold, fold_all, fold_plan, mints_first
+from chainwatch.domain.lease import (
+    Lease,
+    Plan,
+    fold,
+    fold_all,
+    fold_plan,
+    lease_ids,
+    mints_first,
+)
 from chainwatch.store.database import Reading, Row, Transaction
 from chainwatch.store.encoding import event_from, hex64, packed, plan_from
 
@@ -54,22 +62,31 @@ def logged_from(row: Row) -> Logged:
 
 async def extend(tx: Transaction, source: Source, events: Sequence[Logged]) -> set[str]:
     """Fold new events, oldest first, onto the rows; returns the ids of the leases they change."""
-    said = [logged.event for logged in events]
-    leases = await _stored_leases(
-        tx, source, {e.token for e in said if not isinstance(e, PlanEvent)}
-    )
-    plans = await _stored_plans(tx, source, {e.plan for e in said if isinstance(e, PlanEvent)})
-    defined = set()
-    for logged in mints_first(events):
+    said: list[PlanEvent] = []
+    tokens: set[int] = set()
+    for logged in events:
         event = logged.event
         if isinstance(event, PlanEvent):
-            plans[event.plan] = fold_plan(plans.get(event.plan), event)
-            defined |= {event.plan} if isinstance(event, PlanDefined) else set()
+            said.append(event)
         else:
+            tokens.add(event.token)
+    leases = await _stored_leases(tx, source, tokens)
+    for logged in mints_first(events):
+        event = logged.event
+        if not isinstance(event, PlanEvent):
             leases[event.token] = fold(leases.get(event.token), event, logged.tx_hash)
     dirty = await _write_leases(tx, source, leases)
+    return dirty | await _extend_plans(tx, source, said)
+
+
+async def _extend_plans(tx: Transaction, source: Source, said: Sequence[PlanEvent]) -> set[str]:
+    """Fold new facts of plans; returns the ids of the leases of those that were defined."""
+    plans = await _stored_plans(tx, source, {event.plan for event in said})
+    for event in said:
+        plans[event.plan] = fold_plan(plans.get(event.plan), event)
     await _write_plans(tx, source, plans)
-    return dirty | await _leases_of(tx, source, defined)
+    defined = {event.plan for event in said if isinstance(event, PlanDefined)}
+    return await _leases_of(tx, source, defined)
 
 
 async def refold(
@@ -137,7 +154,8 @@ async def _stored_plans(read: Reading, source: Source, plans: Iterable[int]) -> 
 async def _write_leases(
     tx: Transaction, source: Source, leases: Mapping[int, Lease | None]
 ) -> set[str]:
-    rows = [_lease_row(source, lease) for lease in leases.values() if lease is not None]
+    ids = lease_ids(source.chain_id, source.contract)
+    rows = [_lease_row(source, ids, lease) for lease in leases.values() if lease is not None]
     await tx.insert(
         "lease (id, source, token, owner, nonce, generation, plan, expires_at, ssh_key,"
         " encryption_key, burnt)",
@@ -150,9 +168,9 @@ async def _write_leases(
     return {str(row[0]) for row in rows}
 
 
-def _lease_row(source: Source, lease: Lease) -> tuple[str | int | None, ...]:
+def _lease_row(source: Source, ids: str, lease: Lease) -> tuple[str | int | None, ...]:
     return (
-        str(LeaseId(source.chain_id, source.contract, lease.token)),
+        f"{ids}{lease.token}",
         source.name,
         hex64(lease.token),
         lease.owner,

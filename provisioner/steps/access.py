@@ -33,11 +33,11 @@ async def _effect(target: Target) -> str | None:
 
 
 async def _let_in(target: Target, key: str, gecos: str) -> None:
-    user = target.site.user
-    await target.guest.set_authorized_keys(target.node, target.vmid, user, key)
+    user, guest = target.site.account(target.kind), target.guests.of(target.kind)
+    await guest.set_authorized_keys(target.node, target.vmid, user, key)
     if gecos:  # a login by signature asks it whose wallet may enter
-        await target.guest.set_gecos(target.node, target.vmid, user, gecos)
-    await target.guest.end_sessions(target.node, target.vmid, user)
+        await guest.set_gecos(target.node, target.vmid, user, gecos)
+    await guest.end_sessions(target.node, target.vmid, user)
 
 
 ACCESS = Step("access", _due, _effect)

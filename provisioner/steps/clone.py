@@ -1,11 +1,25 @@
-"""Clone the template: the machine comes to be, and its VMID is taken, in one call.
+"""Make the machine: it comes to be, and its VMID is taken, in one call.
 
-Name and description carry the signed identity, so that even a clone whose reply was lost is found
-again. VMID, node and template are chosen by the executor, and recorded, before this runs.
+A virtual machine is cloned from a template, a container unpacked from an archive. Name and
+description carry the signed identity, so that even one whose reply was lost is found again. VMID,
+node and template are chosen by the executor, and recorded, before this runs. A container has its
+settings and its owner's key from the first moment, but for `onboot`: until it is configured it
+must not come up with its node.
 """
 
+from dataclasses import replace
+
 from provisioner.errors import Permanent
-from provisioner.model import DesiredMachine, Kind, Observed, Presence, Stamps, Verb
+from provisioner.identity import access_stamp
+from provisioner.model import (
+    DesiredMachine,
+    Kind,
+    MachineSpec,
+    Observed,
+    Presence,
+    Stamps,
+    Verb,
+)
 from provisioner.site import Site
 from provisioner.steps.step import Step, Target
 
@@ -19,13 +33,18 @@ def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
 
 
 async def _effect(target: Target) -> str | None:
-    spec, source = target.want.spec, target.source
-    if source is None:
-        raise LookupError("no template was chosen to clone from")
+    spec = target.want.spec
     if spec is None:
         raise Permanent("what this lease bought is unknown: its plan is not defined on the chain")
-    if spec.kind is not Kind.VM:
-        raise Permanent(f"this lease bought a {spec.kind}, and only virtual machines can be made")
+    if spec.kind is Kind.CONTAINER:
+        return await _unpack(target, spec)
+    return await _clone(target)
+
+
+async def _clone(target: Target) -> str:
+    source = target.source
+    if source is None:
+        raise LookupError("no template was chosen to clone from")
     return await target.hypervisor.clone(
         source.node,
         source.vmid,
@@ -37,9 +56,25 @@ async def _effect(target: Target) -> str | None:
 
 
 def _stamps(want: DesiredMachine) -> Stamps:
-    """Return what is done with the clone itself: an order to make the machine anew."""
+    """Return what is done with the machine itself: an order to make it anew."""
     order = want.order
     return Stamps(ordered=order.number) if order and order.verb is Verb.REINSTALL else Stamps()
+
+
+async def _unpack(target: Target, spec: MachineSpec) -> str:
+    want, site = target.want, target.site
+    stamps = replace(
+        _stamps(want), access=access_stamp(want.access), generation=want.access.generation
+    )
+    settings = site.settings(want, target.vmid, site.unmade(spec), stamps)
+    return await target.hypervisor.create_container(
+        target.node,
+        target.vmid,
+        replace(settings, onboot=False),
+        site.describe(want, target.vmid, stamps),
+        disk_gib=spec.disk_gib,
+        keys=want.access.ssh_key,
+    )
 
 
 CLONE = Step("clone", _due, _effect, creates=True)

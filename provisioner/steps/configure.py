@@ -30,7 +30,7 @@ def _due(site: Site, want: DesiredMachine, have: Observed) -> str | None:
 async def _effect(target: Target) -> str | None:
     stamps = target.have.stamps
     if stamps.configured != CONFIGURED:
-        await target.hypervisor.scrub_firewall(target.node, target.vmid)
+        await target.hypervisor.scrub_firewall(target.node, target.vmid, kind=target.kind)
         stamps = _first(target, stamps)
     if _takes_back_start(target.want, target.have):
         stamps = replace(stamps, started=False)
@@ -45,15 +45,14 @@ def _takes_back_start(want: DesiredMachine, have: Observed) -> bool:
 def _first(target: Target, stamps: Stamps) -> Stamps:
     """Stamp the scrub; a clone that never ran gets its keys from cloud-init at its first boot.
 
-    One that was restored has run: its disks let in whom its stamps say.
+    A container got them when it was made, and was stamped with them then. One that was restored
+    has run: its disks let in whom its stamps say.
     """
-    never_ran = (
-        target.config.settings.uuid
-        != target.site.settings(target.want, target.vmid, target.config, stamps).uuid
-    )
+    identity = target.site.identity(target.want, target.vmid)
+    was_configured = target.site.bears(identity, target.config)
     restored = stamps.generation is not None
     stamps = replace(stamps, configured=CONFIGURED)
-    if restored or not never_ran:
+    if was_configured or restored:
         return stamps
     want = target.want.access
     return replace(stamps, access=access_stamp(want), generation=want.generation)

@@ -43,7 +43,7 @@ def _due(site: Site, want: DesiredMachine, have: Observed) -> str | None:
 
 
 async def _effect(target: Target) -> str | None:
-    return await target.hypervisor.destroy(target.node, target.vmid)
+    return await target.hypervisor.destroy(target.node, target.vmid, kind=target.kind)
 
 
 DESTROY = Step("destroy", _due, _effect, irreversible=True)

@@ -6,7 +6,6 @@ enter; stopped, it is configured as any other. What it did to its disk meanwhile
 template had better not have `onboot`.
 """
 
-from provisioner.identity import uuid_of
 from provisioner.model import DesiredMachine, Observed, PowerState
 from provisioner.site import CONFIGURED, Site
 from provisioner.steps.step import Step, Target
@@ -15,7 +14,7 @@ from provisioner.steps.step import Step, Target
 def _due(site: Site, want: DesiredMachine, have: Observed) -> str | None:
     if have.config is None or have.vmid is None or have.stamps.configured == CONFIGURED:
         return None
-    if have.config.settings.uuid == uuid_of(site.identity(want, have.vmid)):
+    if site.bears(site.identity(want, have.vmid), have.config):
         return None  # it has been configured; only its stamps were lost
     if have.power not in (PowerState.RUNNING, PowerState.PAUSED):
         return None
@@ -23,7 +22,7 @@ def _due(site: Site, want: DesiredMachine, have: Observed) -> str | None:
 
 
 async def _effect(target: Target) -> str | None:
-    return await target.hypervisor.shutdown(target.node, target.vmid, target.site.shutdown_timeout)
+    return await target.shut_down()
 
 
 HALT = Step("halt", _due, _effect)

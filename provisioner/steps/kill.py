@@ -11,7 +11,7 @@ def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
 
 
 async def _effect(target: Target) -> str | None:
-    return await target.hypervisor.stop(target.node, target.vmid)
+    return await target.hypervisor.stop(target.node, target.vmid, kind=target.kind)
 
 
 KILL = Step("kill", _due, _effect, obeys=True)

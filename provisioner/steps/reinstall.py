@@ -18,7 +18,7 @@ def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
 
 
 async def _effect(target: Target) -> str | None:
-    return await target.hypervisor.destroy(target.node, target.vmid)
+    return await target.hypervisor.destroy(target.node, target.vmid, kind=target.kind)
 
 
 REINSTALL = Step("reinstall", _due, _effect, irreversible=True, obeys=True)

@@ -24,7 +24,9 @@ async def grow(target: Target) -> str | None:
         return None
     if disk is None:
         raise Permanent(f"VM {target.vmid} has no boot disk: mend the template's boot order")
-    return await target.hypervisor.resize(target.node, target.vmid, disk, spec.disk_gib)
+    return await target.hypervisor.resize(
+        target.node, target.vmid, disk, spec.disk_gib, kind=target.kind
+    )
 
 
 RESIZE = Step("resize", _due, grow)

@@ -34,6 +34,7 @@ async def _effect(target: Target) -> str | None:
         target.want.name,
         target.site.describe(target.want, target.vmid, stamps),
         storage=target.storage,
+        kind=target.kind,
     )
 
 

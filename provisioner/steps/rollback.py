@@ -21,7 +21,7 @@ async def _effect(target: Target) -> str | None:
     if target.want.order is None:
         raise LookupError("there is no order to roll back for")
     name = snapshot_name(target.want.order)
-    return await target.hypervisor.roll_back(target.node, target.vmid, name)
+    return await target.hypervisor.roll_back(target.node, target.vmid, name, kind=target.kind)
 
 
 ROLLBACK = Step("rollback", _due, _effect, irreversible=True, obeys=True)

@@ -18,7 +18,7 @@ def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
 
 
 async def _effect(target: Target) -> str | None:
-    return await target.hypervisor.shutdown(target.node, target.vmid, target.site.shutdown_timeout)
+    return await target.shut_down()
 
 
 SHUTDOWN = Step("shutdown", _due, _effect)

@@ -17,7 +17,7 @@ async def _effect(target: Target) -> str | None:
     if target.want.order is None:
         raise LookupError("there is no order to take a snapshot for")
     name = snapshot_name(target.want.order)
-    return await target.hypervisor.take_snapshot(target.node, target.vmid, name)
+    return await target.hypervisor.take_snapshot(target.node, target.vmid, name, kind=target.kind)
 
 
 SNAPSHOT = Step("snapshot", _due, _effect, obeys=True)

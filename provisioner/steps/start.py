@@ -17,7 +17,7 @@ def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
 
 
 async def _effect(target: Target) -> str | None:
-    return await target.hypervisor.start(target.node, target.vmid)
+    return await target.hypervisor.start(target.node, target.vmid, kind=target.kind)
 
 
 START = Step("start", _due, _effect)

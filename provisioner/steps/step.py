@@ -13,13 +13,14 @@ from provisioner.identity import settings_stamp
 from provisioner.model import (
     DesiredMachine,
     GuestConfig,
+    Kind,
     Observed,
     Order,
     Presence,
     Stamps,
     Verb,
 )
-from provisioner.ports import GuestShell, Hypervisor, Place
+from provisioner.ports import GuestShells, Hypervisor, Place
 from provisioner.site import CONFIGURED, Site
 
 
@@ -32,7 +33,7 @@ class Target:
     """
 
     hypervisor: Hypervisor
-    guest: GuestShell
+    guests: GuestShells
     site: Site
     want: DesiredMachine
     have: Observed
@@ -49,6 +50,13 @@ class Target:
             raise LookupError(f"VM {self.vmid} has not been observed")
         return self.have.config
 
+    @property
+    def kind(self) -> Kind:
+        """What kind of guest it is; of one that is about to be made, what was bought."""
+        if self.have.config is None and self.want.spec is not None:
+            return self.want.spec.kind
+        return self.have.kind
+
     async def put_config(self, stamps: Stamps) -> None:
         """Write the wanted settings and `stamps` in one call, against the observed digest."""
         settings = self.site.settings(self.want, self.vmid, self.config, stamps)
@@ -60,7 +68,13 @@ class Target:
             settings,
             self.site.describe(self.want, self.vmid, stamps),
             self.config.digest,
+            kind=self.kind,
         )
+
+    async def shut_down(self) -> str:
+        """Shut the guest down, by force where it does not listen; returns the task."""
+        patience = self.site.shutdown_timeout
+        return await self.hypervisor.shutdown(self.node, self.vmid, patience, kind=self.kind)
 
 
 Due = Callable[[Site, DesiredMachine, Observed], str | None]

@@ -6,6 +6,7 @@ a life is lived by a token that has what `chainwatch proxmox grant` prints and n
 
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,8 @@ from provisioner.backends.proxmox.inspection import Inspection
 from provisioner.backends.proxmox.privileges import BACKUP_CALLS, CALLS, Estate, Scope, privileges
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.errors import ProvisionError
-from provisioner.simulator.cluster import Cluster
+from provisioner.model import Kind
+from provisioner.simulator.cluster import OS_TEMPLATE, Cluster
 from provisioner.simulator.guests import Power
 from provisioner.simulator.state import Grant, Token
 from provisioner.simulator.wire import ApiRequest
@@ -44,9 +46,16 @@ UNGUARDED: Final = {
 }
 #: What is asked by `chainwatch check` alone.
 CHECKED: Final = {"GET /version", "GET /access/permissions"}
-ESTATE: Final = Estate((TEMPLATE,), ("local",), ("vmbr0",), pool="leases", backups="vault")
-
-SETTINGS: Final = ProxmoxSettings((TEMPLATE,), pool="leases", backup_storage="vault")
+ESTATE: Final = Estate(
+    (TEMPLATE,), ("local",), ("vmbr0",), ("archives",), pool="leases", backups="vault"
+)
+SETTINGS: Final = ProxmoxSettings(
+    (TEMPLATE,),
+    "leases",
+    os_template=f"archives:vztmpl/{OS_TEMPLATE}",
+    container_storage="local",
+    backup_storage="vault",
+)
 
 
 def all_of(estate: Estate) -> Iterator[tuple[str, str]]:
@@ -63,6 +72,8 @@ def granted(*without: tuple[str, str]) -> World:
     def grant(cluster: Cluster) -> None:
         cluster.add_pool("leases")
         cluster.add_storage("vault", "nfs")
+        cluster.add_storage("archives")
+        cluster.add_os_template(storage="archives")
         cluster.default_token()
         cluster.set_grants(TOKEN, everything=False)
         cluster.state.tokens[TOKEN].grants = tuple(
@@ -109,6 +120,44 @@ async def live(world: World) -> None:
     assert await world.hypervisor.freed(since) == {VMID, VMID + 2}
 
 
+async def live_as_container(world: World) -> None:
+    """Live a container's life, by every call that the other lives do not make."""
+    settings = replace(WANTED, memory_mib=1024, user="", ssh_keys="", uuid="", agent=False)
+    kind = Kind.CONTAINER
+    made = await world.hypervisor.create_container(
+        NODE, VMID, replace(settings, onboot=False), "ours", disk_gib=4, keys=BOB
+    )
+    await world.ok(made)
+    world.see(lambda cluster: inherit(cluster, VMID))
+    await world.hypervisor.scrub_firewall(NODE, VMID, kind=kind)
+    config = await world.hypervisor.config(NODE, VMID, kind=kind)
+    assert config is not None
+    await world.hypervisor.configure(NODE, VMID, settings, "ours", config.digest, kind=kind)
+    await world.ok(await world.hypervisor.resize(NODE, VMID, "rootfs", 20, kind=kind))
+    await world.ok(await world.hypervisor.start(NODE, VMID, kind=kind))
+    await world.hypervisor.power(NODE, VMID, kind=kind)
+    await world.ok(await world.hypervisor.shutdown(NODE, VMID, 30, kind=kind))
+    await world.ok(await world.hypervisor.start(NODE, VMID, kind=kind))
+    await world.ok(await world.hypervisor.stop(NODE, VMID, kind=kind))
+    assert await world.hypervisor.snapshots(NODE, VMID, kind=kind) == []
+    for refused in (  # its root is a file that knows no snapshots
+        await world.hypervisor.take_snapshot(NODE, VMID, "kept", kind=kind),
+        await world.hypervisor.roll_back(NODE, VMID, "kept", kind=kind),
+    ):
+        assert (await world.done(refused)).error is not None
+    await world.ok(await world.hypervisor.destroy(NODE, VMID, kind=kind))
+
+
+async def live_as_both(one: World, other: World) -> None:
+    await live(one)
+    await live_as_container(other)
+
+
+def inherit(cluster: Cluster, vmid: int) -> None:
+    """Give a guest the firewall of the template."""
+    cluster.state.firewalls[vmid] = deepcopy(cluster.state.firewalls[TEMPLATE])
+
+
 def strangers(cluster: Cluster) -> None:
     """Have somebody make two guests in our range, and destroy one of them."""
     for vmid in (VMID + 1, VMID + 2):
@@ -140,13 +189,13 @@ async def test_every_call_that_a_life_makes_is_in_the_table_and_no_other(tmp_pat
                 await world.settle()
             made.update(world.cluster.inventory().calls)
     alone = granted()
-    await live(alone)
+    await live_as_both(alone, alone)
     made.update(alone.see(lambda cluster: dict(cluster.inventory().calls)))
     assert set(made) | CHECKED == set(CALLS) | set(BACKUP_CALLS)
 
 
 async def test_a_token_with_what_is_printed_lives_a_whole_life() -> None:
-    await live(granted())
+    await live_as_both(granted(), granted())
 
 
 async def test_a_token_is_told_what_it_lacks_and_nothing_else() -> None:
@@ -160,4 +209,4 @@ async def test_a_token_is_told_what_it_lacks_and_nothing_else() -> None:
 @pytest.mark.parametrize("less", sorted({*all_of(ESTATE)} - UNGUARDED), ids=" ".join)
 async def test_a_token_with_one_privilege_less_does_not(less: tuple[str, str]) -> None:
     with pytest.raises((ProvisionError, AssertionError)):
-        await live(granted(less))
+        await live_as_both(granted(less), granted(less))

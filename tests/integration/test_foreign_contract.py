@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from chainwatch.config import Config
 from chainwatch.control.desk import Filter
@@ -130,7 +131,7 @@ async def test_a_plan_that_is_changed_reaches_the_machines_that_run_at_their_nex
 
     def bigger(config: Config) -> Config:
         (source,) = config.sources
-        return replace(config, sources=(replace(source, plan=replace(SOLD, cores=4)),))
+        return replace(config, sources=(replace(source, plan=structs.replace(SOLD, cores=4)),))
 
     await world.restart(bigger)
     await world.realm.settle()

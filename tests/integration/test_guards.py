@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from chainwatch.chain.rpc import RpcError
 from chainwatch.domain.desired import Facts, Hold, desired
@@ -124,7 +125,7 @@ async def test_a_renewal_that_only_latest_knows_stops_it(gate: Gate) -> None:
 
 async def test_what_was_read_while_the_chain_was_asked_stops_it(gate: Gate) -> None:
     assert gate.facts.lease is not None
-    before = replace(gate.facts.lease, ssh_key="ssh-ed25519 AAAA before")
+    before = structs.replace(gate.facts.lease, ssh_key="ssh-ed25519 AAAA before")
     gate.facts = replace(gate.facts, lease=before)
     await gate.refuses(ChainDisagrees, "something new about the lease meanwhile")
 

@@ -1,10 +1,10 @@
 """What is written of an event or a plan is JSON, and is read back the same."""
 
 import json
-from dataclasses import fields
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from chainwatch.domain.events import (
     Event,

@@ -1,11 +1,13 @@
 """A realm in which machines are backed up before they are destroyed."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from chainwatch.config import Config
+from chainwatch.domain.events import Event
 from provisioner.model import BackupPolicy
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.settings import Settings
@@ -19,8 +21,17 @@ def backing_up(settings: Config) -> Config:
     return replace(settings, policy=replace(settings.policy, backups=BACKUPS))
 
 
-def keeping(folder: Path, *nodes: str, kind: str = "nfs") -> AbstractAsyncContextManager[Realm]:
+def keeping(
+    folder: Path, *nodes: str, kind: str = "nfs", plan: Sequence[Event] | None = None
+) -> AbstractAsyncContextManager[Realm]:
     """Return such a realm, with a storage of `kind` for the backups."""
     cluster = Cluster(Settings(nodes=nodes or ("pve",)))
     cluster.add_storage(BACKUPS.storage, kind)
-    return realm(folder, cluster=cluster, adjust=backing_up)
+    return realm(folder, cluster=cluster, adjust=backing_up, plan=plan)
+
+
+async def long_over(world: Realm) -> None:
+    """The time for which backups are kept is over, and every lease is looked at."""
+    world.pass_time(BACKUPS.keep + 1)
+    world.finalize()
+    await world.daemon.supervisor.resync.enqueue_all("periodic resync")

@@ -59,10 +59,10 @@ def minted(token: int, owner: str, *, plan: int, expires_at: int) -> list[Event]
     ]
 
 
-def plan_events(plan: int = 1, *, grace: int = 86_400) -> list[Event]:
-    """What the creation of a small plan says."""
+def plan_events(plan: int = 1, *, grace: int = 86_400, kind: int = 0) -> list[Event]:
+    """What the creation of a small plan says; `kind` 1 sells containers."""
     return [
-        PlanDefined(plan, "small", 0, 2, 2048, 20, grace),
+        PlanDefined(plan, "small", kind, 2, 2048, 20, grace),
         PlanTerms(plan, ZERO_ADDRESS, 1, 0, True),
     ]
 

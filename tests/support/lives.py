@@ -5,7 +5,7 @@ stages the daemon works until nothing is left to do. What a stretch ends in is c
 `Scene`: what the cluster has, without the times at which it came about.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,20 +13,14 @@ from typing import Final
 
 from chainwatch.chain.evidence import testimonies
 from chainwatch.domain.desired import Hold
-from chainwatch.domain.events import KeysChanged
+from chainwatch.domain.events import Event, KeysChanged
 from provisioner.model import Stamps, Verb
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.inventory import GuestFacts
-from tests.support.backing import BACKUPS, keeping
-from tests.support.realm import (
-    BOBS_KEY,
-    FIRST,
-    GRACE,
-    HOUR,
-    Realm,
-    realm,
-    source_settings,
-)
+from tests.support.backing import keeping, long_over
+from tests.support.chain_model import plan_events
+from tests.support.ordering import ordering
+from tests.support.realm import BOBS_KEY, FIRST, GRACE, HOUR, Realm, realm, source_settings
 
 Stage = Callable[[Realm], Awaitable[None]]
 
@@ -153,13 +147,6 @@ async def grace_over(world: Realm) -> None:
     world.finalize()
 
 
-async def long_over(world: Realm) -> None:
-    """The time for which backups are kept is over, and every lease is looked at."""
-    world.pass_time(BACKUPS.keep + 1)
-    world.finalize()
-    await world.daemon.supervisor.resync.enqueue_all("periodic resync")
-
-
 async def taken_back(world: Realm) -> None:
     world.chain.reorg(2)
     world.confirm()
@@ -209,20 +196,6 @@ async def retried(world: Realm) -> None:
     await stores.work.enqueue([str(world.lease())], "retried by an operator")
 
 
-def ordering(verb: Verb) -> Stage:
-    """Return the stage in which an operator orders `verb`, once; a rollback to what he took."""
-
-    async def ordered(world: Realm) -> None:
-        key, now = str(world.lease()), world.daemon.supervisor.clock.now()
-        wishes, row = world.daemon.stores.wishes, await world.daemon.stores.leases.get(key)
-        before = await wishes.of(key, 9)
-        if row is not None and verb not in [wish.verb for wish in before]:
-            name = f"order-{before[0].number}" if verb is Verb.ROLLBACK else ""
-            await wishes.ask((key, row.nonce), (verb, name), "a test", 0, now=now)
-
-    return ordered
-
-
 async def vanished(world: Realm) -> None:
     """Somebody destroys the machine by hand."""
     if FIRST in world.guests():
@@ -241,19 +214,27 @@ async def deaf(world: Realm) -> None:
 class Stretch:
     """`stages` after `before`; `reaches` names the calls and commits on the way.
 
-    `never` are points of these that are not passed, because a call there ends in an error. `backed`
-    is one that is lived where machines are backed up before they are destroyed.
+    `never` are points of these that are not passed, because a call there ends in an error. `kind`
+    is what the plan sells: 0 virtual machines, 1 containers. `backed` is one that is lived where
+    machines are backed up before they are destroyed.
     """
 
     before: tuple[Stage, ...]
     stages: tuple[Stage, ...]
     reaches: frozenset[str]
     never: frozenset[str] = frozenset()
+    kind: int = 0
     backed: bool = False
+
+    @property
+    def plan(self) -> Sequence[Event]:
+        """What the contract said of its plan before."""
+        return plan_events(kind=self.kind)
 
     def realm(self, folder: Path) -> AbstractAsyncContextManager[Realm]:
         """Return the realm in which it is lived."""
-        return keeping(folder) if self.backed else realm(folder)
+        open_one = keeping if self.backed else realm
+        return open_one(folder, plan=self.plan)
 
     @property
     def points(self) -> frozenset[str]:
@@ -304,7 +285,7 @@ _GONE = _TASK | {
     "hypervisor.volumes",
 }
 
-STRETCHES: Final[Mapping[str, Stretch]] = {
+_OF_MACHINES: Final[Mapping[str, Stretch]] = {
     "provision": Stretch((), (bought,), _MADE | {"chain.check"}),
     "handover": Stretch((lasting,), (sold, keyed, final), _HANDOVER),
     "suspend": Stretch((bought,), (run_out,), _STOP - {"hypervisor.snapshot"}),
@@ -388,4 +369,25 @@ STRETCHES: Final[Mapping[str, Stretch]] = {
         _MADE | {"chain.check", "hypervisor.tasks"},
         never=frozenset({"hypervisor.start.after"}),
     ),
+}
+
+
+def _of_a_container(stretch: Stretch) -> Stretch:
+    """Return the same stretch in a container's life: it has its size from the first moment."""
+    reaches = stretch.reaches
+    if "hypervisor.clone" in reaches:
+        made = {"hypervisor.create_container"}
+        reaches = reaches - {"hypervisor.clone", "hypervisor.resize"} | made
+    return replace(stretch, reaches=reaches, kind=1)
+
+
+STRETCHES: Final[Mapping[str, Stretch]] = {
+    **_OF_MACHINES,
+    **{
+        f"a container's {name}": _of_a_container(_OF_MACHINES[name])
+        for name in (
+            *("provision", "suspend", "resume", "destroy", "hold", "vanished", "lost reply"),
+            *("kill", "reinstall", "backup"),
+        )
+    },
 }

@@ -32,7 +32,7 @@ from chainwatch.errors import Transient
 from chainwatch.store.database import Database
 from provisioner import faultpoints
 from provisioner.allocate import AddressRange, Pool
-from provisioner.simulator.cluster import Cluster
+from provisioner.simulator.cluster import OS_TEMPLATE, Cluster
 from provisioner.simulator.direct import DirectApi
 from provisioner.simulator.guests import Guest
 from tests.support.chain_model import CONTRACT, ChainModel, minted, plan_events
@@ -99,6 +99,8 @@ def config(folder: Path, **policy: int) -> Config:
         machines=MachinesConfig(
             pool=Pool(FIRST, LAST, "02:00:00", AddressRange("203.0.113.10/24", "203.0.113.1")),
             template_vms=(TEMPLATE,),
+            os_template=f"local:vztmpl/{OS_TEMPLATE}",
+            container_storage="local",
             bridge="vmbr0",
             nameserver="192.0.2.53",
             user="debian",
@@ -336,6 +338,7 @@ async def realm(
     chain, settings = ChainModel(final_lag=3), adjust(config(folder, **policy))
     machines = cluster or Cluster()
     machines.add_template(TEMPLATE)
+    machines.add_os_template()
     chain.mine(plan_events() if plan is None else plan)
     async with opened(settings, folder / "test.db", create=True) as db:
         made = Realm(settings, chain, machines, wired(settings, chain, machines, db), db)

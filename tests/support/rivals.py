@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 from provisioner.allocate import AddressRange, Pool
 from provisioner.backends.proxmox.agent import AgentShell
+from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
@@ -27,6 +28,7 @@ from provisioner.model import Access, DesiredMachine, Kind, MachineSpec, Presenc
 from provisioner.placement import Limits
 from provisioner.plan import decide
 from provisioner.rooms import Rooms
+from provisioner.shells import Shells
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.direct import DirectApi
 from provisioner.simulator.guests import ConfigValue
@@ -84,7 +86,7 @@ class Arena:
             answer_timeout=300,
         )
         self._hypervisor = ProxmoxHypervisor(api, ProxmoxSettings((TEMPLATE,)), self._monotonic)
-        self._guest = AgentShell(api, self._sleep)
+        self._guests = Shells(AgentShell(api, self._sleep), ContainerShell(api))
         self._join(Intents(self._wall))
 
     def _join(self, log: Intents) -> None:
@@ -95,12 +97,12 @@ class Arena:
         rooms = Rooms(
             self._hypervisor, snapshots, log, self.site.pool, templates=(TEMPLATE,), limits=limits
         )
-        bell = Doorbell(self._guest, 2)
+        bell = Doorbell(self._guests, 2)
         self._machines = Machines(
             self._hypervisor, snapshots, self.board, bell, log, self.site, self._wall
         )
         self._executor = Executor(
-            self._hypervisor, snapshots, self._guest, log, self.site, rooms, QUARANTINE
+            self._hypervisor, snapshots, self._guests, log, self.site, rooms, QUARANTINE
         )
 
     def _monotonic(self) -> float:

@@ -1,8 +1,7 @@
 """One log at a time, told to a profile: what it makes of it, and what it says against it."""
 
-from dataclasses import replace
-
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chainwatch.chain.decode import Profile, decode
 from chainwatch.chain.wire import RawLog

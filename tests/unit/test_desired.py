@@ -1,9 +1,9 @@
 """What machine a lease should have, for every way that lease, source and operators may stand."""
 
-from dataclasses import replace
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from chainwatch.domain.desired import Facts, Hold, deadline, desired, machine_name
 from chainwatch.domain.events import ZERO_ADDRESS

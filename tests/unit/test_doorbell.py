@@ -12,6 +12,7 @@ from provisioner.doorbell import (
     Doorbell,
     Ring,
 )
+from provisioner.shells import Shells
 
 NODE = "pve"
 
@@ -48,7 +49,7 @@ async def booted(guests: Guests, bell: Doorbell, vmid: int, after: int) -> None:
 
 async def test_a_guest_is_not_asked_before_a_boot_could_be_over() -> None:
     guests = Guests()
-    bell = Doorbell(guests, 4)
+    bell = Doorbell(Shells(guests, guests), 4)
     await booted(guests, bell, 1, 20)
     guests.asked.clear()
     assert await bell.ring(NODE, 2, 5) == Ring(None, 20 - SOONER - 5)
@@ -59,7 +60,7 @@ async def test_a_guest_is_not_asked_before_a_boot_could_be_over() -> None:
 
 async def test_a_quicker_boot_is_found_out_a_second_at_a_time() -> None:
     guests = Guests()
-    bell = Doorbell(guests, 4)
+    bell = Doorbell(Shells(guests, guests), 4)
     await booted(guests, bell, 1, 20)
     for vmid, after in ((2, 19), (3, 18), (4, 17)):
         assert (await bell.ring(NODE, vmid, after - SOONER)).answers is None
@@ -68,7 +69,7 @@ async def test_a_quicker_boot_is_found_out_a_second_at_a_time() -> None:
 
 async def test_one_quick_boot_is_forgotten_when_others_are_found_slower() -> None:
     guests = Guests()
-    bell = Doorbell(guests, 4)
+    bell = Doorbell(Shells(guests, guests), 4)
     await booted(guests, bell, 1, 5)
     for vmid in range(2, 2 + REMEMBERED):
         assert (await bell.ring(NODE, vmid, 5)).answers is False
@@ -78,7 +79,7 @@ async def test_one_quick_boot_is_forgotten_when_others_are_found_slower() -> Non
 
 async def test_an_answer_to_a_late_question_says_nothing_of_the_boot() -> None:
     guests = Guests()
-    bell = Doorbell(guests, 4)
+    bell = Doorbell(Shells(guests, guests), 4)
     await booted(guests, bell, 1, 10)
     for vmid in range(2, 2 + REMEMBERED):
         await booted(guests, bell, vmid, 15)
@@ -87,14 +88,14 @@ async def test_an_answer_to_a_late_question_says_nothing_of_the_boot() -> None:
 
 async def test_an_answer_long_after_the_start_teaches_nothing_about_boots() -> None:
     guests = Guests()
-    bell = Doorbell(guests, 4)
+    bell = Doorbell(Shells(guests, guests), 4)
     await booted(guests, bell, 1, 86_400)
     assert await bell.ring(NODE, 2, 0) == Ring(False, 1)
 
 
 async def test_each_silence_makes_the_next_pause_longer_up_to_a_limit() -> None:
     guests = Guests()
-    bell = Doorbell(guests, 4)
+    bell = Doorbell(Shells(guests, guests), 4)
     up_for, pauses = 0, []
     for _ in range(LONGEST_PAUSE + 3):
         ring = await bell.ring(NODE, 1, up_for)
@@ -107,7 +108,7 @@ async def test_each_silence_makes_the_next_pause_longer_up_to_a_limit() -> None:
 
 async def test_a_guest_that_was_started_again_is_asked_anew() -> None:
     guests = Guests()
-    bell = Doorbell(guests, 4)
+    bell = Doorbell(Shells(guests, guests), 4)
     assert (await bell.ring(NODE, 1, 300)).answers is False
     guests.up.add(1)
     assert (await bell.ring(NODE, 1, 2)).answers
@@ -115,7 +116,7 @@ async def test_a_guest_that_was_started_again_is_asked_anew() -> None:
 
 async def test_however_many_guests_are_silent_only_so_many_are_asked_at_once() -> None:
     guests = Guests()
-    bell = Doorbell(guests, 2)
+    bell = Doorbell(Shells(guests, guests), 2)
     guests.gate.clear()
     async with asyncio.TaskGroup() as group:
         for vmid in (1, 2):
@@ -129,7 +130,7 @@ async def test_however_many_guests_are_silent_only_so_many_are_asked_at_once() -
 
 async def test_while_no_boot_is_known_one_guest_finds_out_and_the_others_wait() -> None:
     guests = Guests()
-    bell = Doorbell(guests, 4)
+    bell = Doorbell(Shells(guests, guests), 4)
     assert (await bell.ring(NODE, 1, 0)).answers is False
     assert await bell.ring(NODE, 2, 0) == Ring(None, UNKNOWN_PAUSE)
     await booted(guests, bell, 1, SILENCE + 1)
@@ -138,7 +139,7 @@ async def test_while_no_boot_is_known_one_guest_finds_out_and_the_others_wait() 
 
 async def test_a_guest_that_never_answers_does_not_keep_the_others_waiting_for_ever() -> None:
     guests = Guests()
-    bell = Doorbell(guests, 4)
+    bell = Doorbell(Shells(guests, guests), 4)
     assert (await bell.ring(NODE, 1, 0)).answers is False
     await booted(guests, bell, 2, UNKNOWN)
     await booted(guests, bell, 3, UNKNOWN - SOONER)
@@ -146,7 +147,7 @@ async def test_a_guest_that_never_answers_does_not_keep_the_others_waiting_for_e
 
 async def test_a_second_too_soon_is_tried_by_one_guest_and_then_by_none_for_a_while() -> None:
     guests = Guests()
-    bell = Doorbell(guests, 4)
+    bell = Doorbell(Shells(guests, guests), 4)
     await booted(guests, bell, 1, 20)
     guests.gate.clear()
     async with asyncio.TaskGroup() as group:

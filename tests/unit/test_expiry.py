@@ -1,9 +1,9 @@
 """When chain time alone makes a lease due."""
 
-from dataclasses import replace
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from chainwatch.control.expiry import NEVER, Wakes, wakes
 from chainwatch.domain.desired import Facts

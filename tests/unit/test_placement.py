@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 
 from provisioner.allocate import Pool
+from provisioner.model import Kind
 from provisioner.placement import (
     GIB,
     Demand,
@@ -41,7 +42,7 @@ def cluster(*nodes: NodeRow, guests: tuple[GuestRow, ...] = ()) -> ClusterSnapsh
 
 
 def guest(vmid: int, node: str, gib: int, *, running: bool = False) -> GuestRow:
-    return GuestRow(vmid, node, "x", "qemu", template=False, memory=gib * GIB, running=running)
+    return GuestRow(vmid, node, "x", Kind.VM, template=False, memory=gib * GIB, running=running)
 
 
 def found(

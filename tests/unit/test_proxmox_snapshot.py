@@ -8,6 +8,7 @@ import pytest
 from provisioner.backends.proxmox.api import JsonValue, ParamValue
 from provisioner.backends.proxmox.snapshot import Snapshots, read_snapshot
 from provisioner.errors import HypervisorDown, Transient, Untrusted
+from provisioner.model import Kind
 from provisioner.ports import ClusterSnapshot, GuestRow
 
 ALONE: JsonValue = [
@@ -49,7 +50,7 @@ async def test_a_node_that_stands_alone_needs_no_quorum() -> None:
     snapshot = await read(ALONE, [TEMPLATE])
     assert snapshot.nodes == ("pve",)
     assert snapshot.taken_at == 7.0
-    assert snapshot.guests == {9000: GuestRow(9000, "pve", "t", "qemu", template=True)}
+    assert snapshot.guests == {9000: GuestRow(9000, "pve", "t", Kind.VM, template=True)}
 
 
 async def test_a_node_that_stands_alone_and_is_not_online_shows_nothing_that_counts() -> None:
@@ -90,7 +91,7 @@ async def test_a_fresh_clone_has_no_name_yet_and_a_container_is_a_guest_too() ->
     guests = (await read(ALONE, rows)).guests
     assert set(guests) == {9000, 10000, 200}
     assert guests[10000].name is None
-    assert guests[200].kind == "lxc"
+    assert guests[200].kind is Kind.CONTAINER
 
 
 # ------------------------------------------------------------------------------------ Snapshots

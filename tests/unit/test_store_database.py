@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from provisioner import faultpoints
 from tests.support.stored import SOURCE, Crash, crash_at, opened
 
 INSERT = "INSERT INTO audit (uid, what, subject, why, at) VALUES (0, ?, '', '', 0)"
+
+
+AUDIT = "audit (uid, what, subject, why, at)"
 
 
 async def lines(db: Database) -> list[str]:
@@ -101,6 +105,33 @@ async def test_a_writer_cancelled_at_any_moment_blocks_nobody(tmp_path: Path, tu
         assert "second" in await lines(db)
         await write("third")
         assert (await lines(db))[-1] == "third"
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 31, 32, 255, 289, 2047, 2048, 2049, 4441])
+async def test_rows_go_in_whole_and_in_their_order_however_many_they_are(
+    tmp_path: Path, count: int
+) -> None:
+    async with opened(tmp_path / "db") as db:
+        async with db.transaction("audit") as tx:
+            await tx.insert(AUDIT, [(0, str(number), "", "", number) for number in range(count)])
+        assert await lines(db) == [str(number) for number in range(count)]
+
+
+async def write(db: Database, rows: Sequence[tuple[int, str, str, str, int | None]]) -> None:
+    async with db.transaction("audit") as tx:
+        await tx.run(INSERT, "before")
+        await tx.insert(AUDIT, rows)
+
+
+@pytest.mark.parametrize("wrong", [0, 2048, 4400, 4440])
+async def test_one_row_that_is_refused_leaves_none_of_its_transaction(
+    tmp_path: Path, wrong: int
+) -> None:
+    rows = [(0, str(number), "", "", None if number == wrong else number) for number in range(4441)]
+    async with opened(tmp_path / "db") as db:
+        with pytest.raises(sqlite3.IntegrityError):
+            await write(db, rows)
+        assert await lines(db) == []
 
 
 async def test_writers_take_turns(tmp_path: Path) -> None:

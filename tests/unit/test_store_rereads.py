@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from chainwatch.domain.batches import Batch, Rewind
 from chainwatch.domain.events import ExpiryUpdated, Logged, Transferred
@@ -157,7 +158,7 @@ async def test_a_step_that_was_under_way_is_refused(tmp_path: Path) -> None:
 async def test_what_an_endpoint_said_wrongly_of_a_log_is_put_right(tmp_path: Path) -> None:
     async with opened(tmp_path / "db") as db:
         journal = Journal(db)
-        lie = replace(TOLD[0], events=(*STORY[0].events, replace(RENEWAL[0], event=_lie())))
+        lie = replace(TOLD[0], events=(*STORY[0].events, structs.replace(RENEWAL[0], event=_lie())))
         await journal.commit_batch(MAIN, lie, 1)
         await reread(db, 2)
         await journal.commit_batch(MAIN, batch(ONE, [THREE, block(4)], RENEWAL, block(4)), 3)

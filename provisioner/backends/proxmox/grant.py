@@ -21,10 +21,9 @@ def commands(estate: Estate, token_id: str, release: Release) -> Iterator[str]:
     user, _, name = token_id.partition("!")
     if estate.pool:
         yield _pveum("pool", "add", estate.pool)
-    for scope, role in ROLES.items():
+    for scope, role in ((each, ROLES[each]) for each in Scope if estate.paths(each)):
         granted = privileges(scope, release, backups=estate.backups is not None)
-        if granted:
-            yield _pveum("role", "add", role, "--privs", ",".join(granted))
+        yield _pveum("role", "add", role, "--privs", ",".join(granted))
     yield _pveum("user", "add", user)
     yield _pveum("user", "token", "add", user, name, "--privsep", "1")
     for scope in Scope:

@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from provisioner.backends.proxmox.answers import Record, flag, number, text
+from provisioner.backends.proxmox.values import properties, size, tags
 from provisioner.model import GuestConfig, GuestSettings
 
 #: What a clone inherits and a tenant must not get: secrets, hooks, devices, networks, shares of CPU
@@ -21,7 +22,6 @@ _FOREIGN: Final = re.compile(
     r"|audio\d+|net(?!0$)\d+|ipconfig(?!0$)\d+|(usb|hostpci|parallel|virtiofs)\d+"
 )
 _DISK: Final = re.compile(r"(scsi|virtio|sata|ide)\d+")
-_UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _GIB: Final = 2**30
 _ADDRESS_PARTS: Final = ("ip", "gw", "ip6", "gw6")
 _DEFAULTS: Final = {"cores": "1", "memory": "512", "onboot": "0", "protection": "0"}
@@ -36,7 +36,7 @@ def parse(raw: Record) -> GuestConfig:
         settings=_settings(raw),
         description=text(raw, "description").rstrip(),
         disk=disk,
-        disk_gib=_size(text(raw, disk)) // _GIB if disk else 0,
+        disk_gib=size(text(raw, disk)) // _GIB if disk else 0,
         lock=text(raw, "lock") or None,
         digest=text(raw, "digest"),
         template=flag(raw, "template"),
@@ -59,7 +59,7 @@ def changes(raw: Record, settings: GuestSettings, description: str) -> dict[str,
 
 
 def _settings(raw: Record) -> GuestSettings:
-    net = _properties(text(raw, "net0"))
+    net = properties(text(raw, "net0"))
     return GuestSettings(
         name=text(raw, "name"),
         cores=number(raw, "cores", 1),
@@ -70,8 +70,8 @@ def _settings(raw: Record) -> GuestSettings:
         nameserver=text(raw, "nameserver"),
         user=text(raw, "ciuser"),
         ssh_keys=unquote(text(raw, "sshkeys")),
-        uuid=_properties(text(raw, "smbios1")).get("uuid", "").lower(),
-        tags=frozenset(_tags(text(raw, "tags"))),
+        uuid=properties(text(raw, "smbios1")).get("uuid", "").lower(),
+        tags=frozenset(tags(text(raw, "tags"))),
         onboot=flag(raw, "onboot"),
         protection=flag(raw, "protection"),
         link_up=net.get("link_down", "0") != "1",
@@ -92,7 +92,7 @@ def _render(raw: Record, settings: GuestSettings, description: str) -> dict[str,
         "ciuser": settings.user,
         "sshkeys": quote(settings.ssh_keys, safe=""),
         "smbios1": f"uuid={settings.uuid}" if settings.uuid else "",
-        "tags": ";".join(_tags(";".join(settings.tags))),
+        "tags": ";".join(tags(";".join(settings.tags))),
         "onboot": str(int(settings.onboot)),
         "protection": str(int(settings.protection)),
         "agent": _agent(raw, enabled=settings.agent),
@@ -103,7 +103,7 @@ def _net0(raw: Record, settings: GuestSettings) -> str:
     """Return net0 with our MAC, bridge, firewall and cable, and the template's VLAN and limits."""
     if not settings.mac:
         return ""
-    have = _properties(text(raw, "net0"))
+    have = properties(text(raw, "net0"))
     parts = [f"virtio={settings.mac}", f"bridge={settings.bridge}", "firewall=1"]
     if not settings.link_up:
         parts.append("link_down=1")
@@ -117,11 +117,11 @@ def _shown(raw: Record, key: str) -> str:
         case "memory":
             return str(_memory(raw))
         case "tags":
-            return ";".join(_tags(value))
+            return ";".join(tags(value))
         case "ipconfig0":
             return _ipconfig(value)
         case "net0":
-            return ",".join(f"{k}={v}" for k, v in _ordered_net(_properties(value)).items())
+            return ",".join(f"{k}={v}" for k, v in _ordered_net(properties(value)).items())
         case "onboot" | "protection":
             return str(int(flag(raw, key)))
         case "description":
@@ -133,7 +133,7 @@ def _shown(raw: Record, key: str) -> str:
 
 
 def _lower_uuid(value: str) -> str:
-    return value.lower() if set(_properties(value)) == {"uuid"} else value
+    return value.lower() if set(properties(value)) == {"uuid"} else value
 
 
 def _ordered_net(net: Mapping[str, str]) -> dict[str, str]:
@@ -150,7 +150,7 @@ def _leftovers(raw: Record) -> list[str]:
         found.append("sockets")
     if text(raw, "numa0"):
         found.extend(key for key in raw if re.fullmatch(r"numa\d+", key))
-    if set(_properties(text(raw, "smbios1"))) - {"uuid"}:
+    if set(properties(text(raw, "smbios1"))) - {"uuid"}:
         found.append("smbios1")
     if _foreign_net(raw):
         found.append("net0")
@@ -158,15 +158,9 @@ def _leftovers(raw: Record) -> list[str]:
 
 
 def _foreign_net(raw: Record) -> bool:
-    net = _properties(text(raw, "net0"))
+    net = properties(text(raw, "net0"))
     odd = set(net) - _NET_PARTS - set(_NET_KEPT)
     return bool(net) and (bool(odd) or "virtio" not in net or net.get("firewall") != "1")
-
-
-def _properties(value: str) -> dict[str, str]:
-    """Return a property string (`a=1,b=2`) as a mapping; a bare first word has the key ''."""
-    pairs = (part.partition("=") for part in value.split(",") if part)
-    return {(key if equals else ""): (rest if equals else key) for key, equals, rest in pairs}
 
 
 def _mac(net: Mapping[str, str]) -> str:
@@ -179,21 +173,16 @@ def _mac(net: Mapping[str, str]) -> str:
 def _memory(raw: Record) -> int:
     """Return MiB; Proxmox shows `"384"` or `"current=384"`, and nothing for its default, 512."""
     value = text(raw, "memory", _DEFAULTS["memory"])
-    return int(_properties(value).get("current", value))
+    return int(properties(value).get("current", value))
 
 
 def _ipconfig(value: str) -> str:
-    parts = _properties(value)
+    parts = properties(value)
     return ",".join(f"{key}={parts[key]}" for key in _ADDRESS_PARTS if key in parts)
 
 
-def _tags(value: str) -> list[str]:
-    """Return tags as Proxmox keeps them: lower case, sorted, each once."""
-    return sorted(set(re.split(r"[;,\s]+", value.lower())) - {""})
-
-
 def _agent_enabled(raw: Record) -> bool:
-    agent = _properties(text(raw, "agent"))
+    agent = properties(text(raw, "agent"))
     return agent.get("enabled", agent.get("", "0")) == "1"
 
 
@@ -202,22 +191,16 @@ def _agent(raw: Record, *, enabled: bool) -> str:
     have = text(raw, "agent")
     if _agent_enabled(raw) is enabled and have:
         return have
-    rest = {k: v for k, v in _properties(have).items() if k not in {"", "enabled"}}
+    rest = {k: v for k, v in properties(have).items() if k not in {"", "enabled"}}
     return ",".join([str(int(enabled)), *(f"{key}={value}" for key, value in rest.items())])
 
 
 def _boot_disk(raw: Record) -> str | None:
     """Return the key of the disk that the guest boots from, by `boot`, else the first there is."""
-    boot = _properties(text(raw, "boot")).get("order", "").split(";")
+    boot = properties(text(raw, "boot")).get("order", "").split(";")
     ordered: Iterable[str] = (*boot, text(raw, "bootdisk"), *sorted(raw))
     return next((key for key in ordered if key in raw and _is_disk(key, text(raw, key))), None)
 
 
 def _is_disk(key: str, value: str) -> bool:
     return bool(_DISK.fullmatch(key)) and "media=cdrom" not in value
-
-
-def _size(disk: str) -> int:
-    """Return a disk's size in bytes, 0 when it is not shown."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", _properties(disk).get("size", ""))
-    return int(float(found[1]) * _UNITS[found[2]]) if found else 0

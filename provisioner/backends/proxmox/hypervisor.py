@@ -7,11 +7,12 @@ and what an 8.4.21 answered.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Final
 
-from provisioner.backends.proxmox import guestconfig
+from provisioner.backends.proxmox import containerconfig, guestconfig
 from provisioner.backends.proxmox.answers import (
     Record,
     flag,
@@ -24,14 +25,31 @@ from provisioner.backends.proxmox.answers import (
 from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.bynode import ByNode
 from provisioner.backends.proxmox.errors import absent, parameter_errors, reading, sentence, writing
+from provisioner.backends.proxmox.paths import guest_path
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import MonotonicClock, read_snapshot
 from provisioner.backends.proxmox.tasks import read_freed, read_rows, read_states
-from provisioner.errors import HypervisorDown, Transient
+from provisioner.errors import NO_CONTAINERS, HypervisorDown, Permanent, Transient
 from provisioner.faultpoints import guarded
 from provisioner.model import GuestConfig, GuestSettings, Kind, Power, PowerState
 from provisioner.ports import ClusterSnapshot, TaskRow, TaskState
 
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a configuration of one kind is read, and what makes it another."""
+
+    parse: Callable[[Record], GuestConfig]
+    changes: Callable[[Record, GuestSettings, str], dict[str, str]]
+
+
+#: How a configuration of each kind is read and written.
+_FORMS: Final[Mapping[Kind, Form]] = {
+    Kind.VM: Form(guestconfig.parse, guestconfig.changes),
+    Kind.CONTAINER: Form(containerconfig.parse, containerconfig.changes),
+}
+#: What is told where a storage holds disks.
+_DISKS: Final = frozenset({"images", "rootdir"})
 #: How many configurations read are kept for the write that may follow.
 _REMEMBERED: Final = 256
 #: What rules may name: its type in `refs`, its folder, and what deleting one takes.
@@ -81,24 +99,24 @@ class ProxmoxHypervisor:
         return True
 
     @guarded("hypervisor.config")
-    async def config(self, node: str, vmid: int) -> GuestConfig | None:
+    async def config(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> GuestConfig | None:
         """Read a VM's configuration, pending changes included; None when there is none."""
         with reading(f"the configuration of {vmid}"):
             try:
-                raw = await self._config(node, vmid)
+                raw = await self._config(node, vmid, kind)
             except ApiError as error:
                 if absent(error):
                     self._read.pop(vmid, None)
                     return None
                 raise
         self._remember(vmid, raw)
-        return guestconfig.parse(raw)
+        return _FORMS[kind].parse(raw)
 
     @guarded("hypervisor.power")
-    async def power(self, node: str, vmid: int) -> Power:
+    async def power(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Power:
         """Read `status/current`: `status` says running or stopped, `qmpstatus` how it runs."""
         with reading(f"the state of {vmid}"):
-            data = await self._api.call("GET", f"{_guest(node, vmid)}/status/current")
+            data = await self._api.call("GET", f"{guest_path(node, vmid, kind)}/status/current")
         row = record(data, f"the state of {vmid}")
         hardware = (number(row, "cpus"), number(row, "maxmem") // 2**20)
         return Power(_power(row), number(row, "uptime"), *hardware)
@@ -168,61 +186,103 @@ class ProxmoxHypervisor:
             params["pool"] = self._settings.pool
         if self._settings.full_clone and self._settings.storage is not None:
             params["storage"] = self._settings.storage
-        return await self._task("POST", f"{_guest(node, template)}/clone", params)
+        return await self._task("POST", f"{guest_path(node, template)}/clone", params)
+
+    @guarded("hypervisor.create_container")
+    async def create_container(
+        self,
+        node: str,
+        vmid: int,
+        settings: GuestSettings,
+        description: str,
+        *,
+        disk_gib: int,
+        keys: str,
+    ) -> str:
+        """Make a container out of the OS template; its VMID is taken when this answers.
+
+        Raises Permanent where the configuration names no OS template.
+        """
+        settled = self._settings
+        if settled.os_template is None or settled.container_storage is None:
+            raise Permanent(NO_CONTAINERS)
+        params: dict[str, ParamValue] = {
+            "vmid": vmid,
+            "ostemplate": settled.os_template,
+            "rootfs": f"{settled.container_storage}:{disk_gib}",
+            "unprivileged": True,
+            "features": "nesting=1",
+            **containerconfig.changes({}, settings, description),
+        }
+        if keys:
+            params["ssh-public-keys"] = keys
+        if settled.pool is not None:
+            params["pool"] = settled.pool
+        return await self._task("POST", f"/nodes/{node}/lxc", params)
 
     @guarded("hypervisor.configure")
     async def configure(
-        self, node: str, vmid: int, settings: GuestSettings, description: str, digest: str
+        self,
+        node: str,
+        vmid: int,
+        settings: GuestSettings,
+        description: str,
+        digest: str,
+        *,
+        kind: Kind = Kind.VM,
     ) -> None:
         """Make a VM's configuration `settings` and `description`; delete what it inherited.
 
         One `PUT`, guarded by `digest`; none when nothing differs. Raises Transient when `digest`
         is no longer the configuration's.
         """
-        raw = await self._raw_at(node, vmid, digest)
-        params = guestconfig.changes(raw, settings, description)
+        raw = await self._raw_at(node, vmid, kind, digest)
+        params = _FORMS[kind].changes(raw, settings, description)
         if params:
             with writing(f"configure {vmid}"):
-                await self._api.call(
-                    "PUT", f"{_guest(node, vmid)}/config", {**params, "digest": digest}
-                )
+                path = f"{guest_path(node, vmid, kind)}/config"
+                await self._api.call("PUT", path, {**params, "digest": digest})
 
     @guarded("hypervisor.scrub_firewall")
-    async def scrub_firewall(self, node: str, vmid: int) -> None:
+    async def scrub_firewall(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> None:
         """Delete rules first: they may name the IP sets and aliases that go after them.
 
         `refs` lists both in one call, and the cluster's own under another scope than `guest`.
         """
-        firewall = f"{_guest(node, vmid)}/firewall"
+        firewall = f"{guest_path(node, vmid, kind)}/firewall"
         with writing(f"the firewall of {vmid}"):
             rules = records(await self._api.call("GET", f"{firewall}/rules"), "rules")
             for position in sorted((number(rule, "pos") for rule in rules), reverse=True):
                 await self._api.call("DELETE", f"{firewall}/rules/{position}")
             refs = records(await self._api.call("GET", f"{firewall}/refs"), "refs")
-            for kind, folder, params in _REFERABLE:
+            for sort, folder, params in _REFERABLE:
                 for row in refs:
-                    if (text(row, "type"), text(row, "scope")) == (kind, "guest"):
+                    if (text(row, "type"), text(row, "scope")) == (sort, "guest"):
                         path = f"{firewall}/{folder}/{text(row, 'name')}"
                         await self._api.call("DELETE", path, params)
 
     @guarded("hypervisor.resize")
-    async def resize(self, node: str, vmid: int, disk: str, gib: int) -> str | None:
+    async def resize(
+        self, node: str, vmid: int, disk: str, gib: int, *, kind: Kind = Kind.VM
+    ) -> str | None:
         """Grow `disk` to `gib` GiB, absolute, so that doing it twice is doing it once."""
         with writing(f"resize {disk} of {vmid}"):
             data = await self._api.call(
-                "PUT", f"{_guest(node, vmid)}/resize", {"disk": disk, "size": f"{gib}G"}
+                "PUT", f"{guest_path(node, vmid, kind)}/resize", {"disk": disk, "size": f"{gib}G"}
             )
         return data if isinstance(data, str) else None
 
     @guarded("hypervisor.start")
-    async def start(self, node: str, vmid: int) -> str:
+    async def start(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
         """Start a VM; that it runs already is the task's error, not the call's."""
-        return await self._task("POST", f"{_guest(node, vmid)}/status/start")
+        return await self._task("POST", f"{guest_path(node, vmid, kind)}/status/start")
 
     @guarded("hypervisor.shutdown")
-    async def shutdown(self, node: str, vmid: int, force_after: int) -> str:
+    async def shutdown(
+        self, node: str, vmid: int, force_after: int, *, kind: Kind = Kind.VM
+    ) -> str:
         """Shut a VM down, by force after so many seconds; a paused one can only be stopped."""
-        path = f"{_guest(node, vmid)}/status"
+        path = f"{guest_path(node, vmid, kind)}/status"
         with writing(f"shutdown of {vmid}"):
             try:
                 data = await self._api.call(
@@ -237,12 +297,12 @@ class ProxmoxHypervisor:
     @guarded("hypervisor.stop")
     async def stop(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
         """Cut a guest's power; one that stands still already is the task's affair."""
-        return await self._task("POST", f"{_guest(node, vmid, kind)}/status/stop")
+        return await self._task("POST", f"{guest_path(node, vmid, kind)}/status/stop")
 
     @guarded("hypervisor.snapshots")
     async def snapshots(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Sequence[str]:
         """List a guest's snapshots; `current` in the list is none, but the guest as it is."""
-        path = f"{_guest(node, vmid, kind)}/snapshot"
+        path = f"{guest_path(node, vmid, kind)}/snapshot"
         with reading(f"the snapshots of {vmid}"):
             rows = records(await self._api.call("GET", path), path)
         kept = [row for row in rows if text(row, "name") != "current"]
@@ -251,22 +311,22 @@ class ProxmoxHypervisor:
     @guarded("hypervisor.take_snapshot")
     async def take_snapshot(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
         """Take a snapshot of the disks, without what is in memory."""
-        path = f"{_guest(node, vmid, kind)}/snapshot"
+        path = f"{guest_path(node, vmid, kind)}/snapshot"
         return await self._task("POST", path, {"snapname": name})
 
     @guarded("hypervisor.roll_back")
     async def roll_back(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
         """Roll a guest back; it stands still afterwards."""
-        return await self._task("POST", f"{_guest(node, vmid, kind)}/snapshot/{name}/rollback")
+        return await self._task("POST", f"{guest_path(node, vmid, kind)}/snapshot/{name}/rollback")
 
     @guarded("hypervisor.destroy")
-    async def destroy(self, node: str, vmid: int) -> str:
+    async def destroy(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
         """Destroy a stopped VM with the disks that its configuration names, and no others.
 
         An unreferenced volume with this VMID may belong to somebody who had the VMID before.
         """
         params = {"purge": True, "destroy-unreferenced-disks": False}
-        return await self._task("DELETE", _guest(node, vmid), params)
+        return await self._task("DELETE", guest_path(node, vmid, kind), params)
 
     # -------------------------------------------------------------------------------- details
 
@@ -276,8 +336,9 @@ class ProxmoxHypervisor:
         with writing(f"{method} {path}"):
             return upid(await self._api.call(method, path, params), f"{method} {path}")
 
-    async def _config(self, node: str, vmid: int) -> Record:
-        return record(await self._api.call("GET", f"{_guest(node, vmid)}/config"), f"VM {vmid}")
+    async def _config(self, node: str, vmid: int, kind: Kind) -> Record:
+        path = f"{guest_path(node, vmid, kind)}/config"
+        return record(await self._api.call("GET", path), f"{kind} {vmid}")
 
     def _remember(self, vmid: int, raw: Record) -> None:
         self._read.pop(vmid, None)
@@ -285,27 +346,24 @@ class ProxmoxHypervisor:
         if len(self._read) > _REMEMBERED:
             del self._read[next(iter(self._read))]
 
-    async def _raw_at(self, node: str, vmid: int, digest: str) -> Record:
+    async def _raw_at(self, node: str, vmid: int, kind: Kind, digest: str) -> Record:
         """Return the configuration that has `digest`: as read before, else read again."""
         raw = self._read.pop(vmid, {})
         if text(raw, "digest") != digest:
             with reading(f"the configuration of {vmid}"):
-                raw = await self._config(node, vmid)
+                raw = await self._config(node, vmid, kind)
         if text(raw, "digest") != digest:
             raise Transient(f"the configuration of {vmid} was changed by somebody else meanwhile")
         return raw
 
     async def _storages(self, node: str) -> list[str]:
-        wanted: dict[str, ParamValue] = {"content": "images", "enabled": True}
-        rows = records(await self._api.call("GET", f"/nodes/{node}/storage", wanted), "storages")
+        wanted: dict[str, ParamValue] = {"enabled": True}
+        told = records(await self._api.call("GET", f"/nodes/{node}/storage", wanted), "storages")
+        rows = [row for row in told if not _DISKS.isdisjoint(text(row, "content").split(","))]
         away = [text(row, "storage") for row in rows if not flag(row, "active")]
         if away:
             raise Transient(f"storage {', '.join(away)} is away: bring it back or disable it")
         return [text(row, "storage") for row in rows]
-
-
-def _guest(node: str, vmid: int, kind: Kind = Kind.VM) -> str:
-    return f"/nodes/{node}/{'lxc' if kind is Kind.CONTAINER else 'qemu'}/{vmid}"
 
 
 def _power(row: Record) -> PowerState:

@@ -82,7 +82,8 @@ class Inspection:
 
     def _estate(self, templates: Iterable[Record]) -> Estate:
         """Return what is ours to use: where the templates' disks are, and on which bridges."""
-        drives, bridges = set[str](), {self.bridge}
+        archive, roots = self.settings.os_template, self.settings.container_storage
+        drives, bridges = {roots} if roots else set[str](), {self.bridge}
         for config in templates:
             volumes = [text(config, key) for key in config if _DRIVE.fullmatch(key)]
             drives |= {each.partition(":")[0] for each in volumes if "media=cdrom" not in each}
@@ -92,6 +93,7 @@ class Inspection:
             templates=self.settings.templates,
             storages=tuple(sorted(drives)),
             bridges=tuple(sorted(bridges)),
+            archives=() if archive is None else (archive.partition(":")[0],),
             pool=self.settings.pool,
             backups=self.settings.backup_storage,
         )

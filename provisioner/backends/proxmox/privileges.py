@@ -25,6 +25,7 @@ class Scope(StrEnum):
     TEMPLATE = "template"
     MACHINES = "machines"
     STORAGE = "storage"
+    ARCHIVE = "archive"
     BACKUPS = "backups"
     NETWORK = "network"
 
@@ -54,22 +55,19 @@ def _keys(alternatives: tuple[str, ...], keys: tuple[str, ...]) -> Need:
     return Need(Scope.MACHINES, alternatives, why=f"to change {', '.join(keys)}")
 
 
-_CONFIG: Final = "/nodes/{node}/qemu/{vmid}/config"
-_STATUS: Final = "/nodes/{node}/qemu/{vmid}/status"
-_SNAPSHOT: Final = "/nodes/{node}/qemu/{vmid}/snapshot"
-_FIREWALL: Final = "/nodes/{node}/qemu/{vmid}/firewall"
 _AGENT: Final = "/nodes/{node}/qemu/{vmid}/agent"
 _UNRESTRICTED: Final = "VM.GuestAgent.Unrestricted"
-_ANY_CONFIG: Final = (
+_OF_CONTAINERS: Final = (
     "VM.Config.Disk",
-    "VM.Config.CDROM",
     "VM.Config.CPU",
     "VM.Config.Memory",
     "VM.Config.Network",
-    "VM.Config.HWType",
     "VM.Config.Options",
-    "VM.Config.Cloudinit",
 )
+_ANY_CONFIG: Final = {
+    "qemu": (*_OF_CONTAINERS, "VM.Config.CDROM", "VM.Config.HWType", "VM.Config.Cloudinit"),
+    "lxc": _OF_CONTAINERS,
+}
 
 #: Which privilege (any one of these) each key takes that a machine of ours is configured with.
 #: Source: an 8.4.21, asked with one privilege at a time; 9 asks for the same.
@@ -83,6 +81,51 @@ KEYS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
         *("ciuser", "sshkeys", "ipconfig0", "nameserver"),
     ),
 }
+#: The same of a container's keys.
+CONTAINER_KEYS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
+    ("VM.Config.Options",): (
+        *("description", "tags", "onboot", "protection", "unprivileged", "features"),
+    ),
+    ("VM.Config.CPU",): ("cores",),
+    ("VM.Config.Memory",): ("memory",),
+    ("VM.Config.Network",): ("hostname", "nameserver", "net0"),
+    ("VM.Config.Disk",): ("rootfs",),
+}
+_KEYS_OF: Final = {"qemu": KEYS, "lxc": CONTAINER_KEYS}
+
+
+def _of_guests(branch: str) -> Mapping[str, tuple[Need, ...]]:
+    """Return the calls that are made about a guest of either kind."""
+    guest = f"/nodes/{{node}}/{branch}/{{vmid}}"
+    firewall, status, keys = f"{guest}/firewall", f"{guest}/status", _KEYS_OF[branch]
+    return {
+        f"GET {guest}/config": (_machine("VM.Audit"),),
+        f"PUT {guest}/config": (
+            _machine(*_ANY_CONFIG[branch]),
+            *(_keys(alternatives, names) for alternatives, names in keys.items()),
+            Need(Scope.NETWORK, ("SDN.Use",), why="net0 names its bridge"),
+        ),
+        f"PUT {guest}/resize": (
+            _machine("VM.Config.Disk"),
+            Need(Scope.STORAGE, ("Datastore.AllocateSpace",), why="the disk grows there"),
+        ),
+        f"DELETE {guest}": (_machine("VM.Allocate"),),
+        f"GET {status}/current": (_machine("VM.Audit"),),
+        f"POST {status}/start": (_machine("VM.PowerMgmt"),),
+        f"POST {status}/shutdown": (_machine("VM.PowerMgmt"),),
+        f"POST {status}/stop": (_machine("VM.PowerMgmt"),),
+        f"GET {guest}/snapshot": (_machine("VM.Audit"),),
+        f"POST {guest}/snapshot": (_machine("VM.Snapshot"),),
+        f"POST {guest}/snapshot/{{snapname}}/rollback": (
+            _machine("VM.Snapshot", "VM.Snapshot.Rollback"),
+        ),
+        f"GET {firewall}/rules": (_machine("VM.Audit"),),
+        f"DELETE {firewall}/rules/{{pos}}": (_machine("VM.Config.Network"),),
+        f"GET {firewall}/refs": (_machine("VM.Audit"),),
+        f"DELETE {firewall}/ipset/{{name}}": (_machine("VM.Config.Network"),),
+        f"DELETE {firewall}/aliases/{{name}}": (_machine("VM.Config.Network"),),
+    }
+
 
 #: Every call that is made, and what it takes.
 CALLS: Final[Mapping[str, tuple[Need, ...]]] = {
@@ -141,29 +184,16 @@ CALLS: Final[Mapping[str, tuple[Need, ...]]] = {
         Need(Scope.STORAGE, ("Datastore.AllocateSpace",), why="the disks go there"),
         Need(Scope.NETWORK, ("SDN.Use",), why="the template's network card is cloned too"),
     ),
-    f"GET {_CONFIG}": (_machine("VM.Audit"),),
-    f"PUT {_CONFIG}": (
-        _machine(*_ANY_CONFIG),
-        *(_keys(alternatives, keys) for alternatives, keys in KEYS.items()),
+    **_of_guests("qemu"),
+    **_of_guests("lxc"),
+    "POST /nodes/{node}/lxc": (
+        Need(Scope.MACHINES, ("VM.Allocate",), why="to make one"),
+        *(_keys(alternatives, keys) for alternatives, keys in CONTAINER_KEYS.items()),
+        Need(Scope.STORAGE, ("Datastore.AllocateSpace",), why="the root goes there"),
+        Need(Scope.ARCHIVE, ("Datastore.Audit",), why="it is unpacked from there"),
         Need(Scope.NETWORK, ("SDN.Use",), why="net0 names its bridge"),
     ),
-    "PUT /nodes/{node}/qemu/{vmid}/resize": (
-        _machine("VM.Config.Disk"),
-        Need(Scope.STORAGE, ("Datastore.AllocateSpace",), why="the disk grows there"),
-    ),
-    "DELETE /nodes/{node}/qemu/{vmid}": (_machine("VM.Allocate"),),
-    f"GET {_STATUS}/current": (_machine("VM.Audit"),),
-    f"POST {_STATUS}/start": (_machine("VM.PowerMgmt"),),
-    f"POST {_STATUS}/shutdown": (_machine("VM.PowerMgmt"),),
-    f"POST {_STATUS}/stop": (_machine("VM.PowerMgmt"),),
-    f"GET {_SNAPSHOT}": (_machine("VM.Audit"),),
-    f"POST {_SNAPSHOT}": (_machine("VM.Snapshot"),),
-    f"POST {_SNAPSHOT}/{{snapname}}/rollback": (_machine("VM.Snapshot", "VM.Snapshot.Rollback"),),
-    f"GET {_FIREWALL}/rules": (_machine("VM.Audit"),),
-    f"DELETE {_FIREWALL}/rules/{{pos}}": (_machine("VM.Config.Network"),),
-    f"GET {_FIREWALL}/refs": (_machine("VM.Audit"),),
-    f"DELETE {_FIREWALL}/ipset/{{name}}": (_machine("VM.Config.Network"),),
-    f"DELETE {_FIREWALL}/aliases/{{name}}": (_machine("VM.Config.Network"),),
+    "GET /nodes/{node}/lxc/{vmid}/interfaces": (_machine("VM.Audit"),),
     f"POST {_AGENT}/ping": (
         Need(Scope.MACHINES, ("VM.Monitor",), ("VM.GuestAgent.Audit", _UNRESTRICTED)),
     ),
@@ -215,6 +245,7 @@ class Estate:
     templates: tuple[int, ...]
     storages: tuple[str, ...]
     bridges: tuple[str, ...]
+    archives: tuple[str, ...] = ()
     pool: str | None = None
     zone: str = "localnetwork"
     backups: str | None = None
@@ -234,6 +265,8 @@ class Estate:
                 return (f"/pool/{self.pool}",) if self.pool else ("/vms",)
             case Scope.STORAGE:
                 return [f"/storage/{storage}" for storage in self.storages]
+            case Scope.ARCHIVE:
+                return [f"/storage/{storage}" for storage in self.archives]
             case Scope.BACKUPS:
                 return (f"/storage/{self.backups}",) if self.backups else ()
             case Scope.NETWORK:

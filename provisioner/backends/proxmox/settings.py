@@ -37,12 +37,15 @@ class ProxmoxSettings:
     """How machines are made: from which templates, into which pool, linked or full.
 
     `templates` are also the sentinels: a list of guests that shows none of them is not believed.
-    `storage` is where a full clone goes; a linked one stays with its template. `backup_storage` is
-    where backups go, where there are any.
+    `storage` is where a full clone goes; a linked one stays with its template. Containers are made
+    out of the archive `os_template` (a volume's id), with their root on `container_storage`.
+    `backup_storage` is where backups go, where there are any.
     """
 
     templates: tuple[int, ...]
     pool: str | None = None
     full_clone: bool = False
     storage: str | None = None
+    os_template: str | None = None
+    container_storage: str | None = None
     backup_storage: str | None = None

@@ -14,11 +14,14 @@ from typing import Final
 from provisioner.backends.proxmox.answers import Record, flag, number, records, text
 from provisioner.backends.proxmox.api import Api
 from provisioner.errors import Transient, Untrusted
+from provisioner.model import Kind
 from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow, StorageRow
+
+_DISKS: Final = frozenset({"images", "rootdir"})
 
 MonotonicClock = Callable[[], float]
 
-_KINDS: Final = ("qemu", "lxc")
+_KINDS: Final = {"qemu": Kind.VM, "lxc": Kind.CONTAINER}
 
 
 async def read_snapshot(
@@ -72,7 +75,7 @@ def _guest(row: Record) -> GuestRow:
         vmid=number(row, "vmid"),
         node=text(row, "node"),
         name=text(row, "name") or None,
-        kind=text(row, "type"),
+        kind=_KINDS[text(row, "type")],
         template=flag(row, "template"),
         memory=number(row, "maxmem"),
         running=text(row, "status") == "running",
@@ -99,7 +102,7 @@ def _members(members: Sequence[Record], rows: Sequence[Record]) -> Mapping[str, 
 
 
 def _holds_disks(row: Record) -> bool:
-    return "images" in text(row, "content", "images").split(",")
+    return not _DISKS.isdisjoint(text(row, "content", "images").split(","))
 
 
 def _storage(row: Record) -> StorageRow:

@@ -28,6 +28,7 @@ from provisioner.simulator.wire import Refused
 
 NO_PATHS = "Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm"
 NO_PATHS += " line 581."
+MAY_READ = ("Datastore.AllocateSpace", "Datastore.Audit")
 UNPACKED = 250 * MIB
 DISK_FULL = (
     "command 'lxc-usernsexec -m u:0:100000:65536 -m g:0:100000:65536 -- tar xpf - --zstd --totals"
@@ -60,6 +61,7 @@ def create(state: State, ask: Ask) -> JsonValue:
     if ":" not in template:
         raise Refused(NO_PATHS)
     asked = [storage_asked(text) for text in mounts.values()]
+    _refuse_unreadable(state, ask, template.split(":")[0])
     names = [name for name in (template.split(":")[0], *asked) if name]
     storages = [usable_storage(state, name, ask.node) for name in names]
     for storage in storages[1:]:
@@ -69,6 +71,13 @@ def create(state: State, ask: Ask) -> JsonValue:
     return start_task(
         state, ask, "vzcreate", str(guest.vmid), lambda task: _work(state, creation, task)
     )
+
+
+def _refuse_unreadable(state: State, ask: Ask, storage: str) -> None:
+    """Refuse an archive to whoever may not read its storage."""
+    path = f"/storage/{storage}"
+    if not any(allows(state, ask.token, path, privilege) for privilege in MAY_READ):
+        raise Refused(f"Permission check failed ({path}, {'|'.join(MAY_READ)})", 403)
 
 
 def _overrides(state: State, ask: Ask) -> dict[str, ConfigValue]:

@@ -1,0 +1,23 @@
+"""The small languages inside configuration values: property strings, sizes, tags."""
+
+import re
+from typing import Final
+
+_UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def properties(value: str) -> dict[str, str]:
+    """Return a property string (`a=1,b=2`) as a mapping; a bare first word has the key ''."""
+    pairs = (part.partition("=") for part in value.split(",") if part)
+    return {(key if equals else ""): (rest if equals else key) for key, equals, rest in pairs}
+
+
+def tags(value: str) -> list[str]:
+    """Return tags as Proxmox keeps them: lower case, sorted, each once."""
+    return sorted(set(re.split(r"[;,\s]+", value.lower())) - {""})
+
+
+def size(disk: str) -> int:
+    """Return a disk's size in bytes, 0 when it is not shown."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", properties(disk).get("size", ""))
+    return int(float(found[1]) * _UNITS[found[2]]) if found else 0
