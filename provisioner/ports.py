@@ -1,8 +1,9 @@
 """What this package needs from the outside, as protocols.
 
-A hypervisor, a way into a guest, and a durable log of intents. Each method of `Hypervisor` and
-`GuestShell` is one effect or one reading and never waits for a task; each is also two fault points
-(`before` and `after`), which a test holds against the registry in `provisioner.faultpoints`.
+A hypervisor, a way into a guest, and a durable log of intents. Each method of `Hypervisor`,
+`GuestShell` and `NodeShell` is one effect or one reading and never waits for a task; each is also
+two fault points (`before` and `after`), which a test holds against the registry in
+`provisioner.faultpoints`.
 
 Every method may raise `Transient`, `Permanent`, `UnknownOutcome` or `HypervisorDown` from
 `provisioner.errors`; what else a method raises, it says.
@@ -259,11 +260,61 @@ class GuestShells(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a command in a guest ended: its exit code and what it said, bounded and hostile."""
+
+    code: int
+    output: bytes
+    error: bytes
+
+
 class NodeShell(Protocol):
-    """A whitelist of verbs on a Proxmox node; no backend offers one yet."""
+    """A whitelist of verbs on a Proxmox node. All but `pct_exec` may be repeated without harm."""
+
+    async def version(self, node: str) -> str:
+        """Ask the node's helper which one it is. Raises Permanent for one we don't speak to."""
+        ...
 
     async def put_snippet(self, node: str, name: str, content: bytes) -> None:
-        """Write a cloud-init snippet into the node's snippet folder."""
+        """Write a cloud-init snippet into the node's snippet folder, whole or not at all."""
+        ...
+
+    async def drop_snippet(self, node: str, name: str) -> None:
+        """Remove a snippet; one that is not there is removed."""
+        ...
+
+    async def snippets(self, node: str) -> Sequence[str]:
+        """List the snippets of our VMIDs."""
+        ...
+
+    async def pct_exec(
+        self, node: str, vmid: int, words: Sequence[str], content: bytes = b"", limit: int = 30
+    ) -> Finished:
+        """Run a command in a running container, with `content` on its standard input.
+
+        Raises AgentSilent when it does not run there, and UnknownOutcome when the end was not seen
+        within `limit` seconds, or drowned in what the command said.
+        """
+        ...
+
+    async def route(self, node: str, address: str, bridge: str) -> None:
+        """Send what is for one IPv6 address to a bridge of the node."""
+        ...
+
+    async def routes(self, node: str) -> Mapping[str, str]:
+        """Return the bridge of every address of ours that has a route of its own."""
+        ...
+
+    async def isolate(self, node: str, vmid: int) -> None:
+        """Let a running guest's ports reach no other isolated port of their bridge.
+
+        Raises AgentSilent when it has none there.
+        """
+        ...
+
+    async def isolated(self, node: str) -> Mapping[int, bool]:
+        """Say of every guest of ours that has ports whether all of them are isolated."""
         ...
 
 

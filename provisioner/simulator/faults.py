@@ -24,6 +24,10 @@ class FaultName(Enum):
     TASK_ENDLESS = "task-endless"  # the task it starts never ends by itself
     TASK_WARNS = "task-warns"  # the task it starts ends with `WARNINGS: 1`
     EMPTY = "empty"  # a list comes back empty
+    # Over SSH, method `SSH` and path `/NODE/VERB`, or `/NODE/login`:
+    CUT_SHORT = "cut-short"  # half of what is sent arrives, then the connection is lost
+    DISK_FULL = "disk-full"  # the node has no room for what is sent
+    UNAUTHORIZED = "unauthorized"  # the login is refused
 
 
 @dataclass(frozen=True, slots=True)

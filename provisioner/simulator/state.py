@@ -17,6 +17,7 @@ from provisioner.simulator.guestos import GuestOs
 from provisioner.simulator.guests import ConfigValue, Guest, Heard
 from provisioner.simulator.lxc.container import Container
 from provisioner.simulator.settings import Settings
+from provisioner.simulator.ssh.system import NodeSystem
 from provisioner.simulator.task import Task
 from provisioner.simulator.timeline import Timeline
 from provisioner.simulator.wire import Refused
@@ -219,6 +220,7 @@ class State:
     draws: Draws
     faults: Faults = field(default_factory=Faults)
     nodes: dict[str, Node] = field(default_factory=dict)
+    systems: dict[str, NodeSystem] = field(default_factory=dict)
     guests: dict[int, Guest] = field(default_factory=dict)
     storages: dict[str, Storage] = field(default_factory=dict)
     volumes: dict[str, Volume] = field(default_factory=dict)

@@ -7,10 +7,17 @@ import pytest
 from provisioner import faultpoints
 from provisioner.backends.proxmox.agent import AgentShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
-from provisioner.ports import GuestShell, Hypervisor
+from provisioner.guest.container import ContainerShell
+from provisioner.guest.node import HelperShell
+from provisioner.ports import GuestShell, Hypervisor, NodeShell
 from tests.support.pve import NODE, TEMPLATE, VMID, direct_world
 
-PORTS = (("hypervisor", Hypervisor, ProxmoxHypervisor), ("guest", GuestShell, AgentShell))
+PORTS = (
+    ("hypervisor", Hypervisor, ProxmoxHypervisor),
+    ("guest", GuestShell, AgentShell),
+    ("guest", GuestShell, ContainerShell),
+    ("node", NodeShell, HelperShell),
+)
 METHODS = [
     (prefix, name, adapter)
     for prefix, port, adapter in PORTS
