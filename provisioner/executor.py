@@ -25,6 +25,7 @@ from provisioner.ports import (
     ClusterSnapshot,
     GuestShells,
     Hypervisor,
+    NodeShell,
     OperationLog,
     Place,
     Snapshots,
@@ -46,7 +47,8 @@ class Ran:
 class Executor:
     """Runs steps through the ports; `rooms` says where clones come from and go to.
 
-    `quarantine` (seconds, wall) is how long a freed VMID rests.
+    `quarantine` (seconds, wall) is how long a freed VMID rests; `nodes` is None where nodes are
+    not reached over SSH.
     """
 
     hypervisor: Hypervisor
@@ -56,6 +58,7 @@ class Executor:
     site: Site
     rooms: Rooms
     quarantine: int
+    nodes: NodeShell | None = None
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _line: Line = field(default_factory=Line)
 
@@ -68,7 +71,15 @@ class Executor:
         """
         place, source, operation = await self._intend(step, want, have, now)
         target = Target(
-            self.hypervisor, self.guests, self.site, want, have, place.vmid, place.node, source
+            self.hypervisor,
+            self.guests,
+            self.site,
+            want,
+            have,
+            place.vmid,
+            place.node,
+            source,
+            self.nodes,
         )
         try:
             upid = await step.effect(target)

@@ -22,6 +22,7 @@ from provisioner.model import (
     Presence,
     Stamps,
 )
+from provisioner.snippets import Snippets, name_in, vmid_of
 
 #: Stamp of having removed the firewall rules that a clone inherits; a new rule set is a new stamp.
 CONFIGURED: Final = hashlib.sha256(b"firewall: nothing inherited").hexdigest()[:32]
@@ -29,7 +30,10 @@ CONFIGURED: Final = hashlib.sha256(b"firewall: nothing inherited").hexdigest()[:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One installation's pool, network and habits; timeouts in seconds."""
+    """One installation's pool, network and habits; timeouts in seconds.
+
+    `snippets` is None where cloud-init knows what Proxmox's own settings say and no more.
+    """
 
     signer: Signer
     pool: Pool
@@ -39,6 +43,7 @@ class Site:
     tags: frozenset[str]
     shutdown_timeout: int
     answer_timeout: int
+    snippets: Snippets | None = None
 
     def identity(self, want: DesiredMachine, vmid: int) -> Identity:
         """Return the identity of `want` standing at `vmid`."""
@@ -74,7 +79,17 @@ class Site:
             protection=want.held,
             link_up=stamps.generation == want.access.generation,
             agent=cloud_init,
+            cicustom=self._cicustom(want, vmid, have) if cloud_init else "",
         )
+
+    def _cicustom(self, want: DesiredMachine, vmid: int, have: GuestSettings) -> str:
+        """Return the snippet that is wanted; a machine that nobody starts keeps the one it has."""
+        if self.snippets is None:
+            return ""
+        if want.presence is not Presence.RUNNING:
+            name = name_in(have.cicustom)
+            return have.cicustom if name and vmid_of(name) == vmid else ""
+        return self.snippets.cicustom(want, vmid, uuid_of(self.identity(want, vmid)))
 
     def unmade(self, spec: MachineSpec) -> GuestConfig:
         """Return the configuration of a guest that is about to be made: nothing is set."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from chainwatch.app.userdata import snippets
 from chainwatch.chain import profiles
 from chainwatch.chain.audit import StateReader
 from chainwatch.chain.heads import HeadFeed
@@ -27,6 +28,7 @@ from chainwatch.control.facts import FactsReader
 from chainwatch.control.guards import Guards
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.lookout import Lookout
+from chainwatch.control.node_care import Duties, NodeCare
 from chainwatch.control.nodes import NodeWatch
 from chainwatch.control.poller import TaskPoller
 from chainwatch.control.quarantine import Quarantines
@@ -54,6 +56,7 @@ from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
 from provisioner.doorbell import Doorbell
 from provisioner.executor import Executor
+from provisioner.guest.node import HelperShell, Ways
 from provisioner.identity import Signer
 from provisioner.machines import Machines
 from provisioner.placement import Limits
@@ -70,10 +73,14 @@ HEARTBEAT: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """The ways to the outside: one set of endpoints for each source, and the hypervisor's API."""
+    """The ways to the outside: one set of endpoints for each source, the hypervisor's API, nodes.
+
+    `nodes` is None where the configuration does not reach them over SSH.
+    """
 
     endpoints: Mapping[str, Endpoints]
     api: Api
+    nodes: Ways | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,7 @@ def site(config: Config) -> Site:
         tags=machines.tags,
         shutdown_timeout=machines.shutdown_timeout,
         answer_timeout=machines.answer_timeout,
+        snippets=snippets(config),
     )
 
 
@@ -144,6 +152,7 @@ class _Wiring:
             clock.monotonic,
         )
         self.guests = Shells(AgentShell(ways.api, clock.sleep), ContainerShell(ways.api))
+        self.node_shell = HelperShell(ways.nodes) if ways.nodes else None
         self.board = TaskBoard(self.hypervisor)
         self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, SNAPSHOT)
         self.breaker = Breaker(self.snapshots, stores.alarms, clock)
@@ -173,6 +182,7 @@ class _Wiring:
             resync=resync,
             breaker=self.breaker,
             nodes=self.nodes,
+            care=self.care(),
             inspection=self.inspection(),
             operations=stores.operations,
             clock=self.clock,
@@ -203,6 +213,7 @@ class _Wiring:
                 self.site,
                 rooms=self.rooms,
                 quarantine=policy.quarantine,
+                nodes=self.node_shell,
             ),
             guards=Guards(
                 self.stores.holds,
@@ -257,6 +268,28 @@ class _Wiring:
             nodes=self.nodes,
             tick=self.config.policy.tick,
             wake=self.bell.set,
+        )
+
+    def care(self) -> NodeCare | None:
+        """Return who takes care of the nodes, None where nobody can."""
+        nodes, machines = self.config.nodes, self.config.machines
+        if nodes is None or self.node_shell is None:
+            return None
+        return NodeCare(
+            shell=self.node_shell,
+            hypervisor=self.hypervisor,
+            snapshots=self.snapshots,
+            operations=self.stores.operations,
+            alarms=self.stores.alarms,
+            watch=self.nodes,
+            clock=self.clock,
+            pool=self.site.pool,
+            duties=Duties(
+                nodes=tuple(dict.fromkeys(line.split()[0] for line in nodes.known_hosts)),
+                snippets=True,
+                isolate=nodes.isolate,
+                routes_to=machines.bridge if machines.host_routes else None,
+            ),
         )
 
     def inspection(self) -> Inspection:

@@ -23,6 +23,7 @@ from pydantic_settings import (
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import schema
 from chainwatch.config.machines import Machines
+from chainwatch.config.nodes import NodesSsh
 from chainwatch.config.problems import problems, unknown_variables
 from chainwatch.credentials import Secret
 from chainwatch.domain.batches import Source
@@ -66,8 +67,27 @@ class ProxmoxConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class NodesConfig:
+    """The nodes over SSH; `known_hosts` are lines `NODE ADDRESS TYPE KEY`, one for each host key.
+
+    `snippets` is the folder on the nodes where `snippet_storage` keeps its snippets.
+    """
+
+    user: str
+    port: int
+    key: Secret
+    known_hosts: tuple[str, ...]
+    snippets: str = "/var/lib/vz/snippets"
+    snippet_storage: str = "local"
+    isolate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MachinesConfig:
-    """What is the same for all machines; timeouts in seconds."""
+    """What is the same for all machines; timeouts in seconds.
+
+    `cloud_init` names the template of their user-data, None for Proxmox's own settings.
+    """
 
     pool: Pool
     template_vms: tuple[int, ...]
@@ -79,6 +99,8 @@ class MachinesConfig:
     tags: frozenset[str]
     shutdown_timeout: int
     answer_timeout: int
+    cloud_init: str | None = None
+    host_routes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +147,7 @@ class Config:
     policy: PolicyConfig
     admin: AdminConfig
     log: LogConfig
+    nodes: NodesConfig | None = None
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
@@ -204,6 +227,7 @@ def _credentials(environ: Mapping[str, str]) -> dict[str, object]:
     keys = {
         "identity-key": ("installation", "identity_key_file"),
         "proxmox-token": ("proxmox", "token_file"),
+        "node-key": ("nodes_ssh", "key_file"),
     }
     folder = environ.get("CREDENTIALS_DIRECTORY")
     return {
@@ -229,6 +253,7 @@ def _config(file: schema.File) -> Config:
         policy=PolicyConfig(**file.policy.model_dump()),
         admin=_admin(file.admin),
         log=LogConfig(level=file.log.level, format=file.log.format),
+        nodes=_nodes(file.nodes_ssh) if file.nodes_ssh else None,
     )
 
 
@@ -297,6 +322,20 @@ def _machines(table: Machines) -> MachinesConfig:
         tags=frozenset(table.tags),
         shutdown_timeout=table.shutdown_timeout,
         answer_timeout=table.answer_timeout,
+        cloud_init=table.cloud_init,
+        host_routes=table.ipv6 is not None and table.ipv6.host_routes,
+    )
+
+
+def _nodes(table: NodesSsh) -> NodesConfig:
+    return NodesConfig(
+        user=table.user,
+        port=table.port,
+        key=table.key_file,
+        known_hosts=table.known_hosts,
+        snippets=table.snippets,
+        snippet_storage=table.snippet_storage,
+        isolate=table.isolate,
     )
 
 

@@ -13,6 +13,7 @@ from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask
 from provisioner.simulator.config import apply_pending
 from provisioner.simulator.guests import Guest, Power
+from provisioner.simulator.ssh.userdata import cloud_init, missing_snippet
 from provisioner.simulator.state import State
 from provisioner.simulator.task import Task
 from provisioner.simulator.tasks import lock_of, start_task, with_lock
@@ -36,7 +37,7 @@ def _boot(state: State, guest: Guest) -> None:
     guest.boots += 1
     guest.booted = False
     guest.os.sessions.clear()
-    data = guest.cloud_init()
+    data = cloud_init(state, guest)
 
     def up(boot: int) -> None:
         if guest.boots == boot and guest.running:
@@ -101,9 +102,9 @@ def start_script(state: State, guest: Guest, task: Task) -> Script[None]:
     _refuse_locked(guest)
     if guest.running:
         raise Refused(f"VM {guest.vmid} already running")
-    if "cicustom" in guest.config:  # no snippet can be uploaded through the API, so none is here
-        volid = str(guest.config["cicustom"]).partition("=")[2].split(",")[0]
-        raise Refused(f"volume '{volid}' does not exist")
+    snippet = missing_snippet(state, guest)
+    if snippet is not None:
+        raise Refused(f"volume '{snippet}' does not exist")
     for line in guest.disks().values():
         trouble = state.storages[line.split(":")[0]].trouble()
         if trouble is not None:

@@ -8,16 +8,20 @@ run again after a crash anywhere in it.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from provisioner.errors import Permanent
+from provisioner.identity import uuid_of
 from provisioner.model import DesiredMachine, GuestConfig, Kind, Observed, Stamps
-from provisioner.ports import GuestShells, Hypervisor, Place
+from provisioner.ports import GuestShells, Hypervisor, NodeShell, Place
 from provisioner.site import Site
+from provisioner.snippets import name_in
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """What an effect works on: the machine wanted at (node, vmid), and the ways to reach it.
 
-    `source` is the template that it is cloned from, where it is.
+    `source` is the template that it is cloned from, where it is; `nodes` is None where nodes are
+    not reached over SSH.
     """
 
     hypervisor: Hypervisor
@@ -28,6 +32,7 @@ class Target:
     vmid: int
     node: str
     source: Place | None = None
+    nodes: NodeShell | None = None
 
     @property
     def config(self) -> GuestConfig:
@@ -44,11 +49,17 @@ class Target:
         return self.have.kind
 
     async def put_config(self, stamps: Stamps) -> None:
-        """Write the wanted settings and `stamps` in one call, against the observed digest."""
+        """Write the wanted settings and `stamps` in one call, against the observed digest.
+
+        A snippet that they name and the machine had not is on its node before.
+        """
+        settings = self.site.settings(self.want, self.vmid, self.config, stamps)
+        if settings.cicustom not in ("", self.config.settings.cicustom):
+            await self._put_snippet(name_in(settings.cicustom))
         await self.hypervisor.configure(
             self.node,
             self.vmid,
-            self.site.settings(self.want, self.vmid, self.config, stamps),
+            settings,
             self.site.describe(self.want, self.vmid, stamps),
             self.config.digest,
             kind=self.kind,
@@ -58,6 +69,13 @@ class Target:
         """Shut the guest down, by force where it does not listen; returns the task."""
         patience = self.site.shutdown_timeout
         return await self.hypervisor.shutdown(self.node, self.vmid, patience, kind=self.kind)
+
+    async def _put_snippet(self, name: str) -> None:
+        if self.nodes is None or self.site.snippets is None:
+            raise Permanent("cloud-init of our own needs the nodes over SSH: write [nodes_ssh]")
+        uuid = uuid_of(self.site.identity(self.want, self.vmid))
+        content = self.site.snippets.content(self.want, self.vmid, uuid)
+        await self.nodes.put_snippet(self.node, name, content)
 
 
 Due = Callable[[Site, DesiredMachine, Observed], str | None]

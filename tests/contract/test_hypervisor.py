@@ -170,7 +170,7 @@ async def test_nothing_that_a_template_passes_on_stays_on_a_machine(world: World
     }
     world.see(lambda cluster: cluster.edit_guest(TEMPLATE, **foreign))
     clone = await world.cloned()
-    assert clone.settings.leftovers >= {"cipassword", *foreign} - {"ipconfig0"}
+    assert clone.settings.leftovers >= {"cipassword", *foreign} - {"ipconfig0", "cicustom"}
     await world.hypervisor.configure(NODE, VMID, WANTED, "ours", clone.digest)
     config = world.see(lambda cluster: dict(cluster.guest(VMID).config))
     assert (set(foreign) | {"cipassword"}) & set(config) == {"smbios1"}

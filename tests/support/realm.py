@@ -35,6 +35,7 @@ from provisioner.allocate import AddressRange, Pool
 from provisioner.simulator.cluster import OS_TEMPLATE, Cluster
 from provisioner.simulator.direct import DirectApi
 from provisioner.simulator.guests import Guest
+from provisioner.simulator.ssh.direct import DirectWays
 from tests.support.chain_model import CONTRACT, ChainModel, minted, plan_events
 
 ALICE: Final = "0x" + "a1" * 20
@@ -318,7 +319,8 @@ def crash_at(point: str, nth: int = 1) -> None:
 
 def wired(settings: Config, chain: ChainModel, cluster: Cluster, db: Database) -> Daemon:
     """Wire a daemon to a chain model and a simulated cluster."""
-    ways = Adapters({"model": chain.rpc}, DirectApi(cluster))
+    nodes = DirectWays(cluster) if settings.nodes else None
+    ways = Adapters({"model": chain.rpc}, DirectApi(cluster), nodes)
     return wire(settings, ways, db, ClusterClock(cluster), lambda: None)
 
 

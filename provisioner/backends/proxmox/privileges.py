@@ -77,7 +77,7 @@ KEYS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("VM.Config.Network",): ("net0",),
     ("VM.Config.HWType",): ("smbios1",),
     ("VM.Config.Cloudinit", "VM.Config.Network"): (
-        *("ciuser", "sshkeys", "ipconfig0", "nameserver"),
+        *("ciuser", "sshkeys", "ipconfig0", "nameserver", "cicustom"),
     ),
 }
 #: The same of a container's keys.
