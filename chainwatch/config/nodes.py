@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, PlainValidator
 
 from chainwatch.config.table import Table
-from chainwatch.config.values import known_hosts, node_key
+from chainwatch.config.values import host_lines, node_key
 from chainwatch.credentials import Secret
 
 #: A host key as it stands in a node's /etc/ssh/ssh_host_ed25519_key.pub; nobody's.
@@ -31,7 +31,7 @@ class NodesSsh(Table):
         "ed25519 -N ''`. Not needed where systemd provides the credential `node-key`.",
         examples=["/etc/chainwatch/credentials/node-key"],
     )
-    known_hosts: Annotated[tuple[str, ...], AfterValidator(known_hosts)] = Field(
+    known_hosts: Annotated[tuple[str, ...], AfterValidator(host_lines)] = Field(
         description="A line for each node and host key: NODE ADDRESS TYPE KEY, with the address as "
         "`[HOST]:PORT` where the port is another. A node without a line is not reached over SSH.",
         examples=[

@@ -79,7 +79,7 @@ def node_key(path: object) -> Secret:
     return secret
 
 
-def known_hosts(lines: tuple[str, ...]) -> tuple[str, ...]:
+def host_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
     from provisioner.guest.doors import doors  # as above
 
     doors(not_empty(lines), 22)

@@ -91,10 +91,8 @@ def public_half(key: bytes) -> str:
     """
     try:
         private = asyncssh.import_private_key(key)
-    except asyncssh.KeyEncryptionError:
-        raise ValueError("holds a key with a passphrase; make one without") from None
-    except (asyncssh.KeyImportError, ValueError):
-        raise ValueError("holds no private SSH key") from None
+    except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError, ValueError):
+        raise ValueError("holds no private SSH key without a passphrase; make one") from None
     return " ".join(private.export_public_key().decode().split()[:2])
 
 

@@ -217,6 +217,12 @@ class _Session(asyncssh.SSHServerSession[bytes]):
             channel.exit(ended.code)
 
 
+def new_login() -> tuple[str, str]:
+    """Make a key for whoever is to enter: the private one, and the public half."""
+    key = _new_key()
+    return key.export_private_key().decode(), _public(key)
+
+
 def _new_key() -> asyncssh.SSHKey:
     return asyncssh.generate_private_key("ssh-ed25519")
 
