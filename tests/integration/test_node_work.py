@@ -30,7 +30,12 @@ from tests.support.realm import (
 
 NODE: Final = "pve"
 NODES: Final = NodesConfig("root", 22, Secret(b"not used here"), (f"{NODE} 192.0.2.11 t k",))
-PASSED: Final = ("node.put_snippet", "node.snippets", "node.drop_snippet")
+#: What the daemon does on a node by itself; the other verbs are for containers and for `check`.
+PASSED: Final = tuple(
+    call
+    for call in faultpoints.CALLS
+    if call.startswith("node.") and call not in {"node.pct_exec", "node.version"}
+)
 
 
 def reaching(
@@ -147,10 +152,10 @@ async def test_a_node_that_cannot_be_written_to_leaves_the_machine_unconfigured_
 
 @pytest.mark.parametrize("edge", ["before", "after"])
 @pytest.mark.parametrize("call", PASSED)
-async def test_a_crash_around_a_snippet_ends_in_one_machine_and_no_leftovers(
+async def test_a_crash_around_work_on_a_node_ends_in_one_machine_and_no_leftovers(
     call: str, edge: str, tmp_path: Path
 ) -> None:
-    async with realm(tmp_path, adjust=reaching("base")) as world:
+    async with realm(tmp_path, adjust=reaching("base", isolate=True, routes=True)) as world:
         system(world).snippets[f"chainwatch-{FIRST + 1}-0123456789abcdef.yaml"] = b"left behind"
         crash_at(f"{call}.{edge}")
         world.buy()
@@ -162,7 +167,8 @@ async def test_a_crash_around_a_snippet_ends_in_one_machine_and_no_leftovers(
         assert world.running() == [FIRST]
         assert len(system(world).snippets) == 1
         assert world.cluster.inventory().leaked_snippets() == ()
-    faultpoints.arm(None)
+        assert set(system(world).routes) == {"2001:db8::10"}
+        assert system(world).isolated == {FIRST: world.guest().boots}
 
 
 async def test_snippets_of_others_and_lists_that_prove_nothing_drop_nothing(
