@@ -56,6 +56,7 @@ from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
 from provisioner.doorbell import Doorbell
 from provisioner.executor import Executor
+from provisioner.guest.container import PctShell
 from provisioner.guest.node import HelperShell, Ways
 from provisioner.identity import Signer
 from provisioner.machines import Machines
@@ -151,8 +152,9 @@ class _Wiring:
             self.machines,
             clock.monotonic,
         )
-        self.guests = Shells(AgentShell(ways.api, clock.sleep), ContainerShell(ways.api))
         self.node_shell = HelperShell(ways.nodes) if ways.nodes else None
+        inside = PctShell(self.node_shell) if self.node_shell else None
+        self.guests = Shells(AgentShell(ways.api, clock.sleep), ContainerShell(ways.api, inside))
         self.board = TaskBoard(self.hypervisor)
         self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, SNAPSHOT)
         self.breaker = Breaker(self.snapshots, stores.alarms, clock)

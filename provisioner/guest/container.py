@@ -25,7 +25,7 @@ LONGEST_KEYS: Final = 61_440
 _ENDED: Final = (0, 1)
 
 
-class ContainerShell:
+class PctShell:
     """See `provisioner.ports.GuestShell`; `run` is for who wants to run a command of theirs."""
 
     def __init__(self, nodes: NodeShell) -> None:
@@ -60,12 +60,14 @@ class ContainerShell:
 
     @guarded("guest.end_sessions")
     async def end_sessions(self, node: str, vmid: int, user: str) -> None:
-        """Kill every process of `user`, and see that the command has ended.
+        """Kill every process of `user` (of root: its logins), and see that the command has ended.
 
         Raises Transient when it cannot do it: a time-out is no exit code.
         """
         _user(user)
-        await self._ours(node, vmid, ["pkill", "-KILL", "-u", user], codes=_ENDED)
+        # Everything in a container is root's: there it is what sshd opened for root that ends.
+        whose = ["-f", "^sshd(-session)?: root[ @]"] if user == "root" else ["-u", user]
+        await self._ours(node, vmid, ["pkill", "-KILL", *whose], codes=_ENDED)
 
     async def run(
         self, node: str, vmid: int, words: Sequence[str], content: bytes = b"", limit: int = 30

@@ -7,7 +7,7 @@ import pytest
 
 from provisioner.errors import Permanent, Transient, UnknownOutcome
 from provisioner.guest import connection
-from provisioner.guest.container import ContainerShell
+from provisioner.guest.container import PctShell
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.guestos import Session
 from provisioner.simulator.programs import PROGRAMS, Run
@@ -133,12 +133,12 @@ async def test_what_a_guest_says_is_bounded(node: Fronted, monkeypatch: pytest.M
 
 
 @pytest.fixture
-def guest(simulated: Simulated) -> ContainerShell:
+def guest(simulated: Simulated) -> PctShell:
     return direct_node(simulated).guest
 
 
 async def test_a_missing_account_is_made_and_opened_by_the_key(
-    simulated: Simulated, guest: ContainerShell
+    simulated: Simulated, guest: PctShell
 ) -> None:
     await guest.set_authorized_keys(NODE, CT, "tenant", f"{ALICE}\n{BOB}\n")
     assert simulated.cluster.admits(CT, ALICE)
@@ -146,7 +146,7 @@ async def test_a_missing_account_is_made_and_opened_by_the_key(
 
 
 async def test_after_a_handover_the_new_key_opens_the_container_and_no_other_does(
-    simulated: Simulated, guest: ContainerShell
+    simulated: Simulated, guest: PctShell
 ) -> None:
     await guest.set_authorized_keys(NODE, CT, "tenant", ALICE)
     await guest.set_authorized_keys(NODE, CT, "tenant", BOB)
@@ -156,13 +156,13 @@ async def test_after_a_handover_the_new_key_opens_the_container_and_no_other_doe
     assert not simulated.cluster.admits(CT, BOB)
 
 
-async def test_no_key_makes_no_account(simulated: Simulated, guest: ContainerShell) -> None:
+async def test_no_key_makes_no_account(simulated: Simulated, guest: PctShell) -> None:
     await guest.set_authorized_keys(NODE, CT, "tenant", "")
     assert "tenant" not in simulated.cluster.guest(CT).os.users
 
 
 async def test_keys_that_were_cut_short_are_written_again(
-    simulated: Simulated, guest: ContainerShell
+    simulated: Simulated, guest: PctShell
 ) -> None:
     simulated.arm(Fault(FaultName.CUT_SHORT, "SSH", f"/{NODE}/pct-exec"))
     with pytest.raises(Transient, match="done again"):
@@ -173,7 +173,7 @@ async def test_keys_that_were_cut_short_are_written_again(
 
 
 async def test_whoever_was_logged_in_is_thrown_out_and_nobody_is_fine_too(
-    simulated: Simulated, guest: ContainerShell
+    simulated: Simulated, guest: PctShell
 ) -> None:
     await guest.set_authorized_keys(NODE, CT, "tenant", ALICE)
     simulated.cluster.guest(CT).os.sessions.append(Session("tenant"))
@@ -183,7 +183,7 @@ async def test_whoever_was_logged_in_is_thrown_out_and_nobody_is_fine_too(
 
 
 async def test_a_question_that_is_not_answered_in_time_is_no_answer(
-    simulated: Simulated, guest: ContainerShell, monkeypatch: pytest.MonkeyPatch
+    simulated: Simulated, guest: PctShell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await guest.answers(NODE, CT)
     monkeypatch.setitem(PROGRAMS, "true", lambda *_: Run(seconds=60))

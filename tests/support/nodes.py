@@ -9,7 +9,7 @@ from typing import Final
 import asyncssh
 
 from provisioner.guest.connection import Connections
-from provisioner.guest.container import ContainerShell
+from provisioner.guest.container import PctShell
 from provisioner.guest.doors import Login, doors, public_half
 from provisioner.guest.node import HelperShell
 from provisioner.simulator.cluster import Cluster
@@ -33,8 +33,8 @@ class NodeWorld:
     snippets: Callable[[], dict[str, bytes]]
 
     @property
-    def guest(self) -> ContainerShell:
-        return ContainerShell(self.shell)
+    def guest(self) -> PctShell:
+        return PctShell(self.shell)
 
 
 @dataclass(slots=True)

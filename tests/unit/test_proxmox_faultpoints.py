@@ -7,7 +7,7 @@ import pytest
 from provisioner import faultpoints
 from provisioner.backends.proxmox.agent import AgentShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
-from provisioner.guest.container import ContainerShell
+from provisioner.guest.container import PctShell
 from provisioner.guest.node import HelperShell
 from provisioner.ports import GuestShell, Hypervisor, NodeShell
 from tests.support.pve import NODE, TEMPLATE, VMID, direct_world
@@ -15,7 +15,7 @@ from tests.support.pve import NODE, TEMPLATE, VMID, direct_world
 PORTS = (
     ("hypervisor", Hypervisor, ProxmoxHypervisor),
     ("guest", GuestShell, AgentShell),
-    ("guest", GuestShell, ContainerShell),
+    ("guest", GuestShell, PctShell),
     ("node", NodeShell, HelperShell),
 )
 METHODS = [
