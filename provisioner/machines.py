@@ -35,8 +35,8 @@ from provisioner.taskboard import TaskBoard
 CLOCK_SKEW: Final = 300
 #: Which tasks carry a step out, as a node's task list calls them.
 TASKS: Final = {
-    "start": ("qmstart", "vzstart"),
-    "shutdown": ("qmshutdown", "qmstop", "vzshutdown", "vzstop"),
+    "start": ("qmstart", "vzstart", "hastart"),
+    "shutdown": ("qmshutdown", "qmstop", "vzshutdown", "vzstop", "hastop"),
     "destroy": ("qmdestroy", "vzdestroy"),
     "resize": ("resize",),
     "configure": ("resize",),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask
 from provisioner.simulator.guests import Guest, format_size, parse_size, size_of
+from provisioner.simulator.ha import refuse_without_purge
 from provisioner.simulator.state import State, StoredFile, Volume
 from provisioner.simulator.task import Task
 from provisioner.simulator.tasks import lock_of, start_task, with_lock
@@ -29,6 +30,7 @@ def destroy(state: State, ask: Ask) -> JsonValue:
         raise bad_parameters(skiplock="Only root may use this option.")
     if guest.config.get("protection"):
         raise Refused(f"can't remove VM {ask.vmid} - protection mode enabled")
+    refuse_without_purge(state, ask, "VM")
     if guest.running:
         raise Refused(f"VM {ask.vmid} is running - destroy failed")
 
@@ -70,6 +72,7 @@ def erase(
         pool.members.discard(ask.vmid)
     label = "CT" if guest.kind == "lxc" else "VM"
     if ask.flag("purge"):
+        state.ha.pop(ask.vmid, None)
         task.log.append(f"purging {label} {ask.vmid} from related configurations..")
     del state.guests[ask.vmid]
 
