@@ -42,6 +42,7 @@ LOCKS: Final = (
     "clone",
 )
 MAKING: Final = (CLONE, CREATE_CT, CREATE_VM)
+OF_CONTAINER: Final = tuple((verb, path.replace("{kind}", "lxc")) for verb, path in OF_GUEST)
 #: For how long others hold a file lock, and a guest, in seconds.
 FILE_HELD, GUEST_HELD = 30.0, 45.0
 
@@ -60,7 +61,7 @@ LOCKED: Final = (
     Mode(
         7,
         "container's configuration file locked",
-        OF_GUEST,
+        OF_CONTAINER,
         Effect.NONE,
         "By itself, when whoever has the lock is done.",
         (
@@ -105,7 +106,7 @@ LOCKED: Final = (
     Mode(
         11,
         "guest locked for a while",
-        (CONFIG, CLONE, DESTROY, SHUTDOWN, STOP, START, RESIZE),
+        (CLONE, CONFIG, DESTROY, SHUTDOWN, STOP, START, RESIZE),
         Effect.NONE,
         "By itself, when the other work is done; of a lock that stays, see 12.",
         tuple(world(f"VM is locked ({word})", w.locked(word, GUEST_HELD)) for word in LOCKS),
