@@ -79,10 +79,7 @@ def erase(
 
 def remove_volume(state: State, task: Task, volid: str) -> None:
     """Remove a volume, or say in the log why it stays."""
-    name = volid.split(":", maxsplit=1)[0]
-    storage = state.storages.get(name)
-    missing = f"storage '{name}' does not exist"
-    trouble = missing if storage is None else storage.trouble()
+    trouble = state.storage_trouble(volid.split(":", maxsplit=1)[0])
     if trouble is not None:
         task.log.append(f"Could not remove disk '{volid}', check manually: {trouble}")
     else:
@@ -109,7 +106,7 @@ def _resize(state: State, ask: Ask, task: Task) -> Script[None]:
     if "media=cdrom" in line:
         raise Refused("you can't resize a cdrom")
     volume = state.volumes[line.split(",")[0]]
-    trouble = state.storages[line.split(":")[0]].trouble()
+    trouble = state.storage_trouble(line.split(":")[0])
     if trouble is not None:
         raise Refused(trouble)
     size = parse_size(wanted.removeprefix("+")) + (volume.size if wanted[0] == "+" else 0)

@@ -156,7 +156,9 @@ def _node_load(state: State, node: Node) -> dict[str, JsonValue]:
 
 
 def _disk_used(state: State, node: Node) -> int:
-    storage = state.storages[state.settings.storage]
+    storage = state.storages.get(state.settings.storage)
+    if storage is None:
+        return 0
     return state.used().get((storage.name, place_on(storage, node.name)), 0)
 
 

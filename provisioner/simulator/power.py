@@ -106,7 +106,7 @@ def start_script(state: State, guest: Guest, task: Task) -> Script[None]:
         volid = str(guest.config["cicustom"]).partition("=")[2].split(",")[0]
         raise Refused(f"volume '{volid}' does not exist")
     for line in guest.disks().values():
-        trouble = state.storages[line.split(":")[0]].trouble()
+        trouble = state.storage_trouble(line.split(":")[0])
         if trouble is not None:
             raise Refused(trouble)
     if guest.cloud_init() is not None:

@@ -318,6 +318,11 @@ class State:
         """Return the firewall file of `vmid`, an empty one if there is none."""
         return self.firewalls.setdefault(vmid, Firewall())
 
+    def storage_trouble(self, name: str) -> str | None:
+        """Return why nothing on the storage `name` can be used now, in Proxmox's words."""
+        storage = self.storages.get(name)
+        return f"storage '{name}' does not exist" if storage is None else storage.trouble()
+
     def used(self) -> dict[tuple[str, str], int]:
         """Return the bytes taken from each storage on each node (empty for a shared one)."""
         used: dict[tuple[str, str], int] = {}

@@ -48,8 +48,8 @@ def test_the_table_of_modes_is_true() -> None:
 def test_what_no_api_call_shows_is_held_elsewhere(mode: Mode) -> None:
     for where in HELD_BY[mode.number]:
         file, _, name = where.partition("::")
-        (found,) = (ROOT / "tests").rglob(f"{file}.py")
-        assert re.search(rf"def {name}\(", found.read_text()), where
+        texts = [found.read_text() for found in (ROOT / "tests").rglob(f"{file}.py")]
+        assert any(re.search(rf"def {name}\(", text) for text in texts), where
 
 
 async def test_a_verb_without_trouble_makes_calls_of_every_kind(tmp_path: Path) -> None:

@@ -233,6 +233,8 @@ class Run:
         parked = "parked" in await self.world.alarms()
         assert mode.lasts, f"should pass by itself: {sentences}"
         await self._operate()
+        await self._go_on(WATCHED)
+        await self._remove_what_is_named()
         await self._go_on(PATIENCE)
         self.judge.rest()
         self._nothing_left()
@@ -323,11 +325,15 @@ class Run:
         for vmid, guest in self.world.guests().items():
             if guest.lock == CLONING and not self._at_work():
                 cluster.remove_guest(vmid)
-        for volume in cluster.inventory().leaked_volumes():
-            del cluster.state.volumes[volume]
         cluster.advance(301)
         await self.world.daemon.stores.work.unpark(str(self.world.lease()))
         await self.world.daemon.supervisor.resync.enqueue_all("periodic resync")
+
+    async def _remove_what_is_named(self) -> None:
+        """Remove the volumes that an alarm names, and no others."""
+        cluster, said = self.world.cluster, " ".join(await self._sentences())
+        for volume in [each for each in cluster.inventory().leaked_volumes() if each in said]:
+            del cluster.state.volumes[volume]
 
     def _at_work(self) -> bool:
         return any(t.status is None for t in self.world.cluster.state.tasks.values())

@@ -32,7 +32,7 @@ def start_script(state: State, guest: Container) -> Script[None]:
     if guest.running:
         raise Refused(f"CT {guest.vmid} already running")
     for line in guest.disks().values():
-        trouble = state.storages[line.split(":")[0]].trouble()
+        trouble = state.storage_trouble(line.split(":")[0])
         if trouble is not None:
             raise Refused(trouble)
     yield Sleep(state.settings.durations.start)
