@@ -100,6 +100,7 @@ async def live(world: World) -> None:
     await world.ok(upid)
     world.see(lambda cluster: setattr(cluster.state.storages["local"], "enabled", False))
     assert await world.hypervisor.volumes(NODE, VMID, destroyed_by=upid) == []
+    world.see(lambda cluster: setattr(cluster.state.storages["local"], "enabled", True))
     assert await world.hypervisor.freed(since) == {VMID, VMID + 2}
 
 
