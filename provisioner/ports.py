@@ -212,8 +212,13 @@ class Hypervisor(Protocol):
         """
         ...
 
-    async def volumes(self, node: str, vmid: int) -> Sequence[str]:
-        """List the volumes that carry `vmid` on a node's storages."""
+    async def volumes(
+        self, node: str, vmid: int, *, destroyed_by: str | None = None
+    ) -> Sequence[str]:
+        """List the volumes that carry `vmid` on a node's storages.
+
+        Those that the task `destroyed_by` could not remove are among them, listed or not.
+        """
         ...
 
 

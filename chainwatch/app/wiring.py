@@ -268,6 +268,7 @@ class _Wiring:
             work=self.stores.work,
             clock=self.clock,
             nodes=self.nodes,
+            breaker=self.breaker,
             tick=self.config.policy.tick,
             wake=self.bell.set,
         )

@@ -94,7 +94,11 @@ async def live(world: World) -> None:
     assert await world.hypervisor.volumes(NODE, VMID)
     await pause(world)
     await world.ok(await world.hypervisor.shutdown(NODE, VMID, 30))
-    await world.ok(await world.hypervisor.destroy(NODE, VMID))
+    upid = await world.hypervisor.destroy(NODE, VMID)
+    await world.ok(upid)
+    world.see(lambda cluster: setattr(cluster.state.storages["local"], "enabled", False))
+    assert await world.hypervisor.volumes(NODE, VMID, destroyed_by=upid) == []
+    world.see(lambda cluster: setattr(cluster.state.storages["local"], "enabled", True))
     assert await world.hypervisor.freed(since) == {VMID, VMID + 2}
 
 

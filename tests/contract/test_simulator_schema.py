@@ -85,6 +85,28 @@ async def live(api: Checked) -> None:
     }
     await api.task("POST", "/nodes/pve/qemu", **again)
     await api("GET", "/nodes/pve/storage/local/status")
+    await be_highly_available(api)
+    await look_at_consoles(api)
+
+
+async def be_highly_available(api: Checked) -> None:
+    """Put the machine under HA, have it started and stopped by it, and take it out again."""
+    resources = "/cluster/ha/resources"
+    await api("POST", resources, sid="vm:218", state="stopped", comment="kept")
+    await api("GET", resources)
+    await api("GET", f"{resources}/vm:218")
+    await api.task("POST", f"{GUEST}/status/start")
+    await api("GET", f"{GUEST}/status/current")
+    await api("PUT", f"{resources}/vm:218", state="ignored")
+    await api("DELETE", f"{resources}/vm:218")
+
+
+async def look_at_consoles(api: Checked) -> None:
+    """Open each kind of console, and connect to one."""
+    told = pve_schema.an_object(await api("POST", f"{GUEST}/vncproxy", websocket=1))
+    place = {"port": str(told["port"]), "vncticket": str(told["ticket"])}
+    await api("GET", f"{GUEST}/vncwebsocket", **place)
+    await api("POST", f"{GUEST}/termproxy", serial="serial0")
 
 
 async def snapshots(api: Checked, guest: str) -> None:

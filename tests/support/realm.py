@@ -244,12 +244,13 @@ class Realm:
             watch()
             if await self.turn():
                 continue
-            if await self._quiet():
+            if await self.quiet():
                 return
             self.cluster.advance(1)
         raise AssertionError(f"not settled within {seconds} s: {await self.sentences()}")
 
-    async def _quiet(self) -> bool:
+    async def quiet(self) -> bool:
+        """Say whether nothing is left to do."""
         stores, now = self.daemon.stores, self.daemon.supervisor.clock.now()
         if await stores.operations.open_all() or self.daemon.supervisor.breaker.reason:
             return False

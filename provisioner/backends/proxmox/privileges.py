@@ -158,6 +158,7 @@ CALLS: Final[Mapping[str, tuple[Need, ...]]] = {
         ),
     ),
     "GET /nodes/{node}/tasks/{upid}/status": (),
+    "GET /nodes/{node}/tasks/{upid}/log": (),
     "GET /nodes/{node}/storage": (
         Need(Scope.STORAGE, ("Datastore.Audit",), why="else a storage is not seen"),
     ),
