@@ -71,10 +71,15 @@ bench: setup ## Measure how soon a purchase is a machine, and for how many calls
 bench-chain: setup ## Measure how fast a chain is read (ARGS=--json for one object at the end)
 	@$(PY) -m tests.bench.chain $(ARGS)
 
+.PHONY: bench-simulator
+bench-simulator: setup ## Measure how many API calls a second the stand-in answers
+	@$(PY) -m tests.bench.simulator $(ARGS)
+
 .PHONY: soak
 soak: setup ## Let N new histories happen to a few machines, 200 N to their VMIDs, and kill a daemon 2 N times (N=500)
 	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --quiet tests/property/test_machines.py tests/property/test_vmids.py
 	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --verbose tests/acceptance/test_kill_reading.py
+	@CHAINWATCH_SOAK=1 $(PY) -m pytest --quiet tests/integration/test_schedules.py tests/integration/test_modes.py
 
 .PHONY: test-contracts
 test-contracts: setup ## Run the tests of the lease contract on a chain

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from provisioner.archives import Archives
 from provisioner.model import DesiredMachine, Observed, Presence, Verb
-from provisioner.ports import Hypervisor, OperationLog
+from provisioner.oplog import OperationLog
+from provisioner.ports import Hypervisor
 from provisioner.site import Site
 from provisioner.steps.destroy import grace_over
 

@@ -22,12 +22,13 @@ from provisioner.errors import (
 )
 from provisioner.line import Line
 from provisioner.model import DesiredMachine, Observed
+from provisioner.oplog import OperationLog
 from provisioner.placement import Demand
 from provisioner.ports import (
     ClusterSnapshot,
     GuestShells,
     Hypervisor,
-    OperationLog,
+    NodeShell,
     Place,
     Snapshots,
 )
@@ -58,7 +59,8 @@ class Where:
 class Executor:
     """Runs steps through the ports; `rooms` says where clones come from and go to.
 
-    `quarantine` (seconds, wall) is how long a freed VMID rests.
+    `quarantine` (seconds, wall) is how long a freed VMID rests; `nodes` is None where nodes are
+    not reached over SSH.
     """
 
     hypervisor: Hypervisor
@@ -69,6 +71,7 @@ class Executor:
     rooms: Rooms
     quarantine: int
     archives: Archives | None = None
+    nodes: NodeShell | None = None
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _line: Line = field(default_factory=Line)
 
@@ -84,6 +87,7 @@ class Executor:
         target = Target(
             *(self.hypervisor, self.guests, self.site, want, have, place.vmid, place.node),
             source=where.source,
+            nodes=self.nodes,
             archives=self.archives,
             storage=where.storage,
         )

@@ -1,4 +1,4 @@
-"""The log of intents in memory: for whoever works without a database (`ports.OperationLog`).
+"""The log of intents in memory: for whoever works without a database (`oplog.OperationLog`).
 
 It answers as the durable one does, for as long as its process lives. What a former process left is
 not here: it has to be found at the hypervisor, whose refusal of a VMID that exists is the only

@@ -29,35 +29,21 @@ from provisioner.model import (
     Presence,
     Stamps,
 )
-from provisioner.ports import ClusterSnapshot, Hypervisor, OperationLog, Snapshots
+from provisioner.oplog import OperationLog
+from provisioner.ports import ClusterSnapshot, Hypervisor, Snapshots
 from provisioner.site import CONFIGURED, Site
 from provisioner.taskboard import TaskBoard
+from provisioner.taskwords import ONCE, REMOVING, TASKS
+from provisioner.upids import kind_of
 
 #: How far a node's clock may be from ours when a lost task is searched for, in seconds.
 CLOCK_SKEW: Final = 300
-#: Which tasks carry a step out, as a node's task list calls them.
-TASKS: Final = {
-    "start": ("qmstart", "vzstart"),
-    "shutdown": ("qmshutdown", "qmstop", "vzshutdown", "vzstop"),
-    "destroy": ("qmdestroy", "vzdestroy"),
-    "resize": ("resize",),
-    "configure": ("resize",),
-    "switch-off": ("qmshutdown", "qmstop", "vzshutdown", "vzstop"),
-    "kill": ("qmstop", "vzstop"),
-    "reinstall": ("qmdestroy", "vzdestroy"),
-    "snapshot": ("qmsnapshot", "vzsnapshot"),
-    "rollback": ("qmrollback", "vzrollback"),
-    "backup": ("vzdump",),
-    "restore": ("qmrestore", "vzrestore"),
-}
-#: Steps whose doing again is another deed: what was lost of them is searched for among ended tasks.
-ONCE: Final = frozenset({"rollback"})
-#: What begins with a machine and ends with none.
-REMOVING: Final = frozenset({"destroy", "reinstall"})
 #: How old a snapshot (in seconds) may be when a machine might be destroyed by what it shows.
 EVIDENCE: Final = 1.0
 #: How long a node takes at least to lose power and be back, in seconds.
 REBOOT: Final = 30
+#: How long the HA manager may take to stop a guest, its patience with it included, in seconds.
+HA_ROUNDS: Final = 180
 #: How long a clone may run, in seconds, before its lock is taken for one that was left behind.
 DAY: Final = 86_400
 
@@ -112,6 +98,8 @@ class Machines:
             answers = ring.answers
             if not answers:
                 return replace(_busy(operation), answers=answers, ask_in=ring.again_in)
+        if operation is not None and fate is Fate.ENDED and await self._ha_yet_to(want, operation):
+            return _busy(operation)
         may_go = want.retirement is not None
         snapshot = await self.snapshots.get(max_age=EVIDENCE if may_go else None)
         try:
@@ -161,6 +149,18 @@ class Machines:
         young = 0 <= self.wall() - operation.started < LONGEST_BOOT
         return operation.step == "start" and young and want.presence is Presence.RUNNING
 
+    async def _ha_yet_to(self, want: DesiredMachine, operation: OpenOperation) -> bool:
+        """Say whether the HA manager still has to stop a guest: its task only notes the wish."""
+        asked = operation.upid is not None and kind_of(operation.upid) == "hastop"
+        if not asked or self.wall() - operation.started > HA_ROUNDS:
+            return False
+        try:
+            kind = self._kind(want, operation.vmid)
+            power = await self.hypervisor.power(operation.node, operation.vmid, kind=kind)
+        except Transient:  # it may have been moved: a whole look finds it
+            return False
+        return power.state is not PowerState.STOPPED
+
     def _just_done(self, operation: OpenOperation | None, fate: Fate) -> str | None:
         """Return the step that has just ended, if its node cannot have rebooted since it began."""
         if operation is None or fate is not Fate.ENDED:
@@ -169,9 +169,11 @@ class Machines:
 
     async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
         """Close an operation that no longer runs, by what is there to be seen."""
+        if operation.step in REMOVING and seen.config is None:
+            return await self._close_destroy(operation, seen)
         match operation.step:
             case "destroy" | "reinstall":  # an OK is not believed while the machine is there
-                done = seen.config is None
+                done = False
             case "clone" | "restore":
                 done = fate is Fate.ENDED or seen.config is not None
             case _:
@@ -180,9 +182,14 @@ class Machines:
             await self.log.finish(operation.id, "ok")
         else:
             await self.log.finish(operation.id, "lost", "its end was not seen; looked instead")
-        if operation.step not in REMOVING or seen.config is not None:
-            return seen
-        left = await self.hypervisor.volumes(operation.node, operation.vmid)
+        return seen
+
+    async def _close_destroy(self, operation: OpenOperation, seen: Observed) -> Observed:
+        """Close a destroy once its volumes are gone too; until then it is told, and not over."""
+        node, vmid = operation.node, operation.vmid
+        left = await self.hypervisor.volumes(node, vmid, destroyed_by=operation.upid)
+        if not left:
+            await self.log.finish(operation.id, "ok")
         return replace(seen, leftovers=tuple(left))
 
     async def _search(self, operation: OpenOperation) -> str | None:
@@ -288,17 +295,15 @@ class Machines:
         if proof is not None:
             identity, stamps = proof
             ours = (identity.key, identity.nonce) == (want.key, want.nonce)
+            if ours and config.lock in MAKING and not stamps.configured:
+                await self._refuse_cut_off(node, config, vmid, online)
             if ours and stamps.configured and not self.site.bears(identity, config):
                 raise NotOurs(f"{self._changed(identity, config)}; put it back, then retry")
             seen = Observed(vmid, node, config, identity, stamps, PowerState.UNKNOWN)
             return seen if ours else None
         if config.lock is not None:
-            if config.lock in MAKING and await self._cut_off(node, config, vmid, online):
-                tool = "qm" if config.kind is Kind.VM else "pct"
-                raise NotOurs(
-                    f"VM {vmid} was left locked ({config.lock}) by a task that was cut off and "
-                    f"never ended: look at it, `{tool} unlock {vmid}`, destroy it, then retry"
-                )
+            if config.lock in MAKING:
+                await self._refuse_cut_off(node, config, vmid, online)
             raise Locked(f"VM {vmid} is locked ({config.lock}) and does not yet say whose it is")
         if self.site.bears(self.site.identity(want, vmid), config):
             raise NotOurs(
@@ -315,6 +320,17 @@ class Machines:
         else:
             said = f"MAC {have.mac or 'none'} instead of {self.site.pool.addresses(vmid).mac}"
         return f"VM {vmid} has {said}: somebody changed it"
+
+    async def _refuse_cut_off(
+        self, node: str, seen: GuestConfig, vmid: int, online: Sequence[str]
+    ) -> None:
+        """Raise NotOurs for what will never be made, whether it says already whose it is."""
+        if await self._cut_off(node, seen, vmid, online):
+            tool = "qm" if seen.kind is Kind.VM else "pct"
+            raise NotOurs(
+                f"VM {vmid} was left locked ({seen.lock}) by a task that was cut off and "
+                f"never ended: look at it, `{tool} unlock {vmid}`, destroy it, then retry"
+            )
 
     async def _cut_off(
         self, node: str, seen: GuestConfig, vmid: int, online: Sequence[str]

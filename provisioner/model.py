@@ -226,7 +226,8 @@ class GuestSettings:
     and it has no `agent`.
 
     `leftovers` names inherited keys that a machine of ours must not carry (always empty in a
-    wanted value); `link_up` is false when the guest's cable is pulled.
+    wanted value); `link_up` is false when the guest's cable is pulled; `cicustom` names the snippet
+    that its cloud-init is read from, empty for the settings above.
     """
 
     name: str
@@ -244,6 +245,7 @@ class GuestSettings:
     protection: bool
     link_up: bool
     agent: bool
+    cicustom: str = ""
     leftovers: frozenset[str] = field(default_factory=frozenset)
 
 

@@ -83,7 +83,8 @@ def decide(site: Site, want: DesiredMachine, have: Observed) -> Decision:
     if have.operation is not None:
         return Decision(None, f"waiting for {have.operation.step} of VM {have.operation.vmid}")
     if have.config is not None and have.config.lock is not None:
-        return Decision(None, f"VM {have.vmid} is locked ({have.config.lock})")
+        text = "where no task works on it, unlock it"
+        return Decision(None, f"VM {have.vmid} is locked ({have.config.lock}); {text}")
     for step in TABLE:
         if reason := step.due(site, want, have):
             return Decision(step, reason)

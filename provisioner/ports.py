@@ -1,8 +1,9 @@
 """What this package needs from the outside, as protocols.
 
-A hypervisor, a way into a guest, and a durable log of intents. Each method of `Hypervisor` and
-`GuestShell` is one effect or one reading and never waits for a task; each is also two fault points
-(`before` and `after`), which a test holds against the registry in `provisioner.faultpoints`.
+A hypervisor, ways into guests and onto nodes; the durable log of intents is `provisioner.oplog`.
+Each method of `Hypervisor`, `ArchiveStore`, `GuestShell` and `NodeShell` is one effect or one
+reading and never waits for a task; each is also two fault points (`before` and `after`), which a
+test holds against the registry in `provisioner.faultpoints`.
 
 Every method may raise `Transient`, `Permanent`, `UnknownOutcome` or `HypervisorDown` from
 `provisioner.errors`; what else a method raises, it says.
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from provisioner.errors import ProvisionError
-from provisioner.model import Archive, GuestConfig, GuestSettings, Kind, OpenOperation, Power
+from provisioner.model import Archive, GuestConfig, GuestSettings, Kind, Power
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +234,13 @@ class Hypervisor(Protocol):
         """
         ...
 
-    async def volumes(self, node: str, vmid: int) -> Sequence[str]:
-        """List the volumes that carry `vmid` on a node's storages."""
+    async def volumes(
+        self, node: str, vmid: int, *, destroyed_by: str | None = None
+    ) -> Sequence[str]:
+        """List the volumes that carry `vmid` on a node's storages.
+
+        Those that the task `destroyed_by` could not remove are among them, listed or not.
+        """
         ...
 
 
@@ -318,82 +324,59 @@ class GuestShells(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a command in a guest ended: its exit code and what it said, bounded and hostile."""
+
+    code: int
+    output: bytes
+    error: bytes
+
+
 class NodeShell(Protocol):
-    """A whitelist of verbs on a Proxmox node; no backend offers one yet."""
+    """A whitelist of verbs on a Proxmox node. All but `pct_exec` may be repeated without harm."""
+
+    async def version(self, node: str) -> str:
+        """Ask the node's helper which one it is. Raises Permanent for one we don't speak to."""
+        ...
 
     async def put_snippet(self, node: str, name: str, content: bytes) -> None:
-        """Write a cloud-init snippet into the node's snippet folder."""
+        """Write a cloud-init snippet into the node's snippet folder, whole or not at all."""
         ...
 
-
-class OperationLog(Protocol):
-    """The durable record of intents; every method has committed when it returns."""
-
-    async def begin(
-        self, key: str, step: str, vmid: int, node: str, nonce: str, *, order: int | None = None
-    ) -> int:
-        """Record the intent to do `step`, because of an order if so; returns the operation's id."""
+    async def drop_snippet(self, node: str, name: str) -> None:
+        """Remove a snippet; one that is not there is removed."""
         ...
 
-    async def obeyed(self, order: int) -> bool:
-        """Say whether the task of an order was seen to end well."""
+    async def snippets(self, node: str) -> Sequence[str]:
+        """List the snippets of our VMIDs."""
         ...
 
-    async def knows(self, upid: str) -> bool:
-        """Say whether a task is one of ours already."""
-        ...
+    async def pct_exec(
+        self, node: str, vmid: int, words: Sequence[str], content: bytes = b"", limit: int = 30
+    ) -> Finished:
+        """Run a command in a running container, with `content` on its standard input.
 
-    async def record_task(self, operation: int, upid: str) -> None:
-        """Record the task that carries the operation out."""
-        ...
-
-    async def finish(self, operation: int, outcome: str, error: str | None = None) -> None:
-        """Close an operation: outcome `ok`, `failed` or `lost`."""
-        ...
-
-    async def open_for(self, key: str, nonce: str) -> OpenOperation | None:
-        """Return the operation on (key, nonce) that has not been seen to end."""
-        ...
-
-    async def place(self, key: str, nonce: str) -> Place | None:
-        """Return where (key, nonce) was last cloned or adopted, None once it was destroyed."""
-        ...
-
-    async def intended(self, key: str, nonce: str) -> int | None:
-        """Return the VMID of the last clone for (key, nonce) whose end is not known.
-
-        It may still come about, so it is there that it has to be tried again.
+        Raises AgentSilent when it does not run there, and UnknownOutcome when the end was not seen
+        within `limit` seconds, or drowned in what the command said.
         """
         ...
 
-    async def backed_up(self, key: str, nonce: str) -> bool:
-        """Say whether a backup of (key, nonce) was made since it was last made anew by order."""
+    async def route(self, node: str, address: str, bridge: str) -> None:
+        """Send what is for one IPv6 address to a bridge of the node."""
         ...
 
-    async def made_anew(self, key: str, nonce: str) -> int:
-        """Return when (key, nonce) was last destroyed to be made anew (wall seconds), else 0."""
+    async def routes(self, node: str) -> Mapping[str, str]:
+        """Return the bridge of every address of ours that has a route of its own."""
         ...
 
-    async def kept(self, key: str, nonce: str) -> int | None:
-        """Return the VMID at which (key, nonce) was destroyed to be made anew, while it is not."""
+    async def isolate(self, node: str, vmid: int) -> None:
+        """Let a running guest's ports reach no other isolated port of their bridge.
+
+        Raises AgentSilent when it has none there.
+        """
         ...
 
-    async def ever_cloned(self, key: str, nonce: str) -> bool:
-        """Say whether a clone or an adoption for (key, nonce) has ever succeeded."""
-        ...
-
-    async def reserved(self) -> frozenset[int]:
-        """Return the VMIDs we cloned to or adopted and have not seen destroyed since."""
-        ...
-
-    async def gone(self, key: str, nonce: str, vmid: int, node: str) -> None:
-        """Record that the machine was proven gone though we did not destroy it."""
-        ...
-
-    async def unfinished(self, step: str, since: int) -> Sequence[OpenOperation]:
-        """Return a step's operations begun at or after `since` and not yet seen to end."""
-        ...
-
-    async def destroyed_since(self, since: int) -> Sequence[int]:
-        """Return the VMIDs that our own operations freed at or after `since` (wall seconds)."""
+    async def isolated(self, node: str) -> Mapping[int, bool]:
+        """Say of every guest of ours that has ports whether all of them are isolated."""
         ...

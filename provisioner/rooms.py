@@ -13,6 +13,7 @@ from typing import Final
 from provisioner.allocate import Pool
 from provisioner.errors import NO_CONTAINERS, NodeDown, NoRoom, Permanent
 from provisioner.model import Kind
+from provisioner.oplog import OperationLog
 from provisioner.placement import (
     Demand,
     Limits,
@@ -28,7 +29,7 @@ from provisioner.placement import (
     shelf_of,
     view,
 )
-from provisioner.ports import ClusterSnapshot, Hypervisor, OperationLog, Snapshots
+from provisioner.ports import ClusterSnapshot, Hypervisor, Snapshots
 from provisioner.upids import guest_of
 
 #: Seconds after which a clone that has not ended no longer keeps others waiting, and after which

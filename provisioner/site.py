@@ -23,6 +23,7 @@ from provisioner.model import (
     Presence,
     Stamps,
 )
+from provisioner.snippets import Snippets, name_in, vmid_of
 
 #: Stamp of having removed the firewall rules that a clone inherits; a new rule set is a new stamp.
 CONFIGURED: Final = hashlib.sha256(b"firewall: nothing inherited").hexdigest()[:32]
@@ -37,8 +38,9 @@ GUARDED: Final = frozenset(
 class Site:
     """One installation's pool, network and habits; timeouts in seconds.
 
-    `backups` is None where a machine is destroyed without one; `repairs` is false where settings
-    that somebody changed by hand are left so, and told of.
+    `snippets` is None where cloud-init knows what Proxmox's own settings say and no more. `backups`
+    is None where a machine is destroyed without one; `repairs` is false where settings that
+    somebody changed by hand are left so, and told of.
     """
 
     signer: Signer
@@ -49,6 +51,7 @@ class Site:
     tags: frozenset[str]
     shutdown_timeout: int
     answer_timeout: int
+    snippets: Snippets | None = None
     backups: BackupPolicy | None = None
     repairs: bool = True
 
@@ -86,6 +89,7 @@ class Site:
             protection=want.held,
             link_up=stamps.generation == want.access.generation,
             agent=cloud_init,
+            cicustom=self._cicustom(want, vmid, have) if cloud_init else "",
         )
 
     def drifted(self, wanted: GuestSettings, have: GuestSettings, stamps: Stamps) -> frozenset[str]:
@@ -98,6 +102,15 @@ class Site:
             return frozenset()
         differ = {n for n in GuestSettings.__slots__ if getattr(wanted, n) != getattr(have, n)}
         return frozenset() if differ & GUARDED else frozenset(differ)
+
+    def _cicustom(self, want: DesiredMachine, vmid: int, have: GuestSettings) -> str:
+        """Return the snippet that is wanted; a machine that nobody starts keeps the one it has."""
+        if self.snippets is None:
+            return ""
+        if want.presence is not Presence.RUNNING:
+            name = name_in(have.cicustom)
+            return have.cicustom if name and vmid_of(name) == vmid else ""
+        return self.snippets.cicustom(want, vmid, uuid_of(self.identity(want, vmid)))
 
     def unmade(self, spec: MachineSpec) -> GuestConfig:
         """Return the configuration of a guest that is about to be made: nothing is set."""

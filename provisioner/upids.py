@@ -12,6 +12,11 @@ def node_of(upid: str) -> str:
     return _fields(upid)[1]
 
 
+def kind_of(upid: str) -> str:
+    """Return what a task does, as `qmstart`."""
+    return _fields(upid)[5]
+
+
 def started_at(upid: str) -> int:
     """Return when a task began, in seconds on its node's wall clock."""
     return int(_fields(upid)[4], 16)

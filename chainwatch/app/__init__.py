@@ -40,6 +40,7 @@ from chainwatch.store.database import Database
 from chainwatch.store.installation import check_installation
 from provisioner.backends.proxmox.client import ProxmoxerApi
 from provisioner.backends.proxmox.settings import ProxmoxEndpoint
+from provisioner.guest.node import Ways
 
 __all__ = ["Adapters", "Daemon", "adapters", "check", "desk", "opened", "rebuild", "run", "wire"]
 
@@ -64,7 +65,23 @@ async def adapters(config: Config) -> AsyncIterator[Adapters]:
             pools[settings.source.name] = pool
         api = ProxmoxerApi(_endpoint(config))
         held.callback(api.close)
-        yield Adapters(pools, api)
+        yield Adapters(pools, api, _nodes(config, held))
+
+
+def _nodes(config: Config, held: AsyncExitStack) -> Ways | None:
+    """Return the ways to the nodes over SSH, where the configuration has them."""
+    nodes = config.nodes
+    if nodes is None:
+        return None
+    from provisioner.guest.connection import (
+        Connections,
+    )  # costs time, which not everybody has to pay
+    from provisioner.guest.doors import Login, doors
+
+    login = Login(nodes.user, nodes.key.reveal(), doors(nodes.known_hosts, nodes.port))
+    ways = Connections(login)
+    held.callback(ways.close)
+    return ways
 
 
 def _ceilings(sources: Sequence[SourceSettings]) -> dict[str, float]:

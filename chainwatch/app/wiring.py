@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from chainwatch.app.userdata import snippets
 from chainwatch.chain import profiles
 from chainwatch.chain.audit import StateReader
 from chainwatch.chain.heads import HeadFeed
@@ -27,6 +28,7 @@ from chainwatch.control.facts import FactsReader
 from chainwatch.control.guards import Guards
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.lookout import Lookout
+from chainwatch.control.node_care import Duties, NodeCare
 from chainwatch.control.nodes import NodeWatch
 from chainwatch.control.obedience import Obedience
 from chainwatch.control.poller import TaskPoller
@@ -57,6 +59,8 @@ from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
 from provisioner.doorbell import Doorbell
 from provisioner.executor import Executor
+from provisioner.guest.container import PctShell
+from provisioner.guest.node import HelperShell, Ways
 from provisioner.identity import Signer
 from provisioner.machines import Machines
 from provisioner.placement import Limits
@@ -73,10 +77,14 @@ HEARTBEAT: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """The ways to the outside: one set of endpoints for each source, and the hypervisor's API."""
+    """The ways to the outside: one set of endpoints for each source, the hypervisor's API, nodes.
+
+    `nodes` is None where the configuration does not reach them over SSH.
+    """
 
     endpoints: Mapping[str, Endpoints]
     api: Api
+    nodes: Ways | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,7 @@ def site(config: Config) -> Site:
         answer_timeout=machines.answer_timeout,
         backups=config.policy.backups,
         repairs=config.policy.repairs,
+        snippets=snippets(config),
     )
 
 
@@ -150,7 +159,9 @@ class _Wiring:
             self.machines,
             clock.monotonic,
         )
-        self.guests = Shells(AgentShell(ways.api, clock.sleep), ContainerShell(ways.api))
+        self.node_shell = HelperShell(ways.nodes) if ways.nodes else None
+        inside = PctShell(self.node_shell) if self.node_shell else None
+        self.guests = Shells(AgentShell(ways.api, clock.sleep), ContainerShell(ways.api, inside))
         self.board = TaskBoard(self.hypervisor)
         self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, SNAPSHOT)
         self.archives = Archives(
@@ -183,6 +194,7 @@ class _Wiring:
             resync=resync,
             breaker=self.breaker,
             nodes=self.nodes,
+            care=self.care(),
             inspection=self.inspection(),
             operations=stores.operations,
             clock=self.clock,
@@ -215,6 +227,7 @@ class _Wiring:
                 rooms=self.rooms,
                 quarantine=policy.quarantine,
                 archives=self.archives,
+                nodes=self.node_shell,
             ),
             guards=Guards(
                 self.stores.holds,
@@ -268,8 +281,31 @@ class _Wiring:
             work=self.stores.work,
             clock=self.clock,
             nodes=self.nodes,
+            breaker=self.breaker,
             tick=self.config.policy.tick,
             wake=self.bell.set,
+        )
+
+    def care(self) -> NodeCare | None:
+        """Return who takes care of the nodes, None where nobody can."""
+        nodes, machines = self.config.nodes, self.config.machines
+        if nodes is None or self.node_shell is None:
+            return None
+        return NodeCare(
+            shell=self.node_shell,
+            hypervisor=self.hypervisor,
+            snapshots=self.snapshots,
+            operations=self.stores.operations,
+            alarms=self.stores.alarms,
+            watch=self.nodes,
+            clock=self.clock,
+            pool=self.site.pool,
+            duties=Duties(
+                nodes=tuple(dict.fromkeys(line.split()[0] for line in nodes.known_hosts)),
+                snippets=True,
+                isolate=nodes.isolate,
+                routes_to=machines.bridge if machines.host_routes else None,
+            ),
         )
 
     def inspection(self) -> Inspection:

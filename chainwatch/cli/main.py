@@ -14,6 +14,7 @@ from chainwatch.cli import (
     daemon,
     history,
     leases,
+    nodes,
     orders,
     proxmox,
     simulator,
@@ -66,6 +67,7 @@ for _command in (
 ):
     app.command(_command.__name__.replace("_", "-"))(_command)
 app.add_typer(sources.app, name="source", help="How the chains are read, and what on a halt.")
+app.add_typer(nodes.app, name="node", help="What has to be put on a node for SSH.")
 app.add_typer(proxmox.app, name="proxmox", help="What the daemon needs of the cluster.")
 
 

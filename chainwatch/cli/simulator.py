@@ -29,6 +29,7 @@ def simulator(
     template: Annotated[
         int, typer.Option("--vm-id-template", min=100, help="VMID of the template.")
     ] = 9000,
+    ssh: Annotated[bool, typer.Option("--ssh", help="Let the nodes be reached over SSH.")] = False,
 ) -> None:
     """Run a simulated Proxmox VE cluster over HTTPS until SIGTERM or Ctrl-C."""
     from chainwatch.runtime.clock import SystemClock
@@ -47,5 +48,6 @@ def simulator(
         seed=seed,
         nodes=names or ("pve",),
         template=template,
+        ssh=ssh,
     )
     asyncio.run(serve(options, SystemClock().now, typer.echo))

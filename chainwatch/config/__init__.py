@@ -23,6 +23,7 @@ from pydantic_settings import (
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import schema
 from chainwatch.config.machines import Machines
+from chainwatch.config.nodes import NodesSsh
 from chainwatch.config.policy import Policy
 from chainwatch.config.problems import problems, unknown_variables
 from chainwatch.credentials import Secret
@@ -69,8 +70,27 @@ class ProxmoxConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class NodesConfig:
+    """The nodes over SSH; `known_hosts` are lines `NODE ADDRESS TYPE KEY`, one for each host key.
+
+    `snippets` is the folder on the nodes where `snippet_storage` keeps its snippets.
+    """
+
+    user: str
+    port: int
+    key: Secret
+    known_hosts: tuple[str, ...]
+    snippets: str = "/var/lib/vz/snippets"
+    snippet_storage: str = "local"
+    isolate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MachinesConfig:
-    """What is the same for all machines; timeouts in seconds."""
+    """What is the same for all machines; timeouts in seconds.
+
+    `cloud_init` names the template of their user-data, None for Proxmox's own settings.
+    """
 
     pool: Pool
     template_vms: tuple[int, ...]
@@ -82,6 +102,8 @@ class MachinesConfig:
     tags: frozenset[str]
     shutdown_timeout: int
     answer_timeout: int
+    cloud_init: str | None = None
+    host_routes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +156,7 @@ class Config:
     policy: PolicyConfig
     admin: AdminConfig
     log: LogConfig
+    nodes: NodesConfig | None = None
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
@@ -213,6 +236,7 @@ def _credentials(environ: Mapping[str, str]) -> dict[str, object]:
     keys = {
         "identity-key": ("installation", "identity_key_file"),
         "proxmox-token": ("proxmox", "token_file"),
+        "node-key": ("nodes_ssh", "key_file"),
     }
     folder = environ.get("CREDENTIALS_DIRECTORY")
     return {
@@ -238,6 +262,7 @@ def _config(file: schema.File) -> Config:
         policy=_policy(file.policy),
         admin=_admin(file.admin),
         log=LogConfig(level=file.log.level, format=file.log.format),
+        nodes=_nodes(file.nodes_ssh) if file.nodes_ssh else None,
     )
 
 
@@ -306,6 +331,20 @@ def _machines(table: Machines) -> MachinesConfig:
         tags=frozenset(table.tags),
         shutdown_timeout=table.shutdown_timeout,
         answer_timeout=table.answer_timeout,
+        cloud_init=table.cloud_init,
+        host_routes=table.ipv6 is not None and table.ipv6.host_routes,
+    )
+
+
+def _nodes(table: NodesSsh) -> NodesConfig:
+    return NodesConfig(
+        user=table.user,
+        port=table.port,
+        key=table.key_file,
+        known_hosts=table.known_hosts,
+        snippets=table.snippets,
+        snippet_storage=table.snippet_storage,
+        isolate=table.isolate,
     )
 
 

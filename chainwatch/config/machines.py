@@ -13,6 +13,7 @@ from chainwatch.config.values import (
     BIGGEST_VMID,
     SMALLEST_VMID,
     archive,
+    cloud_init_template,
     name_servers,
     not_empty,
     three_bytes,
@@ -53,6 +54,12 @@ class Ipv6(Addresses):
         examples=["2001:db8::1000/64"],
     )
     gateway: str = Field(description="The machines' gateway.", examples=["2001:db8::1"])
+    host_routes: bool = Field(
+        default=False,
+        description="Keep a route to each machine's address on the node where it stands, also "
+        "after the node booted anew; needs `[nodes_ssh]`.",
+        examples=[True],
+    )
 
 
 class Machines(Table):
@@ -118,6 +125,13 @@ class Machines(Table):
         gt=0,
         description="Seconds after its start in which a guest should answer.",
         examples=[300],
+    )
+    cloud_init: Annotated[str, AfterValidator(cloud_init_template)] | None = Field(
+        default=None,
+        description="Template of the machines' cloud-init user-data (`base`, `devbox`, `nft-auth`, "
+        "`webserver`), put on the node as a snippet; Proxmox's own cloud-init settings where it is "
+        "left out; needs `[nodes_ssh]`.",
+        examples=["devbox"],
     )
     ipv4: Ipv4 | None = None
     ipv6: Ipv6 | None = None

@@ -83,6 +83,8 @@ def _example(place: Place, field: FieldInfo | None) -> str:
 
 def as_toml(value: object) -> str:
     """Write a default or an example the way it stands in a file."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(as_toml, value)) + "]"
     return str(value) if isinstance(value, int | float) else f'"{value}"'

@@ -1,9 +1,10 @@
 """Every key that a person may write, with its default, its meaning and an example.
 
-Here and in `machines.py`, and nowhere else: the reference (docs/reference/config.md) is held
-against them by a test, and a refused value is answered with the example. Each table checks its own
-keys and whether they can go together; what is wrong is raised as a ValueError that completes the
-sentence "KEY: …" and quotes nothing that may be a secret in the wrong place.
+Here, in `machines.py` and in `nodes.py`, and nowhere else: the reference
+(docs/reference/config.md) is held against them by a test, and a refused value is answered with the
+example. Each table checks its own keys and whether they can go together; what is wrong is raised as
+a ValueError that completes the sentence "KEY: …" and quotes nothing that may be a secret in the
+wrong place.
 """
 
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chainwatch.chain.addresses import parse_address
 from chainwatch.config.machines import Machines
+from chainwatch.config.nodes import NodesSsh
 from chainwatch.config.policy import Policy
 from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import (
@@ -317,6 +319,20 @@ class File(BaseSettings):
     source: Annotated[tuple[Source, ...], AfterValidator(not_empty), AfterValidator(_differ)]
     proxmox: Proxmox
     machines: Machines
+    nodes_ssh: NodesSsh | None = None
     policy: Policy = Policy()
     admin: Admin = Admin()
     log: Log = Log()
+
+    @model_validator(mode="after")
+    def _nodes_are_reached_where_need_be(self) -> Self:
+        ipv6 = self.machines.ipv6
+        wanted = {
+            "machines.cloud_init": self.machines.cloud_init is not None,
+            "machines.ipv6.host_routes": ipv6 is not None and ipv6.host_routes,
+        }
+        text = "needs the nodes over SSH; write a table [nodes_ssh]"
+        found = [(key, text) for key, is_wanted in wanted.items() if is_wanted]
+        if found and self.nodes_ssh is None:
+            raise Problems(found)
+        return self

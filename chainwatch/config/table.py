@@ -4,7 +4,7 @@ A check completes the sentence "KEY: …"; one that looks at several keys may fi
 and says them all.
 """
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 
 class Problems(ValueError):
@@ -22,7 +22,8 @@ class Table(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_key_is_true_or_false(cls, value: object) -> object:
-        if isinstance(value, bool):
-            raise ValueError("is true or false, which no key here is")  # noqa: TRY004 (pydantic collects ValueError)
+    def _only_switches_are_true_or_false(cls, value: object, info: ValidationInfo) -> object:
+        field = cls.model_fields.get(info.field_name or "")
+        if isinstance(value, bool) and (field is None or field.annotation is not bool):
+            raise ValueError("is true or false, which this key is not")
         return value

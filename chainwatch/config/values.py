@@ -68,6 +68,32 @@ def token_secret(path: object) -> Secret:
     return secret
 
 
+def node_key(path: object) -> Secret:
+    from provisioner.guest.doors import public_half  # costs time, which only who uses it need pay
+
+    secret = _secret_at(path)
+    try:
+        public_half(secret.reveal())
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
+    return secret
+
+
+def host_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
+    from provisioner.guest.doors import doors  # as above
+
+    doors(not_empty(lines), 22)
+    return lines
+
+
+def cloud_init_template(name: str) -> str:
+    from provisioner.render import names  # as above
+
+    if name not in names():
+        raise ValueError(f"is none of {', '.join(names())}")
+    return name
+
+
 def _secret_at(path: object) -> Secret:
     if not isinstance(path, str | Path):
         raise ValueError("is not a path")  # noqa: TRY004 (a TypeError would escape the validation)

@@ -1,7 +1,8 @@
 """Looking whether everything is as the daemon needs it, touching nothing.
 
 Each source is asked what the daemon would ask at its start, the hypervisor for a list that can be
-believed, what our token may do there and what its templates are like, and the database whether its
+believed, what our token may do there and what its templates are like, nodes over SSH for their
+helper, and the database whether its
 rows are what its journal says. Every finding is said, the good ones too: silence would not tell
 what was looked at.
 """
@@ -10,6 +11,7 @@ from typing import Final
 
 from chainwatch.control.deep_check import deep_check
 from chainwatch.control.ingest import Ingest
+from chainwatch.control.node_care import NodeCare
 from chainwatch.control.readings import Finding
 from chainwatch.control.resync import Resync
 from chainwatch.control.supervisor import Supervisor
@@ -24,9 +26,10 @@ MOST: Final = 50
 
 
 async def checkup(supervisor: Supervisor, db: Database, *, deep: bool) -> list[Finding]:
-    """Look at sources, hypervisor and database, in this order; `deep`: at every lease as well."""
+    """Look at sources, hypervisor, nodes and database, in this order; `deep`: at all leases."""
     found = [await _source(ingest) for ingest in supervisor.ingests]
     found += [await _hypervisor(supervisor.resync), *await _cluster(supervisor.inspection)]
+    found += await _nodes(supervisor.care)
     found += await _database(db)
     return found + (await deep_check(supervisor.lookouts) if deep else [])
 
@@ -58,6 +61,20 @@ async def _cluster(inspection: Inspection) -> list[Finding]:
     except ProvisionError as error:
         return [Finding("token", ok=False, text=str(error))]
     return [Finding(each.subject, each.ok, each.text, each.warning) for each in told]
+
+
+async def _nodes(care: NodeCare | None) -> list[Finding]:
+    """Ask the helper on every node that is reached over SSH which one it is."""
+    found = []
+    for node in care.duties.nodes if care else ():
+        subject = f"node {node}"
+        try:
+            said = await care.shell.version(node) if care else ""
+        except ProvisionError as error:
+            found.append(Finding(subject, ok=False, text=str(error)))
+        else:
+            found.append(Finding(subject, ok=True, text=f"answers over SSH as {said}"))
+    return found
 
 
 async def _database(db: Database) -> list[Finding]:

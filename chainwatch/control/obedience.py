@@ -23,9 +23,9 @@ from provisioner.errors import (
     UnknownOutcome,
 )
 from provisioner.model import DesiredMachine
+from provisioner.oplog import OperationLog
 from provisioner.orders import ended
 from provisioner.plan import TABLE, decide
-from provisioner.ports import OperationLog
 from provisioner.site import Site
 
 log = structlog.get_logger(__name__)

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from chainwatch.control.breaker import Breaker
 from chainwatch.control.nodes import NodeWatch
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.operations import Operations
 from chainwatch.store.workqueue import WorkQueue
-from provisioner.errors import ProvisionError
+from provisioner.errors import HypervisorDown, NodeDown, ProvisionError
 from provisioner.taskboard import TaskBoard
 from provisioner.upids import node_of
 
@@ -31,6 +32,7 @@ class TaskPoller:
     work: WorkQueue
     clock: Clock
     nodes: NodeWatch
+    breaker: Breaker
     tick: float
     wake: Callable[[], None]
 
@@ -53,6 +55,12 @@ class TaskPoller:
         """Look at tasks of one node, UPID → lease, all at once with those of the others."""
         try:
             ended = await self.board.look(tasks)
+        except NodeDown as error:
+            await self.nodes.tell(error)
+            return
+        except HypervisorDown as error:  # no pass might tell: they wait for what ends here
+            await self.breaker.trip(error)
+            return
         except ProvisionError as error:
             log.info("tasks were not seen", node=node, error=str(error))
             return

@@ -14,6 +14,7 @@ import structlog
 from chainwatch.control.breaker import PROBE_EVERY, Breaker
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.lookout import Lookout
+from chainwatch.control.node_care import NodeCare
 from chainwatch.control.nodes import NodeWatch
 from chainwatch.control.poller import TaskPoller
 from chainwatch.control.resync import Resync
@@ -31,7 +32,10 @@ RootTask = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """The daemon's loops; `feeds` wake the ingests, `alive` is called on every heartbeat."""
+    """The daemon's loops; `feeds` wake the ingests, `alive` is called on every heartbeat.
+
+    `care` is None where nodes are not reached over SSH.
+    """
 
     ingests: Sequence[Ingest]
     feeds: Mapping[str, RootTask]
@@ -41,6 +45,7 @@ class Supervisor:
     resync: Resync
     breaker: Breaker
     nodes: NodeWatch
+    care: NodeCare | None
     inspection: Inspection
     operations: Operations
     clock: Clock
@@ -72,6 +77,8 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_never_ends("resync", self.resync.run), name="resync")
             tasks.create_task(_never_ends("worker", self.worker.run), name="worker")
+            if self.care is not None:
+                tasks.create_task(_never_ends("node care", self.care.run), name="node care")
 
     async def first_survey(self) -> bool:
         """Survey the machines before anything is done to any; false while that can't be done.

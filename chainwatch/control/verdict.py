@@ -32,6 +32,7 @@ SECOND_OPINION: Final = 15
 BUDGET: Final = 60
 ROOM: Final = 30  # or a node
 BACKUP: Final = 1800  # each try may take an hour, and nobody waits for it
+LEFTOVERS: Final = 60
 LONGEST_BACKOFF: Final = 300
 
 #: Alarms about one lease; what an outcome no longer says is cleared when the lease is settled.
@@ -125,6 +126,8 @@ def _recheck(each: Pass) -> int | None:
     seen = each.seen
     if seen is None:
         return LOOK_AGAIN
+    if seen.leftovers:
+        return LEFTOVERS
     if seen.ask_in:
         return seen.ask_in
     if each.decision is not None and each.decision.stuck:

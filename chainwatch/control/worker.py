@@ -153,7 +153,7 @@ class Worker:
             return judged
         waited = self.clock.monotonic() - self._restless.setdefault(lease, self.clock.monotonic())
         if waited >= TOO_LONG:
-            text = f"for {int(waited) // 60} min: {outcome.sentence}"
+            text = f"for {int(waited) // 60} min: {outcome.sentence}; {_where_to_look(outcome)}"
             await self._raise(lease, Notice("stuck", "warning", text))
         return Done(max(judged.after, SELDOM)) if waited >= RESTLESS else judged
 
@@ -177,6 +177,16 @@ class Worker:
     async def _raise(self, lease: str, notice: Notice) -> None:
         await self.alarms.raise_(notice.name, lease, notice.severity, notice.text, self.clock.now())
         self._alarmed.add((notice.name, lease))
+
+
+def _where_to_look(outcome: Outcome) -> str:
+    """Return what somebody should look at who is told that a machine does not get on."""
+    seen = [each.seen for each in outcome.passes if each.seen is not None]
+    if any(each.operation is not None and not each.ask_in for each in seen):
+        return "look at the task's log, and stop the task if nothing moves"
+    if any(each.ask_in for each in seen):
+        return "look at its console: does it boot, and does its guest agent start?"
+    return "look at the machine and its node"
 
 
 def _tell(lease: str, outcome: Outcome, judged: Verdict) -> None:

@@ -1,4 +1,4 @@
-"""The durable log of intents (`provisioner.ports.OperationLog`), and what can be counted from it.
+"""The durable log of intents (`provisioner.oplog.OperationLog`), and what can be counted from it.
 
 Law: a row is committed before the call that it speaks of, and stays open until the call's end was
 observed. So a crash leaves at worst an intent without an effect, which the next pass looks for by

@@ -68,6 +68,8 @@ def interfaces(state: State, ask: Ask) -> Script[JsonValue]:
         }
         for key, value in static
     ]
+    if guest.link_local_only:
+        addresses = [{"ip-address": "fe80::1", "ip-address-type": "ipv6", "prefix": 64}]
     loopback: list[JsonValue] = [
         {"ip-address": "127.0.0.1", "ip-address-type": "ipv4", "prefix": 8}
     ]

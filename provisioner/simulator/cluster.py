@@ -15,14 +15,14 @@ from provisioner.simulator.access import Ask, authenticate, require
 from provisioner.simulator.config import apply_pending
 from provisioner.simulator.disks import add_disk, make_template
 from provisioner.simulator.endpoint import Route
-from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.faults import Fault, FaultName, struck_by
 from provisioner.simulator.guestos import Session
 from provisioner.simulator.guests import ConfigValue, Guest
 from provisioner.simulator.inventory import Inventory, take_inventory
 from provisioner.simulator.lxc.container import Container
 from provisioner.simulator.lxc.create import fit_out
 from provisioner.simulator.outages import cut_power, power_cycle, restore_power
-from provisioner.simulator.params import verify
+from provisioner.simulator.params import verify, without_uri_names
 from provisioner.simulator.power import switch_off, switch_on
 from provisioner.simulator.routes import TABLE
 from provisioner.simulator.settings import Settings
@@ -39,7 +39,14 @@ from provisioner.simulator.state import (
 )
 from provisioner.simulator.timeline import Script, Sleep, Timeline
 from provisioner.simulator.touches import note_touches
-from provisioner.simulator.wire import ApiRequest, ApiResponse, Fate, Listing, ParamText, Refused
+from provisioner.simulator.wire import (
+    LOST,
+    ApiRequest,
+    ApiResponse,
+    Fate,
+    Listing,
+    Refused,
+)
 
 OS_TEMPLATE = "debian-12-standard_12.7-1_amd64.tar.zst"
 TOKEN = "root@pam!sim"  # noqa: S105 - a token's name
@@ -131,10 +138,17 @@ class Cluster:
     def _serve(self, request: ApiRequest) -> Script[ApiResponse]:
         path = request.path.split("?")[0].rstrip("/") or "/"
         fault = self.state.faults.match(request.method, path)
-        if fault is not None and fault.name is FaultName.HANG:
-            yield Sleep(fault.seconds)
-        if fault is not None and fault.name in KEEPS_OUT:
-            return kept_out(fault)
+        if fault is not None:
+            struck = struck_by(request.method, path, request.params, self.settings.storage)
+            if fault.act is not None:
+                fault.act(struck)
+            fault = fault.about(struck)
+            if fault.name is FaultName.HANG:
+                yield Sleep(fault.seconds)
+            if fault.name in KEEPS_OUT:
+                if fault.status == 401:
+                    yield Sleep(LATE_401)
+                return kept_out(fault)
         if not any(node.online for node in self.state.nodes.values()):
             return ApiResponse(595, "Connection refused", fate=Fate.UNREACHABLE)
         try:
@@ -142,7 +156,10 @@ class Cluster:
         except Refused as refused:
             if refused.status == 401:
                 yield Sleep(LATE_401)
-                return ApiResponse(401, refused.reason, raw="")
+                told = None if "PVEVNC" in refused.reason else ""
+                return ApiResponse(401, refused.reason, raw=told)
+            if refused.reason == LOST:
+                return ApiResponse(500, LOST, fate=Fate.LOST)
             raw = "" if refused.status > 590 else None
             response = ApiResponse(refused.status, refused.reason, errors=refused.errors, raw=raw)
         return response if fault is None else spoiled(response, fault)
@@ -159,7 +176,7 @@ class Cluster:
         if route.need is not None:
             where, privileges = route.need
             require(self.state, token, where.format(**names), privileges)
-        params = verify(route.rules, _without_uri_names(names, request.params))
+        params = verify(route.rules, without_uri_names(names, request.params))
         ask = Ask(request.method, path, names, params, token, fault)
         if request.method != "GET":
             self._about_to_change(ask, route)
@@ -380,14 +397,3 @@ class Cluster:
     def inventory(self) -> Inventory:
         """Return what is really there."""
         return take_inventory(self.state)
-
-
-def _without_uri_names(
-    names: Mapping[str, str], params: Mapping[str, ParamText]
-) -> Mapping[str, ParamText]:
-    """Return the parameters without those that only repeat what the path says."""
-    for name in names.keys() & params.keys():
-        if params[name] != names[name]:
-            text = "duplicate parameter (already defined in URI) with conflicting values!"
-            raise Refused("Parameter verification failed.", 400, {name: text})
-    return {name: text for name, text in params.items() if name not in names}

@@ -9,13 +9,13 @@ hardware, and the judge (`inventory`, `admits`).
 import hmac
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 
 from aiohttp import web
 
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.front import Front
+from provisioner.simulator.modes.catalogue import MODES, arm, mend
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Body = dict[str, JsonValue]
@@ -37,6 +37,8 @@ class Control:
             web.get("/simulator/faults", self._guarded(self._faults)),
             web.post("/simulator/faults", self._guarded(self._arm)),
             web.delete("/simulator/faults", self._guarded(self._disarm)),
+            web.post("/simulator/modes/{mode}", self._guarded(self._arm_mode)),
+            web.delete("/simulator/modes/{mode}", self._guarded(self._mend_mode)),
             web.post("/simulator/template", self._guarded(self._template)),
             web.post("/simulator/guests", self._guarded(self._add_guest)),
             web.delete("/simulator/guests/{vmid}", self._guarded(self._remove_guest)),
@@ -59,7 +61,7 @@ class Control:
                 text = await request.text()
                 body: Body = json.loads(text) if text else {}
                 answer = handler(request, body)
-            except (KeyError, ValueError, TypeError) as wrong:
+            except (LookupError, ValueError, TypeError) as wrong:
                 return web.json_response({"error": f"cannot do that: {wrong!r}"}, status=400)
             self._front.catch_up()
             return web.json_response(answer)
@@ -89,8 +91,9 @@ class Control:
             path=str(given.pop("path", "*")),
             nth=int(_number(given.pop("nth", 1))),
             status=int(_number(given.pop("status", 500))),
-            text=str(given.pop("text", "got no worker upid - start worker failed")),
+            text=str(given.pop("text", "")),
             seconds=_number(given.pop("seconds", 60)),
+            lasting=bool(given.pop("lasting", False)),
         )
         if given:
             raise ValueError(f"unknown: {', '.join(given)}")
@@ -99,6 +102,16 @@ class Control:
 
     def _disarm(self, _: web.Request, __: Body) -> JsonValue:
         self._cluster.state.faults.clear()
+        return None
+
+    def _arm_mode(self, request: web.Request, body: Body) -> JsonValue:
+        at = (str(body["method"]), str(body["path"])) if "path" in body else None
+        nth, form = int(_number(body.get("nth", 1))), int(_number(body.get("form", 0)))
+        armed = arm(self._cluster, MODES[int(request.match_info["mode"])], at, nth, form)
+        return [_fault_json(fault) for fault in armed]
+
+    def _mend_mode(self, request: web.Request, _: Body) -> JsonValue:
+        mend(self._cluster, MODES[int(request.match_info["mode"])])
         return None
 
     def _template(self, _: web.Request, body: Body) -> JsonValue:
@@ -160,4 +173,14 @@ def _number(value: JsonValue) -> float:
 
 
 def _fault_json(fault: Fault) -> JsonValue:
-    return asdict(fault) | {"name": fault.name.value}
+    return {
+        "name": fault.name.value,
+        "method": fault.method,
+        "path": fault.path,
+        "nth": fault.nth,
+        "status": fault.status,
+        "text": fault.text,
+        "seconds": fault.seconds,
+        "lasting": fault.lasting,
+        "mode": fault.mode,
+    }

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask
 from provisioner.simulator.guests import Guest, format_size, parse_size, size_of
+from provisioner.simulator.ha import refuse_without_purge
 from provisioner.simulator.state import State, StoredFile, Volume
 from provisioner.simulator.task import Task
 from provisioner.simulator.tasks import lock_of, start_task, with_lock
@@ -29,6 +30,7 @@ def destroy(state: State, ask: Ask) -> JsonValue:
         raise bad_parameters(skiplock="Only root may use this option.")
     if guest.config.get("protection"):
         raise Refused(f"can't remove VM {ask.vmid} - protection mode enabled")
+    refuse_without_purge(state, ask, "VM")
     if guest.running:
         raise Refused(f"VM {ask.vmid} is running - destroy failed")
 
@@ -70,16 +72,14 @@ def erase(
         pool.members.discard(ask.vmid)
     label = "CT" if guest.kind == "lxc" else "VM"
     if ask.flag("purge"):
+        state.ha.pop(ask.vmid, None)
         task.log.append(f"purging {label} {ask.vmid} from related configurations..")
     del state.guests[ask.vmid]
 
 
 def remove_volume(state: State, task: Task, volid: str) -> None:
     """Remove a volume, or say in the log why it stays."""
-    name = volid.split(":", maxsplit=1)[0]
-    storage = state.storages.get(name)
-    missing = f"storage '{name}' does not exist"
-    trouble = missing if storage is None else storage.trouble()
+    trouble = state.storage_trouble(volid.split(":", maxsplit=1)[0])
     if trouble is not None:
         task.log.append(f"Could not remove disk '{volid}', check manually: {trouble}")
     else:
@@ -106,7 +106,7 @@ def _resize(state: State, ask: Ask, task: Task) -> Script[None]:
     if "media=cdrom" in line:
         raise Refused("you can't resize a cdrom")
     volume = state.volumes[line.split(",")[0]]
-    trouble = state.storages[line.split(":")[0]].trouble()
+    trouble = state.storage_trouble(line.split(":")[0])
     if trouble is not None:
         raise Refused(trouble)
     size = parse_size(wanted.removeprefix("+")) + (volume.size if wanted[0] == "+" else 0)

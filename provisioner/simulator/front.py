@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 
 from provisioner.simulator.cluster import Cluster
+from provisioner.simulator.screen import console, is_console
 from provisioner.simulator.wire import ApiRequest, ApiResponse, Fate, ParamText
 
 REQUESTS_PER_CONNECTION = 100
@@ -77,6 +78,8 @@ class Front:
             return _plain(500, f"malformed JSON string: {wrong}".splitlines()[0])
         path = request.rel_url.raw_path.removeprefix("/api2/json") or "/"
         response = await self._ask(ApiRequest(request.method, path, params, _token(request)))
+        if is_console(request, response):
+            return await console(request)
         return self._told(request, response)
 
     async def _ask(self, request: ApiRequest) -> ApiResponse:

@@ -79,6 +79,7 @@ class Guest:
     booted: bool = False
     ignores_acpi: bool = False
     has_agent: bool = True
+    link_local_only: bool = False
     processes: dict[int, "GuestProcess"] = field(default_factory=dict)
     heard: Heard | None = None
     settled_at: float = 0.0

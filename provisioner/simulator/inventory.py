@@ -52,7 +52,8 @@ class TaskFacts:
 class Inventory:
     """The cluster at `now` (virtual seconds).
 
-    `volumes` and `backups` map a volume's id to the VMID it carries; `foreign_touched` maps a
+    `volumes` and `backups` map a volume's id to the VMID it carries, `snippets` a node and a name;
+    `foreign_touched` maps a
     token to the VMIDs it sent a changing call to without having created them; `calls` counts by
     route.
     """
@@ -61,6 +62,7 @@ class Inventory:
     guests: Mapping[int, GuestFacts]
     volumes: Mapping[str, int]
     backups: Mapping[str, int]
+    snippets: Mapping[tuple[str, str], int]
     firewalls: tuple[int, ...]
     tasks: tuple[TaskFacts, ...]
     foreign_touched: Mapping[str, tuple[int, ...]]
@@ -75,6 +77,16 @@ class Inventory:
         """Return the volumes that carry a VMID which no guest has."""
         return tuple(v for v, vmid in self.volumes.items() if vmid not in self.guests)
 
+    def leaked_snippets(self) -> tuple[str, ...]:
+        """Return the snippets that no guest needs: their VMID's cloud-init names another, or none.
+
+        A machine that is elsewhere than its snippet still counts as needing it.
+        """
+        needed = {str(guest.config.get("cicustom", "")) for guest in self.guests.values()}
+        return tuple(
+            name for _, name in self.snippets if not any(each.endswith(name) for each in needed)
+        )
+
     def as_json(self) -> dict[str, JsonValue]:
         """Return it as JSON, without the call log."""
         return {
@@ -83,6 +95,8 @@ class Inventory:
             "volumes": dict(self.volumes),
             "leaked_volumes": list(self.leaked_volumes()),
             "backups": dict(self.backups),
+            "snippets": [f"{node}:{name}" for node, name in self.snippets],
+            "leaked_snippets": list(self.leaked_snippets()),
             "firewalls": list(self.firewalls),
             "tasks": [
                 {
@@ -130,6 +144,11 @@ def take_inventory(state: State) -> Inventory:
         guests={vmid: _guest_facts(state, vmid) for vmid in sorted(state.guests)},
         volumes={volid: state.volumes[volid].vmid for volid in sorted(state.volumes)},
         backups={f.volid: f.vmid for f in state.files.values() if f.backup is not None},
+        snippets={
+            (node, name): int(name.split("-")[1])
+            for node, system in sorted(state.systems.items())
+            for name in sorted(system.snippets)
+        },
         firewalls=tuple(sorted(state.firewalls)),
         tasks=tuple(
             TaskFacts(t.upid, t.kind, t.id, t.token, t.started, t.ended, t.status)

@@ -60,7 +60,11 @@ def next_id(state: State, ask: Ask) -> JsonValue:
         if vmid in state.guests:
             raise bad_parameters(vmid=f"VM {vmid} already exists")
         return str(vmid)
-    return str(next(vmid for vmid in range(100, 10**9) if vmid not in state.guests))
+    free = next((vmid for vmid in state.vmids if vmid not in state.guests), None)
+    if free is None:
+        first, last = state.vmids[0], state.vmids[-1] + 1
+        raise Refused(f"unable to get any free VMID in range [{first}, {last}]")
+    return str(free)
 
 
 def resources(state: State, ask: Ask) -> JsonValue:
@@ -152,7 +156,9 @@ def _node_load(state: State, node: Node) -> dict[str, JsonValue]:
 
 
 def _disk_used(state: State, node: Node) -> int:
-    storage = state.storages[state.settings.storage]
+    storage = state.storages.get(state.settings.storage)
+    if storage is None:
+        return 0
     return state.used().get((storage.name, place_on(storage, node.name)), 0)
 
 

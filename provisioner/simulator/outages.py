@@ -12,7 +12,13 @@ from provisioner.simulator.lxc.power import start_script as start_container
 from provisioner.simulator.power import start_script, switch_off
 from provisioner.simulator.state import State
 from provisioner.simulator.task import Task
-from provisioner.simulator.tasks import container_lock, lock_of, start_system_task, with_lock
+from provisioner.simulator.tasks import (
+    container_lock,
+    cut_off,
+    lock_of,
+    start_system_task,
+    with_lock,
+)
 from provisioner.simulator.timeline import Script, Sleep
 from provisioner.simulator.wire import Refused
 
@@ -33,10 +39,8 @@ def cut_power(state: State, name: str) -> None:
     node = state.nodes[name]
     node.online = False
     for task in list(state.tasks.values()):
-        if task.node == name and task.status is None and task.process is not None:
-            task.status = "unexpected status"
-            task.ended = int(state.timeline.now)
-            task.process.abandon()
+        if task.node == name:
+            cut_off(state, task)
     for guest in state.guests.values():
         if guest.node == name and guest.running:
             switch_off(state, guest)

@@ -120,3 +120,14 @@ def vmid_format(text: str) -> str | None:
 
 
 VMID = Rule(Kind.INTEGER, check=vmid_format)
+
+
+def without_uri_names(
+    names: Mapping[str, str], params: Mapping[str, ParamText]
+) -> Mapping[str, ParamText]:
+    """Return the parameters without those that only repeat what the path says."""
+    for name in names.keys() & params.keys():
+        if params[name] != names[name]:
+            text = "duplicate parameter (already defined in URI) with conflicting values!"
+            raise Refused("Parameter verification failed.", 400, {name: text})
+    return {name: text for name, text in params.items() if name not in names}

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from functools import partial
 
 from provisioner.backends.proxmox.api import JsonValue
+from provisioner.simulator import ha
 from provisioner.simulator.access import Ask
 from provisioner.simulator.config import apply_pending
 from provisioner.simulator.guests import Guest, Power
+from provisioner.simulator.ssh.userdata import cloud_init, missing_snippet
 from provisioner.simulator.state import State
 from provisioner.simulator.task import Task
 from provisioner.simulator.tasks import lock_of, start_task, with_lock
@@ -36,7 +38,7 @@ def _boot(state: State, guest: Guest) -> None:
     guest.boots += 1
     guest.booted = False
     guest.os.sessions.clear()
-    data = guest.cloud_init()
+    data = cloud_init(state, guest)
 
     def up(boot: int) -> None:
         if guest.boots == boot and guest.running:
@@ -101,11 +103,11 @@ def start_script(state: State, guest: Guest, task: Task) -> Script[None]:
     _refuse_locked(guest)
     if guest.running:
         raise Refused(f"VM {guest.vmid} already running")
-    if "cicustom" in guest.config:  # no snippet can be uploaded through the API, so none is here
-        volid = str(guest.config["cicustom"]).partition("=")[2].split(",")[0]
-        raise Refused(f"volume '{volid}' does not exist")
+    snippet = missing_snippet(state, guest)
+    if snippet is not None:
+        raise Refused(f"volume '{snippet}' does not exist")
     for line in guest.disks().values():
-        trouble = state.storages[line.split(":")[0]].trouble()
+        trouble = state.storage_trouble(line.split(":")[0])
         if trouble is not None:
             raise Refused(trouble)
     if guest.cloud_init() is not None:
@@ -169,17 +171,50 @@ def _resume(state: State, _: Ask, guest: Guest, __: Task) -> Script[None]:
     yield from ()
 
 
-start = _as_task("qmstart", _start)
+_start_task = _as_task("qmstart", _start)
 _stop_task = _as_task("qmstop", _stop)
-shutdown = _only("qmshutdown", _shutdown, shutdown=True)
+_shutdown_task = _only("qmshutdown", _shutdown, shutdown=True)
 reboot = _only("qmreboot", _reboot, shutdown=True)
 reset = _only("qmreset", _reset, shutdown=False)
-suspend = _only("qmpause", _suspend, shutdown=False)
+_pause = _only("qmpause", _suspend, shutdown=False)
 resume = _only("qmresume", _resume, shutdown=False)
+
+
+def _by_ha(state: State, ask: Ask, wanted: str, kind: str, body: Body) -> JsonValue:
+    """Have the HA manager see to a guest's power."""
+    guest = state.guest(ask.node, ask.vmid)
+
+    def work(task: Task) -> Script[None]:
+        yield from with_lock(state, lock_of(ask.vmid), body(state, ask, guest, task), task)
+
+    return ha.wish(state, ask, guest, wanted, ha.Follow(kind, work))
+
+
+def start(state: State, ask: Ask) -> JsonValue:
+    """POST status/start; of a guest under HA it is a wish."""
+    if ha.managed(state, ask.vmid):
+        return _by_ha(state, ask, "started", "qmstart", _start)
+    return _start_task(state, ask)
+
+
+def shutdown(state: State, ask: Ask) -> JsonValue:
+    """POST status/shutdown; of a guest under HA it is a wish."""
+    if ha.managed(state, ask.vmid):
+        return _by_ha(state, ask, "stopped", "qmshutdown", _shutdown)
+    return _shutdown_task(state, ask)
+
+
+def suspend(state: State, ask: Ask) -> JsonValue:
+    """POST status/suspend: a pause; to disk it is not simulated, and refused under HA."""
+    if ask.flag("todisk") and ha.managed(state, ask.vmid):
+        raise Refused("Cannot suspend HA managed VM to disk")
+    return _pause(state, ask)
 
 
 def stop(state: State, ask: Ask) -> JsonValue:
     """POST status/stop; with `overrule-shutdown` a shutdown under way is interrupted first."""
+    if ha.managed(state, ask.vmid):
+        return _by_ha(state, ask, "stopped", "qmstop", _stop)
     if ask.flag("overrule-shutdown"):
         for task in state.tasks.values():
             under_way = task.status is None and task.kind == "qmshutdown"
@@ -193,7 +228,7 @@ def current(state: State, ask: Ask) -> JsonValue:
     guest = state.guest(ask.node, ask.vmid)
     return status_row(state, guest) | {
         "qmpstatus": guest.power.value,
-        "ha": {"managed": 0},
+        "ha": ha.status(state, ask.vmid),
         **({"agent": 1} if guest.agent_configured else {}),
     }
 

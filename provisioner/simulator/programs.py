@@ -45,7 +45,7 @@ def _sleep(_: GuestOs, words: tuple[str, ...], __: str) -> Run:
 
 def _pkill(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
     """`pkill -KILL -u USER`: 1 when nothing matched, 2 for an unknown user."""
-    user = words[-1]
+    user = "root" if "-f" in words else words[-1]  # what sshd opened for root
     if user not in system.users:
         return Run(2, error=f"pkill: invalid user name: {user}\n")
     return Run(0 if _end_sessions(system, user) else 1)
@@ -85,6 +85,34 @@ def _mkdir(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
     return Run()
 
 
+def _id(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
+    """`id -u USER`: 1 for an unknown user."""
+    user = words[-1]
+    if user not in system.users:
+        return Run(1, error=f"id: '{user}': no such user\n")
+    return Run(output="0\n" if user == "root" else "1000\n")
+
+
+def _useradd(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
+    """`useradd -m -s SHELL USER`: 9 where the account exists."""
+    user = words[-1]
+    if user in system.users:
+        return Run(9, error=f"useradd: user '{user}' already exists\n")
+    system.users.add(user)
+    system.folders.add(f"/home/{user}")
+    return Run()
+
+
+def _install(system: GuestOs, words: tuple[str, ...], text: str) -> Run:
+    """`install -D -m MODE -o USER -g GROUP /dev/stdin FILE`: a file and the folders above it."""
+    user, path = words[words.index("-o") + 1], words[-1]
+    if user not in system.users:
+        return Run(1, error=f"install: invalid user '{user}'\n")
+    _mkdir(system, (path.rpartition("/")[0],), "")
+    system.files[path] = text
+    return Run()
+
+
 PROGRAMS: dict[str, Program] = {
     "true": _true,
     "echo": _echo,
@@ -95,6 +123,9 @@ PROGRAMS: dict[str, Program] = {
     "usermod": _usermod,
     "loginctl": _loginctl,
     "mkdir": _mkdir,
+    "id": _id,
+    "useradd": _useradd,
+    "install": _install,
     "chmod": _true,
     "chown": _true,
 }

@@ -27,7 +27,9 @@ from provisioner.simulator.configrules import (
     CONFIG_RULES,
     NAME,
 )
+from provisioner.simulator.consoles import CONSOLE_ROUTES
 from provisioner.simulator.endpoint import Route, Rules
+from provisioner.simulator.ha import HA_ROUTES
 from provisioner.simulator.lxc.calls import CONTAINER_ROUTES
 from provisioner.simulator.params import COUNT, FLAG, INTEGER, TEXT, VMID, Kind, Rule
 from provisioner.simulator.snapshots import SNAPSHOT_ROUTES
@@ -162,6 +164,8 @@ ROUTES = (
         for method, path, handler, rules in firewall.CALLS
     ),
     *CONTAINER_ROUTES,
+    *HA_ROUTES,
+    *CONSOLE_ROUTES,
     *SNAPSHOT_ROUTES,
 )
 

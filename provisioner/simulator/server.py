@@ -11,11 +11,13 @@ import secrets
 import signal
 import ssl
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
+from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.certificate import write_certificate
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.control import Control
@@ -27,7 +29,7 @@ from provisioner.simulator.settings import Durations, Settings
 class ServerOptions:
     """How to run: `port` 0 asks the kernel, `speed` is virtual seconds in a real one.
 
-    `clone_seconds` (virtual) is how long a linked clone takes.
+    `clone_seconds` (virtual) is how long a linked clone takes; `ssh` gives the nodes SSH servers.
     """
 
     host: str
@@ -38,6 +40,7 @@ class ServerOptions:
     seed: int = 0
     nodes: tuple[str, ...] = ("pve",)
     template: int = 9000
+    ssh: bool = False
 
 
 async def serve(
@@ -69,10 +72,26 @@ async def serve(
         context.load_cert_chain(certificate, key)
         await web.TCPSite(runner, options.host, options.port, ssl_context=context).start()
         port = int(runner.addresses[0][1])
-        announce(_announcement(options, cluster, port, certificate, control_token))
-        await _drive_until(front, stop)
+        said = _announcement(options, cluster, port, certificate, control_token)
+        async with AsyncExitStack() as held:
+            if options.ssh:
+                said |= await _open_nodes(front, options.folder, held)
+            announce(json.dumps(said))
+            await _drive_until(front, stop)
     finally:
         await runner.cleanup()
+
+
+async def _open_nodes(front: Front, folder: Path, held: AsyncExitStack) -> dict[str, JsonValue]:
+    """Open the nodes over SSH to a new key; returns what is announced of them."""
+    from provisioner.simulator.ssh.server import SshFront, new_login
+
+    private, public = new_login()
+    nodes = await held.enter_async_context(SshFront(front.cluster, [public], front.catch_up))
+    return {
+        "node_key_file": str(_write_secret(folder / "node-key", private)),
+        "known_hosts": list(nodes.known_hosts()),
+    }
 
 
 async def _drive_until(front: Front, stop: asyncio.Event) -> None:
@@ -91,20 +110,18 @@ def _application(front: Front, control: Control) -> web.Application:
 
 def _announcement(
     options: ServerOptions, cluster: Cluster, port: int, certificate: Path, control_token: str
-) -> str:
+) -> dict[str, JsonValue]:
     token_id, _, secret = cluster.default_token().partition("=")
-    return json.dumps(
-        {
-            "url": f"https://{options.host}:{port}",
-            "port": port,
-            "token_id": token_id,
-            "token_file": str(_write_secret(options.folder / "token", secret)),
-            "ca_file": str(certificate),
-            "control_token_file": str(_write_secret(options.folder / "control", control_token)),
-            "nodes": list(options.nodes),
-            "template": options.template,
-        }
-    )
+    return {
+        "url": f"https://{options.host}:{port}",
+        "port": port,
+        "token_id": token_id,
+        "token_file": str(_write_secret(options.folder / "token", secret)),
+        "ca_file": str(certificate),
+        "control_token_file": str(_write_secret(options.folder / "control", control_token)),
+        "nodes": list(options.nodes),
+        "template": options.template,
+    }
 
 
 def _write_secret(path: Path, secret: str) -> Path:

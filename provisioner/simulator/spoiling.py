@@ -6,22 +6,32 @@ cannot always tell which, and that is the point.
 
 from dataclasses import replace
 
-from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.faults import NO_WORKER, Fault, FaultName
 from provisioner.simulator.wire import ApiResponse, Fate
 
 HTML_502 = "<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
-KEEPS_OUT = {FaultName.REFUSE, FaultName.UNREACHABLE, FaultName.PROXY_DOWN, FaultName.HTML}
+KEEPS_OUT = {
+    FaultName.REFUSE,
+    FaultName.DROP,
+    FaultName.UNREACHABLE,
+    FaultName.PROXY_DOWN,
+    FaultName.HTML,
+}
 
 
 def kept_out(fault: Fault) -> ApiResponse:
     """Return the answer to a call that `fault` keeps from having any effect."""
     if fault.name is FaultName.UNREACHABLE:
         return ApiResponse(595, "Connection refused", fate=Fate.UNREACHABLE)
+    if fault.name is FaultName.DROP:
+        return ApiResponse(500, "connection closed", fate=Fate.LOST)
     if fault.name is FaultName.PROXY_DOWN:
-        return ApiResponse(595, "No route to host", raw="")
+        return ApiResponse(595, fault.text or "No route to host", raw="")
     if fault.name is FaultName.HTML:
         return ApiResponse(502, "Bad Gateway", raw=HTML_502)
-    return ApiResponse(fault.status, fault.text)
+    errors = dict(fault.errors) or None
+    raw = "" if fault.status == 401 else fault.raw
+    return ApiResponse(fault.status, fault.text or NO_WORKER, errors=errors, raw=raw)
 
 
 def spoiled(response: ApiResponse, fault: Fault) -> ApiResponse:

@@ -17,6 +17,7 @@ from provisioner.simulator.guestos import GuestOs
 from provisioner.simulator.guests import ConfigValue, Guest, Heard
 from provisioner.simulator.lxc.container import Container
 from provisioner.simulator.settings import Settings
+from provisioner.simulator.ssh.system import NodeSystem
 from provisioner.simulator.task import Task
 from provisioner.simulator.timeline import Timeline
 from provisioner.simulator.wire import Refused
@@ -145,12 +146,13 @@ class Storage:
 
 @dataclass(slots=True)
 class Node:
-    """One member of the cluster."""
+    """One member of the cluster; its clock is `clock_ahead` seconds ahead of the true time."""
 
     name: str
     online: bool = True
     up_since: float = 0.0
     next_pid: int = 18_000
+    clock_ahead: float = 0.0
 
 
 @dataclass(slots=True)
@@ -201,6 +203,29 @@ class Token:
     grants: tuple[Grant, ...] = ()
 
 
+@dataclass(slots=True)
+class HaResource:
+    """A guest that the HA manager keeps in `state` (started, stopped, ignored, disabled)."""
+
+    sid: str
+    state: str = "started"
+    group: str = ""
+    comment: str = ""
+    max_restart: int = 1
+    max_relocate: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """A console's port, open for one connection until `until` (virtual seconds)."""
+
+    port: int
+    ticket: str
+    token: str
+    vmid: int
+    until: float
+
+
 @dataclass(frozen=True, slots=True)
 class CallRecord:
     """One line of the call log; `at` is when it was asked (virtual seconds)."""
@@ -221,6 +246,7 @@ class State:
     draws: Draws
     faults: Faults = field(default_factory=Faults)
     nodes: dict[str, Node] = field(default_factory=dict)
+    systems: dict[str, NodeSystem] = field(default_factory=dict)
     guests: dict[int, Guest] = field(default_factory=dict)
     storages: dict[str, Storage] = field(default_factory=dict)
     volumes: dict[str, Volume] = field(default_factory=dict)
@@ -230,6 +256,11 @@ class State:
     tokens: dict[str, Token] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     quorate: bool = True
+    statistics_stopped_at: float | None = None
+    vmids: range = range(100, 10**9)
+    ha: dict[int, HaResource] = field(default_factory=dict)
+    consoles: dict[int, Console] = field(default_factory=dict)
+    tickets: dict[str, Console] = field(default_factory=dict)
     touched: set[tuple[str, int]] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
     calls: deque[CallRecord] = field(default_factory=lambda: deque(maxlen=CALL_LOG))
@@ -245,9 +276,11 @@ class State:
         return self.quorate and (len(self.nodes) == 1 or 2 * online > len(self.nodes))
 
     def last_round(self) -> float:
-        """Return when the statistics daemon last broadcast."""
+        """Return when the statistics daemon last broadcast; it may have stopped since."""
         interval = self.settings.statistics_interval
-        return math.floor(self.timeline.now / interval) * interval
+        stopped = self.statistics_stopped_at
+        now = self.timeline.now if stopped is None else stopped
+        return math.floor(now / interval) * interval
 
     def changing(self, guest: Guest) -> Guest:
         """Settle what the last round heard, then hand `guest` out for a change."""
@@ -288,6 +321,11 @@ class State:
     def firewall(self, vmid: int) -> Firewall:
         """Return the firewall file of `vmid`, an empty one if there is none."""
         return self.firewalls.setdefault(vmid, Firewall())
+
+    def storage_trouble(self, name: str) -> str | None:
+        """Return why nothing on the storage `name` can be used now, in Proxmox's words."""
+        storage = self.storages.get(name)
+        return f"storage '{name}' does not exist" if storage is None else storage.trouble()
 
     def used(self) -> dict[tuple[str, str], int]:
         """Return the bytes taken from each storage on each node (empty for a shared one)."""

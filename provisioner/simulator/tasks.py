@@ -5,20 +5,20 @@ success from a failure. A running task is in the active list under its token's n
 in the archive under its user's. A clone's task carries the VMID of its *source*.
 """
 
-import math
 from collections.abc import Callable
+from functools import partial
 from itertools import takewhile
 
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask, allows, require
 from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.sabotage import CUT_OFF_AFTER, UNEXPECTED, sabotaged
 from provisioner.simulator.state import State
 from provisioner.simulator.task import Task
 from provisioner.simulator.timeline import Hold, Script, Sleep
 from provisioner.simulator.wire import Listing, Refused, bad_parameters
 
 INTERRUPTED = "interrupted by signal"
-SABOTAGE = {FaultName.TASK_FAILS, FaultName.TASK_ENDLESS}
 
 
 def start_task(
@@ -42,8 +42,8 @@ def start_system_task(
 def _new_task(state: State, node_name: str, kind: str, target: str, token: str) -> Task:
     node = state.nodes[node_name]
     node.next_pid += 7
-    now = state.timeline.now
-    pstart = int((now - node.up_since) * 100)
+    now = state.timeline.now + node.clock_ahead
+    pstart = int((state.timeline.now - node.up_since) * 100)
     upid = f"UPID:{node.name}:{node.next_pid:08X}:{pstart:08X}:{int(now):08X}:{kind}:{target}:"
     upid += f"{token}:"
     task = Task(upid, node.name, node.next_pid, pstart, int(now), kind, target, token)
@@ -57,40 +57,40 @@ def run_task(state: State, task: Task, script: Script[None], fault: Fault | None
     def ended(_: None, refusal: Refused | None) -> None:
         if task.status is not None:  # its node went down under it
             return
-        task.ended = int(state.timeline.now)
+        task.ended = _clock(state, task.node)
         if refusal is not None:
             task.status = refusal.reason
             task.log.append(f"TASK ERROR: {refusal.reason}")
-            return
-        warned = task.warnings + (fault is not None and fault.name is FaultName.TASK_WARNS)
-        task.status = f"WARNINGS: {warned}" if warned else "OK"
-        task.log.append(f"TASK {task.status}")
+        else:
+            warned = task.warnings + (fault is not None and fault.name is FaultName.TASK_WARNS)
+            task.status = f"WARNINGS: {warned}" if warned else "OK"
+            task.log.append(f"TASK {task.status}")
+        if fault is not None:
+            _aftermath(state, task, fault)
 
-    spoiled = fault is not None and fault.name in SABOTAGE
-    task.process = state.timeline.spawn(_spoiled(script, fault) if spoiled else script, ended)
-
-
-def _spoiled(script: Script[None], fault: Fault | None) -> Script[None]:
-    """Run `script` up to its first real wait, then fail or hang there."""
-    for wait in script:
-        yield wait
-        if isinstance(wait, Sleep):
-            break
-    try:
-        if fault is not None and fault.name is FaultName.TASK_ENDLESS:
-            yield Sleep(math.inf)
-        raise Refused(fault.text if fault is not None else "unexpected status")
-    except Refused as refusal:
-        yield from _thrown(script, refusal)
+    task.process = state.timeline.spawn(sabotaged(script, fault), ended)
+    if fault is not None and fault.name is FaultName.TASK_KILLED:
+        state.timeline.after(CUT_OFF_AFTER, partial(cut_off, state, task))
 
 
-def _thrown(script: Script[None], refusal: Refused) -> Script[None]:
-    try:
-        wait = script.throw(refusal)
-    except StopIteration:
-        raise refusal from None
-    yield wait
-    yield from script
+def _aftermath(state: State, task: Task, fault: Fault) -> None:
+    if fault.name is FaultName.TASK_FORGOTTEN:
+        state.timeline.after(0.0, partial(state.tasks.__delitem__, task.upid))
+    if fault.then is not None and fault.struck is not None:
+        state.timeline.after(0.0, partial(fault.then, fault.struck))
+
+
+def cut_off(state: State, task: Task) -> None:
+    """Kill a worker: nothing is cleaned up but its file locks."""
+    if task.status is None and task.process is not None:
+        task.status = UNEXPECTED
+        task.ended = _clock(state, task.node)
+        task.process.abandon()
+
+
+def _clock(state: State, node: str) -> int:
+    """Return what time a node's own clock says."""
+    return int(state.timeline.now + state.nodes[node].clock_ahead)
 
 
 def lock_of(vmid: int, *, shared: bool = False, patience: float = 10.0, prefix: str = "") -> Hold:

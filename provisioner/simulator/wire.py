@@ -10,12 +10,16 @@ answer and a refusal are different facts for the one who asked.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from provisioner.backends.proxmox.api import JsonValue
 
 ParamText: TypeAlias = str | tuple[str, ...]
 Value: TypeAlias = str | int | float | tuple[str, ...]
+
+
+#: The reason of a refusal that nobody hears: the connection ends without an answer.
+LOST: Final = "connection closed"
 
 
 class Refused(Exception):

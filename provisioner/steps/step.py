@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from provisioner.archives import Archives
-from provisioner.identity import settings_stamp
+from provisioner.errors import Permanent
+from provisioner.identity import settings_stamp, uuid_of
 from provisioner.model import (
     DesiredMachine,
     GuestConfig,
@@ -20,8 +21,9 @@ from provisioner.model import (
     Stamps,
     Verb,
 )
-from provisioner.ports import GuestShells, Hypervisor, Place
+from provisioner.ports import GuestShells, Hypervisor, NodeShell, Place
 from provisioner.site import CONFIGURED, Site
+from provisioner.snippets import name_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Target:
     """What an effect works on: the machine wanted at (node, vmid), and the ways to reach it.
 
     `source` is the template that it is cloned from, where it is, and `storage` where its disks go
-    when it is restored.
+    when it is restored; `nodes` is None where nodes are not reached over SSH.
     """
 
     hypervisor: Hypervisor
@@ -40,6 +42,7 @@ class Target:
     vmid: int
     node: str
     source: Place | None = None
+    nodes: NodeShell | None = None
     archives: Archives | None = None
     storage: str | None = None
 
@@ -58,10 +61,15 @@ class Target:
         return self.have.kind
 
     async def put_config(self, stamps: Stamps) -> None:
-        """Write the wanted settings and `stamps` in one call, against the observed digest."""
+        """Write the wanted settings and `stamps` in one call, against the observed digest.
+
+        A snippet that they name and the machine had not is on its node before.
+        """
         settings = self.site.settings(self.want, self.vmid, self.config, stamps)
         applied = None if self.site.repairs else settings_stamp(settings)
         stamps = replace(stamps, applied=applied)
+        if settings.cicustom not in ("", self.config.settings.cicustom):
+            await self._put_snippet(name_in(settings.cicustom))
         await self.hypervisor.configure(
             self.node,
             self.vmid,
@@ -75,6 +83,13 @@ class Target:
         """Shut the guest down, by force where it does not listen; returns the task."""
         patience = self.site.shutdown_timeout
         return await self.hypervisor.shutdown(self.node, self.vmid, patience, kind=self.kind)
+
+    async def _put_snippet(self, name: str) -> None:
+        if self.nodes is None or self.site.snippets is None:
+            raise Permanent("cloud-init of our own needs the nodes over SSH: write [nodes_ssh]")
+        uuid = uuid_of(self.site.identity(self.want, self.vmid))
+        content = self.site.snippets.content(self.want, self.vmid, uuid)
+        await self.nodes.put_snippet(self.node, name, content)
 
 
 Due = Callable[[Site, DesiredMachine, Observed], str | None]

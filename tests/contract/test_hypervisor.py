@@ -170,7 +170,7 @@ async def test_nothing_that_a_template_passes_on_stays_on_a_machine(world: World
     }
     world.see(lambda cluster: cluster.edit_guest(TEMPLATE, **foreign))
     clone = await world.cloned()
-    assert clone.settings.leftovers >= {"cipassword", *foreign} - {"ipconfig0"}
+    assert clone.settings.leftovers >= {"cipassword", *foreign} - {"ipconfig0", "cicustom"}
     await world.hypervisor.configure(NODE, VMID, WANTED, "ours", clone.digest)
     config = world.see(lambda cluster: dict(cluster.guest(VMID).config))
     assert (set(foreign) | {"cipassword"}) & set(config) == {"smbios1"}
@@ -238,7 +238,7 @@ async def test_a_disk_grows_to_a_size_and_never_shrinks(world: World) -> None:
         await world.ok(await world.hypervisor.resize(NODE, VMID, clone.disk, 10))
         assert (await world.config()).disk_gib == 10
     shrink = await world.done(await world.hypervisor.resize(NODE, VMID, clone.disk, 5))
-    assert isinstance(shrink.error, Permanent)
+    assert type(shrink.error) is Transient
     assert (await world.config()).disk_gib == 10
 
 
@@ -308,6 +308,22 @@ async def test_a_volume_that_the_machine_does_not_name_is_not_destroyed_with_it(
     await world.ok(await world.hypervisor.destroy(NODE, VMID))
     (left,) = await world.hypervisor.volumes(NODE, VMID)
     assert f"vm-{VMID}-disk-0" in left
+
+
+async def test_a_volume_that_stays_on_a_disabled_storage_is_told_by_the_task(world: World) -> None:
+    await world.configured()
+
+    def enable(cluster: Cluster, *, on: bool) -> None:
+        cluster.state.storages["local"].enabled = on
+
+    world.see(lambda cluster: enable(cluster, on=False))
+    upid = await world.hypervisor.destroy(NODE, VMID)
+    await world.ok(upid)
+    assert await world.hypervisor.volumes(NODE, VMID) == []
+    left = await world.hypervisor.volumes(NODE, VMID, destroyed_by=upid)
+    assert sorted(left) == sorted(world.see(lambda cluster: cluster.inventory().leaked_volumes()))
+    world.see(lambda cluster: enable(cluster, on=True))
+    assert await world.hypervisor.volumes(NODE, VMID, destroyed_by=upid) == left
 
 
 async def test_what_runs_or_is_protected_is_not_destroyed(world: World) -> None:

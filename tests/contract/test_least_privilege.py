@@ -115,8 +115,12 @@ async def live(world: World) -> None:
     await world.ok(
         await archives.restore(NODE, VMID, backup.volid, "back", "again", storage="local")
     )
-    await world.ok(await world.hypervisor.destroy(NODE, VMID))
+    upid = await world.hypervisor.destroy(NODE, VMID)
+    await world.ok(upid)
     await world.ok(await archives.drop(NODE, "vault", backup.volid))
+    world.see(lambda cluster: setattr(cluster.state.storages["local"], "enabled", False))
+    assert await world.hypervisor.volumes(NODE, VMID, destroyed_by=upid) == []
+    world.see(lambda cluster: setattr(cluster.state.storages["local"], "enabled", True))
     assert await world.hypervisor.freed(since) == {VMID, VMID + 2}
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chainwatch.store.operations import Operations
 from provisioner.errors import Locked
 from provisioner.intents import Intents
-from provisioner.ports import OperationLog
+from provisioner.oplog import OperationLog
 from tests.support.stored import opened
 
 STEPS: Final = ("clone", "start", "destroy", "restore", "backup", "reinstall")

@@ -39,7 +39,7 @@ class Judge:
     """`holds` are by token; `paused` is what an operator stopped.
 
     `wiped` machines lost the description that proves whose they are, which `word` remembers;
-    `forgotten` says that a database was lost.
+    `forgotten` says that a database was lost; `disk_gib` is what the plan sells.
     """
 
     world: Realm
@@ -50,6 +50,7 @@ class Judge:
     word: dict[int, str] = field(default_factory=dict)
     switched_off: set[int] = field(default_factory=set)
     forgotten: bool = False
+    disk_gib: int = 20
     _known: dict[int, Known] = field(default_factory=dict)
     _entitled: set[tuple[str, str]] = field(default_factory=set)
     _minted: set[str] = field(default_factory=set)
@@ -200,7 +201,7 @@ class Judge:
             config["onboot"],
             guest.boot_disk_size() // 2**30,
         )
-        assert seen == (2, "2048", 1, 20), f"{vmid} has {seen}"
+        assert seen == (2, "2048", 1, self.disk_gib), f"{vmid} has {seen}"
         assert bool(config.get("protection")) == (tenancy.token in self.holds)
         assert "cipassword" not in config
         firewall = cluster.state.firewalls.get(vmid)

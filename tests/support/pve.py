@@ -197,9 +197,10 @@ def close_and_join(api: ProxmoxerApi) -> None:
 class Fronted:
     """The simulator's HTTPS front on a port of the kernel's choice, in a thread of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cluster: Cluster | None = None, speed: float = SPEED) -> None:
         self.certificate, self._key = write_certificate(folder, NOW)
-        self.cluster = new_cluster()
+        self.cluster = cluster or new_cluster()
+        self._speed = speed
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -239,7 +240,7 @@ class Fronted:
 
     async def _serve(self) -> None:
         self._end = asyncio.Event()
-        self._front = Front(self.cluster, SPEED)
+        self._front = Front(self.cluster, self._speed)
         application = web.Application(client_max_size=2**20)
         application.router.add_route("*", "/api2/json{tail:.*}", self._front.answer)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)

@@ -226,6 +226,8 @@ SAID: Final[list[tuple[str, int | None, str, dict[str, str], type[ProvisionError
         Transient,
     ),
     ("size as wanted", 500, "disk is already at specified size", {}, Transient),
+    ("larger already", None, "shrinking disks is not supported", {}, Transient),
+    ("larger already", 500, "unable to shrink disk size", {}, Transient),
     ("firewall changed meanwhile", 500, "no such IPSet 'nope'", {}, Transient),
     ("firewall changed meanwhile", 500, "no such alias 'foo'", {}, Transient),
     ("firewall changed meanwhile", 500, "no rule at position 9", {}, Transient),
@@ -308,8 +310,6 @@ SAID: Final[list[tuple[str, int | None, str, dict[str, str], type[ProvisionError
         {},
         Permanent,
     ),
-    ("shrink", None, "shrinking disks is not supported", {}, Permanent),
-    ("shrink", 500, "unable to shrink disk size", {}, Permanent),
     ("SSH key refused", 500, "SSH public key validation error", {}, Permanent),
     (
         "SSH key refused",

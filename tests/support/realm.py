@@ -35,6 +35,7 @@ from provisioner.allocate import AddressRange, Pool
 from provisioner.simulator.cluster import OS_TEMPLATE, Cluster
 from provisioner.simulator.direct import DirectApi
 from provisioner.simulator.guests import Guest
+from provisioner.simulator.ssh.direct import DirectWays
 from tests.support.chain_model import CONTRACT, ChainModel, minted, plan_events
 
 ALICE: Final = "0x" + "a1" * 20
@@ -243,12 +244,13 @@ class Realm:
             watch()
             if await self.turn():
                 continue
-            if await self._quiet():
+            if await self.quiet():
                 return
             self.cluster.advance(1)
         raise AssertionError(f"not settled within {seconds} s: {await self.sentences()}")
 
-    async def _quiet(self) -> bool:
+    async def quiet(self) -> bool:
+        """Say whether nothing is left to do."""
         stores, now = self.daemon.stores, self.daemon.supervisor.clock.now()
         if await stores.operations.open_all() or self.daemon.supervisor.breaker.reason:
             return False
@@ -318,7 +320,8 @@ def crash_at(point: str, nth: int = 1) -> None:
 
 def wired(settings: Config, chain: ChainModel, cluster: Cluster, db: Database) -> Daemon:
     """Wire a daemon to a chain model and a simulated cluster."""
-    ways = Adapters({"model": chain.rpc}, DirectApi(cluster))
+    nodes = DirectWays(cluster) if settings.nodes else None
+    ways = Adapters({"model": chain.rpc}, DirectApi(cluster), nodes)
     return wire(settings, ways, db, ClusterClock(cluster), lambda: None)
 
 

@@ -11,7 +11,13 @@ from chainwatch.config.problems import as_toml, table_of
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
-type_words: dict[type, str] = {str: "text", int: "whole number", float: "number", list: "list"}
+type_words: dict[type, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    list: "list",
+    bool: "true or false",
+}
 
 
 def keys(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str, FieldInfo]]:

@@ -8,13 +8,17 @@ from provisioner import faultpoints
 from provisioner.backends.proxmox.agent import AgentShell
 from provisioner.backends.proxmox.archives import ProxmoxArchives
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
-from provisioner.ports import ArchiveStore, GuestShell, Hypervisor
+from provisioner.guest.container import PctShell
+from provisioner.guest.node import HelperShell
+from provisioner.ports import ArchiveStore, GuestShell, Hypervisor, NodeShell
 from tests.support.pve import NODE, TEMPLATE, VMID, direct_world
 
 PORTS = (
     ("hypervisor", Hypervisor, ProxmoxHypervisor),
     ("archive", ArchiveStore, ProxmoxArchives),
     ("guest", GuestShell, AgentShell),
+    ("guest", GuestShell, PctShell),
+    ("node", NodeShell, HelperShell),
 )
 METHODS = [
     (prefix, name, adapter)

@@ -162,11 +162,18 @@ def test_an_agent_that_is_off_is_switched_on_with_its_habits() -> None:
     assert not parse({}).settings.agent
 
 
+def test_a_snippet_that_is_not_ours_goes_and_ours_is_named() -> None:
+    raw = apply({}, changes({}, WANTED, "ours")) | {"cicustom": "user=local:snippets/x.yml"}
+    assert changes(raw, WANTED, "ours") == {"delete": "cicustom"}
+    ours = replace(WANTED, cicustom="user=local:snippets/chainwatch-20000-0123456789abcdef.yaml")
+    assert changes(raw, ours, "ours") == {"cicustom": ours.cicustom}
+    assert parse(apply(raw, changes(raw, ours, "ours"))).settings == ours
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         ("cipassword", "**********"),
-        ("cicustom", "user=local:snippets/x.yml"),
         ("args", "-no-hpet"),
         ("hookscript", "local:snippets/x.pl"),
         ("searchdomain", "example.test"),

@@ -35,6 +35,7 @@ from tests.support.pve import WANTED
 
 ROOT = Path(__file__).parents[2]
 RECORDED = json.loads((ROOT / "tests" / "data" / "pve-8.4-privileges.json").read_text())
+EXCHANGES = json.loads((ROOT / "tests" / "data" / "pve-8.4-exchanges.json").read_text())
 ESTATE = Estate((9000,), ("local-lvm",), ("vmbr0",), pool="leases")
 TOKEN = "chainwatch@pve!daemon"
 
@@ -156,9 +157,23 @@ def test_another_privilege_that_does_as_well_is_not_called_missing() -> None:
 def test_every_key_that_is_configured_takes_a_privilege_that_was_recorded() -> None:
     answers: Mapping[str, Mapping[str, str]] = RECORDED["answers"]
     for alternatives, keys in KEYS.items():
-        for key in set(keys) - {"sshkeys"}:  # recorded with a key that was refused before that
+        # sshkeys was recorded with a key that was refused before that, cicustom among the exchanges
+        for key in set(keys) - {"sshkeys", "cicustom"}:
             enough = {name for name, said in answers.items() if admits(said[key])}
             assert enough == set(alternatives), key
+
+
+def test_a_snippet_is_named_with_a_privilege_that_was_recorded() -> None:
+    enough = {
+        privilege
+        for exchanges in EXCHANGES["scenarios"].values()
+        for exchange in exchanges
+        if "cicustom" in exchange.get("params", {}) and exchange["status"] == 200
+        for granted, _ in exchange.get("grants", ())
+        for privilege in set(granted.split(",")) - {"VM.Audit"}
+    }
+    (alternatives,) = [each for each, keys in KEYS.items() if "cicustom" in keys]
+    assert enough == set(alternatives)
 
 
 def admits(said: str) -> bool:
@@ -170,7 +185,7 @@ def test_every_key_that_is_ever_sent_is_in_the_table() -> None:
     sent = set(changes({}, WANTED, "ours")) - {"delete"}
     known = {key for keys in KEYS.values() for key in keys}
     assert sent <= known
-    assert known - sent <= {"protection"}  # sent for a machine on hold
+    assert known - sent <= {"protection", "cicustom"}  # for a machine on hold, with a snippet
 
 
 # --------------------------------------------------------------------------- what is printed

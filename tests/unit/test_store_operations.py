@@ -8,7 +8,8 @@ from chainwatch.store.database import Database
 from chainwatch.store.operations import Operations
 from provisioner.errors import Locked
 from provisioner.model import OpenOperation
-from provisioner.ports import OperationLog, Place
+from provisioner.oplog import OperationLog
+from provisioner.ports import Place
 from tests.support.stored import Crash, crash_at, opened
 
 

@@ -17,6 +17,7 @@ from provisioner.backends.proxmox.bynode import ByNode
 from provisioner.backends.proxmox.errors import reading, sentence, writing
 from provisioner.errors import AgentSilent, Permanent, Transient
 from provisioner.faultpoints import guarded
+from provisioner.gecos import command as gecos_command
 
 #: Proxmox refuses more (`value may only be 61440 characters long`).
 LONGEST_FILE: Final = 61440
@@ -64,9 +65,7 @@ class AgentShell:
     async def set_gecos(self, node: str, vmid: int, user: str, gecos: str) -> None:
         """Run `usermod`; a text that is more than letters, digits and `=,._-` is refused."""
         _home(user)
-        if not re.fullmatch(r"[A-Za-z0-9=,._-]{1,256}", gecos):
-            raise Permanent("what is no plain text of 256 characters at most goes into no GECOS")
-        command = ("usermod", "-c", gecos, user)
+        command = gecos_command(user, gecos)
         with writing(f"GECOS of {user} on {vmid}"):
             started = await self._ask("POST", node, vmid, "exec", {"command": command})
             code = await self._exit_code(node, vmid, number(record(started, "exec"), "pid"))

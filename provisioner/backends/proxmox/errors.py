@@ -139,7 +139,12 @@ TABLE: Final = (
     Meaning("agent not running", AgentSilent, "QEMU guest agent is not running"),
     Meaning("agent went away", AgentSilent, "qmp command 'guest-.*' failed"),
     # -------------------------------------------------------------------------------- locks
-    Meaning("guest locked", Locked, r"(VM|CT) is locked \("),
+    Meaning(
+        "guest locked",
+        Locked,
+        r"(VM|CT) is locked \(",
+        advice="where no task works on it, unlock it",
+    ),
     Meaning("lock file busy", Locked, "can't lock file|can't acquire lock"),
     Meaning("storage lock busy", Locked, "cfs-lock|-locked command timed out|lock request timeout"),
     # ------------------------------------------------------------------------------- no room
@@ -175,6 +180,12 @@ TABLE: Final = (
     Meaning("task stopped", Transient, "interrupted by signal|received interrupt"),
     Meaning("start failed", Transient, "^start failed"),
     Meaning("size as wanted", Transient, "already at specified size"),
+    Meaning(
+        "larger already",
+        Transient,
+        "shrinking disks is not supported|unable to shrink disk",
+        advice="a disk only grows; if its size is shown wrong, `qm disk rescan` puts it right",
+    ),
     Meaning(
         "firewall changed meanwhile",
         Transient,
@@ -217,9 +228,18 @@ TABLE: Final = (
         "can't clone|[Ll]inked clone feature|not allowed for linked clones",
         advice="look at the template's disks and storage",
     ),
-    Meaning("base in use", Permanent, "still in use by linked clone"),
-    Meaning("shrink", Permanent, "shrinking disks is not supported|unable to shrink disk"),
-    Meaning("SSH key refused", Permanent, "SSH public key validation error|invalid urlencoded"),
+    Meaning(
+        "base in use",
+        Permanent,
+        "still in use by linked clone",
+        advice="remove the clones that hang on it, then retry",
+    ),
+    Meaning(
+        "SSH key refused",
+        Permanent,
+        "SSH public key validation error|invalid urlencoded",
+        advice="have its owner set another key, then retry",
+    ),
     Meaning(
         "for root only",
         Permanent,
@@ -237,7 +257,7 @@ TABLE: Final = (
         "no options specified|unable to (delete required|modify read-only) option|^format error"
         "|does not support '.*' content|reserved name|unable to parse .* volume name",
     ),
-    Meaning("parameter refused", Permanent, "", _statuses(400)),
+    Meaning("parameter refused", Permanent, "", _statuses(400), "mend what it names, then retry"),
     Meaning("not offered", Permanent, "", _statuses(501, 505, 506), "is this Proxmox VE 8 or 9?"),
 )
 
@@ -248,7 +268,10 @@ def writing(what: str) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        raise meaning(error) from error
+        found = meaning(error)
+        if isinstance(found, Locked):  # it may be the template's lock, which has to be named
+            raise Locked(f"{what}: {found}") from error
+        raise found from error
     except Unreachable as error:
         raise HypervisorDown(f"{what}: no connection: {error}") from error
     except ReplyLost as error:

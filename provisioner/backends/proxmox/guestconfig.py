@@ -18,7 +18,7 @@ from provisioner.model import GuestConfig, GuestSettings
 #: What a clone inherits and a tenant must not get: secrets, hooks, devices, networks, shares of CPU
 #: other than the bought ones.
 _FOREIGN: Final = re.compile(
-    r"cipassword|cicustom|args|hookscript|searchdomain|startup|vcpus|cpulimit|affinity|ivshmem"
+    r"cipassword|args|hookscript|searchdomain|startup|vcpus|cpulimit|affinity|ivshmem"
     r"|audio\d+|net(?!0$)\d+|ipconfig(?!0$)\d+|(usb|hostpci|parallel|virtiofs)\d+"
 )
 _DISK: Final = re.compile(r"(scsi|virtio|sata|ide)\d+")
@@ -76,6 +76,7 @@ def _settings(raw: Record) -> GuestSettings:
         protection=flag(raw, "protection"),
         link_up=net.get("link_down", "0") != "1",
         agent=_agent_enabled(raw),
+        cicustom=text(raw, "cicustom"),
         leftovers=frozenset(_leftovers(raw)),
     )
 
@@ -96,6 +97,7 @@ def _render(raw: Record, settings: GuestSettings, description: str) -> dict[str,
         "onboot": str(int(settings.onboot)),
         "protection": str(int(settings.protection)),
         "agent": _agent(raw, enabled=settings.agent),
+        "cicustom": settings.cicustom,
     }
 
 

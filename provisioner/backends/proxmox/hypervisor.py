@@ -28,7 +28,7 @@ from provisioner.backends.proxmox.errors import absent, parameter_errors, readin
 from provisioner.backends.proxmox.paths import guest_path
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import MonotonicClock, read_snapshot
-from provisioner.backends.proxmox.tasks import read_freed, read_rows, read_states
+from provisioner.backends.proxmox.tasks import read_freed, read_left, read_rows, read_states
 from provisioner.errors import NO_CONTAINERS, HypervisorDown, Permanent, Transient
 from provisioner.faultpoints import guarded
 from provisioner.model import GuestConfig, GuestSettings, Kind, Power, PowerState
@@ -146,15 +146,25 @@ class ProxmoxHypervisor:
         return self._freed
 
     @guarded("hypervisor.volumes")
-    async def volumes(self, node: str, vmid: int) -> Sequence[str]:
-        """List the disks of `vmid`. Raises Transient while an enabled storage is away."""
+    async def volumes(
+        self, node: str, vmid: int, *, destroyed_by: str | None = None
+    ) -> Sequence[str]:
+        """List the disks of `vmid`. Raises Transient while an enabled storage is away.
+
+        What lies on a disabled storage nobody lists: there the log of the task that destroyed the
+        guest is asked which volumes it had to leave.
+        """
         found: list[str] = []
         with reading(f"the volumes of {vmid}"):
-            for storage in await self._storages(node):
+            storages, disabled = await self._storages(node)
+            for storage in storages:
                 path = f"/nodes/{node}/storage/{storage}/content"
                 rows = records(await self._api.call("GET", path, {"vmid": vmid}), path)
                 of_guest = (row for row in rows if number(row, "vmid") == vmid)
                 found += [text(r, "volid") for r in of_guest if text(r, "content") != "backup"]
+            if destroyed_by is not None and disabled:
+                left = await read_left(self._api, destroyed_by)
+                found += [volume for volume in left if volume.partition(":")[0] in disabled]
         return sorted(found)
 
     # -------------------------------------------------------------------------------- effects
@@ -356,14 +366,16 @@ class ProxmoxHypervisor:
             raise Transient(f"the configuration of {vmid} was changed by somebody else meanwhile")
         return raw
 
-    async def _storages(self, node: str) -> list[str]:
-        wanted: dict[str, ParamValue] = {"enabled": True}
-        told = records(await self._api.call("GET", f"/nodes/{node}/storage", wanted), "storages")
+    async def _storages(self, node: str) -> tuple[list[str], list[str]]:
+        """Return the storages of disks that can be looked at, and those that are disabled."""
+        told = records(await self._api.call("GET", f"/nodes/{node}/storage"), "storages")
         rows = [row for row in told if not _DISKS.isdisjoint(text(row, "content").split(","))]
-        away = [text(row, "storage") for row in rows if not flag(row, "active")]
+        disabled = [text(row, "storage") for row in rows if not number(row, "enabled", 1)]
+        enabled = [row for row in rows if number(row, "enabled", 1)]
+        away = [text(row, "storage") for row in enabled if not flag(row, "active")]
         if away:
             raise Transient(f"storage {', '.join(away)} is away: bring it back or disable it")
-        return [text(row, "storage") for row in rows]
+        return [text(row, "storage") for row in enabled], disabled
 
 
 def _power(row: Record) -> PowerState:

@@ -78,7 +78,7 @@ KEYS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("VM.Config.Network",): ("net0",),
     ("VM.Config.HWType",): ("smbios1",),
     ("VM.Config.Cloudinit", "VM.Config.Network"): (
-        *("ciuser", "sshkeys", "ipconfig0", "nameserver"),
+        *("ciuser", "sshkeys", "ipconfig0", "nameserver", "cicustom"),
     ),
 }
 #: The same of a container's keys.
@@ -165,6 +165,7 @@ CALLS: Final[Mapping[str, tuple[Need, ...]]] = {
         ),
     ),
     "GET /nodes/{node}/tasks/{upid}/status": (),
+    "GET /nodes/{node}/tasks/{upid}/log": (),
     "GET /nodes/{node}/storage": (
         Need(Scope.STORAGE, ("Datastore.Audit",), why="else a storage is not seen"),
     ),

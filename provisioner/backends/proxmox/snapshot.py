@@ -56,7 +56,10 @@ def _none_of(templates: Sequence[int]) -> str:
 def _trust_membership(members: Sequence[Record]) -> None:
     cluster = next((row for row in members if text(row, "type") == "cluster"), None)
     if cluster is not None and not flag(cluster, "quorate"):
-        raise Untrusted(f"cluster {text(cluster, 'name')} has no quorum: what it shows may be old")
+        raise Untrusted(
+            f"cluster {text(cluster, 'name')} has no quorum: what it shows may be "
+            "old; bring back nodes until it has one"
+        )
     if not _nodes_online(members):
         raise Untrusted("no node of the cluster is online")
 

@@ -5,6 +5,7 @@ prove nothing and come back as `UnknownOutcome`. Many tasks of a node are read f
 which holds running and ended ones; what the list no longer shows is asked for singly.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -18,6 +19,7 @@ from provisioner.upids import node_of, started_at
 
 #: More rows than a node makes in days; a list is cut at 50 unless told otherwise.
 LIMIT: Final = 5000
+_LEFT: Final = re.compile(r"(?:WARN: )?Could not remove disk '([^']{1,200})', check manually")
 _DESTROYING: Final = ("qmdestroy", "vzdestroy")
 
 
@@ -52,6 +54,14 @@ async def read_rows(api: Api, node: str, since: int, kind: str | None = None) ->
     data = await api.call("GET", f"/nodes/{node}/tasks", wanted)
     rows = [_row(row) for row in records(data, f"tasks of {node}")]
     return sorted(rows, key=lambda row: row.started, reverse=True)
+
+
+async def read_left(api: Api, upid: str) -> Sequence[str]:
+    """Return the volumes that a task said it could not remove; it says so in its log alone."""
+    path = f"/nodes/{node_of(upid)}/tasks/{upid}/log"
+    data = await api.call("GET", path, {"limit": LIMIT})
+    lines = [text(row, "t") for row in records(data, path)] if isinstance(data, list) else []
+    return [found[1] for line in lines if (found := _LEFT.match(line))]
 
 
 async def read_freed(api: Api, since: int) -> frozenset[int]:

@@ -8,6 +8,7 @@ from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask
 from provisioner.simulator.disks import erase
 from provisioner.simulator.guests import parse_size
+from provisioner.simulator.ha import refuse_without_purge
 from provisioner.simulator.lxc.config import refuse_locked
 from provisioner.simulator.lxc.container import Container
 from provisioner.simulator.lxc.mounts import line_of
@@ -36,6 +37,7 @@ def _checked(state: State, ask: Ask) -> Container:
     guest = state.container(ask.node, ask.vmid)
     if guest.config.get("protection"):
         raise Refused(f"can't remove CT {ask.vmid} - protection mode enabled")
+    refuse_without_purge(state, ask, "CT")
     refuse_locked(guest)
     if guest.running and not ask.flag("force"):
         raise Refused(f"unable to destroy CT {ask.vmid} - container is running")

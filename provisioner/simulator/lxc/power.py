@@ -8,6 +8,7 @@ CRIU, which a Proxmox node does not have: the task fails, and the container runs
 from collections.abc import Callable
 
 from provisioner.backends.proxmox.api import JsonValue
+from provisioner.simulator import ha
 from provisioner.simulator.access import Ask
 from provisioner.simulator.lxc.config import refuse_locked, status_row
 from provisioner.simulator.lxc.container import Container
@@ -31,7 +32,7 @@ def start_script(state: State, guest: Container) -> Script[None]:
     if guest.running:
         raise Refused(f"CT {guest.vmid} already running")
     for line in guest.disks().values():
-        trouble = state.storages[line.split(":")[0]].trouble()
+        trouble = state.storage_trouble(line.split(":")[0])
         if trouble is not None:
             raise Refused(trouble)
     yield Sleep(state.settings.durations.start)
@@ -43,6 +44,8 @@ def start(state: State, ask: Ask) -> JsonValue:
     """POST status/start. Returns a UPID, even of a container that does not exist."""
     refuse_skiplock(ask)
     guest = state.guests.get(ask.vmid)
+    if isinstance(guest, Container) and ha.managed(state, ask.vmid):
+        return _by_ha(state, ask, "started", "vzstart", start_script(state, guest))
     if isinstance(guest, Container) and guest.node == ask.node and guest.running:
         raise Refused(f"CT {ask.vmid} already running")
 
@@ -112,15 +115,43 @@ def _suspend(_: State, __: Ask, guest: Container) -> Script[None]:
     raise Refused(NO_CRIU.format(vmid=guest.vmid))
 
 
-stop = _of_running("vzstop", "CT", _stop)
-shutdown = _of_running("vzshutdown", "CT", _shutdown)
+def _by_ha(state: State, ask: Ask, wanted: str, kind: str, script: Script[None]) -> JsonValue:
+    """Have the HA manager see to a container's power."""
+    guest = state.container(ask.node, ask.vmid)
+
+    def work(task: Task) -> Script[None]:
+        yield from with_lock(state, container_lock(ask.vmid), script, task)
+
+    return ha.wish(state, ask, guest, wanted, ha.Follow(kind, work))
+
+
+def stop(state: State, ask: Ask) -> JsonValue:
+    """POST status/stop; of a container under HA it is a wish."""
+    guest = state.container(ask.node, ask.vmid)
+    if guest.running and ha.managed(state, ask.vmid):
+        return _by_ha(state, ask, "stopped", "vzstop", _stop(state, ask, guest))
+    return _stop_task(state, ask)
+
+
+def shutdown(state: State, ask: Ask) -> JsonValue:
+    """POST status/shutdown; of a container under HA it is a wish."""
+    guest = state.container(ask.node, ask.vmid)
+    if guest.running and ha.managed(state, ask.vmid):
+        return _by_ha(state, ask, "stopped", "vzshutdown", _shutdown(state, ask, guest))
+    return _shutdown_task(state, ask)
+
+
+_stop_task = _of_running("vzstop", "CT", _stop)
+_shutdown_task = _of_running("vzshutdown", "CT", _shutdown)
 reboot = _of_running("vzreboot", "VM", _reboot)
 suspend = _of_running("vzsuspend", "CT", _suspend)
 
 
 def current(state: State, ask: Ask) -> JsonValue:
     """GET status/current: up to date, unlike cluster/resources."""
-    return status_row(state, state.container(ask.node, ask.vmid)) | {"ha": {"managed": 0}}
+    return status_row(state, state.container(ask.node, ask.vmid)) | {
+        "ha": ha.status(state, ask.vmid)
+    }
 
 
 def interfaces(state: State, ask: Ask) -> JsonValue:

@@ -1,0 +1,52 @@
+"""What of a lease goes into its machine's cloud-init, where the configuration wants that.
+
+A wallet's login is bound to the lease and to the machine's uuid, both of which are named in the
+message that is signed: a signature for one machine opens no other, here or at another operator's.
+"""
+
+from functools import lru_cache
+from ipaddress import ip_interface
+
+from chainwatch.config import Config
+from chainwatch.domain.lease import LeaseId
+from provisioner.allocate import Pool
+from provisioner.errors import Permanent
+from provisioner.model import DesiredMachine
+from provisioner.render import GuestFacts, Wallet, user_data
+from provisioner.snippets import Snippets
+
+#: Port on which a machine's signing page is served.
+SIGNING_PORT = 8443
+#: How many machines' user-data is kept: a pass asks for the same one again and again.
+KEPT = 256
+
+
+def snippets(config: Config) -> Snippets | None:
+    """Return how machines get user-data of ours, None where Proxmox's own settings suffice."""
+    template, nodes = config.machines.cloud_init, config.nodes
+    if template is None or nodes is None:
+        return None
+    rendered = lru_cache(KEPT)(user_data)
+
+    def render(want: DesiredMachine, vmid: int, uuid: str) -> str:
+        wallet = _wallet(want, config.machines.pool, vmid, uuid) if template == "nft-auth" else None
+        facts = GuestFacts(want.name, config.machines.user, want.access.ssh_key, wallet)
+        return rendered(template, facts)
+
+    return Snippets(nodes.snippet_storage, render)
+
+
+def _wallet(want: DesiredMachine, pool: Pool, vmid: int, uuid: str) -> Wallet:
+    try:
+        token = LeaseId.parse(want.key).token
+    except ValueError as error:
+        raise Permanent(f"a wallet's login is for leases only: {error}") from None
+    addresses = pool.addresses(vmid)
+    address = ip_interface(addresses.ipv4 or addresses.ipv6 or "::").ip
+    host = f"[{address}]" if address.version == 6 else str(address)
+    return Wallet(
+        address=want.access.owner,
+        token=token,
+        machine_id=f"{want.key}#{uuid}",
+        signing_url=f"https://{host}:{SIGNING_PORT}",
+    )

@@ -1,0 +1,145 @@
+"""What is kept right on the nodes themselves, over SSH: routes, isolated ports, no old snippets.
+
+None of it is part of a machine's configuration, and a node forgets it: routes when it boots, the
+isolation of a port when the guest starts. So each is looked at every few seconds and put back where
+it is missing, for the machines that our log knows and that stand on the node now. A snippet goes
+when no guest has its VMID any more, by the cluster's own word for that VMID, or when its machine's
+configuration names another. How it fails: one alarm for a node, and the next look tries again.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Interface
+from typing import Final
+
+import structlog
+
+from chainwatch.control.nodes import NodeWatch
+from chainwatch.runtime.clock import Clock
+from chainwatch.store.alarms import Alarms
+from chainwatch.store.operations import Operations
+from provisioner.allocate import Pool
+from provisioner.errors import AgentSilent, ProvisionError
+from provisioner.ports import ClusterSnapshot, Hypervisor, NodeShell, Snapshots
+from provisioner.snippets import name_in, vmid_of
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two looks.
+LOOK_EVERY: Final = 15.0
+ALARM: Final = "node-ssh"
+
+
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """What is to be kept right: `routes_to` is the bridge that addresses are routed to, if any."""
+
+    nodes: tuple[str, ...]
+    snippets: bool
+    isolate: bool
+    routes_to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCare:
+    """Takes care of the nodes that the configuration names."""
+
+    shell: NodeShell
+    hypervisor: Hypervisor
+    snapshots: Snapshots
+    operations: Operations
+    alarms: Alarms
+    watch: NodeWatch
+    clock: Clock
+    pool: Pool
+    duties: Duties
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            await self.look()
+            await self.clock.sleep(LOOK_EVERY)
+
+    async def look(self) -> None:
+        """Look at every node that is there; a cluster that is down shows nothing."""
+        try:
+            snapshot = await self.snapshots.get()
+        except ProvisionError:
+            return
+        for node in self.duties.nodes:
+            if node in snapshot.nodes and node not in self.watch.down:
+                await self._tend(node, snapshot)
+
+    async def _tend(self, node: str, snapshot: ClusterSnapshot) -> None:
+        try:
+            ours = await self._standing_on(node, snapshot)
+            await self._isolate(node, ours)
+            await self._route(node, ours)
+            await self._sweep(node)
+        except ProvisionError as error:
+            log.warning("node not tended", node=node, error=str(error))
+            await self.alarms.raise_(ALARM, node, "warning", str(error), self.clock.now())
+        else:
+            await self.alarms.clear(ALARM, node)
+
+    async def _standing_on(self, node: str, snapshot: ClusterSnapshot) -> Sequence[int]:
+        """Return the VMIDs of our machines on `node`."""
+        reserved = await self.operations.reserved()
+        guests = (row for row in snapshot.guests.values() if row.node == node and not row.template)
+        return sorted(g.vmid for g in guests if g.vmid in self.pool and g.vmid in reserved)
+
+    async def _isolate(self, node: str, ours: Collection[int]) -> None:
+        if not (self.duties.isolate and ours):
+            return
+        isolated = await self.shell.isolated(node)
+        for vmid in (vmid for vmid in ours if isolated.get(vmid) is False):
+            try:
+                await self.shell.isolate(node, vmid)
+            except AgentSilent:
+                continue  # it was shut down meanwhile
+            log.info("ports isolated", vmid=vmid, node=node)
+
+    async def _route(self, node: str, ours: Collection[int]) -> None:
+        bridge = self.duties.routes_to
+        if bridge is None or not ours:
+            return
+        there = await self.shell.routes(node)
+        for vmid in ours:
+            cidr = self.pool.addresses(vmid).ipv6
+            if cidr is None:
+                continue
+            address = str(IPv6Interface(cidr).ip)
+            if there.get(address) != bridge:
+                await self.shell.route(node, address, bridge)
+                log.info("route put back", vmid=vmid, node=node, address=address)
+
+    async def _sweep(self, node: str) -> None:
+        """Drop what no machine needs; a snippet is always put after its machine exists."""
+        if not self.duties.snippets:
+            return
+        names: dict[int, list[str]] = defaultdict(list)
+        for name in await self.shell.snippets(node):
+            if vmid_of(name) in self.pool:
+                names[vmid_of(name)].append(name)
+        if not names:
+            return
+        snapshot = await self.snapshots.get(newer_than=self.clock.monotonic())
+        for vmid, found in names.items():
+            for name in await self._needless(vmid, found, snapshot):
+                await self.shell.drop_snippet(node, name)
+                log.info("snippet dropped", name=name, node=node)
+
+    async def _needless(
+        self, vmid: int, names: Sequence[str], snapshot: ClusterSnapshot
+    ) -> Sequence[str]:
+        row = snapshot.guests.get(vmid)
+        if row is None:
+            return names if await self.hypervisor.vmid_is_free(vmid) else ()
+        if len(names) == 1 or row.node not in snapshot.nodes:
+            return ()
+        if any(each.vmid == vmid for _, each in await self.operations.open_all()):
+            return ()  # one of them may be the next
+        config = await self.hypervisor.config(row.node, vmid)
+        kept = "" if config is None else name_in(config.settings.cicustom)
+        return [name for name in names if name != kept] if kept in names else ()

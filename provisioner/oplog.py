@@ -1,0 +1,84 @@
+"""The durable log of intents, as a protocol: what is recorded before an effect, and asked later.
+
+A row exists before the call that it speaks of and stays open until the call's end was observed; so
+whoever starts again over the same log finds what was under way.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from provisioner.model import OpenOperation
+from provisioner.ports import Place
+
+
+class OperationLog(Protocol):
+    """The durable record of intents; every method has committed when it returns."""
+
+    async def begin(
+        self, key: str, step: str, vmid: int, node: str, nonce: str, *, order: int | None = None
+    ) -> int:
+        """Record the intent to do `step`, because of an order if so; returns the operation's id."""
+        ...
+
+    async def obeyed(self, order: int) -> bool:
+        """Say whether the task of an order was seen to end well."""
+        ...
+
+    async def knows(self, upid: str) -> bool:
+        """Say whether a task is one of ours already."""
+        ...
+
+    async def record_task(self, operation: int, upid: str) -> None:
+        """Record the task that carries the operation out."""
+        ...
+
+    async def finish(self, operation: int, outcome: str, error: str | None = None) -> None:
+        """Close an operation: outcome `ok`, `failed` or `lost`."""
+        ...
+
+    async def open_for(self, key: str, nonce: str) -> OpenOperation | None:
+        """Return the operation on (key, nonce) that has not been seen to end."""
+        ...
+
+    async def place(self, key: str, nonce: str) -> Place | None:
+        """Return where (key, nonce) was last cloned or adopted, None once it was destroyed."""
+        ...
+
+    async def intended(self, key: str, nonce: str) -> int | None:
+        """Return the VMID of the last clone for (key, nonce) whose end is not known.
+
+        It may still come about, so it is there that it has to be tried again.
+        """
+        ...
+
+    async def backed_up(self, key: str, nonce: str) -> bool:
+        """Say whether a backup of (key, nonce) was made since it was last made anew by order."""
+        ...
+
+    async def made_anew(self, key: str, nonce: str) -> int:
+        """Return when (key, nonce) was last destroyed to be made anew (wall seconds), else 0."""
+        ...
+
+    async def kept(self, key: str, nonce: str) -> int | None:
+        """Return the VMID at which (key, nonce) was destroyed to be made anew, while it is not."""
+        ...
+
+    async def ever_cloned(self, key: str, nonce: str) -> bool:
+        """Say whether a clone or an adoption for (key, nonce) has ever succeeded."""
+        ...
+
+    async def reserved(self) -> frozenset[int]:
+        """Return the VMIDs we cloned to or adopted and have not seen destroyed since."""
+        ...
+
+    async def gone(self, key: str, nonce: str, vmid: int, node: str) -> None:
+        """Record that the machine was proven gone though we did not destroy it."""
+        ...
+
+    async def unfinished(self, step: str, since: int) -> Sequence[OpenOperation]:
+        """Return a step's operations begun at or after `since` and not yet seen to end."""
+        ...
+
+    async def destroyed_since(self, since: int) -> Sequence[int]:
+        """Return the VMIDs that our own operations freed at or after `since` (wall seconds)."""
+        ...

@@ -1,0 +1,181 @@
+"""Prints the tables of docs/reference/failure-modes.md: each mode, and each mode under each verb.
+
+`python -m tests.support.mode_table` plays the matrix (minutes) and prints both tables. What is told
+of chainwatch follows from what it makes of Proxmox's words, where there are any.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from structlog.testing import capture_logs
+
+from provisioner.backends.proxmox.api import ApiError
+from provisioner.backends.proxmox.errors import meaning, task_meaning
+from provisioner.errors import (
+    AgentSilent,
+    HypervisorDown,
+    Locked,
+    NoRoom,
+    Permanent,
+    ProvisionError,
+    Transient,
+    UnknownOutcome,
+)
+from provisioner.simulator.modes.catalogue import MODES
+from provisioner.simulator.modes.mode import Form, Mode, Told
+from tests.support.matrix import VERBS, Case, Outcome, Verb, calls_of, play, struck_calls
+
+#: What chainwatch does about an error, by its class; the first that fits.
+DOES: Final[tuple[tuple[type[ProvisionError], str], ...]] = (
+    (UnknownOutcome, "looks what became of it before anything else"),
+    (AgentSilent, "leaves what is inside the guest, and asks again"),
+    (HypervisorDown, "makes and destroys nothing; one alarm, one probe"),
+    (Locked, "waits for the lock"),
+    (NoRoom, "waits with an alarm until there is room"),
+    (Transient, "looks again, and tries again later and later"),
+    (Permanent, "parks the lease with an alarm"),
+)
+#: What it does where nothing is said, or where more counts than what is said.
+BESIDES: Final[Mapping[int, str]] = {
+    16: "one alarm for the node; what stands there waits, all else goes on",
+    18: "one alarm for the node; what stands there waits, all else goes on",
+    19: "one alarm for the node; what stands there waits, all else goes on",
+    21: "looks what became of it before anything else",
+    22: "looks what became of it before anything else",
+    23: "looks what became of it before anything else",
+    27: "waits, and names the privilege; one that is not of a guest stops everything",
+    29: "makes and destroys nothing; one alarm, one probe",
+    32: "takes it for the success that it is",
+    33: "looks; of a clone that was cut off it says which VM to look at, and parks",
+    34: "looks at the machine instead",
+    35: "waits; after ten minutes an alarm",
+    36: "looks, and makes the machine with another VMID",
+    37: "judges nothing that holds a clone's lock",
+    39: "waits with an alarm until there is room",
+    43: "asks whether the VMID is free, and makes again what is owed",
+    45: "destroys with `purge`; waits for HA to follow its wish",
+    46: "takes the protection away, unless there is a hold",
+    47: "alarm `volumes-left` for as long as the volume is there",
+    52: "never asks for it",
+    57: "finds it by the cluster's list",
+    58: "lets the list select only; what a machine is, its own configuration says",
+    59: "puts back what is ours, and touches nobody else's",
+    60: "nothing through that node or container until it is mended",
+    61: "takes one step towards what the chain says now",
+    62: "schedules by its own clock, and allows 300 s to a node's",
+}
+#: The tests that hold what no API call can show.
+HELD_BY: Final[Mapping[int, tuple[str, ...]]] = {
+    60: ("test_guest_shell::test_a_command_that_cannot_do_it_has_not_done_it",),
+    61: (
+        "test_life::test_a_mint_that_a_reorg_takes_back_is_suspended_and_destroyed_after_grace",
+        "test_chain_lies::test_of_two_endpoints_receipts_prove_who_lies",
+        "test_crashes::test_a_provision_goes_on_without_us_and_is_found_again",
+        "test_outages::test_a_renewal_while_a_machine_is_being_shut_down_gives_it_back",
+    ),
+}
+MODES_TABLE, VERBS_TABLE = "modes", "verbs"
+
+
+def said(mode: Mode) -> str:
+    """Return what Proxmox says, each text once, with the status or where else it is told."""
+    rows: dict[str, None] = {}
+    for form in mode.forms:
+        words = [f"`{form.says}`"] if form.says else []
+        words += [f"`{field}: {text.strip()}`" for field, text in form.fault.errors]
+        if words:
+            rows[f"{_place(form)} {', '.join(words)}"] = None
+    return "; ".join(rows).replace("|", "\\|") or "nothing"
+
+
+def _place(form: Form) -> str:
+    if form.told is Told.REPLY:
+        return str(form.status)
+    return "task" if form.told is Told.TASK else "log"
+
+
+def does(mode: Mode) -> str:
+    """Return what chainwatch does about a mode."""
+    if mode.number in BESIDES:
+        return BESIDES[mode.number]
+    error = _meant(mode.forms[0])
+    return next(text for kind, text in DOES if isinstance(error, kind))
+
+
+def _meant(form: Form) -> ProvisionError | None:
+    says = form.says.replace("{vmid}", "20000").replace("{newid}", "20000")
+    errors = {field: text.replace("{vmid}", "20000") for field, text in form.fault.errors}
+    if form.told is Told.TASK:
+        return task_meaning(says)
+    return meaning(ApiError(form.status, says, json.dumps({"errors": errors})))
+
+
+def modes_table() -> str:
+    """Return the table of all modes."""
+    lines = [
+        "| # | mode | Proxmox says | it happened | chainwatch | operator |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {mode.number} | {mode.name} | {said(mode)} | {mode.effect.value} | {does(mode)} |"
+        f" {mode.ends} |"
+        for mode in MODES.values()
+    ]
+    return "\n".join(lines)
+
+
+def verbs_table(outcomes: Mapping[tuple[int, str], Outcome]) -> str:
+    """Return the table of what came of each verb under each mode."""
+    names = [verb.name for verb in VERBS]
+    lines = [f"| # | mode | {' | '.join(names)} |", "|---|---|" + "---|" * len(names)]
+    for mode in MODES.values():
+        cells = [outcomes[mode.number, name].value for name in names]
+        lines.append(f"| {mode.number} | {mode.name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def block(document: str, name: str) -> str:
+    """Return the table that stands between the marks of `name` in a document."""
+    return document.split(f"<!-- {name} -->\n")[1].split(f"\n<!-- /{name} -->", maxsplit=1)[0]
+
+
+def told_outcome(document: str, mode: Mode, verb: Verb) -> str:
+    """Return what a document says of a verb under a mode."""
+    head, _, *rows = block(document, VERBS_TABLE).splitlines()
+    column = [cell.strip() for cell in head.split("|")].index(verb.name)
+    row = next(row for row in rows if row.startswith(f"| {mode.number} |"))
+    return row.split("|")[column].strip()
+
+
+async def outcome(verb: Verb, mode: Mode, folder: Path) -> tuple[Outcome, tuple[str, ...]]:
+    """Play one mode at the first call of a verb that it is known for."""
+    (folder / "calls").mkdir()
+    at = struck_calls(mode, await calls_of(verb, folder / "calls"))
+    if not at:
+        return Outcome.UNTOUCHED, ()
+    (folder / "case").mkdir()
+    played = await play(Case(verb, mode, at[0]), folder / "case")
+    return played.outcome, played.sentences
+
+
+async def _all() -> dict[tuple[int, str], Outcome]:
+    found = {}
+    for mode in MODES.values():
+        for verb in VERBS:
+            with tempfile.TemporaryDirectory() as folder, capture_logs():
+                found[mode.number, verb.name], _ = await outcome(verb, mode, Path(folder))
+    return found
+
+
+def main() -> None:
+    """Print both tables."""
+    sys.stdout.write(f"{modes_table()}\n\n{verbs_table(asyncio.run(_all()))}\n")
+
+
+if __name__ == "__main__":
+    main()
