@@ -8,6 +8,7 @@ pool that is too small for its range: `Pool.problems` says so before anything is
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from itertools import chain
 
 from provisioner.errors import NoRoom
 from provisioner.model import Addresses
@@ -98,9 +99,13 @@ class Pool:
             for problem in addresses.problems(self.size)
         ]
 
-    def choose(self, taken: AbstractSet[int]) -> int:
-        """Return the lowest VMID that is not `taken`. Raises NoRoom when there is none."""
-        for vmid in range(self.first, self.last + 1):
+    def choose(self, taken: AbstractSet[int], start: int | None = None) -> int:
+        """Return the lowest VMID that is not `taken`, from `start` on and then from the first.
+
+        Raises NoRoom when there is none.
+        """
+        begin = self.first if start is None else start
+        for vmid in chain(range(begin, self.last + 1), range(self.first, begin)):
             if vmid not in taken:
                 return vmid
         raise NoRoom(

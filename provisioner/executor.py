@@ -7,7 +7,10 @@ next pass has looked.
 """
 
 import asyncio
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from provisioner.errors import (
     Crowded,
@@ -34,6 +37,9 @@ from provisioner.rooms import Rooms
 from provisioner.site import Site
 from provisioner.steps.step import Step, Target
 
+#: Chooses a VMID for a machine, given those that are taken. Raises NoRoom.
+Choice: TypeAlias = Callable[[DesiredMachine, AbstractSet[int]], int]
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:
@@ -48,7 +54,7 @@ class Executor:
     """Runs steps through the ports; `rooms` says where clones come from and go to.
 
     `quarantine` (seconds, wall) is how long a freed VMID rests; `nodes` is None where nodes are
-    not reached over SSH.
+    not reached over SSH; `choice` chooses a VMID that is not taken, the lowest where it is None.
     """
 
     hypervisor: Hypervisor
@@ -59,6 +65,7 @@ class Executor:
     rooms: Rooms
     quarantine: int
     nodes: NodeShell | None = None
+    choice: Choice | None = None
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _line: Line = field(default_factory=Line)
 
@@ -164,7 +171,7 @@ class Executor:
         taken |= set(await self.log.destroyed_since(since))
         taken |= await self.hypervisor.freed(since)
         try:
-            return self.site.pool.choose(taken)
+            return self.choice(want, taken) if self.choice else self.site.pool.choose(taken)
         except NoRoom as error:
             raise NoRoom(f"no machine can be made: {error}") from None
 

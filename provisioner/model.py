@@ -78,6 +78,25 @@ class Stamps:
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """What is kept with a machine that no daemon knows of, signed, in its description.
+
+    `owner` (a wallet) pays for it from `created_at` until `expires_at` (wall seconds, absolute),
+    `nft` is the token that stands for it, `user` the account that is theirs; `throttled` says that
+    the command line has limited it.
+    """
+
+    owner: str
+    created_at: int
+    expires_at: int
+    nft: int | None = None
+    user: str = ""
+    purpose: str = ""
+    tags: tuple[str, ...] = ()
+    throttled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MachineSpec:
     """The hardware that was paid for; memory in MiB, disk in GiB."""
 
@@ -123,7 +142,8 @@ class DesiredMachine:
 
     A machine that should run and is missing is owed. `spec` is None when what was sold is not
     known, and then only taking away is possible. `held` is mirrored as Proxmox's protection;
-    `ended` says that nobody pays for the machine at `at`, which starts its grace.
+    `ended` says that nobody pays for the machine at `at`, which starts its grace. `card` goes with
+    a machine that the command line made.
     """
 
     key: str
@@ -136,6 +156,7 @@ class DesiredMachine:
     ended: bool
     at: int
     retirement: Retirement | None = None
+    card: Card | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +177,9 @@ class GuestSettings:
     A container has neither cloud-init nor firmware: its `user`, `ssh_keys` and `uuid` are empty,
     and it has no `agent`.
 
-    `leftovers` names inherited keys that a machine of ours must not carry (always empty in a
-    wanted value); `link_up` is false when the guest's cable is pulled; `cicustom` names the snippet
-    that its cloud-init is read from, empty for the settings above.
+    `leftovers` names inherited keys that a machine of ours must not carry (in a wanted value: those
+    that it may carry all the same); `link_up` is false when the guest's cable is pulled; `cicustom`
+    names the snippet that its cloud-init is read from, empty for the settings above.
     """
 
     name: str

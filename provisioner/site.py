@@ -51,7 +51,7 @@ class Site:
 
     def describe(self, want: DesiredMachine, vmid: int, stamps: Stamps) -> str:
         """Return the description that `want` has at `vmid` with `stamps`."""
-        return self.signer.describe(self.identity(want, vmid), stamps)
+        return self.signer.describe(self.identity(want, vmid), stamps, want.card)
 
     def settings(
         self, want: DesiredMachine, vmid: int, config: GuestConfig, stamps: Stamps
@@ -80,6 +80,7 @@ class Site:
             link_up=stamps.generation == want.access.generation,
             agent=cloud_init,
             cicustom=self._cicustom(want, vmid, have) if cloud_init else "",
+            leftovers=_spared(want, have),
         )
 
     def _cicustom(self, want: DesiredMachine, vmid: int, have: GuestSettings) -> str:
@@ -138,6 +139,12 @@ class Site:
 
 def _onboot(presence: Presence, have: GuestSettings) -> bool:
     return have.onboot if presence is Presence.AS_IS else presence is Presence.RUNNING
+
+
+def _spared(want: DesiredMachine, have: GuestSettings) -> frozenset[str]:
+    """Return what may stay though a clone must not inherit it: a limit that was set since."""
+    throttled = want.card is not None and want.card.throttled
+    return have.leftovers & {"cpulimit"} if throttled else frozenset()
 
 
 def _ipconfig(addresses: Addresses) -> str:

@@ -6,7 +6,10 @@ import pytest
 
 from provisioner import faultpoints
 from provisioner.backends.proxmox.agent import AgentShell
+from provisioner.backends.proxmox.commands import AgentCommands
+from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
+from provisioner.controls import Controls, GuestCommands
 from provisioner.guest.container import PctShell
 from provisioner.guest.node import HelperShell
 from provisioner.ports import GuestShell, Hypervisor, NodeShell
@@ -17,6 +20,8 @@ PORTS = (
     ("guest", GuestShell, AgentShell),
     ("guest", GuestShell, PctShell),
     ("node", NodeShell, HelperShell),
+    ("controls", Controls, ProxmoxControls),
+    ("guest", GuestCommands, AgentCommands),
 )
 METHODS = [
     (prefix, name, adapter)
