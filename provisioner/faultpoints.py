@@ -36,18 +36,6 @@ CALLS: Final = (
     "hypervisor.tasks",
     "hypervisor.freed",
     "hypervisor.volumes",
-    "controls.shut_down",
-    "controls.stop",
-    "controls.reboot",
-    "controls.usage",
-    "controls.throttle",
-    "controls.console",
-    "controls.snapshots",
-    "controls.take_snapshot",
-    "controls.roll_back",
-    "controls.delete_snapshot",
-    "guest.run",
-    "guest.inside",
     "guest.answers",
     "guest.set_authorized_keys",
     "guest.end_sessions",
@@ -69,6 +57,22 @@ CALLS: Final = (
     "chain.second_look",
 )
 
+#: What no reconciling does: the calls of the command line alone.
+BY_HAND: Final = (
+    "controls.shut_down",
+    "controls.stop",
+    "controls.reboot",
+    "controls.usage",
+    "controls.throttle",
+    "controls.console",
+    "controls.snapshots",
+    "controls.take_snapshot",
+    "controls.roll_back",
+    "controls.delete_snapshot",
+    "guest.run",
+    "guest.inside",
+)
+
 COMMITS: Final = (
     "commit.migrate",
     "commit.install",
@@ -88,7 +92,7 @@ COMMITS: Final = (
 )
 
 POINTS: Final = frozenset(
-    f"{name}.{edge}" for name in CALLS + COMMITS for edge in ("before", "after")
+    f"{name}.{edge}" for name in CALLS + BY_HAND + COMMITS for edge in ("before", "after")
 )
 
 Handler = Callable[[str], None]

@@ -167,4 +167,5 @@ def _parse_card(raw: dict[str, object]) -> Card | None:
         purpose=purpose,
         tags=tuple(map(str, tags)),
         throttled=raw.get("throttled") is True,
+        used=raw.get("used") is True,
     )

@@ -83,7 +83,8 @@ class Card:
 
     `owner` (a wallet) pays for it from `created_at` until `expires_at` (wall seconds, absolute),
     `nft` is the token that stands for it, `user` the account that is theirs; `throttled` says that
-    the command line has limited it.
+    the command line has limited it, `used` that it was finished once: whatever its stamps say in
+    the middle of a later change, it is somebody's.
     """
 
     owner: str
@@ -94,6 +95,7 @@ class Card:
     purpose: str = ""
     tags: tuple[str, ...] = ()
     throttled: bool = False
+    used: bool = False
 
 
 @dataclass(frozen=True, slots=True)
