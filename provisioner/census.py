@@ -7,7 +7,7 @@ can be changed by hand, and a machine that does not say yet whose it is leaves t
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from provisioner.errors import Locked, NotOurs, ProvisionError
@@ -44,13 +44,21 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What was read: machines of ours, and why which VMIDs do not say whose they are."""
+    """What was read: machines of ours, and why which VMIDs do not say whose they are.
+
+    `defaced` ones have the hardware address of one of ours and a description that proves nothing.
+    """
 
     found: Sequence[Found] = ()
     unclear: Mapping[int, str] = field(default_factory=dict)
+    defaced: Mapping[int, str] = field(default_factory=dict)
 
     def __add__(self, other: "Sighting") -> "Sighting":
-        return Sighting([*self.found, *other.found], {**self.unclear, **other.unclear})
+        return Sighting(
+            [*self.found, *other.found],
+            {**self.unclear, **other.unclear},
+            {**self.defaced, **other.defaced},
+        )
 
     def the(self, name: str) -> Found | None:
         """Return the machine called `name`. Raises NotOurs when there are two."""
@@ -93,6 +101,7 @@ class Census:
         sighting = await self._read(snapshot, likely)
         if sighting.the(name) is not None:
             return sighting
+        sighting = replace(sighting, unclear={**sighting.unclear, **sighting.defaced})
         rest = [row for row in rows if row not in likely]
         return sighting + await self._read(
             snapshot, [row for row in rest if among is None or row.vmid in among]
@@ -152,6 +161,9 @@ class Census:
     def _proven(self, row: GuestRow, config: GuestConfig) -> Sighting:
         proof = self._proof(config, row.vmid)
         name = name_of(proof[0].key) if proof else None
+        if proof is None and config.settings.mac == self.site.pool.addresses(row.vmid).mac:
+            why = f"VM {row.vmid} ({row.name}) looks like ours, but its description proves nothing"
+            return Sighting(defaced={row.vmid: why})
         if proof is None or name is None:
             return Sighting()
         identity, stamps = proof

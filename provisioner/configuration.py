@@ -78,6 +78,23 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
     raise Misconfigured(f"{found} cannot be used:\n{lines}")
 
 
+def template_settings(path: Path | None) -> dict[str, Value]:
+    """Return the keys of [template] alone, without asking for any secret. Raises Misconfigured."""
+    found = path or next((each for each in PLACES if each.exists()), None)
+    table = _read(found).get("template") if found is not None else None
+    written = table if isinstance(table, dict) else {}
+    values: dict[str, Value] = {}
+    for name, key in KEYS.items():
+        folder, _, short = name.rpartition(".")
+        if folder != "template":
+            continue
+        value = key.read(written[short]) if short in written else key.default
+        if value is None:
+            raise Misconfigured(f"{found}: {name}: {key.wrong}; write for example {key.line}")
+        values[short] = value
+    return values
+
+
 def _read(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

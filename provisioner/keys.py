@@ -197,6 +197,16 @@ KEYS: Final[Mapping[str, Key]] = {
         Key("quarantine", "Seconds that a freed VMID rests before reuse.", 86400, 86400),
     ),
     **_table(
+        "template",
+        Key("image", "Cloud image: a file, or an https address.", "/root/debian-12.qcow2", ""),
+        Key("sha256", "Its SHA-256.", "0" * 64, "", pattern=r"[0-9A-Fa-f]{64}"),
+        Key("packages", "Folder of .deb files to install, with SHA256SUMS.", "/root/packages", ""),
+        Key("vmid", "The template's VMID.", 9001, 9001, least=100),
+        Key("name", "The template's name.", "debian-12-leases", "debian-12-leases"),
+        Key("storage", "Storage of the template's disk.", "local-lvm", "local-lvm"),
+        Key("bridge", "Bridge of the template's network card.", "vmbr0", "vmbr0"),
+    ),
+    **_table(
         "commands",
         Key(
             "grace_days",

@@ -51,6 +51,19 @@ def _pkill(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
     return Run(0 if _end_sessions(system, user) else 1)
 
 
+def _usermod(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
+    """`usermod -c TEXT -- USER`: 6 for an unknown user."""
+    text, user = words[1], words[-1]
+    if user not in system.users:
+        return Run(6, error=f"usermod: user '{user}' does not exist\n")
+    system.comments[user] = text
+    return Run()
+
+
+def _false(_: GuestOs, __: tuple[str, ...], ___: str) -> Run:
+    return Run(1, error="no\n")
+
+
 def _loginctl(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
     """`loginctl terminate-user USER`."""
     user = words[-1]
@@ -107,7 +120,9 @@ PROGRAMS: dict[str, Program] = {
     "cat": _cat,
     "hostname": _hostname,
     "sleep": _sleep,
+    "false": _false,
     "pkill": _pkill,
+    "usermod": _usermod,
     "loginctl": _loginctl,
     "mkdir": _mkdir,
     "id": _id,

@@ -42,7 +42,9 @@ def test_a_ports_method_passes_the_points_of_its_own_name(
 def test_every_point_of_a_port_belongs_to_one_of_its_methods() -> None:
     called = {f"{prefix}.{name}" for prefix, name, _ in METHODS}
     prefixes = tuple(f"{prefix}." for prefix, *_ in PORTS)
-    assert called == {call for call in faultpoints.CALLS + faultpoints.BY_HAND if call.startswith(prefixes)}
+    assert called == {
+        call for call in faultpoints.CALLS + faultpoints.BY_HAND if call.startswith(prefixes)
+    }
 
 
 async def test_a_call_that_fails_passes_its_first_point_only() -> None:

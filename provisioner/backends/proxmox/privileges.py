@@ -120,8 +120,10 @@ def _of_guests(branch: str) -> Mapping[str, tuple[Need, ...]]:
     }
 
 
-#: Every call that is made, and what it takes.
-CALLS: Final[Mapping[str, tuple[Need, ...]]] = {
+Calls: TypeAlias = Mapping[str, tuple[Need, ...]]
+
+#: Every call that the daemon makes, and what it takes; `byhand` has those of the command line.
+CALLS: Final[Calls] = {
     "GET /version": (),
     "GET /access/permissions": (),
     "GET /cluster/status": (Need(Scope.CLUSTER, ("Sys.Audit",)),),
@@ -236,22 +238,22 @@ class Estate:
                 return [f"/sdn/zones/{self.zone}/{bridge}" for bridge in self.bridges]
 
 
-def needs(scope: Scope) -> Iterator[Need]:
+def needs(scope: Scope, calls: Calls = CALLS) -> Iterator[Need]:
     """Yield what all calls together want in one place."""
-    for wanted in CALLS.values():
+    for wanted in calls.values():
         yield from (need for need in wanted if need.scope is scope)
 
 
-def privileges(scope: Scope, release: Release) -> tuple[str, ...]:
+def privileges(scope: Scope, release: Release, calls: Calls = CALLS) -> tuple[str, ...]:
     """Return the fewest privileges that satisfy every need in one place, sorted.
 
     What has no alternative is needed; of alternatives none is added where one is needed anyway.
     What holds for every guest holds for those in a pool too (and not for a template, whose own
     list takes the place of that for all guests), so it is not granted twice.
     """
-    anyway = privileges(Scope.GUESTS, release) if scope is Scope.MACHINES else ()
+    anyway = privileges(Scope.GUESTS, release, calls) if scope is Scope.MACHINES else ()
     chosen: set[str] = set()
-    for need in sorted(needs(scope), key=lambda need: len(need.alternatives(release))):
+    for need in sorted(needs(scope, calls), key=lambda need: len(need.alternatives(release))):
         if chosen.union(anyway).isdisjoint(need.alternatives(release)):
             chosen.add(need.alternatives(release)[0])
     return tuple(sorted(chosen))
