@@ -43,15 +43,24 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """What was read: machines of ours, and why which VMIDs do not say whose they are.
+class Defaced:
+    """A guest with the hardware address of one of ours and a description that proves nothing."""
 
-    `defaced` ones have the hardware address of one of ours and a description that proves nothing.
-    """
+    called: frozenset[str | None]
+    why: str
+
+    def may_be(self, name: str) -> bool:
+        """Say whether it is called as the machine `name` is shown."""
+        return shown(name) in self.called
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What was read: machines of ours, and why which VMIDs do not say whose they are."""
 
     found: Sequence[Found] = ()
     unclear: Mapping[int, str] = field(default_factory=dict)
-    defaced: Mapping[int, str] = field(default_factory=dict)
+    defaced: Mapping[int, Defaced] = field(default_factory=dict)
 
     def __add__(self, other: "Sighting") -> "Sighting":
         return Sighting(
@@ -59,6 +68,11 @@ class Sighting:
             {**self.unclear, **other.unclear},
             {**self.defaced, **other.defaced},
         )
+
+    @property
+    def doubts(self) -> list[str]:
+        """What could not be told, a sentence each."""
+        return [*self.unclear.values(), *(each.why for each in self.defaced.values())]
 
     def the(self, name: str) -> Found | None:
         """Return the machine called `name`. Raises NotOurs when there are two."""
@@ -101,11 +115,12 @@ class Census:
         sighting = await self._read(snapshot, likely)
         if sighting.the(name) is not None:
             return sighting
-        sighting = replace(sighting, unclear={**sighting.unclear, **sighting.defaced})
         rest = [row for row in rows if row not in likely]
-        return sighting + await self._read(
+        sighting += await self._read(
             snapshot, [row for row in rest if among is None or row.vmid in among]
         )
+        defaced = {vmid: each.why for vmid, each in sighting.defaced.items() if each.may_be(name)}
+        return replace(sighting, unclear={**sighting.unclear, **defaced})
 
     async def all(self) -> Sighting:
         """Read every machine in our range."""
@@ -162,8 +177,9 @@ class Census:
         proof = self._proof(config, row.vmid)
         name = name_of(proof[0].key) if proof else None
         if proof is None and config.settings.mac == self.site.pool.addresses(row.vmid).mac:
-            why = f"VM {row.vmid} ({row.name}) looks like ours, but its description proves nothing"
-            return Sighting(defaced={row.vmid: why})
+            why = f"VM {row.vmid} looks like ours, but its description proves nothing"
+            called = frozenset({row.name, config.settings.name})
+            return Sighting(defaced={row.vmid: Defaced(called, why)})
         if proof is None or name is None:
             return Sighting()
         identity, stamps = proof

@@ -51,7 +51,7 @@ async def collect(
     """Say what is due and, if it is to be done, do it."""
     days = shop.settings.grace_days if grace_days is None else grace_days
     sighting = await shop.census.all()
-    for sentence in (*sighting.unclear.values(), *sighting.defaced.values()):
+    for sentence in sighting.doubts:
         shop.say(f"left alone: {sentence}")
     now = shop.clock.now()
     due = [

@@ -23,7 +23,7 @@ class Line:
 async def listing(shop: Workshop) -> list[Line]:
     """Return a line for each machine, by name. Raises what the hypervisor raises."""
     sighting = await shop.census.all()
-    for sentence in (*sighting.unclear.values(), *sighting.defaced.values()):
+    for sentence in sighting.doubts:
         shop.say(f"not listed: {sentence}")
     lines = []
     for found in sorted(sighting.found, key=lambda each: (each.name, each.vmid)):
