@@ -1,13 +1,13 @@
 """The command line's workshop over a simulated cluster on virtual time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from provisioner import faultpoints
 from provisioner.allocate import AddressRange, Pool
-from provisioner.backends.proxmox.api import Api
+from provisioner.backends.proxmox.api import Api, JsonValue, ParamValue
 from provisioner.backends.proxmox.settings import ProxmoxEndpoint, ProxmoxSettings
 from provisioner.configuration import Configuration
 from provisioner.identity import Signer
@@ -47,6 +47,26 @@ class VirtualClock:
         for _ in range(20):
             await asyncio.sleep(0)
         self._cluster.advance(seconds)
+
+
+class Turns:
+    """An `Api` that lets everybody else have a turn before and after each call."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, ParamValue] | None = None,
+        *,
+        slow: bool = False,
+    ) -> JsonValue:
+        await asyncio.sleep(0)
+        data = await self._api.call(method, path, params, slow=slow)
+        await asyncio.sleep(0)
+        return data
 
 
 def configuration(installation: str = "test-1", first: int = FIRST) -> Configuration:
@@ -89,9 +109,8 @@ class Yard:
     def shop(self, seconds: float = 900, api: Api | None = None) -> Workshop:
         """Return the workshop of one command."""
         clock = VirtualClock(self.cluster)
-        return Workshop(
-            self.settings, api or DirectApi(self.cluster), clock, self.said.append, seconds
-        )
+        turns = Turns(api or DirectApi(self.cluster))
+        return Workshop(self.settings, turns, clock, self.said.append, seconds)
 
     def guests(self) -> dict[int, Guest]:
         """Return the guests that our token made."""

@@ -16,9 +16,9 @@ import pytest
 
 from provisioner.backends.proxmox import grant
 from provisioner.backends.proxmox.api import JsonValue
+from provisioner.backends.proxmox.byhand import ALL
 from provisioner.backends.proxmox.guestconfig import changes
 from provisioner.backends.proxmox.privileges import (
-    CALLS,
     KEYS,
     RELEASES,
     Estate,
@@ -77,12 +77,12 @@ def ours(call: str, release: Release) -> set[tuple[str, frozenset[str]]]:
     }
     return {
         (places[need.scope], frozenset(need.alternatives(release)))
-        for need in CALLS[call]
+        for need in ALL[call]
         if not need.why
     }
 
 
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", ALL)
 @pytest.mark.parametrize("which", SCHEMAS)
 def test_a_call_wants_what_the_official_schema_says(call: str, which: str) -> None:
     release, schemas = SCHEMAS[which]
@@ -100,7 +100,18 @@ def test_a_call_wants_what_the_official_schema_says(call: str, which: str) -> No
 def test_every_privilege_is_one_that_the_release_knows(which: str) -> None:
     release, schemas = SCHEMAS[which]
     words = set(re.findall(r"[A-Z]\w+(?:\.[A-Z]\w+)+", json.dumps(schemas, default=dict)))
-    assert {each for scope in Scope for each in privileges(scope, release)} <= words
+    assert {each for scope in Scope for each in privileges(scope, release, ALL)} <= words
+
+
+def test_the_daemon_is_granted_nothing_that_only_the_command_line_needs() -> None:
+    for release in RELEASES:
+        more = {
+            each
+            for scope in Scope
+            for each in {*privileges(scope, release, ALL)} - {*privileges(scope, release)}
+        }
+        assert "VM.Console" in more
+        assert "VM.Console" not in {each for s in Scope for each in privileges(s, release)}
 
 
 def test_nothing_of_8_alone_is_granted_on_9_and_the_other_way_round() -> None:
