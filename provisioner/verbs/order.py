@@ -4,6 +4,8 @@ An owner is an Ethereum address, a token a number below 2²⁵⁶; names, tags, 
 bounded and of few characters, because they end in a description, in a guest's GECOS, in lists.
 """
 
+import base64
+import binascii
 import ipaddress
 import re
 from dataclasses import dataclass, field
@@ -138,8 +140,28 @@ def _check_words(order: Order) -> None:
         )
     if order.node is not None and not _NODE.fullmatch(order.node):
         raise Declined(f"{order.node[:80]!r} is no node's name")
-    if order.ssh_key and not _KEY.fullmatch(order.ssh_key):
+    if order.ssh_key and not _is_key(order.ssh_key):
         raise Declined("that is no SSH public key: one line, TYPE BASE64 COMMENT, without options")
+
+
+def _is_key(line: str) -> bool:
+    """Whether a line is a public key: its type stands in its data too, with the length before."""
+    if not _KEY.fullmatch(line):
+        return False
+    kind, data, *_ = line.split(" ")
+    try:
+        raw = base64.b64decode(data, validate=True)
+    except binascii.Error:
+        return False
+    sizes: list[int] = []
+    while raw:
+        sizes.append(int.from_bytes(raw[:4], "big"))
+        if len(raw) < 4 + sizes[-1]:
+            return False
+        if len(sizes) == 1 and raw[4 : 4 + sizes[0]] != kind.encode():
+            return False
+        raw = raw[4 + sizes[-1] :]
+    return len(sizes) > 1
 
 
 def _address(address: str, version: int) -> None:

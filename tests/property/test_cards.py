@@ -140,6 +140,8 @@ def test_nothing_that_is_no_wallet_reaches_a_guest(text: str) -> None:
         ("tags", tuple(f"t{n}" for n in range(17))),
         ("ssh_key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA\nssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAA"),
         ("ssh_key", 'command="x" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA'),
+        ("ssh_key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8"),
+        ("ssh_key", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8Mkwgtjc8zTUx4"),
         ("ip", "10.0.0.1/8"),
         ("ip", "::1"),
         ("ipv6", "10.0.0.1"),
