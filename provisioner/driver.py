@@ -29,7 +29,7 @@ from provisioner.steps.step import Step
 from provisioner.taskboard import TaskBoard
 
 #: Seconds between looks at a task, and after something that passes.
-PAUSE: Final = 1.0
+PAUSE: Final = 0.5
 #: For how many seconds a hypervisor that cannot be reached is waited for.
 OUTAGE: Final = 60
 #: Errors after which looking again may show something else.
