@@ -120,7 +120,7 @@ class Workshop:
                 site,
                 rooms,
                 self.settings.quarantine,
-                choice,
+                choice=choice,
             ),
             board,
             log,
