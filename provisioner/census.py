@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from provisioner.errors import Locked, NotOurs, ProvisionError
-from provisioner.identity import uuid_of
-from provisioner.model import CLONING, Card, GuestConfig, Identity, Stamps
+from provisioner.model import MAKING, Card, GuestConfig, Identity, Kind, Stamps
 from provisioner.names import PREFIX, key_of, name_of, shown
 from provisioner.ports import ClusterSnapshot, GuestRow, Hypervisor, Snapshots
 from provisioner.site import Site
@@ -21,6 +20,8 @@ from provisioner.site import Site
 AT_ONCE: Final = 8
 #: How long a clone may run, in seconds, before its lock is taken for one that was left behind.
 DAY: Final = 86_400
+#: How the tasks end that make guests, whose VMID they need not carry.
+_MAKERS: Final = ("clone", "create", "restore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class Found:
     identity: Identity
     stamps: Stamps
     card: Card | None
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of guest it is."""
+        return self.config.kind
 
     @property
     def finished(self) -> bool:
@@ -144,10 +150,10 @@ class Census:
         if row.node not in snapshot.nodes:
             return _unclear(row, f"is on node {row.node}, which is away")
         try:
-            config = await self.hypervisor.config(row.node, row.vmid)
+            config = await self.hypervisor.config(row.node, row.vmid, kind=row.kind)
             if config is None:
                 return await self._vanished(row)
-            if config.lock == CLONING and not self._proof(config, row.vmid):
+            if config.lock in MAKING and not self._proof(config, row.vmid):
                 return await self._unfinished(snapshot, row)
         except ProvisionError as error:
             return _unclear(row, f"could not be read: {error}")
@@ -163,10 +169,10 @@ class Census:
         """A clone says whose it is when it ends; a lock that outlived its task says it never."""
         for node in snapshot.nodes:
             rows = await self.hypervisor.tasks(node, self.wall() - DAY)
-            if any(each.kind.endswith("clone") and each.ended is None for each in rows):
+            if any(each.kind.endswith(_MAKERS) and each.ended is None for each in rows):
                 return _unclear(row, "is being cloned")
-        config = await self.hypervisor.config(row.node, row.vmid)
-        if config is None or config.lock == CLONING:
+        config = await self.hypervisor.config(row.node, row.vmid, kind=row.kind)
+        if config is None or config.lock in MAKING:
             return Sighting()
         return self._proven(row, config)
 
@@ -197,7 +203,7 @@ def unclear(name: str, sentences: Iterable[str]) -> Locked:
     return Locked(f"it is not clear whether {name} exists: {'; '.join(sentences)}")
 
 
-def ours(found: Found) -> Found:
+def ours(found: Found, site: Site) -> Found:
     """Return a machine that may be changed. Raises NotOurs for one that was tampered with."""
     if not found.identity.key.startswith(PREFIX) or found.identity.key != key_of(found.name):
         raise NotOurs(f"VM {found.vmid} is not the command line's")
@@ -205,9 +211,9 @@ def ours(found: Found) -> Found:
         raise NotOurs(f"VM {found.vmid} has been made a template: nothing is done to it")
     if found.config.lock is not None:
         raise Locked(f"VM {found.vmid} is locked ({found.config.lock})")
-    if found.stamps.configured and found.config.settings.uuid != uuid_of(found.identity):
+    if found.stamps.configured and not site.bears(found.identity, found.config):
         raise NotOurs(
-            f"VM {found.vmid} has another uuid than {found.name} must have: somebody changed it; "
-            "put it back first"
+            f"VM {found.vmid} has another uuid or MAC than {found.name} must have: somebody "
+            "changed it; put it back first"
         )
     return found

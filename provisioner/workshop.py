@@ -13,6 +13,7 @@ from typing import Final
 
 from provisioner.backends.proxmox.api import Api
 from provisioner.backends.proxmox.commands import AgentCommands
+from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.snapshot import Snapshots
@@ -29,6 +30,7 @@ from provisioner.model import (
     Access,
     Card,
     DesiredMachine,
+    Kind,
     MachineSpec,
     Observed,
     Presence,
@@ -36,6 +38,7 @@ from provisioner.model import (
 )
 from provisioner.names import key_of, shown
 from provisioner.rooms import Rooms
+from provisioner.shells import Shells
 from provisioner.site import Site
 from provisioner.steps.step import Step
 from provisioner.taskboard import TaskBoard
@@ -67,6 +70,15 @@ class Workshop:
     @cached_property
     def guest(self) -> AgentCommands:
         return AgentCommands(self.api, self.clock.sleep)
+
+    def into(self, found: Found) -> AgentCommands:
+        """Return the way to run commands in a machine. Raises Declined where none leads in."""
+        if found.kind is not Kind.VM:
+            raise Declined(
+                f"{found.name} is a container: only its node leads into it, over SSH, and that is "
+                "not configured for commands"
+            )
+        return self.guest
 
     @cached_property
     def snapshots(self) -> Snapshots:
@@ -109,13 +121,14 @@ class Workshop:
             templates=self.settings.proxmox.templates,
             limits=replace(limits, nodes=frozenset({node})) if node else limits,
         )
-        bell = Doorbell(self.guest, 1)
+        guests = Shells(self.guest, ContainerShell(self.api))
+        bell = Doorbell(guests, 1)
         return Driver(
             Machines(self.hypervisor, self.snapshots, board, bell, log, site, self.clock.now),
             Executor(
                 self.hypervisor,
                 self.snapshots,
-                self.guest,
+                guests,
                 log,
                 site,
                 rooms,
@@ -147,7 +160,7 @@ class Workshop:
             if found is None:
                 raise Declined(f"there is no machine called {name}")
             try:
-                return ours(found)
+                return ours(found, self.settings.site)
             except Locked as error:
                 await self.patience.outlast(error)
 

@@ -54,8 +54,8 @@ def _grant(args: Namespace) -> int:
         tuple(args.template),
         tuple(args.storage),
         tuple(args.bridge or ["vmbr0"]),
-        args.pool or None,
-        args.zone,
+        pool=args.pool or None,
+        zone=args.zone,
     )
     if not estate.pool:
         put("# Without a pool the token may change every guest of the cluster.")

@@ -37,7 +37,12 @@ async def write_card(shop: Workshop, name: str, change: Change) -> Card:
         text = signer.describe(found.identity, found.stamps, card)
         try:
             await shop.hypervisor.configure(
-                found.node, found.vmid, found.config.settings, text, found.config.digest
+                found.node,
+                found.vmid,
+                found.config.settings,
+                text,
+                found.config.digest,
+                kind=found.kind,
             )
         except PASSING as error:
             await shop.patience.outlast(error)

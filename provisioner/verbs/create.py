@@ -139,7 +139,7 @@ async def _finish(shop: Workshop, order: Order, found: Found) -> Card:
         shop.say(f"{order.name} exists already: VM {found.vmid}")
         return card
     try:
-        ours(found)
+        ours(found, shop.settings.site)
     except Locked as error:
         raise Overtaken(str(error)) from error
     want = wanted(found, Presence.RUNNING, shop.clock.now(), spec=order.spec)

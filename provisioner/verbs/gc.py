@@ -93,7 +93,7 @@ def _due(shop: Workshop, found: Found, now: int, grace: int) -> Iterator[Due]:
 
 async def _do(shop: Workshop, due: Due, now: int) -> None:
     """Do what is due, unless the machine's card says otherwise by now."""
-    found = ours(due.found)
+    found = ours(due.found, shop.settings.site)
     again = await shop.existing(found.name)
     if again.identity != found.identity or again.card != found.card:
         shop.say(f"left alone: {found.name} was changed meanwhile")

@@ -8,6 +8,7 @@ yet is waited for.
 from dataclasses import replace
 from typing import Final
 
+from provisioner.census import Found
 from provisioner.driver import PASSING
 from provisioner.errors import Declined, Permanent, Transient
 from provisioner.model import PowerState
@@ -25,10 +26,10 @@ async def write_gecos(shop: Workshop, name: str, gecos: Gecos) -> None:
     found = await shop.existing(name)
     while True:
         try:
-            await _usermod(shop, found.node, found.vmid, gecos)
+            await _usermod(shop, found, gecos)
             break
         except PASSING as error:
-            power = await shop.hypervisor.power(found.node, found.vmid)
+            power = await shop.hypervisor.power(found.node, found.vmid, kind=found.kind)
             if power.state is not PowerState.RUNNING:
                 raise Declined(f"{name} does not run, so nothing can be written into it") from error
             await shop.patience.outlast(error)
@@ -39,9 +40,10 @@ async def write_gecos(shop: Workshop, name: str, gecos: Gecos) -> None:
     )
 
 
-async def _usermod(shop: Workshop, node: str, vmid: int, gecos: Gecos) -> None:
-    ended = await shop.guest.run(
-        node, vmid, ("usermod", "-c", gecos.text, "--", gecos.user), SECONDS
+async def _usermod(shop: Workshop, found: Found, gecos: Gecos) -> None:
+    vmid = found.vmid
+    ended = await shop.into(found).run(
+        found.node, vmid, ("usermod", "-c", gecos.text, "--", gecos.user), SECONDS
     )
     if ended.code == NO_SUCH_USER:
         raise Transient(f"guest {vmid} has no account {gecos.user} yet")

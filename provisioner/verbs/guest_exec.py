@@ -27,6 +27,6 @@ async def guest_exec(shop: Workshop, name: str, words: Sequence[str], limit: int
     line = len(words) == 1 and any(letter.isspace() for letter in words[0])
     command = ("/bin/sh", "-c", words[0]) if line else tuple(words)
     try:
-        return await shop.guest.run(found.node, found.vmid, command, limit)
+        return await shop.into(found).run(found.node, found.vmid, command, limit)
     except UnknownOutcome as error:
         return Finished(TIMED_OUT, b"", f"{error}\n".encode())

@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
+from provisioner.census import Found
 from provisioner.controls import UNKNOWN, Inside, Usage
 from provisioner.errors import ProvisionError
 from provisioner.model import PowerState
@@ -44,22 +45,22 @@ class Metrics:
 async def metrics(shop: Workshop, name: str) -> Metrics:
     """Measure a machine for a second."""
     found = await shop.existing(name)
-    first = await shop.controls.usage(found.node, found.vmid)
+    first = await shop.controls.usage(found.node, found.vmid, kind=found.kind)
     if first.state is not PowerState.RUNNING:
         return summary(first, first, None, 1)
     begun = shop.clock.monotonic()
     async with asyncio.TaskGroup() as group:
-        asked = group.create_task(_inside(shop, found.node, found.vmid))
+        asked = group.create_task(_inside(shop, found))
         await shop.clock.sleep(BETWEEN)
         inside = asked.result() if asked.done() else None
         asked.cancel()
-    second = await shop.controls.usage(found.node, found.vmid)
+    second = await shop.controls.usage(found.node, found.vmid, kind=found.kind)
     return summary(first, second, inside, shop.clock.monotonic() - begun)
 
 
-async def _inside(shop: Workshop, node: str, vmid: int) -> Inside | None:
+async def _inside(shop: Workshop, found: Found) -> Inside | None:
     try:
-        return await shop.guest.inside(node, vmid)
+        return await shop.into(found).inside(found.node, found.vmid)
     except ProvisionError:
         return None
 

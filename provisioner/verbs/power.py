@@ -21,7 +21,7 @@ async def start(shop: Workshop, name: str) -> str:
         raise Declined(f"{name} was never finished: run the same create again")
     if await _state(shop, found) in _ON:
         return f"{name} runs already"
-    upid = await shop.hypervisor.start(found.node, found.vmid)
+    upid = await shop.hypervisor.start(found.node, found.vmid, kind=found.kind)
     await shop.done(upid, f"start of {name}")
     return f"{name} is started"
 
@@ -32,7 +32,7 @@ async def stop(shop: Workshop, name: str) -> str:
     if await _state(shop, found) is PowerState.STOPPED:
         return f"{name} stands still already"
     patience = shop.settings.site.shutdown_timeout
-    upid = await shop.controls.shut_down(found.node, found.vmid, patience)
+    upid = await shop.controls.shut_down(found.node, found.vmid, patience, kind=found.kind)
     try:
         await shop.done(upid, f"shutdown of {name}")
     except Transient as error:
@@ -50,7 +50,9 @@ async def kill(shop: Workshop, name: str) -> str:
     found = await shop.existing(name)
     if await _state(shop, found) is PowerState.STOPPED:
         return f"{name} stands still already"
-    await shop.done(await shop.controls.stop(found.node, found.vmid), f"stop of {name}")
+    await shop.done(
+        await shop.controls.stop(found.node, found.vmid, kind=found.kind), f"stop of {name}"
+    )
     return f"{name} is stopped"
 
 
@@ -61,10 +63,11 @@ async def reboot(shop: Workshop, name: str) -> str:
         raise Declined(f"{name} stands still: use start")
     patience = shop.settings.site.shutdown_timeout
     await shop.done(
-        await shop.controls.reboot(found.node, found.vmid, patience), f"reboot of {name}"
+        await shop.controls.reboot(found.node, found.vmid, patience, kind=found.kind),
+        f"reboot of {name}",
     )
     return f"{name} is rebooted"
 
 
 async def _state(shop: Workshop, found: Found) -> PowerState:
-    return (await shop.hypervisor.power(found.node, found.vmid)).state
+    return (await shop.hypervisor.power(found.node, found.vmid, kind=found.kind)).state

@@ -16,7 +16,7 @@ from provisioner.workshop import Workshop
 async def snapshots(shop: Workshop, name: str) -> Sequence[SnapshotRow]:
     """List a machine's snapshots, the oldest first."""
     found = await shop.existing(name)
-    return await shop.controls.snapshots(found.node, found.vmid)
+    return await shop.controls.snapshots(found.node, found.vmid, kind=found.kind)
 
 
 async def take(shop: Workshop, name: str, snapshot: str) -> str:
@@ -24,7 +24,7 @@ async def take(shop: Workshop, name: str, snapshot: str) -> str:
     found = await shop.existing(name)
     if any(row.name == snapshot for row in await snapshots(shop, name)):
         return f"{name} has a snapshot {snapshot} already"
-    upid = await shop.controls.take_snapshot(found.node, found.vmid, snapshot)
+    upid = await shop.controls.take_snapshot(found.node, found.vmid, snapshot, kind=found.kind)
     await shop.done(upid, f"snapshot {snapshot} of {name}")
     return f"snapshot {snapshot} of {name} is taken"
 
@@ -35,7 +35,7 @@ async def roll_back(shop: Workshop, name: str, snapshot: str) -> str:
     if not any(row.name == snapshot for row in await snapshots(shop, name)):
         raise Declined(f"{name} has no snapshot {snapshot}")
     card = card_of(found)
-    upid = await shop.controls.roll_back(found.node, found.vmid, snapshot)
+    upid = await shop.controls.roll_back(found.node, found.vmid, snapshot, kind=found.kind)
     await shop.done(upid, f"rollback of {name}")
     await write_card(shop, name, lambda _: card)
     return f"{name} is as it was at snapshot {snapshot}, and stands still"
@@ -46,6 +46,6 @@ async def delete(shop: Workshop, name: str, snapshot: str) -> str:
     found = await shop.existing(name)
     if not any(row.name == snapshot for row in await snapshots(shop, name)):
         return f"{name} has no snapshot {snapshot}"
-    upid = await shop.controls.delete_snapshot(found.node, found.vmid, snapshot)
+    upid = await shop.controls.delete_snapshot(found.node, found.vmid, snapshot, kind=found.kind)
     await shop.done(upid, f"deletion of snapshot {snapshot}")
     return f"snapshot {snapshot} of {name} is deleted"

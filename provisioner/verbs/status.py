@@ -46,7 +46,7 @@ async def state_of(shop: Workshop, found: Found) -> Status:
     if not found.finished:
         return Status.UNKNOWN
     try:
-        power = await shop.hypervisor.power(found.node, found.vmid)
+        power = await shop.hypervisor.power(found.node, found.vmid, kind=found.kind)
     except ProvisionError as error:
         shop.say(str(error))
         return Status.UNKNOWN

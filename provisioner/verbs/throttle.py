@@ -56,7 +56,9 @@ async def throttle(shop: Workshop, name: str, limits: Limits) -> list[str]:
         wanted, lines = _meant(limits, found.config.settings.cores)
         text = shop.settings.site.signer.describe(found.identity, found.stamps, card)
         try:
-            await shop.controls.throttle(found.node, found.vmid, wanted, text, found.config.digest)
+            await shop.controls.throttle(
+                found.node, found.vmid, wanted, text, found.config.digest, kind=found.kind
+            )
         except PASSING as error:
             await shop.patience.outlast(error)
             continue

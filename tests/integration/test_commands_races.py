@@ -222,3 +222,15 @@ async def test_a_token_with_what_is_printed_does_everything_by_hand() -> None:
     await resume(it.shop(), "web", extend_days=1)
     await destroy(it.shop(), "web")
     assert it.guests() == {}
+
+
+async def test_somebodys_container_in_our_range_is_passed_by() -> None:
+    it = yard()
+    wanted = await create_alone("web")
+    container = it.cluster.add_container(wanted)
+    made = await create(it.shop(), order())
+    assert made.vmid != wanted
+    assert [line.name for line in await listing(it.shop())] == ["web"]
+    await destroy(it.shop(), "web")
+    assert await status(it.shop(), "web") is Status.DESTROYED
+    assert it.cluster.guest(wanted) is container

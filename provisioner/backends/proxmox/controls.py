@@ -14,12 +14,12 @@ from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.bynode import ByNode
 from provisioner.backends.proxmox.errors import reading, sentence, writing
 from provisioner.backends.proxmox.guestconfig import parse
+from provisioner.backends.proxmox.paths import guest_path
 from provisioner.controls import UNKNOWN, ConsoleTicket, SnapshotRow, Throttle, Usage
 from provisioner.errors import Declined, Permanent, Transient
 from provisioner.faultpoints import guarded
 from provisioner.model import Kind, PowerState
 
-_KINDS: Final = {Kind.VM: "qemu", Kind.CONTAINER: "lxc"}
 #: What may be a snapshot's name; Proxmox has a word of its own among them.
 _NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{1,39}")
 #: Bytes in a megabyte, as Proxmox counts the rate of a network card.
@@ -39,7 +39,7 @@ class ProxmoxControls:
         self, node: str, vmid: int, patience: int, *, kind: Kind = Kind.VM
     ) -> str | None:
         """Ask only: without `forceStop` a guest that does not listen goes on."""
-        path, wanted = f"{_guest(node, vmid, kind)}/status/shutdown", {"timeout": patience}
+        path, wanted = f"{guest_path(node, vmid, kind)}/status/shutdown", {"timeout": patience}
         with writing(f"shutdown of {vmid}"):
             try:
                 return upid(await self._api.call("POST", path, wanted), path)
@@ -51,12 +51,12 @@ class ProxmoxControls:
     @guarded("controls.stop")
     async def stop(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
         return await self._task(
-            "POST", f"{_guest(node, vmid, kind)}/status/stop", {"overrule-shutdown": True}
+            "POST", f"{guest_path(node, vmid, kind)}/status/stop", {"overrule-shutdown": True}
         )
 
     @guarded("controls.reboot")
     async def reboot(self, node: str, vmid: int, patience: int, *, kind: Kind = Kind.VM) -> str:
-        path = f"{_guest(node, vmid, kind)}/status/reboot"
+        path = f"{guest_path(node, vmid, kind)}/status/reboot"
         return await self._task("POST", path, {"timeout": patience})
 
     # --------------------------------------------------------------------------------- looking
@@ -64,12 +64,12 @@ class ProxmoxControls:
     @guarded("controls.usage")
     async def usage(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Usage:
         with reading(f"the state of {vmid}"):
-            data = await self._api.call("GET", f"{_guest(node, vmid, kind)}/status/current")
+            data = await self._api.call("GET", f"{guest_path(node, vmid, kind)}/status/current")
         return _usage(record(data, f"the state of {vmid}"))
 
     @guarded("controls.console")
     async def console(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> ConsoleTicket:
-        path = f"{_guest(node, vmid, kind)}/vncproxy"
+        path = f"{guest_path(node, vmid, kind)}/vncproxy"
         with writing(f"console of {vmid}"):
             row = record(await self._api.call("POST", path, {"websocket": True}), path)
         port, ticket = number(row, "port"), text(row, "ticket")
@@ -88,7 +88,7 @@ class ProxmoxControls:
         *,
         kind: Kind = Kind.VM,
     ) -> None:
-        path = f"{_guest(node, vmid, kind)}/config"
+        path = f"{guest_path(node, vmid, kind)}/config"
         with reading(f"the configuration of {vmid}"):
             raw = record(await self._api.call("GET", path), f"VM {vmid}")
         if text(raw, "digest") != digest:
@@ -104,7 +104,7 @@ class ProxmoxControls:
         self, node: str, vmid: int, *, kind: Kind = Kind.VM
     ) -> Sequence[SnapshotRow]:
         """List them without `current`, which is none."""
-        path = f"{_guest(node, vmid, kind)}/snapshot"
+        path = f"{guest_path(node, vmid, kind)}/snapshot"
         with reading(f"the snapshots of {vmid}"):
             rows = records(await self._api.call("GET", path), path)
         found = [
@@ -116,29 +116,25 @@ class ProxmoxControls:
 
     @guarded("controls.take_snapshot")
     async def take_snapshot(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
-        path = f"{_guest(node, vmid, kind)}/snapshot"
+        path = f"{guest_path(node, vmid, kind)}/snapshot"
         return await self._task("POST", path, {"snapname": _named(name)})
 
     @guarded("controls.roll_back")
     async def roll_back(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
-        path = f"{_guest(node, vmid, kind)}/snapshot/{_named(name)}/rollback"
+        path = f"{guest_path(node, vmid, kind)}/snapshot/{_named(name)}/rollback"
         return await self._task("POST", path)
 
     @guarded("controls.delete_snapshot")
     async def delete_snapshot(
         self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM
     ) -> str:
-        return await self._task("DELETE", f"{_guest(node, vmid, kind)}/snapshot/{_named(name)}")
+        return await self._task("DELETE", f"{guest_path(node, vmid, kind)}/snapshot/{_named(name)}")
 
     async def _task(
         self, method: str, path: str, params: Mapping[str, ParamValue] | None = None
     ) -> str:
         with writing(f"{method} {path}"):
             return upid(await self._api.call(method, path, params), f"{method} {path}")
-
-
-def _guest(node: str, vmid: int, kind: Kind) -> str:
-    return f"/nodes/{node}/{_KINDS[kind]}/{vmid}"
 
 
 def _named(name: str) -> str:
