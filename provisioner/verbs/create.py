@@ -56,7 +56,8 @@ async def create(shop: Workshop, order: Order) -> Made:
             continue
         if order.gecos is not None:
             await write_gecos(shop, order.name, order.gecos)
-        return made(shop, order.name, vmid, replace(card, nft=order.nft or card.nft))
+            card = replace(card, nft=order.gecos.nft)
+        return made(shop, order.name, vmid, card)
 
 
 async def plan(shop: Workshop, order: Order) -> Made:
