@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from provisioner.model import Kind, PowerState
+from provisioner.ports import Finished
 
 #: A number that is not known: the guest's agent did not answer, or Proxmox does not count it.
 UNKNOWN = -1
@@ -80,15 +81,6 @@ class SnapshotRow:
     name: str
     description: str
     taken_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """How a command in a guest ended: its exit code and what it said, bounded and hostile."""
-
-    code: int
-    output: bytes
-    error: bytes
 
 
 class Controls(Protocol):

@@ -7,8 +7,8 @@ shell, as callers write it who know no other way.
 from collections.abc import Sequence
 from typing import Final
 
-from provisioner.controls import Finished
 from provisioner.errors import Declined, UnknownOutcome
+from provisioner.ports import Finished
 from provisioner.workshop import Workshop
 
 #: What is said of a command whose end was not seen, and of one that could not be begun.

@@ -11,9 +11,10 @@ from typing import Final
 from provisioner.backends.proxmox.agent import PAUSE, AgentShell
 from provisioner.backends.proxmox.answers import Record, flag, number, record, text
 from provisioner.backends.proxmox.errors import reading, writing
-from provisioner.controls import UNKNOWN, Finished, Inside
+from provisioner.controls import UNKNOWN, Inside
 from provisioner.errors import ProvisionError, UnknownOutcome
 from provisioner.faultpoints import guarded
+from provisioner.ports import Finished
 
 #: How much of each stream is kept, in bytes.
 LONGEST: Final = 2**20
