@@ -28,6 +28,7 @@ from chainwatch.demo.buyer import LeaseContract, PlanOffer, open_shop
 from chainwatch.demo.cluster import Cluster, Guest, Inventory, Task
 from chainwatch.demo.status import StatusSocket
 from provisioner import faultpoints
+from provisioner.simulator.cluster import OS_TEMPLATE
 from tests.support.anvil import CHAIN_ID, Anvil
 
 #: Virtual seconds of the cluster in a real one: a machine has booted, and has long been up, before
@@ -43,7 +44,7 @@ KEY: Final = (
 #: Seconds that anything may take before a test gives up on it.
 PATIENCE: Final = 30.0
 
-Value: TypeAlias = str | int | float | list[str] | list[int]
+Value: TypeAlias = str | int | float | bool | list[str] | list[int]
 Settings: TypeAlias = dict[str, dict[str, Value]]
 
 _ranges = count(20_000, RANGE)
@@ -81,11 +82,14 @@ class Grounds:
 
 
 @asynccontextmanager
-async def grounds(folder: Path) -> AsyncIterator[Grounds]:
-    """Start a chain and a cluster in `folder`, for as long as the block lasts."""
+async def grounds(folder: Path, *, ssh: bool = False) -> AsyncIterator[Grounds]:
+    """Start a chain and a cluster in `folder`, for as long as the block lasts.
+
+    With `ssh` the nodes of the cluster are reached over SSH too.
+    """
     async with (
         anvil.running() as chain,
-        cluster.running(folder / "proxmox", speed=SPEED, clone_seconds=2.0) as machines,
+        cluster.running(folder / "proxmox", speed=SPEED, clone_seconds=2.0, ssh=ssh) as machines,
     ):
         yield Grounds(chain, machines)
 
@@ -299,6 +303,7 @@ class Installation:
         assert {*here.values()} == ours | {self.stranger}, f"volumes: {here}"
         leaked = {*now.volumes.values(), *now.firewalls} - now.guests.keys()
         assert not leaked, f"nobody's volumes and firewalls: {leaked}"
+        assert not now.leaked_snippets, f"nobody's snippets: {now.leaked_snippets}"
         assert now.foreign_touched == {}, f"foreign machines touched: {now.foreign_touched}"
         for vmid, stranger in self.before.guests.items():
             if stranger.created_by != self.grounds.token:
@@ -311,11 +316,16 @@ def _shape(guest: Guest) -> tuple[object, ...]:
 
 
 @asynccontextmanager
-async def installation(place: Grounds, folder: Path) -> AsyncIterator[Installation]:
-    """Found an installation in `folder`; its daemon is not started yet, and killed at the end."""
+async def installation(
+    place: Grounds, folder: Path, *, kind: int = 0
+) -> AsyncIterator[Installation]:
+    """Found an installation in `folder`; its daemon is not started yet, and killed at the end.
+
+    It sells virtual machines (`kind` 0) or containers (1).
+    """
     head = await place.chain.block()
     shop = await open_shop(place.chain)
-    await shop.create_plan(PlanOffer(grace=GRACE))
+    await shop.create_plan(PlanOffer(grace=GRACE, kind=kind))
     first = next(_ranges)
     vmids = range(first, first + RANGE)
     await place.cluster.add_stranger(vmids[1], "made-by-hand")
@@ -325,6 +335,8 @@ async def installation(place: Grounds, folder: Path) -> AsyncIterator[Installati
     _, buyer, *_ = await place.chain.accounts()
     before = await place.cluster.inventory()
     made = Installation(place, folder, shop, buyer, vmids, settings, daemon, before)
+    if place.cluster.where.node_key_file is not None:
+        settings |= _over_ssh(place, settings)
     made.configure()
     try:
         yield made
@@ -375,6 +387,29 @@ def _settings(
             "admin_group": grp.getgrgid(os.getegid()).gr_name,
         },
         "log": {"level": "debug", "format": "json"},
+    }
+
+
+def _over_ssh(place: Grounds, settings: Settings) -> Settings:
+    """Return the tables of a daemon that does on its nodes all that it can do there."""
+    where = place.cluster.where
+    sold = {
+        "cloud_init": "base",
+        "os_template": f"local:vztmpl/{OS_TEMPLATE}",
+        "container_storage": "local",
+    }
+    return {
+        "machines": settings["machines"] | sold,
+        "machines.ipv6": {
+            "first": "2001:db8::10/64",
+            "gateway": "2001:db8::1",
+            "host_routes": True,
+        },
+        "nodes_ssh": {
+            "key_file": str(where.node_key_file),
+            "known_hosts": [*where.known_hosts],
+            "isolate": True,
+        },
     }
 
 
