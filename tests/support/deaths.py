@@ -237,7 +237,7 @@ COVERING: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         *("hypervisor.scrub_firewall", "node.put_snippet", "hypervisor.resize"),
         *("hypervisor.start", "guest.answers"),
     ),
-    ("extend", "qemu"): edges("chain.second_look", "node.isolated", "node.isolate", "node.route"),
+    ("extend", "qemu"): edges("node.isolate", "node.route", "node.isolated", "chain.second_look"),
     ("suspend", "qemu"): edges("hypervisor.snapshot", "hypervisor.shutdown"),
     ("resume", "qemu"): edges("chain.tip", "chain.read"),
     ("transfer", "qemu"): edges(
@@ -254,11 +254,11 @@ COVERING: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "chain.check", "hypervisor.create_container", "commit.operation_begin", "hypervisor.start"
     ),
     ("extend", "lxc"): edges("commit.batch", "commit.enqueue", "node.routes", "node.snippets"),
-    ("suspend", "lxc"): edges("commit.operation_finish", "commit.operation_task"),
+    ("suspend", "lxc"): (*edges("commit.operation_finish"), "commit.operation_task.before"),
     ("resume", "lxc"): edges("hypervisor.task_states", "commit.wake"),
     ("transfer", "lxc"): edges("chain.state", "node.pct_exec"),
     ("resize", "lxc"): edges("commit.alarm", "commit.work"),
-    ("destroy", "lxc"): edges("hypervisor.destroy", "hypervisor.vmid_is_free"),
+    ("destroy", "lxc"): ("commit.operation_task.after", *edges("hypervisor.vmid_is_free")),
 }
 #: Which act is played with deaths at which points: the covering, or in a soak every point alone,
 #: or the one that an operator of the tests names.
