@@ -59,7 +59,7 @@ class Inventory:
     firewalls: tuple[int, ...]
     tasks: tuple[Task, ...]
     foreign_touched: dict[str, tuple[int, ...]]
-    leaked_snippets: tuple[str, ...]
+    leaked_snippets: tuple[str, ...] = ()
 
     def made_by(self, token: str) -> list[Guest]:
         """Return the machines that `token` made, by VMID."""
@@ -78,7 +78,7 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """The line with which the simulator says where it is, and how its nodes are reached over SSH."""
+    """The line with which the simulator says where it is, and how nodes are reached over SSH."""
 
     url: str
     token_id: str

@@ -28,7 +28,6 @@ from chainwatch.demo.buyer import LeaseContract, PlanOffer, open_shop
 from chainwatch.demo.cluster import Cluster, Guest, Inventory, Task
 from chainwatch.demo.status import StatusSocket
 from provisioner import faultpoints
-from provisioner.simulator.cluster import OS_TEMPLATE
 from tests.support.anvil import CHAIN_ID, Anvil
 
 #: Virtual seconds of the cluster in a real one: a machine has booted, and has long been up, before
@@ -335,8 +334,6 @@ async def installation(
     _, buyer, *_ = await place.chain.accounts()
     before = await place.cluster.inventory()
     made = Installation(place, folder, shop, buyer, vmids, settings, daemon, before)
-    if place.cluster.where.node_key_file is not None:
-        settings |= _over_ssh(place, settings)
     made.configure()
     try:
         yield made
@@ -387,29 +384,6 @@ def _settings(
             "admin_group": grp.getgrgid(os.getegid()).gr_name,
         },
         "log": {"level": "debug", "format": "json"},
-    }
-
-
-def _over_ssh(place: Grounds, settings: Settings) -> Settings:
-    """Return the tables of a daemon that does on its nodes all that it can do there."""
-    where = place.cluster.where
-    sold = {
-        "cloud_init": "base",
-        "os_template": f"local:vztmpl/{OS_TEMPLATE}",
-        "container_storage": "local",
-    }
-    return {
-        "machines": settings["machines"] | sold,
-        "machines.ipv6": {
-            "first": "2001:db8::10/64",
-            "gateway": "2001:db8::1",
-            "host_routes": True,
-        },
-        "nodes_ssh": {
-            "key_file": str(where.node_key_file),
-            "known_hosts": [*where.known_hosts],
-            "isolate": True,
-        },
     }
 
 

@@ -13,7 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from tests.support.daemon import GRACE, HOUR, KEY, Grounds, Installation, installation
+from provisioner.simulator.cluster import OS_TEMPLATE
+from tests.support.daemon import (
+    GRACE,
+    HOUR,
+    KEY,
+    Grounds,
+    Installation,
+    Settings,
+    installation,
+)
 
 BOBS_KEY: Final = (
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUfGc4XyMUNk9i3QpmMwTB1IQ0cNOdpMhDXjQFvP1WA bob@y"
@@ -287,6 +296,8 @@ async def played(place: Grounds, folder: Path, case: Case) -> None:
     name, kind, points = case
     act = ACTS[name, kind]
     async with installation(place, folder, kind=KINDS[kind]) as it:
+        it.settings.update(_over_ssh(place, it.settings))
+        it.configure()
         for happening, came in act.before:
             await happening(it)
             await it.daemon.start()
@@ -301,10 +312,34 @@ async def played(place: Grounds, folder: Path, case: Case) -> None:
         await it.daemon.start()
         if act.order:
             assert await _order(it, act.order) == 0
+        await it.until("it works", it.status.ready)
         await _until(it, act.came)
         await it.until("its node is tidy", partial(_tidy, it))
         assert await it.daemon.stop() == 0
         await it.judge(machines=act.machines)
+
+
+def _over_ssh(place: Grounds, settings: Settings) -> Settings:
+    """Return the tables of a daemon that does on its nodes all that it can do there."""
+    where = place.cluster.where
+    sold = {
+        "cloud_init": "base",
+        "os_template": f"local:vztmpl/{OS_TEMPLATE}",
+        "container_storage": "local",
+    }
+    return {
+        "machines": settings["machines"] | sold,
+        "machines.ipv6": {
+            "first": "2001:db8::10/64",
+            "gateway": "2001:db8::1",
+            "host_routes": True,
+        },
+        "nodes_ssh": {
+            "key_file": str(where.node_key_file),
+            "known_hosts": [*where.known_hosts],
+            "isolate": True,
+        },
+    }
 
 
 async def _until(it: Installation, came: Came) -> None:
