@@ -4,9 +4,9 @@ Whether a pool can work is for the pool itself to say (`provisioner.allocate`); 
 is what only the file can get wrong: a template among the machines, a range of the other kind.
 """
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, model_validator
 
 from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import (
@@ -14,13 +14,17 @@ from chainwatch.config.values import (
     SMALLEST_VMID,
     archive,
     cloud_init_template,
+    inbound_ports,
     name_servers,
     not_empty,
     three_bytes,
 )
 from provisioner.allocate import AddressRange, Pool
+from provisioner.terms import OPEN, Inbound
 
 Vmid = Annotated[int, Field(ge=SMALLEST_VMID, le=BIGGEST_VMID)]
+#: Who may connect, as the file says it and as it is meant.
+Inbounds: TypeAlias = InstanceOf[Inbound]
 
 
 class Addresses(Table):
@@ -113,6 +117,18 @@ class Machines(Table):
         default=("chainwatch",),
         description="Tags that every machine carries, in lower case.",
         examples=[["chainwatch"]],
+    )
+    firewall: Annotated[Inbounds, BeforeValidator(inbound_ports)] = Field(
+        default=OPEN,
+        description="Who may connect to them, other machines of this installation never: `open` "
+        "lets everybody connect to everything, `closed` to SSH alone, a list to these ports (of "
+        "TCP, or written `udp/51820`; a range is `8000:8010`).",
+        examples=["closed"],
+    )
+    smtp: Literal["blocked", "allowed"] = Field(
+        default="blocked",
+        description="Whether they may reach port 25 of others, by which spam is sent.",
+        examples=["allowed"],
     )
     shutdown_timeout: int = Field(
         default=60,
