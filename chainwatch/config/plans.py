@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from chainwatch.config.machines import Inbounds, Ipv4, Ipv6, Machines, Vmid
+from chainwatch.config.machines import AnyIpv6, Inbounds, Ipv4, Machines, Vmid
 from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import inbound_ports
 from provisioner.ranges import AddressRange
@@ -25,7 +25,7 @@ class PlanIpv4(Ipv4):
     """The IPv4 addresses that machines of this plan have instead."""
 
 
-class PlanIpv6(Ipv6):
+class PlanIpv6(AnyIpv6):
     """The IPv6 addresses that machines of this plan have instead."""
 
 

@@ -88,6 +88,8 @@ async def live(world: World) -> None:
     await world.booted(replace(WANTED, memory_mib=1024))
     for own in FIREWALLS:
         await world.hypervisor.isolate(NODE, VMID, own)
+        world.see(lambda cluster: cluster.state.firewalls[VMID].ipsets.clear())
+        await world.hypervisor.isolate(NODE, VMID, own)
         assert await world.hypervisor.isolation(NODE, VMID) == own
     await world.ok(await world.hypervisor.resize(NODE, VMID, "scsi0", 20))
     assert await world.shell.answers(NODE, VMID)
@@ -115,6 +117,8 @@ async def live_as_container(world: World) -> None:
     await world.ok(made)
     world.see(lambda cluster: inherit(cluster, VMID))
     for own in FIREWALLS:
+        await world.hypervisor.isolate(NODE, VMID, own, kind=kind)
+        world.see(lambda cluster: cluster.state.firewalls[VMID].ipsets.clear())
         await world.hypervisor.isolate(NODE, VMID, own, kind=kind)
         assert await world.hypervisor.isolation(NODE, VMID, kind=kind) == own
     config = await world.hypervisor.config(NODE, VMID, kind=kind)
