@@ -77,18 +77,19 @@ class Executor:
         On any error but UnknownOutcome the operation is closed as failed before it is raised.
         """
         place, source, operation = await self._intend(step, want, have, now)
-        target = Target(
-            self.hypervisor,
-            self.guests,
-            self.site,
-            want,
-            have,
-            place.vmid,
-            place.node,
-            source,
-            self.nodes,
-        )
         try:
+            target = Target(
+                self.hypervisor,
+                self.guests,
+                self.site,
+                want,
+                have,
+                place.vmid,
+                place.node,
+                source,
+                self.nodes,
+                base=await self.rooms.inherited(have.cloned_from, now),
+            )
             upid = await step.effect(target)
         except UnknownOutcome:
             raise
@@ -177,5 +178,7 @@ class Executor:
 
 
 def _demand(want: DesiredMachine) -> Demand:
-    spec = want.spec
-    return Demand(spec.memory_mib, spec.disk_gib, spec.kind) if spec else Demand(0, 0)
+    spec, terms = want.spec, want.terms
+    if spec is None:
+        return Demand(0, 0)
+    return Demand(spec.memory_mib, spec.disk_gib, spec.kind, terms.nodes, terms.templates)

@@ -8,12 +8,13 @@ accept its VMID again.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final
 
 from provisioner.doorbell import LONGEST_BOOT, Doorbell
 from provisioner.errors import Locked, NodeDown, NotOurs, Transient, UnknownOutcome
+from provisioner.glimpses import absent, busy, owed_first_start
 from provisioner.identity import access_stamp, uuid_of
 from provisioner.model import (
     MAKING,
@@ -25,12 +26,11 @@ from provisioner.model import (
     OpenOperation,
     PowerState,
     Presence,
-    Stamps,
 )
 from provisioner.ports import ClusterSnapshot, Hypervisor, OperationLog, Snapshots
-from provisioner.site import CONFIGURED, Site
+from provisioner.site import Site
 from provisioner.taskboard import TaskBoard
-from provisioner.upids import kind_of
+from provisioner.upids import guest_of, kind_of
 
 #: How far a node's clock may be from ours when a lost task is searched for, in seconds.
 CLOCK_SKEW: Final = 300
@@ -62,7 +62,11 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """Observes machines through the ports; `wall` tells wall seconds."""
+    """Observes machines through the ports; `wall` tells wall seconds.
+
+    `suspects` are VMIDs whose firewall may be another than they are stamped with: it is read until
+    it is right again.
+    """
 
     hypervisor: Hypervisor
     snapshots: Snapshots
@@ -71,6 +75,7 @@ class Machines:
     log: OperationLog
     site: Site
     wall: Callable[[], int]
+    suspects: set[int] = field(default_factory=set)
 
     async def observe(self, want: DesiredMachine, *, settle: bool = True) -> Observed:
         """Return what is seen of (want.key, want.nonce) now.
@@ -84,10 +89,10 @@ class Machines:
         """
         operation = await self.log.open_for(want.key, want.nonce)
         if operation is not None and not settle:
-            return _busy(operation)
+            return busy(operation)
         fate = await self._fate(operation) if operation else Fate.ENDED
         if operation is not None and fate is Fate.RUNNING:
-            return _busy(operation)
+            return busy(operation)
         answers = None
         if operation is not None and fate is Fate.ENDED and self._boots(operation, want):
             up_for = self.wall() - operation.started
@@ -95,9 +100,9 @@ class Machines:
             ring = await self.bell.ring(operation.node, operation.vmid, up_for, kind)
             answers = ring.answers
             if not answers:
-                return replace(_busy(operation), answers=answers, ask_in=ring.again_in)
+                return replace(busy(operation), answers=answers, ask_in=ring.again_in)
         if operation is not None and fate is Fate.ENDED and await self._ha_yet_to(want, operation):
-            return _busy(operation)
+            return busy(operation)
         may_go = want.retirement is not None
         snapshot = await self.snapshots.get(max_age=EVIDENCE if may_go else None)
         try:
@@ -107,7 +112,7 @@ class Machines:
                 await self.log.finish(operation.id, "lost", str(error))
             raise
         if operation is not None:
-            return await self._close(operation, fate, seen)
+            return await self._close(operation, fate, _inheriting(seen, operation, fate))
         if settle:
             await self._note_loss(want, seen)
         return seen
@@ -213,7 +218,7 @@ class Machines:
         place = await self.log.place(want.key, want.nonce)
         existed = await self.log.ever_cloned(want.key, want.nonce)
         if place is None:
-            return _absent(None, None, existed)
+            return absent(None, None, existed)
         row = snapshot.guests.get(place.vmid)
         node = row.node if row else place.node
         if node not in snapshot.nodes and row is not None:
@@ -223,10 +228,11 @@ class Machines:
             return await self._missing(place.vmid, node, existed)
         seen = await self._proven(want, place.vmid, node, config, snapshot.nodes)
         if seen is None:
-            return _absent(None, node, existed)
-        if seen.stamps.configured != CONFIGURED:
+            return absent(None, node, existed)
+        if not self.site.isolated(want, seen):
             return seen if just_done == "clone" else await self._bare(seen)
-        if just_done in ("configure", "resize") and _owed_first_start(want, seen):
+        seen = await self._suspected(seen, place.vmid, node)
+        if just_done in ("configure", "resize") and owed_first_start(want, seen):
             return replace(seen, power=PowerState.UNREAD)
         return await self._liveliness(want, seen, answers)
 
@@ -255,6 +261,15 @@ class Machines:
                 raise
         return None
 
+    async def _suspected(self, seen: Observed, vmid: int, node: str) -> Observed:
+        """Read the firewall of a machine that somebody may have laid hands on."""
+        if vmid not in self.suspects:
+            return seen
+        firewall = await self.hypervisor.isolation(node, vmid, kind=seen.kind)
+        if firewall.stamp == seen.stamps.configured:
+            self.suspects.discard(vmid)
+        return replace(seen, isolation=firewall)
+
     async def _bare(self, seen: Observed) -> Observed:
         """Read the power of a clone that came from a template which may have had `onboot`."""
         config, vmid, node, identity = seen.config, seen.vmid, seen.node, seen.identity
@@ -270,7 +285,7 @@ class Machines:
             raise Transient(
                 f"VM {vmid} is not on node {node}, yet its id is taken: it is being made or moved"
             )
-        return _absent(vmid, node, existed)
+        return absent(vmid, node, existed)
 
     async def _proven(
         self,
@@ -366,23 +381,8 @@ def _makes(task: str) -> bool:
     return task.endswith(("clone", "create", "restore"))
 
 
-def _owed_first_start(want: DesiredMachine, seen: Observed) -> bool:
-    stamps = seen.stamps
-    never_started = not stamps.started and stamps.suspended_at is None
-    return never_started and want.presence is Presence.RUNNING
-
-
-def _absent(vmid: int | None, node: str | None, existed: bool) -> Observed:
-    return Observed(vmid, node, None, None, Stamps(), PowerState.UNKNOWN, ever_existed=existed)
-
-
-def _busy(operation: OpenOperation) -> Observed:
-    return Observed(
-        operation.vmid,
-        operation.node,
-        None,
-        None,
-        Stamps(),
-        PowerState.UNKNOWN,
-        operation=operation,
-    )
+def _inheriting(seen: Observed, operation: OpenOperation, fate: Fate) -> Observed:
+    """Note which template a clone comes from that has only just ended, and was not touched yet."""
+    if fate is not Fate.ENDED or operation.upid is None or kind_of(operation.upid) != "qmclone":
+        return seen
+    return replace(seen, cloned_from=guest_of(operation.upid))

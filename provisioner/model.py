@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from provisioner.isolation import Isolation
+from provisioner.terms import ANY_TERMS, Terms
+
 #: Proxmox's lock on a clone that is being made; it carries neither name nor description yet.
 CLONING: Final = "clone"
 #: Locks of a guest that is being made: a clone, or a container out of an archive.
@@ -143,9 +146,9 @@ class DesiredMachine:
     """How the machine (`key`, `nonce`) should look at chain time `at` (seconds).
 
     A machine that should run and is missing is owed. `spec` is None when what was sold is not
-    known, and then only taking away is possible. `held` is mirrored as Proxmox's protection;
-    `ended` says that nobody pays for the machine at `at`, which starts its grace. `card` goes with
-    a machine that the command line made.
+    known, and then only taking away is possible; `terms` are what its plan decides besides.
+    `held` is mirrored as Proxmox's protection; `ended` says that nobody pays for the machine at
+    `at`, which starts its grace. `card` goes with a machine that the command line made.
     """
 
     key: str
@@ -159,6 +162,7 @@ class DesiredMachine:
     at: int
     retirement: Retirement | None = None
     card: Card | None = None
+    terms: Terms = ANY_TERMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,11 @@ class Addresses:
     ipv6: str | None = None
     gateway6: str | None = None
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Return the addresses that the machine has."""
+        return tuple(each for each in (self.ipv4, self.ipv6) if each)
+
 
 @dataclass(frozen=True, slots=True)
 class GuestSettings:
@@ -179,9 +188,11 @@ class GuestSettings:
     A container has neither cloud-init nor firmware: its `user`, `ssh_keys` and `uuid` are empty,
     and it has no `agent`.
 
-    `leftovers` names inherited keys that a machine of ours must not carry (in a wanted value: those
-    that it may carry all the same); `link_up` is false when the guest's cable is pulled; `cicustom`
-    names the snippet that its cloud-init is read from, empty for the settings above.
+    `leftovers` names inherited keys that a machine of ours must not carry (always empty in a wanted
+    value); `link_up` is false when the guest's cable is pulled; `cicustom`
+    names the snippet that its cloud-init is read from, empty for the settings above. `vlan` is 0
+    without one, `trunks` are the VLANs passed on as they are; `rate` (megabytes a second) and
+    `cpu_limit` (busy cores) are 0 without a limit.
     """
 
     name: str
@@ -200,6 +211,10 @@ class GuestSettings:
     link_up: bool
     agent: bool
     cicustom: str = ""
+    vlan: int = 0
+    trunks: str = ""
+    rate: float = 0
+    cpu_limit: float = 0
     leftovers: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -254,7 +269,8 @@ class Observed:
     `identity` and `stamps` are what the description proves, None and empty when it proves
     nothing. `answers` is None when the guest was not asked; where it is to be asked again, `ask_in`
     says in how many seconds. `ever_existed` tells a machine that vanished from one not made yet.
-    `leftovers` are volumes that were still there right after a destroy.
+    `leftovers` are volumes that were still there right after a destroy. `cloned_from` is the
+    template of a clone that has only just ended; `isolation` is the firewall where it was read.
     """
 
     vmid: int | None
@@ -269,6 +285,8 @@ class Observed:
     operation: OpenOperation | None = None
     ever_existed: bool = False
     leftovers: tuple[str, ...] = ()
+    cloned_from: int | None = None
+    isolation: Isolation | None = None
 
     @property
     def kind(self) -> Kind:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from provisioner.errors import ProvisionError
+from provisioner.isolation import Isolation
 from provisioner.model import GuestConfig, GuestSettings, Kind, OpenOperation, Power
 
 
@@ -173,8 +174,23 @@ class Hypervisor(Protocol):
         """
         ...
 
-    async def scrub_firewall(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> None:
-        """Delete the firewall rules, IP sets and aliases that a guest has."""
+    async def isolation(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Isolation:
+        """Read a guest's firewall."""
+        ...
+
+    async def isolate(
+        self,
+        node: str,
+        vmid: int,
+        wanted: Isolation,
+        *,
+        base: Isolation | None = None,
+        kind: Kind = Kind.VM,
+    ) -> None:
+        """Make a guest's firewall exactly `wanted`.
+
+        `base` is the one that it has, where that is known for sure; else it is read first.
+        """
         ...
 
     async def resize(

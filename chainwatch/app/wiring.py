@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chainwatch.app.userdata import snippets
+from chainwatch.app.sites import firewalls, site
 from chainwatch.chain import profiles
 from chainwatch.chain.audit import StateReader
 from chainwatch.chain.heads import HeadFeed
@@ -25,6 +25,7 @@ from chainwatch.control.ahead import ReadAhead
 from chainwatch.control.audit import LeaseAudit
 from chainwatch.control.breaker import Breaker
 from chainwatch.control.facts import FactsReader
+from chainwatch.control.firewall_watch import FirewallWatch
 from chainwatch.control.guards import Guards
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.lookout import Lookout
@@ -51,19 +52,17 @@ from provisioner.backends.proxmox.agent import AgentShell
 from provisioner.backends.proxmox.api import Api
 from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
-from provisioner.backends.proxmox.inspection import Inspection
+from provisioner.backends.proxmox.inspection import Inspection, Sold
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
 from provisioner.doorbell import Doorbell
 from provisioner.executor import Executor
 from provisioner.guest.container import PctShell
 from provisioner.guest.node import HelperShell, Ways
-from provisioner.identity import Signer
 from provisioner.machines import Machines
 from provisioner.placement import Limits
 from provisioner.rooms import Rooms
 from provisioner.shells import Shells
-from provisioner.site import Site
 from provisioner.taskboard import TaskBoard
 
 #: For how many seconds a snapshot of the cluster serves to select machines and free VMIDs.
@@ -108,22 +107,6 @@ class _Stored(KnownBlocks):
         return await self.journal.between(self.source, first, last)
 
 
-def site(config: Config) -> Site:
-    """Return what is the same for every machine of this installation."""
-    machines = config.machines
-    return Site(
-        signer=Signer(config.installation.id, config.installation.identity_key.reveal()),
-        pool=machines.pool,
-        bridge=machines.bridge,
-        nameserver=machines.nameserver,
-        user=machines.user,
-        tags=machines.tags,
-        shutdown_timeout=machines.shutdown_timeout,
-        answer_timeout=machines.answer_timeout,
-        snippets=snippets(config),
-    )
-
-
 def wire(
     config: Config, ways: Adapters, db: Database, clock: Clock, alive: Callable[[], object]
 ) -> Daemon:
@@ -142,7 +125,7 @@ class _Wiring:
         self.bell = asyncio.Event()
         self.site = site(config)
         self.machines = ProxmoxSettings(
-            config.machines.template_vms,
+            (*config.machines.template_vms, *config.plan_templates),
             pool=config.proxmox.pool,
             os_template=config.machines.os_template,
             container_storage=config.machines.container_storage,
@@ -159,6 +142,7 @@ class _Wiring:
         self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, SNAPSHOT)
         self.breaker = Breaker(self.snapshots, stores.alarms, clock)
         self.rooms = self._rooms()
+        self.suspects: set[int] = set()
         self.nodes = NodeWatch(
             self.hypervisor, self.snapshots, stores.alarms, clock, self.rooms.welcome
         )
@@ -185,6 +169,7 @@ class _Wiring:
             breaker=self.breaker,
             nodes=self.nodes,
             care=self.care(),
+            firewalls=self.firewalls(resync),
             inspection=self.inspection(),
             operations=stores.operations,
             clock=self.clock,
@@ -206,6 +191,7 @@ class _Wiring:
                 log_,
                 self.site,
                 self.clock.now,
+                self.suspects,
             ),
             executor=Executor(
                 self.hypervisor,
@@ -226,7 +212,7 @@ class _Wiring:
                 policy.destroys_per_hour,
             ),
             site=self.site,
-            policy=Policy(policy.default_grace),
+            policy=Policy(policy.default_grace, self.config.plans),
             index=resync,
             clock=self.clock,
         )
@@ -239,6 +225,7 @@ class _Wiring:
             self.stores.operations,
             self.site.pool,
             templates=self.config.machines.template_vms,
+            others=self.config.plan_templates,
             limits=Limits(
                 proxmox.nodes,
                 proxmox.memory_overcommit,
@@ -297,7 +284,22 @@ class _Wiring:
 
     def inspection(self) -> Inspection:
         bridge, token = self.config.machines.bridge, self.config.proxmox.token_id
-        return Inspection(self.ways.api, self.machines, bridge, token)
+        nodes = (rule.terms.nodes for rule in self.config.plans.rules)
+        sold = Sold(self.config.bridges, frozenset().union(*nodes), firewalls(self.config))
+        return Inspection(self.ways.api, self.machines, bridge, token, sold)
+
+    def firewalls(self, resync: Resync) -> FirewallWatch:
+        return FirewallWatch(
+            hypervisor=self.hypervisor,
+            snapshots=self.snapshots,
+            index=resync,
+            work=self.stores.work,
+            alarms=self.stores.alarms,
+            site=self.site,
+            clock=self.clock,
+            suspects=self.suspects,
+            wake=self.bell.set,
+        )
 
     def resync(self) -> Resync:
         return Resync(

@@ -228,7 +228,7 @@ class Wanted:
 
     `ended`: nobody pays for it at the cursor. `grace` (s) is how long after its suspension it may
     be destroyed, None while the finalized view, or a hold, forbids that. Hardware is None where it
-    is not known what was sold.
+    is not known what was sold; `terms` are what its plan decides besides, by the configuration.
     """
 
     presence: str
@@ -239,6 +239,7 @@ class Wanted:
     held: bool
     ended: bool
     grace: str | None
+    terms: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

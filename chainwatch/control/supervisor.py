@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from chainwatch.control.breaker import PROBE_EVERY, Breaker
+from chainwatch.control.firewall_watch import FirewallWatch
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.lookout import Lookout
 from chainwatch.control.node_care import NodeCare
@@ -46,6 +47,7 @@ class Supervisor:
     breaker: Breaker
     nodes: NodeWatch
     care: NodeCare | None
+    firewalls: FirewallWatch
     inspection: Inspection
     operations: Operations
     clock: Clock
@@ -79,6 +81,7 @@ class Supervisor:
             tasks.create_task(_never_ends("worker", self.worker.run), name="worker")
             if self.care is not None:
                 tasks.create_task(_never_ends("node care", self.care.run), name="node care")
+            tasks.create_task(_never_ends("firewalls", self.firewalls.run), name="firewalls")
 
     async def first_survey(self) -> bool:
         """Survey the machines before anything is done to any; false while that can't be done.

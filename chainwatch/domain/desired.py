@@ -12,7 +12,9 @@ from enum import StrEnum
 
 from chainwatch.domain.events import ZERO_ADDRESS
 from chainwatch.domain.lease import Lease, LeaseId, Phase, Plan, phase
+from chainwatch.domain.plans import NO_RULES, PlanRules
 from provisioner.model import Access, DesiredMachine, Kind, MachineSpec, Presence, Retirement
+from provisioner.terms import ANY_TERMS
 
 #: The on-chain number of a kind of machine (`PlanDefined.kind`).
 KINDS = {0: Kind.VM, 1: Kind.CONTAINER}
@@ -20,9 +22,10 @@ KINDS = {0: Kind.VM, 1: Kind.CONTAINER}
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The site's own rules: the grace (s) where no plan tells one."""
+    """The site's own rules: the grace (s) where no plan tells one, and what plans decide here."""
 
     default_grace: int
+    plans: PlanRules = NO_RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ def desired(facts: Facts, nonce: str, policy: Policy) -> DesiredMachine:
         ended=not _paid(facts, lease),
         at=facts.source.chain_time,
         retirement=_retirement(facts, nonce, policy),
+        terms=policy.plans.of(facts.id, facts.plan) if lease else ANY_TERMS,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from provisioner.errors import Permanent
 from provisioner.identity import uuid_of
+from provisioner.isolation import Isolation
 from provisioner.model import DesiredMachine, GuestConfig, Kind, Observed, Stamps
 from provisioner.ports import GuestShells, Hypervisor, NodeShell, Place
 from provisioner.site import Site
@@ -20,8 +21,8 @@ from provisioner.snippets import name_in
 class Target:
     """What an effect works on: the machine wanted at (node, vmid), and the ways to reach it.
 
-    `source` is the template that it is cloned from, where it is; `nodes` is None where nodes are
-    not reached over SSH.
+    `source` is the template that it is cloned from, where it is, and `base` the firewall that it
+    has from there, as far as that is known; `nodes` is None where nodes are not reached over SSH.
     """
 
     hypervisor: Hypervisor
@@ -33,6 +34,7 @@ class Target:
     node: str
     source: Place | None = None
     nodes: NodeShell | None = None
+    base: Isolation | None = None
 
     @property
     def config(self) -> GuestConfig:

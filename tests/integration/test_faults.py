@@ -27,8 +27,11 @@ READS: Final[tuple[Call, ...]] = (
     ("GET", "/nodes/pve/tasks/*/status"),
     ("GET", "/nodes/pve/qemu/9000/config"),
     ("GET", "/nodes/pve/qemu/2????/config"),
-    ("GET", "/nodes/pve/qemu/2????/firewall/rules"),
-    ("GET", "/nodes/pve/qemu/2????/firewall/refs"),
+    *(
+        ("GET", f"/nodes/pve/qemu/{vmid}/firewall/{path}")
+        for vmid in ("9000", "2????")
+        for path in ("options", "rules", "refs", "ipset/*")
+    ),
     ("GET", "/nodes/pve/qemu/2????/status/current"),
     ("POST", "/nodes/pve/qemu/2????/agent/ping"),
 )
@@ -38,9 +41,12 @@ TASKS: Final[tuple[Call, ...]] = (
     ("POST", "/nodes/pve/qemu/2????/status/start"),
 )
 CHANGES: Final[tuple[Call, ...]] = (
-    ("DELETE", "/nodes/pve/qemu/2????/firewall/rules/0"),
+    ("DELETE", "/nodes/pve/qemu/2????/firewall/rules/*"),
     ("DELETE", "/nodes/pve/qemu/2????/firewall/ipset/*"),
     ("DELETE", "/nodes/pve/qemu/2????/firewall/aliases/office"),
+    ("POST", "/nodes/pve/qemu/2????/firewall/rules"),
+    ("POST", "/nodes/pve/qemu/2????/firewall/ipset/*"),
+    ("PUT", "/nodes/pve/qemu/2????/firewall/options"),
     ("PUT", "/nodes/pve/qemu/2????/config"),
 )
 ANY_CALL: Final = (
@@ -91,12 +97,16 @@ def clean(ended: list[Scene], tmp_path_factory: pytest.TempPathFactory) -> Clean
 
 
 async def rest(world: Realm) -> None:
-    """Settle, and again after the longest backoff."""
+    """Settle, again after the longest backoff, and once more when every firewall had its turn."""
     for _ in range(2):
         await world.settle(4000)
         world.cluster.advance(301)
         await world.daemon.supervisor.resync.enqueue_all("periodic resync")
     await world.settle(4000)
+    if world.daemon.supervisor.breaker.reason is None:
+        await world.daemon.supervisor.resync.survey()
+        await world.daemon.supervisor.firewalls.look()
+        await world.settle(4000)
 
 
 @pytest.mark.parametrize("fault", STRIKES)
@@ -169,7 +179,7 @@ async def test_the_list_of_a_provisions_calls_is_true(tmp_path: Path) -> None:
 
 def _pattern(path: str) -> str:
     path = re.sub(r"/UPID:[^/]+", "/*", path).replace(str(FIRST), "2????")
-    return re.sub(r"/ipset/[^/]+", "/ipset/*", path)
+    return re.sub(r"/(ipset|rules)/.+", r"/\1/*", path)
 
 
 async def test_a_clone_that_lost_power_is_given_up_until_it_is_removed(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from chainwatch.domain.events import Event, KeysChanged
 from provisioner.model import Stamps
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.inventory import GuestFacts
+from provisioner.simulator.state import Firewall
 from tests.support.chain_model import plan_events
 from tests.support.realm import BOBS_KEY, FIRST, GRACE, HOUR, Realm, source_settings
 
@@ -36,6 +37,7 @@ class Look:
     keys: frozenset[str]
     sessions: int
     stamps: Stamps | None
+    firewall: tuple[object, ...]
     config: tuple[tuple[str, object], ...]
 
 
@@ -65,7 +67,7 @@ def scene(world: Realm) -> Scene:
     inventory = world.cluster.inventory()
     return Scene(
         machines={vmid: _look(world, inventory.guests[vmid]) for vmid in world.guests()},
-        firewalls=tuple(v for v in inventory.firewalls if world.cluster.state.firewalls[v].rules),
+        firewalls=inventory.firewalls,
         volumes=tuple(sorted(inventory.volumes)),
         leaked=world.leaked(),
         touched=world.touched_foreign(),
@@ -83,7 +85,9 @@ def _look(world: Realm, facts: GuestFacts) -> Look:
     stamped = stamps(world, facts.vmid)
     random = {"vmgenid", "meta", "description", "digest"}
     config = tuple(sorted((k, str(v)) for k, v in facts.config.items() if k not in random))
+    firewall = world.cluster.state.firewalls.get(facts.vmid) or Firewall()
     return Look(
+        firewall=(sorted(firewall.options.items()), firewall.rules, len(firewall.ipsets)),
         power=facts.power,
         booted=facts.booted,
         link_up=facts.link_up,
@@ -242,7 +246,8 @@ _MADE = _START | {
     "hypervisor.clone",
     "hypervisor.freed",
     "hypervisor.resize",
-    "hypervisor.scrub_firewall",
+    "hypervisor.isolate",
+    "hypervisor.isolation",
 }
 _HANDOVER = _STEP | {
     "commit.batch",
@@ -290,7 +295,7 @@ _OF_MACHINES: Final[Mapping[str, Stretch]] = {
     "vanished": Stretch(
         (lasting,),
         (vanished,),
-        (_MADE - {"commit.batch"}) | {"hypervisor.vmid_is_free"},
+        (_MADE - {"commit.batch", "hypervisor.isolation"}) | {"hypervisor.vmid_is_free"},
     ),
     "lost reply": Stretch(
         (),

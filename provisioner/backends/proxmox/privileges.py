@@ -68,11 +68,14 @@ _ANY_CONFIG: Final = {
     "lxc": _OF_CONTAINERS,
 }
 
+#: A machine's firewall is read, and its template's, which a clone inherits.
+_FIREWALL_READ: Final = (_machine("VM.Audit"), Need(Scope.TEMPLATE, ("VM.Audit",)))
+
 #: Which privilege (any one of these) each key takes that a machine of ours is configured with.
 #: Source: an 8.4.21, asked with one privilege at a time; 9 asks for the same.
 KEYS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("VM.Config.Options",): ("name", "description", "tags", "onboot", "protection", "agent"),
-    ("VM.Config.CPU",): ("cores",),
+    ("VM.Config.CPU",): ("cores", "cpulimit"),
     ("VM.Config.Memory",): ("memory",),
     ("VM.Config.Network",): ("net0",),
     ("VM.Config.HWType",): ("smbios1",),
@@ -97,6 +100,7 @@ def _of_guests(branch: str) -> Mapping[str, tuple[Need, ...]]:
     """Return the calls that are made about a guest of either kind."""
     guest = f"/nodes/{{node}}/{branch}/{{vmid}}"
     firewall, status, keys = f"{guest}/firewall", f"{guest}/status", _KEYS_OF[branch]
+    read_firewall = _FIREWALL_READ if branch == "qemu" else (_machine("VM.Audit"),)
     return {
         f"GET {guest}/config": (_machine("VM.Audit"),),
         f"PUT {guest}/config": (
@@ -112,9 +116,16 @@ def _of_guests(branch: str) -> Mapping[str, tuple[Need, ...]]:
         f"GET {status}/current": (_machine("VM.Audit"),),
         f"POST {status}/start": (_machine("VM.PowerMgmt"),),
         f"POST {status}/shutdown": (_machine("VM.PowerMgmt"),),
-        f"GET {firewall}/rules": (_machine("VM.Audit"),),
+        f"GET {firewall}/options": read_firewall,
+        f"PUT {firewall}/options": (_machine("VM.Config.Network"),),
+        f"GET {firewall}/rules": read_firewall,
+        f"POST {firewall}/rules": (_machine("VM.Config.Network"),),
         f"DELETE {firewall}/rules/{{pos}}": (_machine("VM.Config.Network"),),
-        f"GET {firewall}/refs": (_machine("VM.Audit"),),
+        f"GET {firewall}/refs": read_firewall,
+        f"POST {firewall}/ipset": (_machine("VM.Config.Network"),),
+        f"GET {firewall}/ipset/{{name}}": read_firewall,
+        f"POST {firewall}/ipset/{{name}}": (_machine("VM.Config.Network"),),
+        f"DELETE {firewall}/ipset/{{name}}/{{cidr}}": (_machine("VM.Config.Network"),),
         f"DELETE {firewall}/ipset/{{name}}": (_machine("VM.Config.Network"),),
         f"DELETE {firewall}/aliases/{{name}}": (_machine("VM.Config.Network"),),
     }
@@ -128,6 +139,7 @@ CALLS: Final[Calls] = {
     "GET /access/permissions": (),
     "GET /cluster/status": (Need(Scope.CLUSTER, ("Sys.Audit",)),),
     "GET /cluster/nextid": (),
+    "GET /cluster/firewall/options": (Need(Scope.CLUSTER, ("Sys.Audit",)),),
     "GET /cluster/resources": (
         Need(
             Scope.GUESTS,
