@@ -212,8 +212,15 @@ _OF_BOTH: Final = {
         ((lasting, runs),),
         nothing,
         runs,
-        ("chain.testimonies", "commit.reread"),
+        ("commit.reread",),
         order=("source", "reread", "anvil", "0", "--reason", "a doubt", "--yes"),
+    ),
+    "show": Act(
+        ((lasting, runs),),
+        nothing,
+        runs,
+        ("chain.testimonies",),
+        order=("source", "show", "anvil"),
     ),
     "check": Act(((lasting, runs),), nothing, runs, ("node.version",), order=("check",)),
 }
@@ -257,7 +264,8 @@ COVERING: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("destroy", "qemu"): edges("chain.lease_at_latest", "hypervisor.destroy", "hypervisor.volumes"),
     ("hold", "qemu"): edges("commit.hold"),
     ("retry", "qemu"): edges("commit.audit"),
-    ("reread", "qemu"): edges("chain.testimonies", "commit.reread"),
+    ("reread", "qemu"): edges("commit.reread"),
+    ("show", "qemu"): edges("chain.testimonies"),
     ("check", "qemu"): edges("node.version"),
     ("provision", "lxc"): edges(
         "chain.check", "hypervisor.create_container", "commit.operation_begin", "hypervisor.start"
