@@ -75,6 +75,10 @@ bench-chain: setup ## Measure how fast a chain is read (ARGS=--json for one obje
 bench-simulator: setup ## Measure how many API calls a second the stand-in answers
 	@$(PY) -m tests.bench.simulator $(ARGS)
 
+.PHONY: bench-machines
+bench-machines: setup ## Measure a thousand purchases at once, and what ten thousand machines cost (ARGS=--json)
+	@$(PY) -m tests.bench.machines $(ARGS)
+
 .PHONY: soak
 soak: setup ## Let N new histories happen to a few machines, 200 N to their VMIDs, kill a daemon 2 N times, and at each fault point of every act (N=500)
 	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --quiet tests/property/test_machines.py tests/property/test_vmids.py

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final
 
-from provisioner.doorbell import LONGEST_BOOT, Doorbell
+from provisioner.doorbell import LONGEST_BOOT, Doorbell, Ring
 from provisioner.errors import Locked, NodeDown, NotOurs, Transient, UnknownOutcome
 from provisioner.glimpses import absent, busy, owed_first_start
 from provisioner.identity import access_stamp, uuid_of
@@ -95,9 +95,7 @@ class Machines:
             return busy(operation)
         answers = None
         if operation is not None and fate is Fate.ENDED and self._boots(operation, want):
-            up_for = self.wall() - operation.started
-            kind = self._kind(want, operation.vmid)
-            ring = await self.bell.ring(operation.node, operation.vmid, up_for, kind)
+            ring = await self._ring(operation, self._kind(want, operation.vmid))
             answers = ring.answers
             if not answers:
                 return replace(busy(operation), answers=answers, ask_in=ring.again_in)
@@ -106,7 +104,8 @@ class Machines:
         may_go = want.retirement is not None
         snapshot = await self.snapshots.get(max_age=EVIDENCE if may_go else None)
         try:
-            seen = await self._locate(want, snapshot, answers, self._just_done(operation, fate))
+            done = self._just_done(operation, fate, snapshot)
+            seen = await self._locate(want, snapshot, answers, done)
         except NotOurs as error:
             if operation is not None:  # given up: it must not count as something that still runs
                 await self.log.finish(operation.id, "lost", str(error))
@@ -116,6 +115,13 @@ class Machines:
         if settle:
             await self._note_loss(want, seen)
         return seen
+
+    async def _ring(self, operation: OpenOperation, kind: Kind) -> Ring:
+        """Ask a guest whose start has ended; only of an end that was seen is it known when."""
+        seen = self.tasks.ended_for(operation.upid) if operation.upid else None
+        up_for = float(self.wall() - operation.started) if seen is None else seen
+        node, vmid = operation.node, operation.vmid
+        return await self.bell.ring(node, vmid, up_for, kind, exact=seen is not None)
 
     async def _note_loss(self, want: DesiredMachine, seen: Observed) -> None:
         """Give the VMID back of a machine that nobody is owed and somebody else removed."""
@@ -161,11 +167,19 @@ class Machines:
             return False
         return power.state is not PowerState.STOPPED
 
-    def _just_done(self, operation: OpenOperation | None, fate: Fate) -> str | None:
-        """Return the step that has just ended, if its node cannot have rebooted since it began."""
+    def _just_done(
+        self, operation: OpenOperation | None, fate: Fate, snapshot: ClusterSnapshot
+    ) -> str | None:
+        """Return the step that has just ended, if its node cannot have rebooted since it began.
+
+        That is so when there was no time for it, or when the node says that it was up before. What
+        it says may be seconds old: it cannot have gone and come back within those.
+        """
         if operation is None or fate is not Fate.ENDED:
             return None
-        return operation.step if self.wall() - operation.started < REBOOT else None
+        since, node = self.wall() - operation.started, snapshot.members.get(operation.node)
+        stayed = node is not None and node.online and node.uptime > since
+        return operation.step if since < REBOOT or stayed else None
 
     async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
         """Close an operation that no longer runs, by what is there to be seen."""
@@ -372,7 +386,7 @@ class Machines:
             return seen
         if seen.stamps.started:  # somebody may still be inside: there is no putting it off
             return replace(seen, answers=await self.bell.insist(node, vmid, config.kind))
-        ring = await self.bell.ring(node, vmid, power.uptime, config.kind)
+        ring = await self.bell.ring(node, vmid, power.uptime, config.kind, exact=False)
         return replace(seen, answers=ring.answers, ask_in=ring.again_in)
 
 

@@ -281,7 +281,7 @@ class Observed:
     power: PowerState
     uptime: int = 0
     answers: bool | None = None
-    ask_in: int = 0
+    ask_in: float = 0
     operation: OpenOperation | None = None
     ever_existed: bool = False
     leftovers: tuple[str, ...] = ()

@@ -37,12 +37,16 @@ class GuestRow:
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """A member of the cluster; `memory` is all it has (bytes), 0 where it does not tell."""
+    """A member of the cluster; `memory` is all it has (bytes), 0 where it does not tell.
+
+    `uptime` (s) is as old as the list, and 0 too where it does not tell.
+    """
 
     name: str
     online: bool
     maintenance: bool
     memory: int
+    uptime: int = 0
 
 
 @dataclass(frozen=True, slots=True)

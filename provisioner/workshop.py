@@ -111,7 +111,7 @@ class Workshop:
     ) -> Driver:
         """Return a driver for machines with this card, to be made on `node` if one is named."""
         site, log = self.site(card), Intents(self.clock.now)
-        board = TaskBoard(self.hypervisor)
+        board = TaskBoard(self.hypervisor, self.clock.monotonic)
         limits = self.settings.limits
         rooms = Rooms(
             self.hypervisor,
@@ -122,7 +122,7 @@ class Workshop:
             limits=replace(limits, nodes=frozenset({node})) if node else limits,
         )
         guests = Shells(self.guest, ContainerShell(self.api))
-        bell = Doorbell(guests, 1)
+        bell = Doorbell(guests, 1, self.clock.monotonic)
         return Driver(
             Machines(self.hypervisor, self.snapshots, board, bell, log, site, self.clock.now),
             Executor(

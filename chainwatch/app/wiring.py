@@ -37,6 +37,7 @@ from chainwatch.control.rebuild import Rebuild
 from chainwatch.control.reconciler import Reconciler
 from chainwatch.control.resync import Resync
 from chainwatch.control.second_look import WindowWatch
+from chainwatch.control.sights import Sights
 from chainwatch.control.sources import SourceStatus
 from chainwatch.control.supervisor import RootTask, Supervisor
 from chainwatch.control.unread import UnreadLogs
@@ -138,7 +139,9 @@ class _Wiring:
         self.node_shell = HelperShell(ways.nodes) if ways.nodes else None
         inside = PctShell(self.node_shell) if self.node_shell else None
         self.guests = Shells(AgentShell(ways.api, clock.sleep), ContainerShell(ways.api, inside))
-        self.board = TaskBoard(self.hypervisor)
+        self.board = TaskBoard(self.hypervisor, clock.monotonic, config.policy.tick)
+        self.begun = asyncio.Event()
+        self.sights = Sights()
         self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, SNAPSHOT)
         self.breaker = Breaker(self.snapshots, stores.alarms, clock)
         self.rooms = self._rooms()
@@ -187,7 +190,7 @@ class _Wiring:
                 self.hypervisor,
                 self.snapshots,
                 self.board,
-                Doorbell(self.guests, max(1, self.config.policy.workers // 2)),
+                Doorbell(self.guests, max(1, policy.workers // 2), self.clock.monotonic),
                 log_,
                 self.site,
                 self.clock.now,
@@ -246,6 +249,8 @@ class _Wiring:
             clock=self.clock,
             bell=self.bell,
             width=self.config.policy.workers,
+            begun=self.begun.set,
+            sights=self.sights,
         )
 
     def poller(self) -> TaskPoller:
@@ -258,6 +263,7 @@ class _Wiring:
             breaker=self.breaker,
             tick=self.config.policy.tick,
             wake=self.bell.set,
+            news=self.begun,
         )
 
     def care(self) -> NodeCare | None:
@@ -314,6 +320,7 @@ class _Wiring:
             sources=self.sources,
             interval=self.config.policy.resync_interval,
             wake=self.bell.set,
+            sights=self.sights,
         )
 
     def lookout(self, settings: SourceSettings) -> Lookout:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from chainwatch.chain.evidence import Testimony
 from chainwatch.chain.heads import FeedHealth
 from chainwatch.chain.standing import Health
-from chainwatch.control.resync import Orphan
+from chainwatch.control.survey import Orphan
 from chainwatch.store.alarms import Alarm
 from chainwatch.store.holds import HoldRow, Pause
 from chainwatch.store.operations import Operation

@@ -8,7 +8,8 @@ clone that was seen to fail gives it back, and so does one that went elsewhere t
 because what stood there proved to be a stranger.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chainwatch.store.database import Database, Transaction
@@ -33,6 +34,17 @@ AND NOT EXISTS (
     WHERE moved.key = made.key AND moved.nonce = made.nonce
     AND moved.step IN ('clone', 'adopt') AND moved.vmid <> made.vmid AND moved.id > made.id
 )
+"""
+
+#: The last of its clone, adoption and end counts, as in `place`.
+_STANDING = """
+SELECT key, nonce, vmid, node FROM operation
+WHERE id IN (
+    SELECT max(id) FROM operation
+    WHERE step IN ('clone', 'adopt') OR step IN ('destroy', 'gone') AND outcome = 'ok'
+    GROUP BY key, nonce
+)
+AND step IN ('clone', 'adopt') AND outcome = 'ok'
 """
 
 
@@ -143,6 +155,17 @@ class Operations:
         if row is None or row["step"] in ("destroy", "gone"):
             return None
         return Place(row["vmid"], row["node"])
+
+    async def places(self) -> Mapping[tuple[str, str], Place]:
+        """Return where every machine (key, nonce) stands that was seen made and not seen to go.
+
+        One whose last clone is not known to have come about has no place, and no two have the same.
+        """
+        async with self._db.reading() as read:
+            rows = await read.rows(_STANDING)
+        found = {(key, nonce): Place(vmid, node) for key, nonce, vmid, node in rows}
+        often = Counter(place.vmid for place in found.values())
+        return {machine: place for machine, place in found.items() if often[place.vmid] == 1}
 
     async def intended(self, key: str, nonce: str) -> int | None:
         async with self._db.reading() as read:

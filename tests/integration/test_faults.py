@@ -11,7 +11,9 @@ from typing import Final
 
 import pytest
 
+from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.settings import Durations, Settings
 from provisioner.simulator.wire import ApiRequest
 from tests.support.lives import Scene, scene
 from tests.support.realm import ALICES_KEY, FIRST, GRACE, Realm, realm
@@ -32,7 +34,6 @@ READS: Final[tuple[Call, ...]] = (
         for vmid in ("9000", "2????")
         for path in ("options", "rules", "refs", "ipset/*")
     ),
-    ("GET", "/nodes/pve/qemu/2????/status/current"),
     ("POST", "/nodes/pve/qemu/2????/agent/ping"),
 )
 TASKS: Final[tuple[Call, ...]] = (
@@ -195,6 +196,17 @@ async def test_a_clone_that_lost_power_is_given_up_until_it_is_removed(tmp_path:
         await world.daemon.stores.work.unpark(str(lease))
         await world.settle()
         assert len(world.running()) == 1
+
+
+async def test_a_long_clone_on_a_node_that_stayed_up_is_not_asked_whether_it_runs(
+    tmp_path: Path,
+) -> None:
+    slow = Cluster(Settings(durations=Durations(linked_clone=90)))
+    async with realm(tmp_path, cluster=slow) as world:
+        world.buy()
+        await world.settle()
+        assert world.running() == [FIRST]
+        assert not any("status/current" in route for route in slow.inventory().calls)
 
 
 async def test_a_clone_that_its_node_started_before_it_was_configured_is_stopped_first(

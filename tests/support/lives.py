@@ -241,7 +241,7 @@ _TASK = _STEP | {
 _POWER = _TASK | {"hypervisor.snapshot", "hypervisor.configure"}
 _STOP = _POWER | {"hypervisor.shutdown"}
 _START = _POWER | {"hypervisor.start", "guest.answers"}
-_MADE = _START | {
+_MADE = (_START - {"hypervisor.power"}) | {
     "commit.alarm",
     "hypervisor.clone",
     "hypervisor.freed",
