@@ -39,28 +39,28 @@ class WorkRow:
 _ROW = "SELECT key, not_before, attempts, reason, last_error, parked_at, parked_reason FROM work"
 
 
-async def enqueue(tx: Transaction, keys: Iterable[str], reason: str) -> None:
+def enqueue(tx: Transaction, keys: Iterable[str], reason: str) -> None:
     """Make keys due at once, within a transaction that has more to say."""
-    await _upsert(tx, keys, reason, "seq = seq + 1, not_before = 0, reason = excluded.reason")
+    _upsert(tx, keys, reason, "seq = seq + 1, not_before = 0, reason = excluded.reason")
 
 
-async def renew(tx: Transaction, keys: Iterable[str], reason: str) -> None:
+def renew(tx: Transaction, keys: Iterable[str], reason: str) -> None:
     """Make keys due at once because the chain or its time moved, parked ones too.
 
     What was given up was one step of a machine as it should have been then; what has to be taken
     away or let in now is another, and nobody may escape it by having been parked.
     """
-    await _upsert(
+    _upsert(
         *(tx, keys, reason),
         "seq = seq + 1, not_before = 0, reason = excluded.reason, parked_at = NULL,"
         " parked_reason = NULL",
     )
 
 
-async def _upsert(tx: Transaction, keys: Iterable[str], reason: str, known: str) -> None:
+def _upsert(tx: Transaction, keys: Iterable[str], reason: str, known: str) -> None:
     rows = [(key, reason, 1, 0, 0) for key in keys]
     columns = "work (key, reason, seq, not_before, attempts)"
-    await tx.insert(columns, rows, f"ON CONFLICT (key) DO UPDATE SET {known}")
+    tx.insert(columns, rows, f"ON CONFLICT (key) DO UPDATE SET {known}")
 
 
 class WorkQueue:
@@ -72,7 +72,7 @@ class WorkQueue:
     async def enqueue(self, keys: Iterable[str], reason: str) -> None:
         """Make keys due at once, because of `reason`."""
         async with self._db.transaction("enqueue") as tx:
-            await enqueue(tx, keys, reason)
+            enqueue(tx, keys, reason)
 
     async def due(
         self,
