@@ -20,7 +20,7 @@ from tests.support.daemon import Grounds, grounds
 from tests.support.deaths import ACTS, COVERING, KINDS, Case, cases, edges, named, played
 
 #: What no act here passes: a reorg's, where test_kill_reading.py kills; a halt's, a lost reply's
-#: and a look at isolation's, at which test_crashes.py crashes; and what is done by hand, without a daemon.
+#: and a look at isolation's, at which test_crashes.py crashes; and what no daemon does.
 ELSEWHERE: Final = edges(
     *("commit.rewind", "commit.source", "hypervisor.tasks"),
     *("hypervisor.isolation", "guest.inside", "guest.run"),
