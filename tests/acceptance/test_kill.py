@@ -19,9 +19,13 @@ from provisioner import faultpoints
 from tests.support.daemon import Grounds, grounds
 from tests.support.deaths import ACTS, COVERING, KINDS, Case, cases, edges, named, played
 
-#: What no act here passes: a reorg's, where test_kill_reading.py kills, and a halt's and a lost
-#: reply's, where a process dies in test_crashes.py.
-ELSEWHERE: Final = edges("commit.rewind", "commit.source", "hypervisor.tasks")
+#: What no act here passes: a reorg's, where test_kill_reading.py kills; a halt's, a lost reply's
+#: and a look at isolation's, at which test_crashes.py crashes; and what no daemon does.
+ELSEWHERE: Final = edges(
+    *("commit.rewind", "commit.source", "hypervisor.tasks"),
+    *("hypervisor.isolation", "guest.inside", "guest.run"),
+    *sorted({point.rpartition(".")[0] for point in faultpoints.POINTS if "controls." in point}),
+)
 #: The acts in which a machine changes; the others are orders.
 LIFE: Final = ("provision", "extend", "suspend", "resume", "transfer", "resize", "destroy")
 

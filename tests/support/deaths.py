@@ -165,7 +165,7 @@ _OF_BOTH: Final = {
         runs,
         (
             *("commit.migrate", *_READ, "hypervisor.freed", *_START),
-            *("hypervisor.scrub_firewall", "commit.wake", "commit.work"),
+            *("hypervisor.isolate", "commit.wake", "commit.work"),
         ),
     ),
     "extend": Act(((lasting, runs),), renewed, runs, (*_READ, *_FIRST_CARE, *_CARE)),
@@ -250,7 +250,7 @@ ACTS: Final[Mapping[tuple[str, str], Act]] = {
 COVERING: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("provision", "qemu"): edges(
         *("commit.migrate", "commit.install", "hypervisor.freed", "hypervisor.clone"),
-        *("hypervisor.scrub_firewall", "node.put_snippet", "hypervisor.resize"),
+        *("hypervisor.isolate", "node.put_snippet", "hypervisor.resize"),
         *("hypervisor.start", "guest.answers"),
     ),
     ("extend", "qemu"): edges("node.isolate", "node.route", "node.isolated", "chain.second_look"),

@@ -7,9 +7,7 @@ refusal is cut, for its status tells the most of it.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Final
-
-from urllib3 import BaseHTTPResponse
+from typing import Final, Protocol
 
 #: The most bytes of a success; parsed they take some twenty times as much memory at worst.
 LONGEST_ANSWER: Final = 32 * 2**20
@@ -19,6 +17,20 @@ _PIECE: Final = 64 * 1024
 _REFUSALS: Final = 400
 
 
+class Answer(Protocol):
+    """What `urllib3` has of an answer."""
+
+    status: int
+
+    def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+        """Return what has arrived, `amt` bytes at most; b"" at the end."""
+        ...
+
+    def close(self) -> None:
+        """End the connection."""
+        ...
+
+
 class Excess(Exception):
     """An answer was longer, or took longer, than anything that Proxmox says."""
 
@@ -26,9 +38,7 @@ class Excess(Exception):
 class Bounded:
     """An answer as `requests` reads it; it ends within `seconds` of `clock` from now."""
 
-    def __init__(
-        self, answer: BaseHTTPResponse, seconds: float, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, answer: Answer, seconds: float, clock: Callable[[], float]) -> None:
         self._answer = answer
         self._seconds = seconds
         self._clock = clock
