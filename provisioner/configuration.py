@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from provisioner.allocate import AddressRange, Pool
 from provisioner.backends.proxmox.settings import ProxmoxEndpoint, ProxmoxSettings
 from provisioner.errors import ProvisionError
+from provisioner.guest.doors import Login, doors, public_half
 from provisioner.identity import Signer
 from provisioner.keys import KEYS
 from provisioner.placement import Limits
@@ -32,11 +33,15 @@ PLACES: Final = (
 )
 #: What tells a file of the daemon: a table that it alone has.
 DAEMONS: Final = "source"
+NODE_KEY: Final = "nodes_ssh.key_file"
 #: A secret's key: the name of systemd's credential, and of the variable that holds the value.
 SECRETS: Final = {
     "proxmox.token_file": ("proxmox-token", "PROVISIONER_PROXMOX_TOKEN"),
     "installation.identity_key_file": ("identity-key", "PROVISIONER_IDENTITY_KEY"),
+    NODE_KEY: ("node-key", "PROVISIONER_NODE_KEY"),
 }
+#: Tables that may be left out though a key of theirs has no default.
+OPTIONAL: Final = ("machines.ipv4", "machines.ipv6", "nodes_ssh")
 _LARGEST: Final = 65_536
 _SHORTEST_KEY: Final = 32
 
@@ -53,7 +58,10 @@ class Misconfigured(ProvisionError):
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """All settings of one command; durations in seconds."""
+    """All settings of one command; durations in seconds.
+
+    `nodes` is None where nodes are not reached over SSH.
+    """
 
     endpoint: ProxmoxEndpoint
     proxmox: ProxmoxSettings
@@ -63,6 +71,7 @@ class Configuration:
     grace_days: int
     unfinished_after: int
     result_prefix: str
+    nodes: Login | None = None
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
@@ -113,7 +122,7 @@ class _Reader:
         self, tables: Mapping[str, object], environ: Mapping[str, str], *, strict: bool
     ) -> None:
         self.problems: list[str] = []
-        self._tables, self._environ = tables, environ
+        self._tables, self._environ, self._strict = tables, environ, strict
         if strict:
             self._refuse_unknown(tables, "")
 
@@ -122,7 +131,7 @@ class _Reader:
         for name, key in KEYS.items():
             given = self._given(name)
             if name in SECRETS:
-                values[name] = self._secret(name, given)
+                values[name] = self._secret(name, given) if self._wanted(name) else ""
             elif given is None and key.default is None and self._wanted(name):
                 self.problems.append(f"{name}: is missing; write for example {key.line}")
             elif given is None:
@@ -140,9 +149,9 @@ class _Reader:
         return here
 
     def _wanted(self, name: str) -> bool:
-        """Whether a key without a default has to be there: an address range may be left out."""
+        """Whether a key without a default has to be there: some tables may be left out."""
         table = name.rpartition(".")[0]
-        return table not in ("machines.ipv4", "machines.ipv6") or self._given(table) is not None
+        return table not in OPTIONAL or self._given(table) is not None
 
     def _secret(self, name: str, given: object) -> str:
         credential, variable = SECRETS[name]
@@ -157,6 +166,8 @@ class _Reader:
             return ""
         if value := self._environ.get(variable, "").strip():
             return value
+        if not self._strict and name == NODE_KEY:
+            return ""  # the daemon's own credential: commands go without the nodes
         self.problems.append(
             f"{name}: is missing; write for example {KEYS[name].line}, or set {variable}"
         )
@@ -207,6 +218,9 @@ def _problems(words: "_Typed") -> Iterator[str]:
         yield "machines.template_vms: names no template"
     if any(template in pool for template in words.numbers("machines.template_vms")):
         yield "machines.template_vms: names a VMID of vmid_first to vmid_last; move it"
+    if bool(words.text("machines.os_template")) != bool(words.text("machines.container_storage")):
+        yield "machines.os_template: goes with machines.container_storage; write both or neither"
+    yield from _node_problems(words)
     if len(words.text("installation.identity_key_file")) < _SHORTEST_KEY:
         yield f"installation.identity_key_file: holds fewer than {_SHORTEST_KEY} characters"
 
@@ -216,7 +230,10 @@ def _configuration(words: "_Typed") -> Configuration:
     return Configuration(
         endpoint=_endpoint(words),
         proxmox=ProxmoxSettings(
-            words.numbers("machines.template_vms"), pool=words.text("proxmox.pool") or None
+            words.numbers("machines.template_vms"),
+            pool=words.text("proxmox.pool") or None,
+            os_template=words.text("machines.os_template") or None,
+            container_storage=words.text("machines.container_storage") or None,
         ),
         limits=Limits(
             frozenset(words.texts("proxmox.nodes")),
@@ -238,7 +255,32 @@ def _configuration(words: "_Typed") -> Configuration:
         grace_days=words.number("commands.grace_days"),
         unfinished_after=words.number("commands.unfinished_after"),
         result_prefix=words.text("commands.result_prefix"),
+        nodes=_login(words),
     )
+
+
+def _login(words: "_Typed") -> Login | None:
+    key = words.text(NODE_KEY)
+    if not key:
+        return None
+    lines = words.texts("nodes_ssh.known_hosts")
+    found = doors(lines, words.number("nodes_ssh.port"))
+    return Login(words.text("nodes_ssh.user"), f"{key}\n".encode(), found)
+
+
+def _node_problems(words: "_Typed") -> Iterator[str]:
+    """Yield what is wrong with the way to the nodes, where there is to be one."""
+    key = words.text(NODE_KEY)
+    if not key:
+        return
+    try:
+        doors(words.texts("nodes_ssh.known_hosts"), words.number("nodes_ssh.port"))
+    except ValueError as error:
+        yield f"nodes_ssh.known_hosts: {error}"
+    try:
+        public_half(f"{key}\n".encode())
+    except ValueError as error:
+        yield f"{NODE_KEY}: {error}"
 
 
 def _endpoint(words: "_Typed") -> ProxmoxEndpoint:

@@ -151,12 +151,14 @@ def _parse_card(raw: dict[str, object]) -> Card | None:
     """Return what looks like a card; its signature is looked at next."""
     owner, user, purpose = raw.get("owner"), raw.get("user"), raw.get("purpose")
     created_at, expires_at, nft = raw.get("created_at"), raw.get("expires_at"), raw.get("nft")
-    tags = raw.get("tags")
+    tags, ssh_key = raw.get("tags"), raw.get("ssh_key", "")
     if not (isinstance(owner, str) and isinstance(user, str) and isinstance(purpose, str)):
         return None
     if not (isinstance(created_at, int) and isinstance(expires_at, int)):
         return None
     if not (nft is None or isinstance(nft, int)) or not isinstance(tags, list):
+        return None
+    if not isinstance(ssh_key, str):
         return None
     return Card(
         owner=owner,
@@ -168,4 +170,5 @@ def _parse_card(raw: dict[str, object]) -> Card | None:
         tags=tuple(map(str, tags)),
         throttled=raw.get("throttled") is True,
         used=raw.get("used") is True,
+        ssh_key=ssh_key,
     )

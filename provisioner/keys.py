@@ -75,6 +75,11 @@ def _table(name: str, *keys: Key) -> dict[str, Key]:
 
 _NODE: Final = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 
+#: A host key as it stands in a node's /etc/ssh/ssh_host_ed25519_key.pub; nobody's.
+_SOME_HOST_KEY: Final = (
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8Mkwgtjc8zTUx4"
+)
+
 KEYS: Final[Mapping[str, Key]] = {
     **_table(
         "installation",
@@ -134,6 +139,20 @@ KEYS: Final[Mapping[str, Key]] = {
         Key("vmid_last", "Last of them.", 20199, least=100),
         Key("template_vms", "VMIDs of the templates that machines are cloned from.", (9001,)),
         Key(
+            "os_template",
+            "Archive that containers are unpacked from; without it, no container is made.",
+            "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst",
+            "",
+            pattern=r"[A-Za-z][A-Za-z0-9._-]*:vztmpl/[A-Za-z0-9][A-Za-z0-9._+-]*",
+        ),
+        Key(
+            "container_storage",
+            "Storage that the roots of containers lie on; goes with `os_template`.",
+            "local-lvm",
+            "",
+            pattern=r"[A-Za-z][A-Za-z0-9._-]*",
+        ),
+        Key(
             "bridge",
             "Bridge (or SDN VNet) of their network card.",
             "vmbr0",
@@ -191,6 +210,27 @@ KEYS: Final[Mapping[str, Key]] = {
         "machines.ipv6",
         Key("first", "IPv6 address of the first VMID, in CIDR form.", "2001:db8::1000/64"),
         Key("gateway", "Their gateway.", "2001:db8::1"),
+    ),
+    **_table(
+        "nodes_ssh",
+        Key(
+            "user",
+            "Account on the nodes whose authorized_keys forces our key to the helper.",
+            "root",
+            "root",
+            pattern=r"[a-z_][a-z0-9_-]{0,31}",
+        ),
+        Key("port", "Port of their SSH servers.", 22, 22, least=1),
+        Key(
+            "key_file",
+            "File with our private SSH key, without a passphrase.",
+            "/etc/chainwatch/credentials/node-key",
+        ),
+        Key(
+            "known_hosts",
+            "A line for each node and host key: NODE ADDRESS TYPE KEY.",
+            (f"pve1 192.0.2.11 {_SOME_HOST_KEY}",),
+        ),
     ),
     **_table(
         "policy",

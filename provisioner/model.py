@@ -87,7 +87,8 @@ class Card:
     `owner` (a wallet) pays for it from `created_at` until `expires_at` (wall seconds, absolute),
     `nft` is the token that stands for it, `user` the account that is theirs; `throttled` says that
     the command line has limited it, `used` that it was finished once: whatever its stamps say in
-    the middle of a later change, it is somebody's.
+    the middle of a later change, it is somebody's. `ssh_key` is what opens a container, where
+    nobody could read it back; a virtual machine's settings show it.
     """
 
     owner: str
@@ -99,6 +100,7 @@ class Card:
     tags: tuple[str, ...] = ()
     throttled: bool = False
     used: bool = False
+    ssh_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,13 @@ from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.snapshot import Snapshots
 from provisioner.census import Census, Found, ours
 from provisioner.configuration import Configuration
+from provisioner.controls import GuestCommands
 from provisioner.doorbell import Doorbell
 from provisioner.driver import PASSING, Clock, Driver, Patience
 from provisioner.errors import Declined, Locked
 from provisioner.executor import Choice, Executor
+from provisioner.guest.commands import PctCommands
+from provisioner.guest.container import PctShell
 from provisioner.identity import Signer
 from provisioner.intents import Intents
 from provisioner.machines import Machines
@@ -37,6 +40,7 @@ from provisioner.model import (
     Retirement,
 )
 from provisioner.names import key_of, shown
+from provisioner.ports import NodeShell
 from provisioner.rooms import Rooms
 from provisioner.shells import Shells
 from provisioner.site import Site
@@ -51,13 +55,17 @@ DAY: Final = 86_400
 
 @dataclass(frozen=True)
 class Workshop:
-    """One command's means; `say` tells a person what happens, `seconds` bounds all waiting."""
+    """One command's means; `say` tells a person what happens, `seconds` bounds all waiting.
+
+    `nodes` is None where nodes are not reached over SSH.
+    """
 
     settings: Configuration
     api: Api
     clock: Clock
     say: Callable[[str], None]
     seconds: float
+    nodes: NodeShell | None = None
 
     @cached_property
     def hypervisor(self) -> ProxmoxHypervisor:
@@ -71,14 +79,16 @@ class Workshop:
     def guest(self) -> AgentCommands:
         return AgentCommands(self.api, self.clock.sleep)
 
-    def into(self, found: Found) -> AgentCommands:
+    def into(self, found: Found) -> GuestCommands:
         """Return the way to run commands in a machine. Raises Declined where none leads in."""
-        if found.kind is not Kind.VM:
+        if found.kind is Kind.VM:
+            return self.guest
+        if self.nodes is None:
             raise Declined(
-                f"{found.name} is a container: only its node leads into it, over SSH, and that is "
-                "not configured for commands"
+                f"{found.name} is a container: only its node leads into it, over SSH; write "
+                "[nodes_ssh], see docs/howto/nodes-ssh.md"
             )
-        return self.guest
+        return PctCommands(self.nodes)
 
     @cached_property
     def snapshots(self) -> Snapshots:
@@ -120,8 +130,10 @@ class Workshop:
             site.pool,
             templates=self.settings.proxmox.templates,
             limits=replace(limits, nodes=frozenset({node})) if node else limits,
+            container_storage=self.settings.proxmox.container_storage,
         )
-        guests = Shells(self.guest, ContainerShell(self.api))
+        inside = None if self.nodes is None else PctShell(self.nodes)
+        guests = Shells(self.guest, ContainerShell(self.api, inside))
         bell = Doorbell(guests, 1, self.clock.monotonic)
         return Driver(
             Machines(self.hypervisor, self.snapshots, board, bell, log, site, self.clock.now),
@@ -198,15 +210,18 @@ def wanted(
     """Return how a machine should look that exists; its keys and protection stay as they are.
 
     Whoever may enter is told by its keys alone, so that a new owner in the records is no reason to
-    end sessions.
+    end sessions. A container's key stands on its card, for its settings do not show it.
     """
+    key = found.config.settings.ssh_keys
+    if found.kind is Kind.CONTAINER:
+        key = found.card.ssh_key if found.card else ""
     return DesiredMachine(
         key=found.identity.key,
         nonce=found.identity.nonce,
         name=shown(found.name),
         presence=presence,
         spec=spec,
-        access=Access(1, found.name, found.config.settings.ssh_keys),
+        access=Access(1, found.name, key),
         held=found.config.settings.protection,
         ended=presence is Presence.SUSPENDED,
         at=at,

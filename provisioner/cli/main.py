@@ -20,6 +20,8 @@ from provisioner.cli.clock import SystemClock
 from provisioner.cli.verb import Verb, put, tell
 from provisioner.configuration import load
 from provisioner.errors import ProvisionError
+from provisioner.guest.connection import Connections
+from provisioner.guest.node import HelperShell
 from provisioner.workshop import Workshop
 
 GROUPS: Final = (making, powering, looking, inside, keeping, collecting, templates, setup)
@@ -85,9 +87,14 @@ async def _on_cluster(verb: Verb, args: Namespace) -> int:
     settings = load(args.config, os.environ)
     api = ProxmoxerApi(settings.endpoint)
     say = _silent if args.quiet else tell
+    ways = None if settings.nodes is None else Connections(settings.nodes)
+    nodes = None if ways is None else HelperShell(ways)
     try:
-        return await verb.run(Workshop(settings, api, SystemClock(), say, args.timeout), args)
+        shop = Workshop(settings, api, SystemClock(), say, args.timeout, nodes)
+        return await verb.run(shop, args)
     finally:
+        if ways is not None:
+            ways.close()
         api.close()
 
 

@@ -7,13 +7,15 @@ from typing import Final
 
 from provisioner.cli.verb import Verb, named, put, tell
 from provisioner.errors import Declined
+from provisioner.model import Kind
 from provisioner.verbs.create import Made, create, mock, plan
 from provisioner.verbs.destroy import destroy
-from provisioner.verbs.order import Gecos, Order, hardware
+from provisioner.verbs.order import ROOT, Gecos, Order, hardware
 from provisioner.verbs.resume import renew, resume
 from provisioner.workshop import Workshop
 
 _LONGEST_KEY: Final = 16_384
+_KINDS: Final = {"vm": Kind.VM, "container": Kind.CONTAINER}
 _NO_SNIPPETS: Final = (
     "user-data of one's own has to lie in a node's snippet folder, where no API puts it and this "
     "command cannot: build it into the template (build-template), or write into the guest with "
@@ -28,6 +30,7 @@ def _create_arguments(parser: ArgumentParser) -> None:
     add("--nft-token-id", type=int, metavar="N", help="the token that stands for it")
     add("--expiry-days", type=int, default=30, metavar="N", help="days that are paid")
     add("--expires-at", type=int, metavar="SECONDS", help="the same, absolute, since 1970")
+    add("--kind", choices=tuple(_KINDS), default="vm", help="what it is  [vm]")
     add("--cpu", type=int, default=1, help="cores")
     add("--memory", type=int, default=2048, help="MiB")
     add("--disk", type=int, default=20, help="GiB")
@@ -49,13 +52,14 @@ def _create_arguments(parser: ArgumentParser) -> None:
 def _order(shop: Workshop, args: Namespace) -> Order:
     if args.cloud_init or args.cloud_init_content:
         raise Declined(_NO_SNIPPETS)
-    user = args.username or shop.settings.site.user
+    kind = _KINDS[args.kind]
+    user = args.username or (ROOT if kind is Kind.CONTAINER else shop.settings.site.user)
     nft = args.nft_token_id
     web3 = nft is not None and not args.no_web3
     return Order(
         name=args.name,
         owner=args.owner_wallet,
-        spec=hardware(args.cpu, args.memory, args.disk),
+        spec=hardware(args.cpu, args.memory, args.disk, kind),
         days=args.expiry_days,
         expires_at=args.expires_at,
         nft=nft,

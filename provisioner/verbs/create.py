@@ -11,19 +11,22 @@ from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from ipaddress import ip_interface
+from typing import Final
 
 from provisioner.allocate import Pool
 from provisioner.census import Found, ours, unclear
 from provisioner.driver import PASSING
 from provisioner.errors import Declined, Locked, NoRoom, NotOurs, ProvisionError
-from provisioner.model import Access, Card, DesiredMachine, Observed, Presence
+from provisioner.model import Access, Card, DesiredMachine, Kind, Observed, Presence
 from provisioner.names import key_of, place_of, shown
 from provisioner.placement import Demand
 from provisioner.steps.configure import CONFIGURE
 from provisioner.steps.step import Step
 from provisioner.verbs.gecos import write_gecos
-from provisioner.verbs.order import Order
+from provisioner.verbs.order import ROOT, Order
 from provisioner.workshop import DAY, Workshop, wanted
+
+_WORDS: Final = {Kind.VM: "virtual machine", Kind.CONTAINER: "container"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Overtaken(ProvisionError):
 
 async def create(shop: Workshop, order: Order) -> Made:
     """Make the machine that is ordered, and return it running."""
+    _check(shop, order)
     while True:
         found = await _standing(shop, order.name)
         try:
@@ -62,12 +66,13 @@ async def create(shop: Workshop, order: Order) -> Made:
 
 async def plan(shop: Workshop, order: Order) -> Made:
     """Say what `create` would make now; reserves nothing, so the VMID is a guess."""
+    _check(shop, order)
     found = await shop.found(order.name)
     if found is not None:
         return made(shop, order.name, found.vmid, _card(order, found))
     driver = shop.driver(None, node=order.node)
     snapshot, now = await shop.snapshots.get(), shop.clock.now()
-    demand = Demand(order.spec.memory_mib, order.spec.disk_gib)
+    demand = Demand(order.spec.memory_mib, order.spec.disk_gib, order.spec.kind)
     await driver.executor.rooms.offer(demand, snapshot, now)
     taken = set(snapshot.guests) | await shop.hypervisor.freed(now - shop.settings.quarantine)
     return made(shop, order.name, _choose(shop, order, taken), _new_card(shop, order))
@@ -128,7 +133,26 @@ def _card(order: Order, found: Found) -> Card:
         )
     if found.card.owner.lower() != order.owner.lower():
         raise Declined(f"{order.name} exists and belongs to {found.card.owner}: choose a name")
+    if found.kind is not order.spec.kind:
+        raise Declined(f"{order.name} exists and is a {_WORDS[found.kind]}: choose a name")
     return found.card
+
+
+def _check(shop: Workshop, order: Order) -> None:
+    """Refuse what could not be finished here, before anything is made."""
+    if order.spec.kind is not Kind.CONTAINER:
+        return
+    settled = shop.settings.proxmox
+    if settled.os_template is None or settled.container_storage is None:
+        raise Declined(
+            "no container can be made here: write machines.os_template and "
+            "machines.container_storage"
+        )
+    if order.gecos is not None and shop.nodes is None:
+        raise Declined(
+            "a wallet is written into a container over SSH to its node: write [nodes_ssh], or "
+            "leave it out with --no-web3"
+        )
 
 
 async def _finish(shop: Workshop, order: Order, found: Found) -> Card:
@@ -144,7 +168,9 @@ async def _finish(shop: Workshop, order: Order, found: Found) -> Card:
     except Locked as error:
         raise Overtaken(str(error)) from error
     want = wanted(found, Presence.RUNNING, shop.clock.now(), spec=order.spec)
-    await shop.reach(found, replace(want, access=Access(1, order.name, order.ssh_key)))
+    if found.kind is Kind.VM:
+        want = replace(want, access=Access(1, order.name, order.ssh_key))
+    await shop.reach(found, want)
     return card
 
 
@@ -203,14 +229,16 @@ async def _make(shop: Workshop, order: Order) -> tuple[int, Card]:
 def _new_card(shop: Workshop, order: Order) -> Card:
     now = shop.clock.now()
     until = order.expires_at
+    container = order.spec.kind is Kind.CONTAINER
     return Card(
         owner=order.owner,
         created_at=now,
         expires_at=now + order.days * DAY if until is None else until,
         nft=order.nft,
-        user=order.user or shop.settings.site.user,
+        user=ROOT if container else order.user or shop.settings.site.user,
         purpose=order.purpose,
         tags=order.tags,
+        ssh_key=order.ssh_key if container else "",
     )
 
 

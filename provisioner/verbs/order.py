@@ -28,6 +28,10 @@ _MOST_TAGS: Final = 16
 _LONGEST_PURPOSE: Final = 200
 _MOST_DAYS: Final = 36_500
 _LAST: Final = 253_402_300_799
+#: The one account of a container that its owner's key opens, and the longest such key: it is kept
+#: in the description, which Proxmox bounds.
+ROOT: Final = "root"
+_LONGEST_KEPT: Final = 3_000
 _LIMITS: Final = {"cpu": (1, 512), "memory": (128, 2**24), "disk": (1, 2**16)}
 
 
@@ -80,18 +84,20 @@ class Order:
         if self.user:
             user(self.user)
         _check_words(self)
+        if self.spec.kind is Kind.CONTAINER:
+            _check_container(self)
         for address, version in ((self.ip, 4), (self.ipv6, 6)):
             if address is not None:
                 _address(address, version)
 
 
-def hardware(cpu: int, memory: int, disk: int) -> MachineSpec:
+def hardware(cpu: int, memory: int, disk: int, kind: Kind = Kind.VM) -> MachineSpec:
     """Return the hardware of these sizes (MiB, GiB). Raises Declined."""
     for what, value in (("cpu", cpu), ("memory", memory), ("disk", disk)):
         least, most = _LIMITS[what]
         if not least <= value <= most:
             raise Declined(f"--{what} {value}: write a number from {least} to {most}")
-    return MachineSpec(Kind.VM, cpu, memory, disk)
+    return MachineSpec(kind, cpu, memory, disk)
 
 
 def wallet(address: str) -> str:
@@ -142,6 +148,13 @@ def _check_words(order: Order) -> None:
         raise Declined(f"{order.node[:80]!r} is no node's name")
     if order.ssh_key and not _is_key(order.ssh_key):
         raise Declined("that is no SSH public key: one line, TYPE BASE64 COMMENT, without options")
+
+
+def _check_container(order: Order) -> None:
+    if order.user not in ("", ROOT):
+        raise Declined("a container has no account but root: leave out --username")
+    if len(order.ssh_key) > _LONGEST_KEPT:
+        raise Declined(f"a container's key has at most {_LONGEST_KEPT} characters: use ed25519")
 
 
 def _is_key(line: str) -> bool:

@@ -6,18 +6,18 @@ from dataclasses import replace
 import pytest
 
 from provisioner.backends.proxmox.api import Api, JsonValue, ParamValue
-from provisioner.backends.proxmox.byhand import BY_HAND, KEYS
+from provisioner.backends.proxmox.byhand import BY_HAND, CONTAINER_KEYS, KEYS
 from provisioner.backends.proxmox.commands import LONGEST, AgentCommands
 from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.controls import Inside, Throttle
 from provisioner.errors import AgentSilent, Declined, Transient, UnknownOutcome
-from provisioner.model import PowerState
+from provisioner.model import Kind, PowerState
 from tests.contract.test_hypervisor_schema import Schooled
 from tests.support.pve import NODE, VMID, WANTED, World, direct_world
 from tests.support.pve_schema import packaged_paths, paths
 
 #: What the simulated cluster does not offer, so that only a written answer can stand in for it.
-WRITTEN = {"POST /nodes/{node}/qemu/{vmid}/vncproxy"}
+WRITTEN = {f"POST /nodes/{{node}}/{kind}/{{vmid}}/vncproxy" for kind in ("qemu", "lxc")}
 
 
 def controls(world: World) -> ProxmoxControls:
@@ -214,13 +214,53 @@ async def test_every_call_by_hand_is_one_that_the_official_schema_has(schemas: t
     await hand.throttle(NODE, VMID, Throttle(1, 10, 1, 1, 1), "ours", digest)
     await commands(world).run(NODE, VMID, ["true"], 5)
     await commands(world).inside(NODE, VMID)
-    await world.ok(await hand.take_snapshot(NODE, VMID, "one"))
-    await hand.snapshots(NODE, VMID)
-    await world.ok(await hand.roll_back(NODE, VMID, "one"))
-    await world.ok(await hand.delete_snapshot(NODE, VMID, "one"))
-    await world.ok(await world.hypervisor.start(NODE, VMID))
-    world.advance(60)
-    await world.ok(await hand.reboot(NODE, VMID, 30))
-    await world.ok(await hand.stop(NODE, VMID))
+    await _by_hand(world, VMID, Kind.VM)
+    plain.see(lambda cluster: cluster.add_storage("thin", "lvmthin"))
+    root: dict[str, ParamValue] = {"vmid": VMID + 1, "rootfs": "thin:8"}
+    root["ostemplate"] = plain.see(lambda cluster: cluster.add_os_template())
+    await world.ok(str(await world.api.call("POST", f"/nodes/{NODE}/lxc", root)))
+    await world.ok(await world.hypervisor.start(NODE, VMID + 1, kind=Kind.CONTAINER))
+    await _by_hand(world, VMID + 1, Kind.CONTAINER)
     made.update(plain.see(lambda cluster: dict(cluster.inventory().calls)))
     assert set(BY_HAND) <= made | WRITTEN
+
+
+async def _by_hand(world: World, vmid: int, kind: Kind) -> None:
+    """Do everything to a running guest that Proxmox has for either kind."""
+    hand = controls(world)
+    await world.ok(await hand.take_snapshot(NODE, vmid, "one", kind=kind))
+    await hand.snapshots(NODE, vmid, kind=kind)
+    await world.ok(await hand.roll_back(NODE, vmid, "one", kind=kind))
+    await world.ok(await hand.delete_snapshot(NODE, vmid, "one", kind=kind))
+    await world.ok(await world.hypervisor.start(NODE, vmid, kind=kind))
+    world.advance(60)
+    await world.ok(await hand.reboot(NODE, vmid, 30, kind=kind))
+    await world.ok(await hand.stop(NODE, vmid, kind=kind))
+
+
+NET = "name=eth0,bridge=vmbr0,hwaddr=02:00:00:00:00:01,type=veth"
+
+
+async def test_limits_of_a_container_are_written_beside_what_is_there_and_lifted() -> None:
+    world = direct_world()
+    world.see(lambda cluster: cluster.add_container(VMID, config={"net0": NET}))
+    hand, kind = controls(world), Kind.CONTAINER
+
+    def shown() -> dict[str, object]:
+        return world.see(lambda cluster: dict(cluster.guest(VMID).config))
+
+    async def limit(limits: Throttle) -> None:
+        config = await world.hypervisor.config(NODE, VMID, kind=kind)
+        assert config is not None
+        await hand.throttle(NODE, VMID, limits, "ours", config.digest, kind=kind)
+
+    before = shown()
+    await limit(Throttle(100, 150, 8000))
+    limited = shown()
+    changed = {key for key in limited if limited[key] != before.get(key)} - {"description"}
+    assert changed == {key for keys in CONTAINER_KEYS.values() for key in keys}
+    with pytest.raises(Declined, match="no limit of operations"):
+        await limit(Throttle(iops_read=5))
+    await limit(Throttle(0, 0, 0, 0, 0))
+    after = shown()
+    assert {key: after.get(key) for key in changed} == {key: before.get(key) for key in changed}

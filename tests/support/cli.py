@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from provisioner import faultpoints
@@ -10,12 +10,16 @@ from provisioner.allocate import AddressRange, Pool
 from provisioner.backends.proxmox.api import Api, JsonValue, ParamValue
 from provisioner.backends.proxmox.settings import ProxmoxEndpoint, ProxmoxSettings
 from provisioner.configuration import Configuration
+from provisioner.guest.node import HelperShell
 from provisioner.identity import Signer
 from provisioner.placement import Limits
+from provisioner.ports import NodeShell
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.direct import DirectApi
 from provisioner.simulator.guests import Guest
 from provisioner.simulator.settings import Settings
+from provisioner.simulator.ssh.direct import DirectWays
+from provisioner.simulator.ssh.system import HelperRules, NodeSystem
 from provisioner.site import Site
 from provisioner.verbs.order import Order, hardware
 from provisioner.workshop import Workshop
@@ -95,7 +99,7 @@ def configuration(installation: str = "test-1", first: int = FIRST) -> Configura
 
 def order(name: str = "web", owner: str = WALLET, **more: object) -> Order:
     """Return an order of a small machine."""
-    return Order(name=name, owner=owner, spec=hardware(1, 1024, 10), **more)  # type: ignore[arg-type]  # a test names the fields of Order
+    return Order(**{"name": name, "owner": owner, "spec": hardware(1, 1024, 10), **more})  # type: ignore[arg-type]  # a test names the fields of Order
 
 
 @dataclass
@@ -105,12 +109,13 @@ class Yard:
     cluster: Cluster
     settings: Configuration = field(default_factory=configuration)
     said: list[str] = field(default_factory=list)
+    nodes: NodeShell | None = None
 
     def shop(self, seconds: float = 900, api: Api | None = None) -> Workshop:
         """Return the workshop of one command."""
         clock = VirtualClock(self.cluster)
         turns = Turns(api or DirectApi(self.cluster))
-        return Workshop(self.settings, turns, clock, self.said.append, seconds)
+        return Workshop(self.settings, turns, clock, self.said.append, seconds, self.nodes)
 
     def guests(self) -> dict[int, Guest]:
         """Return the guests that our token made."""
@@ -132,6 +137,23 @@ def yard(nodes: tuple[str, ...] = ("pve",)) -> Yard:
     cluster = Cluster(Settings(nodes=nodes))
     cluster.add_template(TEMPLATE)
     return Yard(cluster)
+
+
+def container_yard(nodes: tuple[str, ...] = ("pve",), *, over_ssh: bool = True) -> Yard:
+    """Return a cluster where containers can be made, and reached from their nodes."""
+    it = yard(nodes)
+    it.cluster.add_storage("thin", "lvmthin")
+    archive = it.cluster.add_os_template()
+    it.settings = replace(
+        it.settings,
+        proxmox=replace(it.settings.proxmox, os_template=archive, container_storage="thin"),
+    )
+    if over_ssh:
+        rules = HelperRules(FIRST, LAST, "2001:db8::/64", ("vmbr0",))
+        for node in nodes:
+            it.cluster.state.systems[node] = NodeSystem(rules)
+        it.nodes = HelperShell(DirectWays(it.cluster))
+    return it
 
 
 def crashing(point: str, nth: int = 1) -> Callable[[str], None]:

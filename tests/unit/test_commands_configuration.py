@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from provisioner.configuration import Misconfigured, load, template_settings
@@ -66,9 +67,34 @@ def test_every_key_may_be_written_as_its_example(
         if not name.endswith("_file"):
             tables.setdefault(name.rpartition(".")[0], []).append(key.line)
     text = "".join(f"[{table}]\n" + "\n".join(lines) + "\n" for table, lines in tables.items())
-    settings = load(written(tmp_path, text), secrets)
+    private = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
+    settings = load(written(tmp_path, text), {**secrets, "PROVISIONER_NODE_KEY": private})
+    assert settings.nodes is not None
+    assert list(settings.nodes.doors) == ["pve1"]
+    assert "PRIVATE KEY" not in repr(settings)
+    assert settings.proxmox.container_storage == "local-lvm"
     assert settings.limits.nodes == {"pve1", "pve2"}
     assert settings.result_prefix == "BLOCKHOST_RESULT: "
+
+
+def test_the_nodes_key_is_wanted_in_a_file_of_our_own_and_looked_at(
+    tmp_path: Path, secrets: Mapping[str, str]
+) -> None:
+    line = KEYS["nodes_ssh.known_hosts"].line
+    text = f"{PLAIN}[nodes_ssh]\n{line}\n"
+    with pytest.raises(Misconfigured, match=r"nodes_ssh\.key_file: is missing"):
+        load(written(tmp_path, text), secrets)
+    with pytest.raises(Misconfigured, match=r"nodes_ssh\.key_file: holds no private SSH key"):
+        load(written(tmp_path, text), {**secrets, "PROVISIONER_NODE_KEY": "nonsense"})
+    assert load(written(tmp_path, f"{text}[[source]]\n"), secrets).nodes is None
+
+
+def test_an_archive_without_a_storage_is_refused(
+    tmp_path: Path, secrets: Mapping[str, str]
+) -> None:
+    text = PLAIN.replace("[machines]", f"[machines]\n{KEYS['machines.os_template'].line}")
+    with pytest.raises(Misconfigured, match="write both or neither"):
+        load(written(tmp_path, text), secrets)
 
 
 def test_secrets_come_from_files_and_variables_too(tmp_path: Path) -> None:

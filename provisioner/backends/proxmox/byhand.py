@@ -9,7 +9,8 @@ from typing import Final
 
 from provisioner.backends.proxmox.privileges import CALLS, Need, Scope
 
-_GUEST: Final = "/nodes/{node}/qemu/{vmid}"
+_VM: Final = "/nodes/{node}/qemu/{vmid}"
+_CONTAINER: Final = "/nodes/{node}/lxc/{vmid}"
 _UNRESTRICTED: Final = "VM.GuestAgent.Unrestricted"
 
 
@@ -24,21 +25,37 @@ KEYS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("VM.Config.Disk",): ("scsi0",),
 }
 
+#: The same of a container: Proxmox limits no operations of its root.
+CONTAINER_KEYS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
+    ("VM.Config.CPU",): ("cpuunits", "cpulimit"),
+    ("VM.Config.Network",): ("net0",),
+}
+
+
+def _of_guests(guest: str) -> Mapping[str, tuple[Need, ...]]:
+    """Return the calls that are made about a guest of either kind."""
+    return {
+        f"POST {guest}/status/reboot": (_machine("VM.PowerMgmt"),),
+        f"POST {guest}/vncproxy": (_machine("VM.Console"),),
+        f"GET {guest}/snapshot": (_machine("VM.Audit"),),
+        f"POST {guest}/snapshot": (_machine("VM.Snapshot"),),
+        f"POST {guest}/snapshot/{{snapname}}/rollback": (
+            _machine("VM.Snapshot", "VM.Snapshot.Rollback"),
+        ),
+        f"DELETE {guest}/snapshot/{{snapname}}": (_machine("VM.Snapshot"),),
+    }
+
+
 BY_HAND: Final[Mapping[str, tuple[Need, ...]]] = {
-    f"POST {_GUEST}/status/reboot": (_machine("VM.PowerMgmt"),),
-    f"POST {_GUEST}/vncproxy": (_machine("VM.Console"),),
-    f"GET {_GUEST}/snapshot": (_machine("VM.Audit"),),
-    f"POST {_GUEST}/snapshot": (_machine("VM.Snapshot"),),
-    f"POST {_GUEST}/snapshot/{{snapname}}/rollback": (
-        _machine("VM.Snapshot", "VM.Snapshot.Rollback"),
-    ),
-    f"DELETE {_GUEST}/snapshot/{{snapname}}": (_machine("VM.Snapshot"),),
-    f"GET {_GUEST}/agent/get-fsinfo": (
+    **_of_guests(_VM),
+    f"GET {_VM}/agent/get-fsinfo": (
         Need(Scope.MACHINES, ("VM.Monitor",), ("VM.GuestAgent.Audit", _UNRESTRICTED)),
     ),
-    f"GET {_GUEST}/agent/file-read": (
+    f"GET {_VM}/agent/file-read": (
         Need(Scope.MACHINES, ("VM.Monitor",), ("VM.GuestAgent.FileRead", _UNRESTRICTED)),
     ),
+    **_of_guests(_CONTAINER),
+    f"POST {_CONTAINER}/status/stop": (_machine("VM.PowerMgmt"),),
 }
 
 #: Everything that the command line calls.

@@ -45,7 +45,7 @@ def changes(raw: Record, settings: GuestSettings, description: str) -> dict[str,
     wanted = _render(raw, settings, description)
     send = {key: value for key, value in wanted.items() if value and value != _shown(raw, key)}
     gone = {key for key, value in wanted.items() if not value and key in raw}
-    gone |= {key for key in _leftovers(raw) if key not in wanted}
+    gone |= {key for key in _leftovers(raw) if key not in wanted and key not in settings.leftovers}
     if gone:
         send["delete"] = ",".join(sorted(gone))
     return send

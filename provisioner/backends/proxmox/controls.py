@@ -93,7 +93,7 @@ class ProxmoxControls:
             raw = record(await self._api.call("GET", path), f"VM {vmid}")
         if text(raw, "digest") != digest:
             raise Transient(f"the configuration of {vmid} was changed by somebody else meanwhile")
-        params: dict[str, ParamValue] = {**_limited(raw, limits), "description": description}
+        params: dict[str, ParamValue] = {**_limited(raw, limits, kind), "description": description}
         with writing(f"limits of {vmid}"):
             await self._api.call("PUT", path, {**params, "digest": digest})
 
@@ -200,7 +200,7 @@ def _state(row: Record) -> PowerState:
 # ------------------------------------------------------------------------------ what is written
 
 
-def _limited(raw: Record, limits: Throttle) -> dict[str, ParamValue]:
+def _limited(raw: Record, limits: Throttle, kind: Kind) -> dict[str, ParamValue]:
     """Return the keys that hold `limits`, changed; `delete` names those that are lifted."""
     send: dict[str, ParamValue] = {}
     gone: list[str] = []
@@ -212,7 +212,10 @@ def _limited(raw: Record, limits: Throttle) -> dict[str, ParamValue]:
     if limits.rate is not None:
         send["net0"] = _with(_line(raw, "net0"), {"rate": _megabytes(limits.rate)})
     operations = {"iops_rd": limits.iops_read, "iops_wr": limits.iops_write}
-    if any(value is not None for value in operations.values()):
+    if kind is Kind.CONTAINER:
+        if any(operations.values()):
+            raise Declined("Proxmox has no limit of operations for a container")
+    elif any(value is not None for value in operations.values()):
         disk = parse(raw).disk
         if disk is None:
             raise Permanent("it has no boot disk to limit: mend its boot order")
