@@ -189,7 +189,7 @@ async def settle(fleet: Fleet, db: Database, daemon: Daemon, put: Put) -> None:
         ]
     columns = "operation (key, step, attempt, vmid, node, nonce, started, finished, outcome)"
     async with db.transaction("operation_begin") as tx:
-        await tx.insert(columns, rows)
+        tx.insert(columns, rows)
         await tx.run("DELETE FROM work")
 
 
