@@ -307,11 +307,15 @@ _OF_MACHINES: Final[Mapping[str, Stretch]] = {
 
 
 def _of_a_container(stretch: Stretch) -> Stretch:
-    """Return the same stretch in a container's life: it has its size from the first moment."""
+    """Return the same stretch in a container's life.
+
+    It has its size from the first moment, and no template whose firewall would have to be read.
+    """
     reaches = stretch.reaches
     if "hypervisor.clone" in reaches:
         made = {"hypervisor.create_container"}
-        reaches = reaches - {"hypervisor.clone", "hypervisor.resize"} | made
+        never = {"hypervisor.clone", "hypervisor.isolation", "hypervisor.resize"}
+        reaches = reaches - never | made
     return replace(stretch, reaches=reaches, kind=1)
 
 
