@@ -75,10 +75,15 @@ bench-chain: setup ## Measure how fast a chain is read (ARGS=--json for one obje
 bench-simulator: setup ## Measure how many API calls a second the stand-in answers
 	@$(PY) -m tests.bench.simulator $(ARGS)
 
+.PHONY: bench-machines
+bench-machines: setup ## Measure a thousand purchases at once, and what ten thousand machines cost (ARGS=--json)
+	@$(PY) -m tests.bench.machines $(ARGS)
+
 .PHONY: soak
-soak: setup ## Let N new histories happen to a few machines, 200 N to their VMIDs, and kill a daemon 2 N times (N=500)
+soak: setup ## Let N new histories happen to a few machines, 200 N to their VMIDs, kill a daemon 2 N times, and at each fault point of every act (N=500)
 	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --quiet tests/property/test_machines.py tests/property/test_vmids.py
 	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --verbose tests/acceptance/test_kill_reading.py
+	@CHAINWATCH_SOAK=1 $(PY) -m pytest --verbose tests/acceptance/test_kill.py tests/acceptance/test_kill_containers.py
 	@CHAINWATCH_SOAK=1 $(PY) -m pytest --quiet tests/integration/test_schedules.py tests/integration/test_modes.py
 
 .PHONY: test-contracts

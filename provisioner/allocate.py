@@ -7,49 +7,14 @@ pool that is too small for its range: `Pool.problems` says so before anything is
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from itertools import chain
 
 from provisioner.errors import NoRoom
 from provisioner.model import Addresses
+from provisioner.ranges import AddressRange
+from provisioner.terms import ANY_TERMS, Terms
 
-
-@dataclass(frozen=True, slots=True)
-class AddressRange:
-    """Consecutive addresses of one network: `first` in CIDR form, and the gateway.
-
-    `first="10.0.0.10/22", gateway="10.0.0.1"` hands out 10.0.0.10, 10.0.0.11, …, all as /22.
-    """
-
-    first: str
-    gateway: str
-
-    def at(self, offset: int) -> str:
-        """Return the address at `offset` in CIDR form. Raises ValueError outside the network."""
-        start = self._start()
-        address = start.ip + offset
-        if address not in start.network:
-            raise ValueError(f"{address} is outside {start.network}")
-        return f"{address}/{start.network.prefixlen}"
-
-    def problems(self, size: int) -> list[str]:
-        """Say, a sentence each, why `size` addresses cannot be handed out from here."""
-        try:
-            start, gateway = self._start(), ip_address(self.gateway)
-        except ValueError as error:
-            return [str(error)]
-        network, last = start.network, int(start.ip) + size - 1
-        found = []
-        usable = network.num_addresses - (2 if network.version == 4 else 1)
-        if last > int(network.network_address) + usable or start.ip == network.network_address:
-            found.append(f"{network} has no room for {size} addresses from {start.ip} on")
-        if gateway.version != start.version or gateway not in network:
-            found.append(f"the gateway {gateway} is not in {network}")
-        elif int(start.ip) <= int(gateway) <= last:
-            found.append(f"the gateway {gateway} is among the {size} addresses from {start.ip} on")
-        return found
-
-    def _start(self) -> IPv4Interface | IPv6Interface:
-        return ip_interface(self.first)
+__all__ = ["AddressRange", "Pool"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +35,28 @@ class Pool:
         """How many machines fit."""
         return self.last - self.first + 1
 
-    def addresses(self, vmid: int) -> Addresses:
-        """Return what follows from `vmid`. Raises ValueError outside the range."""
+    def addresses(self, vmid: int, terms: Terms = ANY_TERMS) -> Addresses:
+        """Return what follows from `vmid`, on the networks that a plan names or else on our own.
+
+        Raises ValueError outside the range.
+        """
         if vmid not in self:
             raise ValueError(f"VMID {vmid} is not in {self.first}-{self.last}")
         offset = vmid - self.first
+        ipv4, ipv6 = (
+            (terms.ipv4, terms.ipv6) if terms.ipv4 or terms.ipv6 else (self.ipv4, self.ipv6)
+        )
         return Addresses(
             mac=self._mac(offset),
-            ipv4=self.ipv4.at(offset) if self.ipv4 else None,
-            gateway4=self.ipv4.gateway if self.ipv4 else None,
-            ipv6=self.ipv6.at(offset) if self.ipv6 else None,
-            gateway6=self.ipv6.gateway if self.ipv6 else None,
+            ipv4=ipv4.at(offset) if ipv4 else None,
+            gateway4=ipv4.gateway if ipv4 else None,
+            ipv6=ipv6.at(offset) if ipv6 else None,
+            gateway6=ipv6.gateway if ipv6 else None,
         )
+
+    def ranges(self) -> tuple[AddressRange, ...]:
+        """Return the ranges that machines have addresses of where their plan names none."""
+        return tuple(each for each in (self.ipv4, self.ipv6) if each)
 
     def problems(self) -> list[str]:
         """Say, a sentence each, why this pool cannot work; empty when it can."""
@@ -91,16 +66,15 @@ class Pool:
             return [f"{self.size} VMIDs are more than one MAC prefix can number"]
         if not (self.ipv4 or self.ipv6):
             return ["a machine needs an address: give an IPv4 range, an IPv6 range, or both"]
-        return [
-            problem
-            for addresses in (self.ipv4, self.ipv6)
-            if addresses
-            for problem in addresses.problems(self.size)
-        ]
+        return [problem for addresses in self.ranges() for problem in addresses.problems(self.size)]
 
-    def choose(self, taken: AbstractSet[int]) -> int:
-        """Return the lowest VMID that is not `taken`. Raises NoRoom when there is none."""
-        for vmid in range(self.first, self.last + 1):
+    def choose(self, taken: AbstractSet[int], start: int | None = None) -> int:
+        """Return the lowest VMID that is not `taken`, from `start` on and then from the first.
+
+        Raises NoRoom when there is none.
+        """
+        begin = self.first if start is None else start
+        for vmid in chain(range(begin, self.last + 1), range(self.first, begin)):
             if vmid not in taken:
                 return vmid
         raise NoRoom(

@@ -10,13 +10,47 @@ How it fails: a node that is away may hold a backup that is not seen. Who knows 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from provisioner.errors import NodeDown
-from provisioner.model import Archive, Backup
-from provisioner.ports import ArchiveStore, Snapshots
+from provisioner.model import Archive, Backup, Kind
+from provisioner.ports import Snapshots
 from provisioner.site import Site
+
+
+class ArchiveStore(Protocol):
+    """The backups on a cluster's storages. Writes return a task's UPID, or None when done."""
+
+    async def archives(self, node: str, storage: str) -> Sequence[Archive]:
+        """List the backups on a storage that a node sees; none where it has no such storage."""
+        ...
+
+    async def back_up(self, node: str, vmid: int, storage: str, mode: str, note: str) -> str:
+        """Make a backup of a guest with `note` on it, protected. Returns the UPID."""
+        ...
+
+    async def restore(
+        self,
+        node: str,
+        vmid: int,
+        volid: str,
+        name: str,
+        description: str,
+        *,
+        storage: str,
+        kind: Kind = Kind.VM,
+    ) -> str:
+        """Restore a backup to `vmid`, which reserves it, its disks to `storage`.
+
+        The guest has `name` and `description` from the start. Returns the UPID.
+        """
+        ...
+
+    async def drop(self, node: str, storage: str, volid: str) -> str | None:
+        """Delete a backup, protected or not."""
+        ...
 
 
 @dataclass(slots=True)

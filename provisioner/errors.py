@@ -73,6 +73,13 @@ class Permanent(ProvisionError):
     """
 
 
+class Declined(Permanent):
+    """What was asked for is not done, because of what is there: a name that is taken, a protection.
+
+    What to do: read the sentence, and ask for something else.
+    """
+
+
 class NotOurs(Permanent):
     """The machine cannot prove that it is ours, so nothing may be done to it.
 

@@ -7,8 +7,10 @@ next pass has looked.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from provisioner.archives import Archives
 from provisioner.errors import (
@@ -37,6 +39,9 @@ from provisioner.site import Site
 from provisioner.steps.restore import RESTORE
 from provisioner.steps.step import Step, Target
 
+#: Chooses a VMID for a machine, given those that are taken. Raises NoRoom.
+Choice: TypeAlias = Callable[[DesiredMachine, AbstractSet[int]], int]
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:
@@ -60,7 +65,7 @@ class Executor:
     """Runs steps through the ports; `rooms` says where clones come from and go to.
 
     `quarantine` (seconds, wall) is how long a freed VMID rests; `nodes` is None where nodes are
-    not reached over SSH.
+    not reached over SSH; `choice` chooses a VMID that is not taken, the lowest where it is None.
     """
 
     hypervisor: Hypervisor
@@ -72,6 +77,7 @@ class Executor:
     quarantine: int
     archives: Archives | None = None
     nodes: NodeShell | None = None
+    choice: Choice | None = None
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _line: Line = field(default_factory=Line)
 
@@ -84,14 +90,15 @@ class Executor:
         """
         where, operation = await self._intend(step, want, have, now)
         place = where.place
-        target = Target(
-            *(self.hypervisor, self.guests, self.site, want, have, place.vmid, place.node),
-            source=where.source,
-            nodes=self.nodes,
-            archives=self.archives,
-            storage=where.storage,
-        )
         try:
+            target = Target(
+                *(self.hypervisor, self.guests, self.site, want, have, place.vmid, place.node),
+                source=where.source,
+                nodes=self.nodes,
+                base=await self.rooms.inherited(have.cloned_from, now),
+                archives=self.archives,
+                storage=where.storage,
+            )
             upid = await step.effect(target)
         except UnknownOutcome:
             raise
@@ -197,7 +204,7 @@ class Executor:
         taken |= set(await self.log.destroyed_since(since))
         taken |= await self.hypervisor.freed(since)
         try:
-            return self.site.pool.choose(taken)
+            return self.choice(want, taken) if self.choice else self.site.pool.choose(taken)
         except NoRoom as error:
             raise NoRoom(f"no machine can be made: {error}") from None
 
@@ -219,5 +226,7 @@ def _within(offer: Offer, nodes: Collection[str]) -> Offer:
 
 
 def _demand(want: DesiredMachine) -> Demand:
-    spec = want.spec
-    return Demand(spec.memory_mib, spec.disk_gib, spec.kind) if spec else Demand(0, 0)
+    spec, terms = want.spec, want.terms
+    if spec is None:
+        return Demand(0, 0)
+    return Demand(spec.memory_mib, spec.disk_gib, spec.kind, terms.nodes, terms.templates)

@@ -27,7 +27,8 @@ CALLS: Final = (
     "hypervisor.clone",
     "hypervisor.create_container",
     "hypervisor.configure",
-    "hypervisor.scrub_firewall",
+    "hypervisor.isolation",
+    "hypervisor.isolate",
     "hypervisor.resize",
     "hypervisor.start",
     "hypervisor.shutdown",
@@ -66,6 +67,22 @@ CALLS: Final = (
     "chain.second_look",
 )
 
+#: What no reconciling does: the calls of the command line alone.
+BY_HAND: Final = (
+    "controls.shut_down",
+    "controls.stop",
+    "controls.reboot",
+    "controls.usage",
+    "controls.throttle",
+    "controls.console",
+    "controls.snapshots",
+    "controls.take_snapshot",
+    "controls.roll_back",
+    "controls.delete_snapshot",
+    "guest.run",
+    "guest.inside",
+)
+
 COMMITS: Final = (
     "commit.migrate",
     "commit.install",
@@ -86,7 +103,7 @@ COMMITS: Final = (
 )
 
 POINTS: Final = frozenset(
-    f"{name}.{edge}" for name in CALLS + COMMITS for edge in ("before", "after")
+    f"{name}.{edge}" for name in CALLS + BY_HAND + COMMITS for edge in ("before", "after")
 )
 
 Handler = Callable[[str], None]

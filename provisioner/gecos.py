@@ -12,4 +12,4 @@ def command(user: str, gecos: str) -> tuple[str, ...]:
     """Return the command that gives `user` this comment. Raises Permanent for any other text."""
     if not _PLAIN.fullmatch(gecos):
         raise Permanent("what is no plain text of 256 characters at most goes into no GECOS")
-    return ("usermod", "-c", gecos, user)
+    return ("usermod", "-c", gecos, "--", user)

@@ -4,7 +4,8 @@ The description of a machine holds one line `chainwatch:1:{json}` with an identi
 HMAC-SHA-256 over (installation, key, nonce, VMID) and stamps signed together with it. A clone of
 our machine has another VMID and so proves nothing; edited stamps count as absent; a description
 without the line proves nothing at all. The SMBIOS uuid follows from the identity, so that both have
-to be forged together.
+to be forged together. A machine of the command line has a second line, `provisioner:1:{json}`, with
+its card, signed over the identity too; whoever does not know of it reads the first one as ever.
 """
 
 import base64
@@ -15,9 +16,11 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
-from provisioner.model import Access, GuestSettings, Identity, Stamps
+from provisioner.model import Access, Card, GuestSettings, Identity, Stamps
+from provisioner.moments import utc
 
 MARK: Final = "chainwatch:1:"
+CARD_MARK: Final = "provisioner:1:"
 NOTE: Final = "chainwatch-backup:1:"
 #: A note on a backup has 1024 characters at most.
 LONGEST_NOTE: Final = 1024
@@ -60,8 +63,8 @@ class Signer:
     installation: str
     secret: bytes = field(repr=False)
 
-    def describe(self, identity: Identity, stamps: Stamps) -> str:
-        """Return the description of a machine: a sentence for people and the signed line."""
+    def describe(self, identity: Identity, stamps: Stamps, card: Card | None = None) -> str:
+        """Return the description of a machine: a sentence for people and the signed lines."""
         body = {
             "installation": identity.installation,
             "key": identity.key,
@@ -70,18 +73,36 @@ class Signer:
             "stamps": _said(stamps),
             "sig": self._stamps_mac(identity, stamps),
         }
+        first = f"{MARK}{_canonical(body)}"
+        if card is None:
+            return (
+                f"{identity.key}\n\n"
+                "Made by chainwatch, which undoes changes to this text. To keep this machine, "
+                f"put its lease on hold.\n\n{first}"
+            )
+        signed = {**asdict(card), "sig": self._card_mac(identity, card)}
         return (
-            f"{identity.key}\n\n"
-            "Made by chainwatch, which undoes changes to this text. To keep this machine, "
-            f"put its lease on hold.\n\n{MARK}{_canonical(body)}"
+            f"{identity.key}\n\nMade by `provisioner create`; paid until {utc(card.expires_at)}. "
+            "The lines below are signed: do not edit them. To keep this machine, protect it."
+            f"\n\n{first}\n\n{CARD_MARK}{_canonical(signed)}"
         )
+
+    def card(self, description: str, identity: Identity) -> Card | None:
+        """Return the card that `description` proves for `identity`, None if it proves none."""
+        body = _signed_line(description, CARD_MARK)
+        if body is None:
+            return None
+        card, signature = _parse_card(body), body.get("sig")
+        if card is None or not isinstance(signature, str):
+            return None
+        return card if _same(signature, self._card_mac(identity, card)) else None
 
     def prove(self, description: str, vmid: int) -> tuple[Identity, Stamps] | None:
         """Return what `description` proves about the machine `vmid`, None if nothing.
 
         Stamps whose signature does not hold come back empty.
         """
-        body = _signed_line(description)
+        body = _signed_line(description, MARK)
         if body is None:
             return None
         key, nonce, mac = body.get("key"), body.get("nonce"), body.get("mac")
@@ -140,6 +161,9 @@ class Signer:
     def _stamps_mac(self, identity: Identity, stamps: Stamps) -> str:
         return self._mac("stamps", [asdict(identity), _said(stamps)])
 
+    def _card_mac(self, identity: Identity, card: Card) -> str:
+        return self._mac("card", [asdict(identity), asdict(card)])
+
     def _mac(self, purpose: str, value: object) -> str:
         message = _canonical([purpose, value]).encode()
         return hmac.new(self.secret, message, hashlib.sha256).hexdigest()
@@ -157,13 +181,13 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(), expected.encode())
 
 
-def _signed_line(description: str) -> dict[str, object] | None:
-    lines = [line for line in description.splitlines() if line.startswith(MARK)]
+def _signed_line(description: str, mark: str) -> dict[str, object] | None:
+    lines = [line for line in description.splitlines() if line.startswith(mark)]
     if len(lines) != 1:
         return None
     try:
-        body = json.loads(lines[0].removeprefix(MARK))
-    except ValueError:
+        body = json.loads(lines[0].removeprefix(mark))
+    except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
 
@@ -197,4 +221,31 @@ def _parse_stamps(raw: dict[str, object]) -> Stamps:
         ended=raw.get("ended") is True,
         ordered=ordered if isinstance(ordered, int) else 0,
         applied=applied if isinstance(applied, str) else None,
+    )
+
+
+def _parse_card(raw: dict[str, object]) -> Card | None:
+    """Return what looks like a card; its signature is looked at next."""
+    owner, user, purpose = raw.get("owner"), raw.get("user"), raw.get("purpose")
+    created_at, expires_at, nft = raw.get("created_at"), raw.get("expires_at"), raw.get("nft")
+    tags, ssh_key = raw.get("tags"), raw.get("ssh_key", "")
+    if not (isinstance(owner, str) and isinstance(user, str) and isinstance(purpose, str)):
+        return None
+    if not (isinstance(created_at, int) and isinstance(expires_at, int)):
+        return None
+    if not (nft is None or isinstance(nft, int)) or not isinstance(tags, list):
+        return None
+    if not isinstance(ssh_key, str):
+        return None
+    return Card(
+        owner=owner,
+        created_at=created_at,
+        expires_at=expires_at,
+        nft=nft,
+        user=user,
+        purpose=purpose,
+        tags=tuple(map(str, tags)),
+        throttled=raw.get("throttled") is True,
+        used=raw.get("used") is True,
+        ssh_key=ssh_key,
     )

@@ -10,7 +10,7 @@ forms anew.
 from typing import Final
 
 #: Seconds after which one that did not ask again is no longer in line.
-PATIENCE: Final = 15
+PATIENCE: Final = 300
 #: Seconds for which a place is kept for one who was called.
 KEPT: Final = 5
 

@@ -8,14 +8,15 @@ accept its VMID again.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final
 
 from provisioner.archives import Archives
 from provisioner.aside import Aside
-from provisioner.doorbell import LONGEST_BOOT, Doorbell
+from provisioner.doorbell import LONGEST_BOOT, Doorbell, Ring
 from provisioner.errors import BackupFailed, Locked, NodeDown, NotOurs, Transient, UnknownOutcome
+from provisioner.glimpses import absent, busy, inheriting, owed_first_start
 from provisioner.identity import access_stamp, uuid_of
 from provisioner.model import (
     MAKING,
@@ -27,13 +28,12 @@ from provisioner.model import (
     OpenOperation,
     PowerState,
     Presence,
-    Stamps,
 )
 from provisioner.oplog import OperationLog
 from provisioner.ports import ClusterSnapshot, Hypervisor, Snapshots
-from provisioner.site import CONFIGURED, Site
+from provisioner.site import Site
 from provisioner.taskboard import TaskBoard
-from provisioner.taskwords import ONCE, REMOVING, TASKS
+from provisioner.taskwords import ONCE, REMOVING, TASKS, makes
 from provisioner.upids import kind_of
 
 #: How far a node's clock may be from ours when a lost task is searched for, in seconds.
@@ -58,7 +58,11 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """Observes machines through the ports; `wall` tells wall seconds."""
+    """Observes machines through the ports; `wall` tells wall seconds.
+
+    `suspects` are VMIDs whose firewall may be another than they are stamped with: it is read until
+    it is right again.
+    """
 
     hypervisor: Hypervisor
     snapshots: Snapshots
@@ -67,6 +71,7 @@ class Machines:
     log: OperationLog
     site: Site
     wall: Callable[[], int]
+    suspects: set[int] = field(default_factory=set)
     archives: Archives | None = None
 
     @property
@@ -86,33 +91,41 @@ class Machines:
         """
         operation = await self.log.open_for(want.key, want.nonce)
         if operation is not None and not settle:
-            return _busy(operation)
+            return busy(operation)
         fate = await self._fate(operation) if operation else Fate.ENDED
         if operation is not None and fate is Fate.RUNNING:
-            return _busy(operation)
+            return busy(operation)
         answers = None
         if operation is not None and fate is Fate.ENDED and self._boots(operation, want):
-            up_for = self.wall() - operation.started
-            kind = self._kind(want, operation.vmid)
-            ring = await self.bell.ring(operation.node, operation.vmid, up_for, kind)
+            ring = await self._ring(operation, self._kind(want, operation.vmid))
             answers = ring.answers
             if not answers:
-                return replace(_busy(operation), answers=answers, ask_in=ring.again_in)
+                return replace(busy(operation), answers=answers, ask_in=ring.again_in)
         if operation is not None and fate is Fate.ENDED and await self._ha_yet_to(want, operation):
-            return _busy(operation)
+            return busy(operation)
         may_go = want.retirement is not None
         snapshot = await self.snapshots.get(max_age=EVIDENCE if may_go else None)
         try:
-            seen = await self._locate(want, snapshot, answers, self._just_done(operation, fate))
+            done = self._just_done(operation, fate, snapshot)
+            seen = await self._locate(want, snapshot, answers, done)
         except NotOurs as error:
             if operation is not None:  # given up: it must not count as something that still runs
                 await self.log.finish(operation.id, "lost", str(error))
             raise
         if operation is not None:
-            seen = await self._close(operation, fate, seen)
+            seen = await self._close(
+                operation, fate, inheriting(seen, operation) if fate is Fate.ENDED else seen
+            )
         elif settle:
             await self._note_loss(want, seen)
         return await self.aside.look(want, seen)
+
+    async def _ring(self, operation: OpenOperation, kind: Kind) -> Ring:
+        """Ask a guest whose start has ended; only of an end that was seen is it known when."""
+        seen = self.tasks.ended_for(operation.upid) if operation.upid else None
+        up_for = float(self.wall() - operation.started) if seen is None else seen
+        node, vmid = operation.node, operation.vmid
+        return await self.bell.ring(node, vmid, up_for, kind, exact=seen is not None)
 
     async def _note_loss(self, want: DesiredMachine, seen: Observed) -> None:
         """Give the VMID back of a machine that nobody is owed and somebody else removed."""
@@ -161,11 +174,19 @@ class Machines:
             return False
         return power.state is not PowerState.STOPPED
 
-    def _just_done(self, operation: OpenOperation | None, fate: Fate) -> str | None:
-        """Return the step that has just ended, if its node cannot have rebooted since it began."""
+    def _just_done(
+        self, operation: OpenOperation | None, fate: Fate, snapshot: ClusterSnapshot
+    ) -> str | None:
+        """Return the step that has just ended, if its node cannot have rebooted since it began.
+
+        That is so when there was no time for it, or when the node says that it was up before. What
+        it says may be seconds old: it cannot have gone and come back within those.
+        """
         if operation is None or fate is not Fate.ENDED:
             return None
-        return operation.step if self.wall() - operation.started < REBOOT else None
+        since, node = self.wall() - operation.started, snapshot.members.get(operation.node)
+        stayed = node is not None and node.online and node.uptime > since
+        return operation.step if since < REBOOT or stayed else None
 
     async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
         """Close an operation that no longer runs, by what is there to be seen."""
@@ -220,7 +241,7 @@ class Machines:
         place = await self.log.place(want.key, want.nonce)
         existed = await self.log.ever_cloned(want.key, want.nonce)
         if place is None:
-            return _absent(None, None, existed)
+            return absent(None, None, existed)
         row = snapshot.guests.get(place.vmid)
         node = row.node if row else place.node
         if node not in snapshot.nodes and row is not None:
@@ -230,10 +251,11 @@ class Machines:
             return await self._missing(place.vmid, node, existed)
         seen = await self._proven(want, place.vmid, node, config, snapshot.nodes)
         if seen is None:
-            return _absent(None, node, existed)
-        if seen.stamps.configured != CONFIGURED:
+            return absent(None, node, existed)
+        if not self.site.isolated(want, seen):
             return seen if just_done in ("clone", "restore") else await self._bare(seen)
-        if just_done in ("configure", "resize") and _owed_first_start(want, seen):
+        seen = await self._suspected(seen, place.vmid, node)
+        if just_done in ("configure", "resize") and owed_first_start(want, seen):
             return replace(seen, power=PowerState.UNREAD)
         return await self._liveliness(want, seen, answers)
 
@@ -262,6 +284,15 @@ class Machines:
                 raise
         return None
 
+    async def _suspected(self, seen: Observed, vmid: int, node: str) -> Observed:
+        """Read the firewall of a machine that somebody may have laid hands on."""
+        if vmid not in self.suspects:
+            return seen
+        firewall = await self.hypervisor.isolation(node, vmid, kind=seen.kind)
+        if firewall.stamp == seen.stamps.configured:
+            self.suspects.discard(vmid)
+        return replace(seen, isolation=firewall)
+
     async def _bare(self, seen: Observed) -> Observed:
         """Read the power of a clone that came from a template which may have had `onboot`."""
         config, vmid, node, identity = seen.config, seen.vmid, seen.node, seen.identity
@@ -277,7 +308,7 @@ class Machines:
             raise Transient(
                 f"VM {vmid} is not on node {node}, yet its id is taken: it is being made or moved"
             )
-        return _absent(vmid, node, existed)
+        return absent(vmid, node, existed)
 
     async def _proven(
         self,
@@ -342,7 +373,7 @@ class Machines:
         """
         for each in online:
             rows = await self.hypervisor.tasks(each, self.wall() - DAY)
-            if any(_makes(row.kind) and row.ended is None for row in rows):
+            if any(makes(row.kind) and row.ended is None for row in rows):
                 return False
         config = await self.hypervisor.config(node, vmid, kind=seen.kind)
         return config is not None and config.lock == seen.lock
@@ -365,32 +396,5 @@ class Machines:
             return seen
         if seen.stamps.started:  # somebody may still be inside: there is no putting it off
             return replace(seen, answers=await self.bell.insist(node, vmid, config.kind))
-        ring = await self.bell.ring(node, vmid, power.uptime, config.kind)
+        ring = await self.bell.ring(node, vmid, power.uptime, config.kind, exact=False)
         return replace(seen, answers=ring.answers, ask_in=ring.again_in)
-
-
-def _makes(task: str) -> bool:
-    """Say whether tasks of this kind make guests, whose VMID they need not carry."""
-    return task.endswith(("clone", "create", "restore"))
-
-
-def _owed_first_start(want: DesiredMachine, seen: Observed) -> bool:
-    stamps = seen.stamps
-    never_started = not stamps.started and stamps.suspended_at is None
-    return never_started and want.presence is Presence.RUNNING
-
-
-def _absent(vmid: int | None, node: str | None, existed: bool) -> Observed:
-    return Observed(vmid, node, None, None, Stamps(), PowerState.UNKNOWN, ever_existed=existed)
-
-
-def _busy(operation: OpenOperation) -> Observed:
-    return Observed(
-        operation.vmid,
-        operation.node,
-        None,
-        None,
-        Stamps(),
-        PowerState.UNKNOWN,
-        operation=operation,
-    )

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from provisioner.isolation import Isolation
+from provisioner.terms import ANY_TERMS, Terms
+
 #: Proxmox's lock on a clone that is being made; it carries neither name nor description yet.
 CLONING: Final = "clone"
 #: Locks of a guest that is being made: a clone, or a container out of an archive.
@@ -143,6 +146,29 @@ class Backup:
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """What is kept with a machine that no daemon knows of, signed, in its description.
+
+    `owner` (a wallet) pays for it from `created_at` until `expires_at` (wall seconds, absolute),
+    `nft` is the token that stands for it, `user` the account that is theirs; `throttled` says that
+    the command line has limited it, `used` that it was finished once: whatever its stamps say in
+    the middle of a later change, it is somebody's. `ssh_key` is what opens a container, where
+    nobody could read it back; a virtual machine's settings show it.
+    """
+
+    owner: str
+    created_at: int
+    expires_at: int
+    nft: int | None = None
+    user: str = ""
+    purpose: str = ""
+    tags: tuple[str, ...] = ()
+    throttled: bool = False
+    used: bool = False
+    ssh_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MachineSpec:
     """The hardware that was paid for; memory in MiB, disk in GiB."""
 
@@ -188,9 +214,10 @@ class DesiredMachine:
     """How the machine (`key`, `nonce`) should look at chain time `at` (seconds).
 
     A machine that should run and is missing is owed. `spec` is None when what was sold is not
-    known, and then only taking away is possible. `held` is mirrored as Proxmox's protection;
-    `ended` says that nobody pays for the machine at `at`, which starts its grace. `order` is the
-    next one to be done to it; `gecos` what the owner's account inside says of him, if anything.
+    known, and then only taking away is possible; `terms` are what its plan decides besides.
+    `held` is mirrored as Proxmox's protection; `ended` says that nobody pays for the machine at
+    `at`, which starts its grace. `card` goes with a machine that the command line made; `order` is
+    the next one to be done to it, `gecos` what the owner's account inside says of him, if anything.
     """
 
     key: str
@@ -205,6 +232,8 @@ class DesiredMachine:
     retirement: Retirement | None = None
     order: Order | None = None
     gecos: str = ""
+    card: Card | None = None
+    terms: Terms = ANY_TERMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +246,11 @@ class Addresses:
     ipv6: str | None = None
     gateway6: str | None = None
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Return the addresses that the machine has."""
+        return tuple(each for each in (self.ipv4, self.ipv6) if each)
+
 
 @dataclass(frozen=True, slots=True)
 class GuestSettings:
@@ -225,9 +259,11 @@ class GuestSettings:
     A container has neither cloud-init nor firmware: its `user`, `ssh_keys` and `uuid` are empty,
     and it has no `agent`.
 
-    `leftovers` names inherited keys that a machine of ours must not carry (always empty in a
-    wanted value); `link_up` is false when the guest's cable is pulled; `cicustom` names the snippet
-    that its cloud-init is read from, empty for the settings above.
+    `leftovers` names inherited keys that a machine of ours must not carry (always empty in a wanted
+    value); `link_up` is false when the guest's cable is pulled; `cicustom`
+    names the snippet that its cloud-init is read from, empty for the settings above. `vlan` is 0
+    without one, `trunks` are the VLANs passed on as they are; `rate` (megabytes a second) and
+    `cpu_limit` (busy cores) are 0 without a limit.
     """
 
     name: str
@@ -246,6 +282,10 @@ class GuestSettings:
     link_up: bool
     agent: bool
     cicustom: str = ""
+    vlan: int = 0
+    trunks: str = ""
+    rate: float = 0
+    cpu_limit: float = 0
     leftovers: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -306,7 +346,8 @@ class Observed:
     one was destroyed to be made anew at the same VMID. `snapshots` are those it has, by name, None
     where nobody asked; `obeyed` that the task of the order that is wanted has ended well.
     `backups` are those of the machine that may matter now, the newest first. `hardware` is what it
-    runs with (cores, MiB), zeros where that was not told.
+    runs with (cores, MiB), zeros where that was not told. `cloned_from` is the template of a clone
+    that has only just ended; `isolation` is the firewall where it was read.
     """
 
     vmid: int | None
@@ -317,7 +358,7 @@ class Observed:
     power: PowerState
     uptime: int = 0
     answers: bool | None = None
-    ask_in: int = 0
+    ask_in: float = 0
     operation: OpenOperation | None = None
     ever_existed: bool = False
     leftovers: tuple[str, ...] = ()
@@ -326,6 +367,8 @@ class Observed:
     obeyed: bool = False
     backups: tuple[Backup, ...] = ()
     hardware: tuple[int, int] = (0, 0)
+    cloned_from: int | None = None
+    isolation: Isolation | None = None
 
     @property
     def kind(self) -> Kind:

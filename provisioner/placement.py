@@ -39,11 +39,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a machine needs."""
+    """What a machine needs, and where its plan lets it be made; empty allows all there is.
+
+    `templates` are VMIDs.
+    """
 
     memory_mib: int
     disk_gib: int
     kind: Kind = Kind.VM
+    nodes: frozenset[str] = frozenset()
+    templates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +264,8 @@ def _refusal(room: NodeRoom, demand: Demand) -> str | None:
         return f"{room.state}: give the token Sys.Audit on /nodes/{room.name}"
     if room.state is not NodeState.READY:
         return room.state
+    if demand.nodes and room.name not in demand.nodes:
+        return "not among the nodes of its plan"
     if room.left_mib < demand.memory_mib:
         return f"{max(0, room.left_mib)} MiB of memory left"
     return None

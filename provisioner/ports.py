@@ -1,7 +1,7 @@
 """What this package needs from the outside, as protocols.
 
 A hypervisor, ways into guests and onto nodes; the durable log of intents is `provisioner.oplog`.
-Each method of `Hypervisor`, `ArchiveStore`, `GuestShell` and `NodeShell` is one effect or one
+Each method of `Hypervisor`, `GuestShell` and `NodeShell` is one effect or one
 reading and never waits for a task; each is also two fault points (`before` and `after`), which a
 test holds against the registry in `provisioner.faultpoints`.
 
@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from provisioner.errors import ProvisionError
-from provisioner.model import Archive, GuestConfig, GuestSettings, Kind, Power
+from provisioner.isolation import Isolation
+from provisioner.model import GuestConfig, GuestSettings, Kind, Power
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,16 @@ class GuestRow:
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """A member of the cluster; `memory` is all it has (bytes), 0 where it does not tell."""
+    """A member of the cluster; `memory` is all it has (bytes), 0 where it does not tell.
+
+    `uptime` (s) is as old as the list, and 0 too where it does not tell.
+    """
 
     name: str
     online: bool
     maintenance: bool
     memory: int
+    uptime: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +178,23 @@ class Hypervisor(Protocol):
         """
         ...
 
-    async def scrub_firewall(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> None:
-        """Delete the firewall rules, IP sets and aliases that a guest has."""
+    async def isolation(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Isolation:
+        """Read a guest's firewall."""
+        ...
+
+    async def isolate(
+        self,
+        node: str,
+        vmid: int,
+        wanted: Isolation,
+        *,
+        base: Isolation | None = None,
+        kind: Kind = Kind.VM,
+    ) -> None:
+        """Make a guest's firewall exactly `wanted`.
+
+        `base` is the one that it has, where that is known for sure; else it is read first.
+        """
         ...
 
     async def resize(
@@ -280,39 +300,6 @@ class GuestShell(Protocol):
 
     async def end_sessions(self, node: str, vmid: int, user: str) -> None:
         """End every session of `user`."""
-        ...
-
-
-class ArchiveStore(Protocol):
-    """The backups on a cluster's storages. Writes return a task's UPID, or None when done."""
-
-    async def archives(self, node: str, storage: str) -> Sequence[Archive]:
-        """List the backups on a storage that a node sees; none where it has no such storage."""
-        ...
-
-    async def back_up(self, node: str, vmid: int, storage: str, mode: str, note: str) -> str:
-        """Make a backup of a guest with `note` on it, protected. Returns the UPID."""
-        ...
-
-    async def restore(
-        self,
-        node: str,
-        vmid: int,
-        volid: str,
-        name: str,
-        description: str,
-        *,
-        storage: str,
-        kind: Kind = Kind.VM,
-    ) -> str:
-        """Restore a backup to `vmid`, which reserves it, its disks to `storage`.
-
-        The guest has `name` and `description` from the start. Returns the UPID.
-        """
-        ...
-
-    async def drop(self, node: str, storage: str, volid: str) -> str | None:
-        """Delete a backup, protected or not."""
         ...
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from provisioner.allocate import Pool
-from provisioner.errors import NO_CONTAINERS, NodeDown, NoRoom, Permanent
+from provisioner.errors import NO_CONTAINERS, NodeDown, NoRoom, Permanent, Transient
+from provisioner.isolation import Isolation
 from provisioner.model import Kind
 from provisioner.oplog import OperationLog
 from provisioner.placement import (
@@ -39,7 +40,7 @@ ENDLESS: Final = 600
 UNSEEN: Final = 30
 #: For how many seconds nothing new is asked of a node that did not answer.
 AVOIDED: Final = 90
-#: For how many seconds it is remembered on which storage a template lies.
+#: For how many seconds it is remembered on which storage a template lies, and its firewall.
 REMEMBERED: Final = 600
 CLONE: Final = "clone"
 
@@ -75,7 +76,10 @@ class Fullness:
 
 
 class Rooms:
-    """The room of one cluster for clones of `templates` (VMIDs) within `limits`."""
+    """The room of one cluster for clones of `templates` (VMIDs) within `limits`.
+
+    `templates` serve where a plan names none; `others` are those that only plans name.
+    """
 
     def __init__(
         self,
@@ -87,27 +91,32 @@ class Rooms:
         templates: Sequence[int],
         limits: Limits,
         container_storage: str | None = None,
+        others: Sequence[int] = (),
     ) -> None:
         self._hypervisor, self._snapshots, self._log = hypervisor, snapshots, log
         self._container_storage = container_storage
         self._pool, self._vmids, self._limits = pool, templates, limits
+        self._all = (*templates, *(each for each in others if each not in templates))
         self._lies_on: dict[int, tuple[str, int]] = {}
+        self._firewalls: dict[int, tuple[Isolation, int]] = {}
         self._promised: dict[int, tuple[Promise, int]] = {}
         self._avoided: dict[str, int] = {}
         self._last: Offer | None = None
 
     async def offer(self, demand: Demand, snapshot: ClusterSnapshot, now: int) -> Offer:
         """Return where a machine can be made at wall time `now`. Raises NoRoom if nowhere."""
+        wanted = demand.templates or self._vmids
         if demand.kind is Kind.CONTAINER:
             templates = self._roots(self._without_avoided(snapshot, now))
         else:
-            templates = await self._templates(self._without_avoided(snapshot, now), now)
+            templates = await self._templates(wanted, self._without_avoided(snapshot, now), now)
         snapshot = self._without_avoided(snapshot, now)  # one may just have been found away
         promises = await self._promises(snapshot, templates, demand, now)
         seen = view(snapshot, self._limits, self._pool, promises, demand.memory_mib)
         found = openings(seen, templates, demand)
         if not found.spots:
-            raise NoRoom(_nowhere(demand, found, self._missing(snapshot)))
+            missing = [vmid for vmid in wanted if vmid not in snapshot.guests]
+            raise NoRoom(_nowhere(demand, found, missing))
         self._last = Offer(seen, found.spots, self._limits)
         return self._last
 
@@ -121,6 +130,28 @@ class Rooms:
         unknown = len(clones) - len(on)
         free = (self._limits.clones - on.count(shelf) - unknown for shelf in shelves)
         return sum(max(0, each) for each in free)
+
+    async def inherited(self, template: int | None, now: int) -> Isolation | None:
+        """Return the firewall that clones of a template have; None where it is not known.
+
+        It is read when it was not for ten minutes. A change in between is not seen here: a machine
+        that took it over is found out when its own firewall is looked at in turn.
+        """
+        if template is None:
+            return None
+        known = self._firewalls.get(template)
+        if known is not None and 0 <= now - known[1] < REMEMBERED:
+            return known[0]
+        snapshot = self._snapshots.last
+        row = snapshot.guests.get(template) if snapshot else None
+        if row is None:
+            return None
+        try:
+            firewall = await self._hypervisor.isolation(row.node, template)
+        except Transient:
+            return None
+        self._firewalls[template] = (firewall, now)
+        return firewall
 
     def avoid(self, node: str, now: int) -> None:
         """Take a node for one that is offline for a while: it was called in vain."""
@@ -158,7 +189,7 @@ class Rooms:
         return replace(snapshot, nodes=online, members=members)
 
     def _missing(self, snapshot: ClusterSnapshot) -> tuple[int, ...]:
-        return tuple(vmid for vmid in self._vmids if vmid not in snapshot.guests)
+        return tuple(vmid for vmid in self._all if vmid not in snapshot.guests)
 
     def _roots(self, snapshot: ClusterSnapshot) -> list[Template]:
         """Return the nodes where a container's root can lie; nothing is cloned for it."""
@@ -166,9 +197,11 @@ class Rooms:
             raise Permanent(NO_CONTAINERS)
         return [Template(0, node, self._container_storage) for node in snapshot.nodes]
 
-    async def _templates(self, snapshot: ClusterSnapshot, now: int) -> list[Template]:
+    async def _templates(
+        self, vmids: Sequence[int], snapshot: ClusterSnapshot, now: int
+    ) -> list[Template]:
         """Return the templates on nodes that are online, and the storage of each."""
-        rows = [snapshot.guests[vmid] for vmid in self._vmids if vmid in snapshot.guests]
+        rows = [snapshot.guests[vmid] for vmid in vmids if vmid in snapshot.guests]
         found = []
         for row in rows:
             if row.node not in snapshot.nodes:

@@ -4,12 +4,13 @@ The site turns a desired machine into the settings that Proxmox should show. It 
 no file and asks nobody, so that the plan can compare wanted with observed settings for equality.
 """
 
-import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from provisioner.allocate import Pool
 from provisioner.identity import Signer, settings_stamp, uuid_of
+from provisioner.isolation import Isolation, common, with_addresses
 from provisioner.model import (
     Addresses,
     BackupPolicy,
@@ -23,10 +24,9 @@ from provisioner.model import (
     Presence,
     Stamps,
 )
+from provisioner.ranges import AddressRange
 from provisioner.snippets import Snippets, name_in, vmid_of
-
-#: Stamp of having removed the firewall rules that a clone inherits; a new rule set is a new stamp.
-CONFIGURED: Final = hashlib.sha256(b"firewall: nothing inherited").hexdigest()[:32]
+from provisioner.terms import OPEN, Inbound, Terms
 
 #: Settings that are always repaired: who may enter, whose machine it is, and that it stays off.
 GUARDED: Final = frozenset(
@@ -38,9 +38,10 @@ GUARDED: Final = frozenset(
 class Site:
     """One installation's pool, network and habits; timeouts in seconds.
 
-    `snippets` is None where cloud-init knows what Proxmox's own settings say and no more. `backups`
-    is None where a machine is destroyed without one; `repairs` is false where settings that
-    somebody changed by hand are left so, and told of.
+    `snippets` is None where cloud-init knows what Proxmox's own settings say and no more;
+    `plan_ranges` are the addresses that plans hand out besides the pool's; `inbound` and `smtp`
+    are for the plans that do not say. `backups` is None where a machine is destroyed without one;
+    `repairs` is false where settings that somebody changed by hand are left so, and told of.
     """
 
     signer: Signer
@@ -54,6 +55,9 @@ class Site:
     snippets: Snippets | None = None
     backups: BackupPolicy | None = None
     repairs: bool = True
+    inbound: Inbound = OPEN
+    smtp: bool = False
+    plan_ranges: tuple[AddressRange, ...] = ()
 
     def identity(self, want: DesiredMachine, vmid: int) -> Identity:
         """Return the identity of `want` standing at `vmid`."""
@@ -61,35 +65,45 @@ class Site:
 
     def describe(self, want: DesiredMachine, vmid: int, stamps: Stamps) -> str:
         """Return the description that `want` has at `vmid` with `stamps`."""
-        return self.signer.describe(self.identity(want, vmid), stamps)
+        return self.signer.describe(self.identity(want, vmid), stamps, want.card)
 
     def settings(
         self, want: DesiredMachine, vmid: int, config: GuestConfig, stamps: Stamps
     ) -> GuestSettings:
         """Return the settings that `want` should show, given what was stamped on it.
 
-        Where it is not known what was sold, the hardware stays as it is. The cable is pulled
-        while a former owner may still enter the guest.
+        Where it is not known what was sold, hardware and network stay as they are, unless it was
+        never configured. What a plan does not say of VLAN and rate stays the template's. The cable
+        is pulled while a former owner may still enter the guest.
         """
-        have, addresses = config.settings, self.pool.addresses(vmid)
+        have, terms, identity = config.settings, want.terms, self.identity(want, vmid)
         cloud_init = config.kind is Kind.VM
+        known = want.spec is not None or not self.bears(identity, config)
+        throttled = want.card is not None and want.card.throttled
+        addresses = self.pool.addresses(vmid, terms)
+        vlan = terms.vlan if known and terms.vlan else None
+        rate = terms.rate if known and terms.rate else None
         return GuestSettings(
             name=want.name,
             cores=want.spec.cores if want.spec else have.cores,
             memory_mib=want.spec.memory_mib if want.spec else have.memory_mib,
-            bridge=self.bridge,
+            bridge=terms.bridge or self.bridge if known else have.bridge,
             mac=addresses.mac,
-            ipconfig=_ipconfig(addresses),
+            ipconfig=_ipconfig(addresses) if known else have.ipconfig,
             nameserver=self.nameserver,
             user=self.user if cloud_init else "",
             ssh_keys=want.access.ssh_key if cloud_init else "",
-            uuid=uuid_of(self.identity(want, vmid)) if cloud_init else "",
+            uuid=uuid_of(identity) if cloud_init else "",
             tags=self.tags,
             onboot=_onboot(want.presence, have),
             protection=want.held,
             link_up=stamps.generation == want.access.generation,
             agent=cloud_init,
             cicustom=self._cicustom(want, vmid, have) if cloud_init else "",
+            vlan=vlan or have.vlan,
+            trunks="" if vlan else have.trunks,
+            rate=rate or have.rate,
+            cpu_limit=have.cpu_limit if throttled or not known else terms.cpu_limit or 0,
         )
 
     def drifted(self, wanted: GuestSettings, have: GuestSettings, stamps: Stamps) -> frozenset[str]:
@@ -148,6 +162,31 @@ class Site:
         mine = identity.vmid in self.pool
         return mine and config.settings.mac == self.pool.addresses(identity.vmid).mac
 
+    def isolation(self, want: DesiredMachine, vmid: int) -> Isolation:
+        """Return the firewall that `want` should have at `vmid`."""
+        own = self.pool.addresses(vmid, want.terms).own
+        return with_addresses(self.frame(want.terms), own)
+
+    def frame(self, terms: Terms) -> Isolation:
+        """Return the firewall of all machines of a plan, without their addresses."""
+        smtp = self.smtp if terms.smtp is None else terms.smtp
+        return common(self.tenants, terms.inbound or self.inbound, smtp=smtp)
+
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """Return the ranges of addresses that any machine of this installation may have."""
+        return _spans((*self.pool.ranges(), *self.plan_ranges), self.pool.size)
+
+    def isolated(self, want: DesiredMachine, have: Observed) -> bool:
+        """Say whether the machine carries the stamp of the firewall that it should have.
+
+        Where its plan is not known, that of whatever firewall it was given.
+        """
+        stamp = have.stamps.configured
+        if stamp is None or have.vmid is None or want.spec is None:
+            return stamp is not None
+        return stamp == self.isolation(want, have.vmid).stamp
+
     def proven(self, want: DesiredMachine, have: Observed) -> bool:
         """Say whether the observed machine is provably the one wanted, finished or not."""
         return (
@@ -169,3 +208,8 @@ def _ipconfig(addresses: Addresses) -> str:
         ("gw6", addresses.gateway6),
     )
     return ",".join(f"{name}={value}" for name, value in parts if value)
+
+
+@lru_cache(maxsize=16)
+def _spans(ranges: tuple[AddressRange, ...], size: int) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.span(size) for each in ranges))

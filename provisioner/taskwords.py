@@ -9,8 +9,8 @@ TASKS: Final = {
     "destroy": ("qmdestroy", "vzdestroy"),
     "resize": ("resize",),
     "configure": ("resize",),
-    "switch-off": ("qmshutdown", "qmstop", "vzshutdown", "vzstop"),
-    "kill": ("qmstop", "vzstop"),
+    "switch-off": ("qmshutdown", "qmstop", "vzshutdown", "vzstop", "hastop"),
+    "kill": ("qmstop", "vzstop", "hastop"),
     "reinstall": ("qmdestroy", "vzdestroy"),
     "snapshot": ("qmsnapshot", "vzsnapshot"),
     "rollback": ("qmrollback", "vzrollback"),
@@ -21,3 +21,8 @@ TASKS: Final = {
 ONCE: Final = frozenset({"rollback"})
 #: What begins with a machine and ends with none.
 REMOVING: Final = frozenset({"destroy", "reinstall"})
+
+
+def makes(task: str) -> bool:
+    """Say whether tasks of this kind make guests, whose VMID they need not carry."""
+    return task.endswith(("clone", "create", "restore"))

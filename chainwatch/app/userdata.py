@@ -41,7 +41,7 @@ def _wallet(want: DesiredMachine, pool: Pool, vmid: int, uuid: str) -> Wallet:
         token = LeaseId.parse(want.key).token
     except ValueError as error:
         raise Permanent(f"a wallet's login is for leases only: {error}") from None
-    addresses = pool.addresses(vmid)
+    addresses = pool.addresses(vmid, want.terms)
     address = ip_interface(addresses.ipv4 or addresses.ipv6 or "::").ip
     host = f"[{address}]" if address.version == 6 else str(address)
     return Wallet(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chainwatch.app.userdata import snippets
+from chainwatch.app.sites import firewalls, site
 from chainwatch.chain import profiles
 from chainwatch.chain.audit import StateReader
 from chainwatch.chain.heads import HeadFeed
@@ -25,6 +25,7 @@ from chainwatch.control.ahead import ReadAhead
 from chainwatch.control.audit import LeaseAudit
 from chainwatch.control.breaker import Breaker
 from chainwatch.control.facts import FactsReader
+from chainwatch.control.firewall_watch import FirewallWatch
 from chainwatch.control.guards import Guards
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.lookout import Lookout
@@ -37,6 +38,7 @@ from chainwatch.control.rebuild import Rebuild
 from chainwatch.control.reconciler import Reconciler
 from chainwatch.control.resync import Resync
 from chainwatch.control.second_look import WindowWatch
+from chainwatch.control.sights import Sights
 from chainwatch.control.sources import SourceStatus
 from chainwatch.control.supervisor import RootTask, Supervisor
 from chainwatch.control.unread import UnreadLogs
@@ -54,19 +56,17 @@ from provisioner.backends.proxmox.api import Api
 from provisioner.backends.proxmox.archives import ProxmoxArchives
 from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
-from provisioner.backends.proxmox.inspection import Inspection
+from provisioner.backends.proxmox.inspection import Inspection, Sold
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
 from provisioner.doorbell import Doorbell
 from provisioner.executor import Executor
 from provisioner.guest.container import PctShell
 from provisioner.guest.node import HelperShell, Ways
-from provisioner.identity import Signer
 from provisioner.machines import Machines
 from provisioner.placement import Limits
 from provisioner.rooms import Rooms
 from provisioner.shells import Shells
-from provisioner.site import Site
 from provisioner.taskboard import TaskBoard
 
 #: For how many seconds a snapshot of the cluster serves to select machines and free VMIDs.
@@ -111,24 +111,6 @@ class _Stored(KnownBlocks):
         return await self.journal.between(self.source, first, last)
 
 
-def site(config: Config) -> Site:
-    """Return what is the same for every machine of this installation."""
-    machines = config.machines
-    return Site(
-        signer=Signer(config.installation.id, config.installation.identity_key.reveal()),
-        pool=machines.pool,
-        bridge=machines.bridge,
-        nameserver=machines.nameserver,
-        user=machines.user,
-        tags=machines.tags,
-        shutdown_timeout=machines.shutdown_timeout,
-        answer_timeout=machines.answer_timeout,
-        backups=config.policy.backups,
-        repairs=config.policy.repairs,
-        snippets=snippets(config),
-    )
-
-
 def wire(
     config: Config, ways: Adapters, db: Database, clock: Clock, alive: Callable[[], object]
 ) -> Daemon:
@@ -148,7 +130,7 @@ class _Wiring:
         self.site = site(config)
         backups = config.policy.backups
         self.machines = ProxmoxSettings(
-            config.machines.template_vms,
+            (*config.machines.template_vms, *config.plan_templates),
             pool=config.proxmox.pool,
             backup_storage=backups.storage if backups else None,
             os_template=config.machines.os_template,
@@ -162,13 +144,16 @@ class _Wiring:
         self.node_shell = HelperShell(ways.nodes) if ways.nodes else None
         inside = PctShell(self.node_shell) if self.node_shell else None
         self.guests = Shells(AgentShell(ways.api, clock.sleep), ContainerShell(ways.api, inside))
-        self.board = TaskBoard(self.hypervisor)
+        self.board = TaskBoard(self.hypervisor, clock.monotonic, config.policy.tick)
+        self.begun = asyncio.Event()
+        self.sights = Sights()
         self.snapshots = Snapshots(self.hypervisor.snapshot, clock.monotonic, SNAPSHOT)
         self.archives = Archives(
             ProxmoxArchives(ways.api, self.machines), self.snapshots, self.site
         )
         self.breaker = Breaker(self.snapshots, stores.alarms, clock)
         self.rooms = self._rooms()
+        self.suspects: set[int] = set()
         self.nodes = NodeWatch(
             self.hypervisor, self.snapshots, stores.alarms, clock, self.rooms.welcome
         )
@@ -195,6 +180,7 @@ class _Wiring:
             breaker=self.breaker,
             nodes=self.nodes,
             care=self.care(),
+            firewalls=self.firewalls(resync),
             inspection=self.inspection(),
             operations=stores.operations,
             clock=self.clock,
@@ -212,10 +198,11 @@ class _Wiring:
                 self.hypervisor,
                 self.snapshots,
                 self.board,
-                Doorbell(self.guests, max(1, self.config.policy.workers // 2)),
+                Doorbell(self.guests, max(1, policy.workers // 2), self.clock.monotonic),
                 log_,
                 self.site,
                 self.clock.now,
+                self.suspects,
                 self.archives,
             ),
             executor=Executor(
@@ -239,7 +226,7 @@ class _Wiring:
             ),
             obedience=Obedience(self.stores.wishes, log_, self.site, self.clock),
             site=self.site,
-            policy=Policy(policy.default_grace),
+            policy=Policy(policy.default_grace, self.config.plans),
             index=resync,
             clock=self.clock,
         )
@@ -252,6 +239,7 @@ class _Wiring:
             self.stores.operations,
             self.site.pool,
             templates=self.config.machines.template_vms,
+            others=self.config.plan_templates,
             limits=Limits(
                 proxmox.nodes,
                 proxmox.memory_overcommit,
@@ -272,6 +260,8 @@ class _Wiring:
             clock=self.clock,
             bell=self.bell,
             width=self.config.policy.workers,
+            begun=self.begun.set,
+            sights=self.sights,
         )
 
     def poller(self) -> TaskPoller:
@@ -284,6 +274,7 @@ class _Wiring:
             breaker=self.breaker,
             tick=self.config.policy.tick,
             wake=self.bell.set,
+            news=self.begun,
         )
 
     def care(self) -> NodeCare | None:
@@ -310,7 +301,22 @@ class _Wiring:
 
     def inspection(self) -> Inspection:
         bridge, token = self.config.machines.bridge, self.config.proxmox.token_id
-        return Inspection(self.ways.api, self.machines, bridge, token)
+        nodes = (rule.terms.nodes for rule in self.config.plans.rules)
+        sold = Sold(self.config.bridges, frozenset().union(*nodes), firewalls(self.config))
+        return Inspection(self.ways.api, self.machines, bridge, token, sold)
+
+    def firewalls(self, resync: Resync) -> FirewallWatch:
+        return FirewallWatch(
+            hypervisor=self.hypervisor,
+            snapshots=self.snapshots,
+            index=resync,
+            work=self.stores.work,
+            alarms=self.stores.alarms,
+            site=self.site,
+            clock=self.clock,
+            suspects=self.suspects,
+            wake=self.bell.set,
+        )
 
     def resync(self) -> Resync:
         return Resync(
@@ -326,6 +332,7 @@ class _Wiring:
             interval=self.config.policy.resync_interval,
             wake=self.bell.set,
             archives=self.archives,
+            sights=self.sights,
         )
 
     def lookout(self, settings: SourceSettings) -> Lookout:

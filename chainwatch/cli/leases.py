@@ -130,11 +130,18 @@ def _machine(machine: Answer) -> None:
     rows: list[Pair] = []
     if wanted:
         rows.append(("desired", _wanted(wanted)))
+        if terms := wanted.fields.get("terms"):
+            rows.append(("by its plan", _terms(terms)))
     rows.append(("observed", _seen(seen) if seen else Cell("could not be looked at", "yellow")))
     rows.append(("next step", machine.text("next") or "none"))
     style = "green" if machine.flag("settled") else "yellow"
     rows.append(("because", Cell(machine.text("sentence"), style)))
     pairs(rows, which)
+
+
+def _terms(terms: object) -> str:
+    told = terms.items() if isinstance(terms, dict) else ()
+    return "; ".join(f"{key} {value}" for key, value in told)
 
 
 def _wanted(wanted: Answer) -> str:

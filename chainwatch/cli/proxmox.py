@@ -1,26 +1,25 @@
 """`chainwatch proxmox …`: what has to be done on the cluster before the daemon can work there.
 
-Nothing here asks or changes anything: it prints commands for a person to read and then run on a
-node, because whoever may hand out privileges should not be this program.
+Nothing here asks or changes anything: it prints commands and files for a person to read and then
+use on a node, because whoever may hand out privileges, and change templates, should not be this
+program.
 """
 
+import os
 from typing import Annotated, Final
 
 import typer
 
+from chainwatch.cli.options import DEFAULT_CONFIG, ConfigFile
 from chainwatch.errors import OperatorError
 from provisioner.backends.proxmox import grant as granting
+from provisioner.backends.proxmox.firewall import as_file
 from provisioner.backends.proxmox.privileges import RELEASES, Estate, Release
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 #: Who the daemon is on a cluster where nobody says otherwise.
 OURSELVES: Final = "chainwatch@pve!daemon"
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `grant` a command of a group, though it is the only one."""
 
 
 @app.command()
@@ -73,6 +72,22 @@ def grant(
         typer.echo(f"# Proxmox VE {each}")
         for line in granting.commands(estate, token_id, each):
             typer.echo(line)
+
+
+@app.command()
+def firewall(
+    template: Annotated[int, typer.Argument(help="VMID of a template.")],
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Print the file that gives a template its clones' firewall."""
+    from chainwatch.app.sites import firewalls
+    from chainwatch.config import load
+
+    wanted = firewalls(load(config, os.environ)).get(template)
+    if wanted is None:
+        raise OperatorError(f"{template} is none of the templates in {config}")
+    typer.echo(f"# /etc/pve/firewall/{template}.fw on any node")
+    typer.echo(as_file(wanted[0]), nl=False)
 
 
 def _releases(wanted: int | None) -> tuple[Release, ...]:

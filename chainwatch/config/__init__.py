@@ -6,7 +6,7 @@ How it fails: before anything else has started, with Fatal and a line for each p
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,15 +24,18 @@ from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import schema
 from chainwatch.config.machines import Machines
 from chainwatch.config.nodes import NodesSsh
+from chainwatch.config.plans import Plans
 from chainwatch.config.policy import Policy
 from chainwatch.config.problems import problems, unknown_variables
 from chainwatch.credentials import Secret
 from chainwatch.domain.batches import Source
 from chainwatch.domain.lease import Plan
+from chainwatch.domain.plans import NO_RULES, PlanRule, PlanRules
 from chainwatch.errors import Fatal
 from provisioner import faultpoints
 from provisioner.allocate import Pool
 from provisioner.model import BackupPolicy
+from provisioner.terms import OPEN, Inbound
 
 #: Variables with our prefix that are not settings.
 DAY: Final = 86_400
@@ -104,6 +107,8 @@ class MachinesConfig:
     answer_timeout: int
     cloud_init: str | None = None
     host_routes: bool = False
+    inbound: Inbound = OPEN
+    smtp: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,19 @@ class Config:
     admin: AdminConfig
     log: LogConfig
     nodes: NodesConfig | None = None
+    plans: PlanRules = NO_RULES
+
+    @property
+    def plan_templates(self) -> tuple[int, ...]:
+        """The templates that only plans name, in order."""
+        named = (vmid for rule in self.plans.rules for vmid in rule.terms.templates)
+        return tuple(dict.fromkeys(v for v in named if v not in self.machines.template_vms))
+
+    @property
+    def bridges(self) -> tuple[str, ...]:
+        """Every bridge that a machine may be on, the common one first."""
+        named = (rule.terms.bridge for rule in self.plans.rules if rule.terms.bridge)
+        return tuple(dict.fromkeys((self.machines.bridge, *named)))
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
@@ -263,6 +281,7 @@ def _config(file: schema.File) -> Config:
         admin=_admin(file.admin),
         log=LogConfig(level=file.log.level, format=file.log.format),
         nodes=_nodes(file.nodes_ssh) if file.nodes_ssh else None,
+        plans=PlanRules(tuple(_plan_rule(table, file.source) for table in file.plans)),
     )
 
 
@@ -303,6 +322,12 @@ def _plan(source: str, table: schema.SourcePlan) -> Plan:
     )
 
 
+def _plan_rule(table: Plans, sources: Sequence[schema.Source]) -> PlanRule:
+    of = next((each for each in sources if each.name == table.source), None)
+    contract = (of.chain_id, of.contract.lower()) if of else None
+    return PlanRule(table.terms(), table.plan, table.name, contract)
+
+
 def _proxmox(table: schema.Proxmox) -> ProxmoxConfig:
     return ProxmoxConfig(
         url=table.url,
@@ -331,6 +356,8 @@ def _machines(table: Machines) -> MachinesConfig:
         tags=frozenset(table.tags),
         shutdown_timeout=table.shutdown_timeout,
         answer_timeout=table.answer_timeout,
+        inbound=table.firewall,
+        smtp=table.smtp == "allowed",
         cloud_init=table.cloud_init,
         host_routes=table.ipv6 is not None and table.ipv6.host_routes,
     )

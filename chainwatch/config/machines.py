@@ -4,9 +4,9 @@ Whether a pool can work is for the pool itself to say (`provisioner.allocate`); 
 is what only the file can get wrong: a template among the machines, a range of the other kind.
 """
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, model_validator
 
 from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import (
@@ -14,13 +14,17 @@ from chainwatch.config.values import (
     SMALLEST_VMID,
     archive,
     cloud_init_template,
+    inbound_ports,
     name_servers,
     not_empty,
     three_bytes,
 )
 from provisioner.allocate import AddressRange, Pool
+from provisioner.terms import OPEN, Inbound
 
 Vmid = Annotated[int, Field(ge=SMALLEST_VMID, le=BIGGEST_VMID)]
+#: Who may connect, as the file says it and as it is meant.
+Inbounds: TypeAlias = InstanceOf[Inbound]
 
 
 class Addresses(Table):
@@ -45,8 +49,8 @@ class Ipv4(Addresses):
     gateway: str = Field(description="The machines' gateway.", examples=["203.0.113.1"])
 
 
-class Ipv6(Addresses):
-    """The IPv6 addresses that go with the VMIDs."""
+class AnyIpv6(Addresses):
+    """IPv6 addresses that go with the VMIDs."""
 
     first: str = Field(
         description="Address of the first VMID, with the length of the network's prefix; the "
@@ -54,6 +58,11 @@ class Ipv6(Addresses):
         examples=["2001:db8::1000/64"],
     )
     gateway: str = Field(description="The machines' gateway.", examples=["2001:db8::1"])
+
+
+class Ipv6(AnyIpv6):
+    """The IPv6 addresses that go with the VMIDs, and how they are reached."""
+
     host_routes: bool = Field(
         default=False,
         description="Keep a route to each machine's address on the node where it stands, also "
@@ -113,6 +122,18 @@ class Machines(Table):
         default=("chainwatch",),
         description="Tags that every machine carries, in lower case.",
         examples=[["chainwatch"]],
+    )
+    firewall: Annotated[Inbounds, BeforeValidator(inbound_ports)] = Field(
+        default=OPEN,
+        description="Who may connect to them, other machines of this installation never: `open` "
+        "lets everybody connect to everything, `closed` to SSH alone, a list to these ports (of "
+        "TCP, or written `udp/51820`; a range is `8000:8010`).",
+        examples=["closed"],
+    )
+    smtp: Literal["blocked", "allowed"] = Field(
+        default="blocked",
+        description="Whether they may reach port 25 of others, by which spam is sent.",
+        examples=["allowed"],
     )
     shutdown_timeout: int = Field(
         default=60,

@@ -26,14 +26,16 @@ class Policy(Table):
     resync_interval: float = Field(
         default=300.0,
         gt=0,
-        description="Seconds after which every lease is looked at again, whatever happened.",
+        description="Seconds between two sweeps: what the cluster's list shows as new or changed "
+        "is looked at, and a part of all other leases (at least 20 of them, and each within 72 "
+        "sweeps), whatever happened.",
         examples=[300.0],
     )
     tick: float = Field(
         default=1.0,
         gt=0,
-        description="Seconds between looks at the tasks that run, and the greatest age of the "
-        "cluster's shared snapshot.",
+        description="Seconds between looks at the tasks of a node on which several may end soon; "
+        "a single one is looked at about when it should end by what the last ones took.",
         examples=[1.0],
     )
     workers: int = Field(

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from chainwatch.config.schema import File
 from chainwatch.config.table import Problems
+from provisioner.terms import CLOSED, OPEN, Inbound
 
 PREFIX: Final = "CHAINWATCH_"
 
@@ -27,9 +28,15 @@ def problems(error: ValidationError, environ: Mapping[str, str]) -> Iterator[str
         cause = found.get("ctx", {}).get("error")
         if isinstance(cause, Problems):
             for key, text in cause.found:
-                yield _line((*place, *key.split(".")) if key else place, text, environ)
+                yield _line((*place, *_parts(key)), text, environ)
         else:
             yield _line(place, _sentence(found), environ)
+
+
+def _parts(key: str) -> Iterator[int | str]:
+    """Yield the parts of a key within its table; a number is a place in a list."""
+    for part in key.split(".") if key else ():
+        yield int(part) if part.isdecimal() else part
 
 
 def unknown_variables(environ: Mapping[str, str], others: frozenset[str]) -> Iterator[str]:
@@ -85,9 +92,18 @@ def as_toml(value: object) -> str:
     """Write a default or an example the way it stands in a file."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Inbound):
+        return as_toml(written(value))
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(as_toml, value)) + "]"
     return str(value) if isinstance(value, int | float) else f'"{value}"'
+
+
+def written(inbound: Inbound) -> str | list[str]:
+    """Return who may connect the way it stands in a file."""
+    if inbound in (OPEN, CLOSED):
+        return "open" if inbound.everything else "closed"
+    return [*inbound.tcp, *(f"udp/{port}" for port in inbound.udp)]
 
 
 def _unknown_key(place: Place) -> str:

@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from chainwatch.chain.addresses import parse_address
 from chainwatch.config.machines import Machines
 from chainwatch.config.nodes import NodesSsh
+from chainwatch.config.plans import Plans, plan_problems
 from chainwatch.config.policy import Policy
 from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import (
@@ -320,6 +321,7 @@ class File(BaseSettings):
     proxmox: Proxmox
     machines: Machines
     nodes_ssh: NodesSsh | None = None
+    plans: tuple[Plans, ...] = ()
     policy: Policy = Policy()
     admin: Admin = Admin()
     log: Log = Log()
@@ -334,5 +336,13 @@ class File(BaseSettings):
         text = "needs the nodes over SSH; write a table [nodes_ssh]"
         found = [(key, text) for key, is_wanted in wanted.items() if is_wanted]
         if found and self.nodes_ssh is None:
+            raise Problems(found)
+        return self
+
+    @model_validator(mode="after")
+    def _plans_go_with_the_rest(self) -> Self:
+        names = [source.name for source in self.source]
+        found = list(plan_problems(self.plans, self.machines, names, self.proxmox.nodes))
+        if found:
             raise Problems(found)
         return self

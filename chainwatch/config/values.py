@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from chainwatch.credentials import Secret, read_secret, remember_url
 from chainwatch.errors import Fatal
+from provisioner.terms import CLOSED, OPEN, Inbound
 
 Value = TypeVar("Value")
 
@@ -20,6 +21,9 @@ SMALLEST_VMID: Final = 100
 BIGGEST_VMID: Final = 999_999_999
 
 _KEY_BYTES: Final = 32
+_LAST_PORT: Final = 65_535
+#: How many numbers a rule of a firewall may list; a range counts twice.
+_PORTS: Final = 15
 _SOCKET_PATH_BYTES: Final = 107  # sun_path, unix(7)
 
 
@@ -203,6 +207,36 @@ def name_servers(text: str) -> str:
         return " ".join(str(ip_address(server)) for server in servers)
     except ValueError:
         raise ValueError("is not a list of IP addresses separated by blanks") from None
+
+
+def inbound_ports(value: object) -> object:
+    """Accept `open`, `closed`, or a list of ports (of tcp, or `udp/…`; a range is `8000:8010`)."""
+    if value is None or isinstance(value, Inbound):
+        return value
+    if value == "open":
+        return OPEN
+    if value == "closed":
+        return CLOSED
+    if not isinstance(value, list | tuple):
+        raise ValueError('is neither "open" nor "closed" nor a list of ports')  # noqa: TRY004 (a TypeError would escape the validation)
+    ports: dict[str, set[tuple[int, int]]] = {"tcp": set(), "udp": set()}
+    for each in value:
+        proto, _, port = str(each).rpartition("/")
+        first, _, last = port.partition(":")
+        ends = [int(end) for end in (first, last or first) if end.isdecimal()]
+        if proto not in {"", *ports} or len(ends) < 2 or not 0 < ends[0] <= ends[1] <= _LAST_PORT:
+            raise ValueError("has an entry that is no port; write 22, 8000:8010 or udp/51820")
+        ports[proto or "tcp"].add((ends[0], ends[1]))
+    for proto, several in ports.items():
+        if sum(1 + (first < last) for first, last in several) > _PORTS:
+            raise ValueError(f"has more than {_PORTS} numbers for {proto}, which no rule can hold")
+    return Inbound(everything=False, tcp=_in_order(ports["tcp"]), udp=_in_order(ports["udp"]))
+
+
+def _in_order(ports: set[tuple[int, int]]) -> tuple[str, ...]:
+    return tuple(
+        str(first) if first == last else f"{first}:{last}" for first, last in sorted(ports)
+    )
 
 
 def local_address(text: str) -> str:

@@ -18,8 +18,8 @@ from chainwatch.control.checkup import checkup
 from chainwatch.control.outlook import Outlook
 from chainwatch.control.passes import Outcome
 from chainwatch.control.readings import EventLine, Finding, LeaseLine, LeaseStory, Status
-from chainwatch.control.resync import Orphan
 from chainwatch.control.source_desk import SourceDesk
+from chainwatch.control.survey import Orphan
 from chainwatch.control.verdict import ALARMS
 from chainwatch.domain.desired import Hold
 from chainwatch.domain.lease import LeaseId, Plan

@@ -41,6 +41,12 @@ class Pass:
         return f"{step.name}: {self.decision.reason}"
 
     @property
+    def last(self) -> bool:
+        """Whether a step was taken from which nothing follows by itself."""
+        step = self.decision.step if self.decision else None
+        return self.acted and self.error is None and step is not None and step.last
+
+    @property
     def settled(self) -> bool:
         """Whether this machine is as desired."""
         return self.error is None and self.decision is not None and self.decision.settled
@@ -54,6 +60,13 @@ class Outcome:
     passes: tuple[Pass, ...] = ()
     refused: Refused | None = None
     wakes: Wakes = field(default_factory=lambda: Wakes(None, None))
+
+    @property
+    def through(self) -> bool:
+        """Whether every machine is as desired, or was just given the last thing that it lacked."""
+        if self.facts is None or len(self.passes) != len(self.facts.nonces):
+            return False
+        return bool(self.passes) and all(each.settled or each.last for each in self.passes)
 
     @property
     def sentence(self) -> str:

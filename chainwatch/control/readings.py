@@ -13,7 +13,7 @@ from enum import StrEnum
 from chainwatch.chain.evidence import Testimony
 from chainwatch.chain.heads import FeedHealth
 from chainwatch.chain.standing import Health
-from chainwatch.control.resync import Orphan
+from chainwatch.control.survey import Orphan
 from chainwatch.store.alarms import Alarm
 from chainwatch.store.holds import HoldRow, Pause
 from chainwatch.store.operations import Operation
@@ -229,7 +229,7 @@ class Wanted:
 
     `ended`: nobody pays for it at the cursor. `grace` (s) is how long after its suspension it may
     be destroyed, None while the finalized view, or a hold, forbids that. Hardware is None where it
-    is not known what was sold.
+    is not known what was sold; `terms` are what its plan decides besides, by the configuration.
     """
 
     presence: str
@@ -240,6 +240,7 @@ class Wanted:
     held: bool
     ended: bool
     grace: str | None
+    terms: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chainwatch.control.ingest import Ingest
-from chainwatch.control.resync import Resync, Survey
+from chainwatch.control.resync import Resync
+from chainwatch.control.survey import Survey
 from chainwatch.errors import OperatorError
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.holds import Holds

@@ -2,19 +2,24 @@
 
 A survey reads what each machine proves: the index of places (which tells doubles), machines that
 our log does not know (adopted, so that a lost database makes no second one), and orphans, which are
-reported and never touched. No effect may happen before the first survey since the start.
+reported and never touched. No effect may happen before the first survey since the start. A sweep
+does it again for what the cluster's list shows as new or changed, and for a part of all else, so
+that ten thousand machines cost a daemon that has nothing to do a few calls a second. How it fails:
+a change that the list does not show waits until the machine's turn has come, hours at most.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Final
 
 import structlog
 
+from chainwatch.control.sights import Sights
 from chainwatch.control.sources import Sources
+from chainwatch.control.survey import Orphan, Survey, Surveyor
 from chainwatch.domain.batches import Source
-from chainwatch.domain.desired import Hold
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
 from chainwatch.store.leases import Leases
@@ -22,48 +27,25 @@ from chainwatch.store.operations import Operations
 from chainwatch.store.workqueue import WorkQueue
 from provisioner.archives import Archives
 from provisioner.errors import ProvisionError
-from provisioner.model import MAKING, Identity, Stamps
-from provisioner.ports import GuestRow, Hypervisor, Snapshots
+from provisioner.model import Identity
+from provisioner.ports import ClusterSnapshot, Hypervisor, Snapshots
 from provisioner.site import Site
 
 log = structlog.get_logger(__name__)
 
-#: What begins the key of a machine that the command line made; the daemon leaves those alone.
-CLI: Final = "cli:"
 PARKED: Final = "parked"
 DAY: Final = 86_400
-UNPROVEN: Final = "its description does not prove that this installation made it"
-
-
-@dataclass(frozen=True, slots=True)
-class Orphan:
-    """A guest in our range that we may not touch, and what is known about it."""
-
-    vmid: int
-    node: str
-    name: str
-    evidence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What the guests in our range prove: identities with where they stand, and strangers.
-
-    `begun_at` is wall seconds. `unfinished` are VMIDs that do not say yet whose they are: being
-    cloned to, or on a node that does not answer. `held` are the keys of
-    protected machines, with the word of an operator that the protection mirrors.
-    """
-
-    begun_at: int
-    identities: tuple[tuple[Identity, GuestRow], ...]
-    strangers: tuple[Orphan, ...]
-    unfinished: tuple[int, ...]
-    held: Mapping[str, Hold]
+#: Within so many sweeps every lease is looked at, and at least so many are in each.
+ROUNDS: Final = 72
+LEAST: Final = 20
 
 
 @dataclass(slots=True)
 class Resync:
-    """The surveys; `places` and `orphans` are as the last one saw them."""
+    """The surveys; `places` and `orphans` are as the last one saw them.
+
+    `sights` are what passes saw of settled leases.
+    """
 
     hypervisor: Hypervisor
     snapshots: Snapshots
@@ -77,20 +59,41 @@ class Resync:
     interval: float
     wake: Callable[[], None]
     archives: Archives
+    sights: Sights
     places: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
     orphans: tuple[Orphan, ...] = ()
     surveyed_at: int | None = None
 
     async def run(self) -> None:
-        """Survey, and make every lease due, every `interval` seconds."""
+        """Sweep every `interval` seconds."""
         while True:
             await self.clock.sleep(self.interval)
             try:
-                await self.survey()
+                await self.sweep()
             except ProvisionError as error:
                 log.warning("survey failed", error=str(error))
+                await self._enqueue(self.sights.oldest(await self.leases.ids(), LEAST))
             await self.remind()
-            await self.enqueue_all("periodic resync")
+
+    async def sweep(self) -> None:
+        """Look at what may have changed, and at a part of all else. Raises as `survey` does.
+
+        Every lease whose machine the list shows otherwise than it was seen is made due, and of the
+        others those that were looked at longest ago: all within so many rounds. Who is in the queue
+        already comes round by himself.
+        """
+        survey = await self.resurvey()
+        await self.settle(survey)
+        ids = [lease for source in self.sources for lease in await self.leases.ids(source)]
+        queued = await self.work.keys()
+        free = [lease for lease in ids if lease not in queued]
+        due = self.sights.doubtful(free, survey.snapshot)
+        part = max(LEAST, ceil(len(ids) / ROUNDS))
+        await self._enqueue({*due, *self.sights.oldest(set(free).difference(due), part)})
+
+    async def _enqueue(self, leases: Collection[str]) -> None:
+        await self.work.enqueue(leases, "periodic resync")
+        self.wake()
 
     async def remind(self) -> None:
         """Tell again of what was given up and has not been told of for a day."""
@@ -122,47 +125,35 @@ class Resync:
 
     async def examine(self) -> Survey:
         """Read what every guest in our range proves; changes nothing."""
-        begun_at = self.clock.now()
-        snapshot = await self.snapshots.get(newer_than=self.clock.monotonic())
-        identities: list[tuple[Identity, GuestRow]] = []
-        strangers, unfinished = [], []
-        held: dict[str, Hold] = {}
-        for row in sorted(snapshot.guests.values(), key=lambda row: row.vmid):
-            if row.vmid not in self.site.pool or row.template:
-                continue
-            if row.node not in snapshot.nodes:
-                unfinished.append(row.vmid)
-                continue  # the node is away: it is asked when it is back
-            try:
-                config = await self.hypervisor.config(row.node, row.vmid, kind=row.kind)
-            except ProvisionError as error:  # one guest's trouble is not everybody's
-                log.warning("machine not read", vmid=row.vmid, node=row.node, error=str(error))
-                unfinished.append(row.vmid)
-                continue
-            if config is None:
-                continue  # being removed
-            if config.lock in MAKING:
-                unfinished.append(row.vmid)
-                continue  # the next survey sees what it became
-            proof = self.site.signer.prove(config.description, row.vmid)
-            if proof is None:
-                strangers.append(Orphan(row.vmid, row.node, row.name or "", UNPROVEN))
-            elif not proof[0].key.startswith(CLI):
-                if config.settings.protection:
-                    held[proof[0].key] = _mirrored(proof[1])
-                identities.append((proof[0], row))
-        return Survey(begun_at, tuple(identities), tuple(strangers), tuple(unfinished), held)
+        return await self._surveyor().survey(await self._fresh(), {})
+
+    async def resurvey(self) -> Survey:
+        """Read what those guests prove that the log does not know where they stand."""
+        leases = set(await self.leases.ids())
+        places = await self.operations.places()
+        known = {machine: place for machine, place in places.items() if machine[0] in leases}
+        return await self._surveyor().survey(await self._fresh(), known)
+
+    def _surveyor(self) -> Surveyor:
+        return Surveyor(self.hypervisor, self.site, self.clock.now())
+
+    async def _fresh(self) -> ClusterSnapshot:
+        return await self.snapshots.get(newer_than=self.clock.monotonic())
 
     async def settle(self, survey: Survey) -> None:
         """Adopt what our log did not know, report what is not ours to touch, look for backups."""
         places: dict[tuple[str, str], list[int]] = defaultdict(list)
-        since = survey.begun_at
+        for machine, vmid in survey.assumed.items():
+            places[machine].append(vmid)
+        since, known = survey.begun_at, await self.operations.places()
         orphans = list(survey.strangers)
         for identity, row in survey.identities:
             places[identity.key, identity.nonce].append(row.vmid)
-            await self.operations.adopt(
-                identity.key, identity.nonce, row.vmid, row.node, since=since
-            )
+            place = known.get((identity.key, identity.nonce))
+            if place is None or place.vmid != row.vmid:
+                await self.operations.adopt(
+                    identity.key, identity.nonce, row.vmid, row.node, since=since
+                )
             if await self._unknown(identity):
                 evidence = f"it proves to be {identity.key}, a lease that no source knows"
                 orphans.append(Orphan(row.vmid, row.node, row.name or "", evidence))
@@ -206,9 +197,3 @@ class Resync:
 def _is_of(key: str, source: Source) -> bool:
     """Whether a lease's id is one of the source's."""
     return key.rpartition("/")[0] == f"eip155:{source.chain_id}/erc721:{source.contract.lower()}"
-
-
-def _mirrored(stamps: Stamps) -> Hold:
-    """Tell a machine that was suspended by order from one that only may not be taken away."""
-    by_order = stamps.suspended_at is not None and not stamps.ended
-    return Hold.SUSPEND if by_order else Hold.HOLD

@@ -22,6 +22,7 @@ from chainwatch.store.encoding import kind_of
 from chainwatch.store.journal import JournalEntry
 from chainwatch.store.leases import LeaseRow
 from provisioner.model import DesiredMachine, Observed
+from provisioner.terms import Terms
 
 #: The phase of a lease whose mint a reorg took back.
 GONE = "gone"
@@ -130,7 +131,25 @@ def _wanted(want: DesiredMachine) -> Wanted:
         held=want.held,
         ended=want.ended,
         grace=_number(want.retirement.grace if want.retirement else None),
+        terms=_terms(want.terms),
     )
+
+
+def _terms(terms: Terms) -> dict[str, str]:
+    """Return what a plan decides here, by the configuration's own keys; what it leaves out, not."""
+    told = {
+        "bridge": terms.bridge,
+        "vlan": terms.vlan,
+        "rate": terms.rate,
+        "cpu_limit": terms.cpu_limit,
+        "nodes": ", ".join(sorted(terms.nodes)),
+        "template_vms": ", ".join(map(str, terms.templates)),
+        "firewall": terms.inbound and str(terms.inbound),
+        "smtp": {None: None, True: "allowed", False: "blocked"}[terms.smtp],
+        "ipv4": terms.ipv4 and f"{terms.ipv4.first} via {terms.ipv4.gateway}",
+        "ipv6": terms.ipv6 and f"{terms.ipv6.first} via {terms.ipv6.gateway}",
+    }
+    return {key: str(value) for key, value in told.items() if value}
 
 
 def _seen(have: Observed | None) -> Seen | None:

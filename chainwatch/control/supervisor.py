@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import structlog
 
 from chainwatch.control.breaker import PROBE_EVERY, Breaker
+from chainwatch.control.firewall_watch import FirewallWatch
 from chainwatch.control.ingest import Ingest
 from chainwatch.control.lookout import Lookout
 from chainwatch.control.node_care import NodeCare
 from chainwatch.control.nodes import NodeWatch
 from chainwatch.control.poller import TaskPoller
 from chainwatch.control.resync import Resync
+from chainwatch.control.survey import Survey
 from chainwatch.control.worker import Worker
 from chainwatch.errors import Fatal
 from chainwatch.runtime.clock import Clock
@@ -46,6 +48,7 @@ class Supervisor:
     breaker: Breaker
     nodes: NodeWatch
     care: NodeCare | None
+    firewalls: FirewallWatch
     inspection: Inspection
     operations: Operations
     clock: Clock
@@ -79,6 +82,7 @@ class Supervisor:
             tasks.create_task(_never_ends("worker", self.worker.run), name="worker")
             if self.care is not None:
                 tasks.create_task(_never_ends("node care", self.care.run), name="node care")
+            tasks.create_task(_never_ends("firewalls", self.firewalls.run), name="firewalls")
 
     async def first_survey(self) -> bool:
         """Survey the machines before anything is done to any; false while that can't be done.
@@ -86,7 +90,7 @@ class Supervisor:
         Raises Fatal when machines of ours exist that an empty database knows nothing of.
         """
         try:
-            survey = await self.resync.examine()
+            survey = await self._first_look()
         except ProvisionError as error:
             await self.breaker.trip(error)
             return False
@@ -103,8 +107,19 @@ class Supervisor:
             )
         await self.resync.settle(survey)
         await self.resync.enqueue_all("the daemon started")
-        log.info("machines surveyed", ours=len(survey.identities), strangers=len(survey.strangers))
+        ours = len(survey.identities) + len(survey.assumed)
+        log.info("machines surveyed", ours=ours, strangers=len(survey.strangers))
         return True
+
+    async def _first_look(self) -> Survey:
+        """Read all machines, or where there is a log those that it does not know where they stand.
+
+        The others are read by their leases' passes, before anything is done to them.
+        """
+        resync = self.resync
+        if await self.operations.is_empty():
+            return await resync.examine()
+        return await resync.resurvey()
 
     async def _heartbeat(self) -> None:
         while True:

@@ -28,6 +28,7 @@ from provisioner.steps.clone import CLONE
 #: Seconds until a key is looked at again, by what it waits for.
 LOOK_AGAIN: Final = 1
 WATCHED_TASK: Final = 60  # the poller wakes it sooner
+IN_LINE: Final = 120  # and called sooner, when its turn has come
 SECOND_OPINION: Final = 15
 BUDGET: Final = 60
 ROOM: Final = 30  # or a node
@@ -52,7 +53,7 @@ ALARMS: Final = (
 class Done:
     """The pass succeeded; look again in `after` seconds, or only when woken."""
 
-    after: int | None
+    after: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,9 @@ def _of(each: Pass, attempts: int) -> Done | Failed:
     match each.error:
         case None:
             return Done(_recheck(each))
-        case Locked() | Crowded() | UnknownOutcome():
+        case Crowded():
+            return Done(IN_LINE)
+        case Locked() | UnknownOutcome():
             return Done(LOOK_AGAIN)
         case NoRoom() | NodeDown():
             return Done(ROOM)
@@ -111,7 +114,7 @@ def _of(each: Pass, attempts: int) -> Done | Failed:
             return Failed(str(error), LONGEST_BACKOFF if isinstance(error, Permanent) else after)
 
 
-def _recheck(each: Pass) -> int | None:
+def _recheck(each: Pass) -> float | None:
     if each.acted:
         last = each.decision and each.decision.step and each.decision.step.last
         return WATCHED_TASK if each.waiting or last else 0

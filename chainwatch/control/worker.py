@@ -6,7 +6,9 @@ an alarm and tried again with backoff.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Final
 
 import structlog
@@ -15,6 +17,7 @@ from chainwatch.control.breaker import Breaker
 from chainwatch.control.nodes import NodeWatch
 from chainwatch.control.passes import Outcome
 from chainwatch.control.reconciler import Reconciler
+from chainwatch.control.sights import Sights
 from chainwatch.control.verdict import (
     ALARMS,
     LONGEST_BACKOFF,
@@ -47,7 +50,11 @@ TOO_LONG: Final = 600
 
 @dataclass(slots=True)
 class Worker:
-    """Runs passes, at most `width` at once; `bell` is rung when there is work."""
+    """Runs passes, at most `width` at once; `bell` is rung when there is work.
+
+    `begun` is called when a pass has begun a task. What comes again sooner than whole seconds can
+    tell, the clock of the queue, is remembered here too: that is a hint, and may be lost.
+    """
 
     reconciler: Reconciler
     work: WorkQueue
@@ -58,9 +65,12 @@ class Worker:
     clock: Clock
     bell: asyncio.Event
     width: int
+    begun: Callable[[], None]
+    sights: Sights
     _busy: set[str] = field(default_factory=set)
     _restless: dict[str, float] = field(default_factory=dict)
     _alarmed: set[tuple[str, str]] = field(default_factory=set)
+    _soon: dict[str, float] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Work for ever."""
@@ -69,8 +79,7 @@ class Worker:
             while True:
                 await self.breaker.closed()
                 self.bell.clear()
-                free = self.width - len(self._busy)
-                items = await self.work.due(self.clock.now(), free, self._busy) if free else []
+                items = await self._next()
                 for item in items:
                     self._busy.add(item.key)
                     passes.create_task(self._one(item), name=f"pass {item.key}")
@@ -79,6 +88,7 @@ class Worker:
 
     async def process(self, item: WorkItem) -> None:
         """Give one key a pass and settle what becomes of it."""
+        self._soon.pop(item.key, None)
         try:
             outcome = await self.reconciler.reconcile(item.key)
         except Exception as error:
@@ -96,8 +106,22 @@ class Worker:
         for each in outcome.passes:
             if isinstance(each.error, NodeDown):
                 await self.nodes.tell(each.error)
-        await self._settle(item, outcome, verdict(outcome, item.attempts))
+        if any(each.waiting for each in outcome.passes):
+            self.begun()
+        judged = verdict(outcome, item.attempts)
+        if outcome.through:
+            judged = Done(None)  # what it comes to is seen when its turn to be looked at has come
+        self._note(item.key, outcome)
+        await self._settle(item, outcome, judged)
         await self._call_the_next()
+
+    def _note(self, lease: str, outcome: Outcome) -> None:
+        """Remember what a lease looks like for which nothing is left to do, for the next sweep."""
+        if outcome.through:
+            seen = [each.seen for each in outcome.passes if each.seen is not None]
+            self.sights.note(lease, seen, self.clock.monotonic())
+        else:
+            self.sights.forget(lease)
 
     async def _one(self, item: WorkItem) -> None:
         try:
@@ -116,11 +140,25 @@ class Worker:
         now = self.clock.now()
         due = await self.work.next_due(now)
         seconds = _IDLE if due is None else min(_IDLE, max(due - now, 0.05))
+        if self._soon:
+            seconds = min(seconds, max(0.0, min(self._soon.values()) - self.clock.monotonic()))
         try:
             async with asyncio.timeout(seconds):
                 await self.bell.wait()
         except TimeoutError:
             pass
+
+    async def _next(self) -> list[WorkItem]:
+        """Return whose turn it is, as many as may have a pass now."""
+        free = self.width - len(self._busy)
+        if not free:
+            return []
+        at = self.clock.monotonic()
+        early = [key for key, soon in self._soon.items() if soon <= at and key not in self._busy]
+        early = early[:free]
+        for key in early:
+            del self._soon[key]
+        return await self.work.due(self.clock.now(), free, self._busy, early)
 
     async def _settle(self, item: WorkItem, outcome: Outcome, judged: Verdict) -> None:
         _tell(item.key, outcome, judged)
@@ -133,7 +171,9 @@ class Worker:
         now = self.clock.now()
         match judged:
             case Done(after):
-                await self.work.done(item, None if after is None else now + after)
+                await self.work.done(item, None if after is None else now + ceil(after))
+                if after:
+                    self._soon[item.key] = self.clock.monotonic() + after
             case Failed(error, after):
                 await self.work.failed(item, error, now + after)
             case Parked(reason):
@@ -168,7 +208,7 @@ class Worker:
         for notice in notices(outcome, judged):
             await self._raise(lease, notice)
             sounding.add(notice.name)
-        if outcome.passes and all(each.settled for each in outcome.passes):
+        if outcome.through:
             for name in ALARMS:
                 if name not in sounding and (name, lease) in self._alarmed:
                     await self.alarms.clear(name, lease)

@@ -49,13 +49,17 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """All there is; `volumes` and `firewalls` name the VMID they belong to."""
+    """All there is; `volumes` and `firewalls` name the VMID they belong to.
+
+    `leaked_snippets` are those that no machine's cloud-init is read from.
+    """
 
     guests: dict[int, Guest]
     volumes: dict[str, int]
     firewalls: tuple[int, ...]
     tasks: tuple[Task, ...]
     foreign_touched: dict[str, tuple[int, ...]]
+    leaked_snippets: tuple[str, ...] = ()
 
     def made_by(self, token: str) -> list[Guest]:
         """Return the machines that `token` made, by VMID."""
@@ -74,7 +78,7 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """The line with which the simulator says where it is."""
+    """The line with which the simulator says where it is, and how nodes are reached over SSH."""
 
     url: str
     token_id: str
@@ -82,6 +86,8 @@ class Announcement:
     ca_file: Path
     control_token_file: Path
     template: int
+    known_hosts: tuple[str, ...] = ()
+    node_key_file: Path | None = None
 
 
 _ANNOUNCEMENT = TypeAdapter(Announcement)
@@ -103,6 +109,10 @@ class Cluster:
         """Somebody makes a machine by hand, and it runs."""
         body = {"vmid": vmid, "running": True, "config": {"name": name}}
         await self._ask("POST", "guests", body=body)
+
+    async def edit(self, vmid: int, **config: str | int) -> None:
+        """Somebody changes a machine's settings by hand."""
+        await self._ask("POST", f"guests/{vmid}/config", body={**config})
 
     async def admits(self, vmid: int, key: str) -> bool:
         """Say whether this SSH key gets somebody into the machine now."""
@@ -131,12 +141,16 @@ class Cluster:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, speed: float, clone_seconds: float) -> AsyncIterator[Cluster]:
+async def running(
+    folder: Path, *, speed: float, clone_seconds: float, ssh: bool = False
+) -> AsyncIterator[Cluster]:
     """A fresh cluster with a template, in a process of its own, for as long as the block lasts.
 
-    `speed` is virtual seconds in a real one, `clone_seconds` how many virtual ones a clone takes.
+    `speed` is virtual seconds in a real one, `clone_seconds` how many virtual ones a clone takes;
+    with `ssh` its nodes are reached over SSH too.
     """
-    options = ("--dir", str(folder), "--speed", str(speed), "--clone-seconds", str(clone_seconds))
+    timing = ("--speed", str(speed), "--clone-seconds", str(clone_seconds))
+    options = ("--dir", str(folder), *timing, *(("--ssh",) if ssh else ()))
     async with announced(folder.with_suffix(".log"), "simulator", *options) as line:
         where = _ANNOUNCEMENT.validate_json(line)
         trusted = ssl.create_default_context(cafile=where.ca_file)

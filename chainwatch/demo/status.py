@@ -7,7 +7,7 @@ import aiohttp
 from pydantic import TypeAdapter
 
 from chainwatch.control.readings import LeaseLine
-from chainwatch.control.resync import Orphan
+from chainwatch.control.survey import Orphan
 
 _LEASES = TypeAdapter(list[LeaseLine])
 _ORPHANS = TypeAdapter(list[Orphan])

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from chainwatch.domain.events import ZERO_ADDRESS
 from chainwatch.domain.lease import Lease, LeaseId, Phase, Plan, phase
+from chainwatch.domain.plans import NO_RULES, PlanRules
 from provisioner.model import (
     Access,
     DesiredMachine,
@@ -22,6 +23,7 @@ from provisioner.model import (
     Presence,
     Retirement,
 )
+from provisioner.terms import ANY_TERMS
 
 #: The on-chain number of a kind of machine (`PlanDefined.kind`).
 KINDS = {0: Kind.VM, 1: Kind.CONTAINER}
@@ -29,9 +31,10 @@ KINDS = {0: Kind.VM, 1: Kind.CONTAINER}
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The site's own rules: the grace (s) where no plan tells one."""
+    """The site's own rules: the grace (s) where no plan tells one, and what plans decide here."""
 
     default_grace: int
+    plans: PlanRules = NO_RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ def desired(facts: Facts, nonce: str, policy: Policy) -> DesiredMachine:
         retirement=_retirement(facts, nonce, policy),
         gecos=_gecos(facts, access),
         order=facts.order if lease and facts.ordered_of == nonce else None,
+        terms=policy.plans.of(facts.id, facts.plan) if lease else ANY_TERMS,
     )
 
 

@@ -11,9 +11,9 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -26,6 +26,9 @@ from provisioner import faultpoints
 
 Value: TypeAlias = str | int | None
 Row: TypeAlias = sqlite3.Row
+
+_Statement: TypeAlias = tuple[str, Sequence[Sequence[Value]]]
+"""A statement, and the rows of values that it is run for."""
 
 WRITER = (
     "journal_mode=WAL",
@@ -61,24 +64,51 @@ class Reading:
         return found[0] if found else None
 
 
-class Transaction(Reading):
-    """A view that also writes; it sees what it has written."""
+class _Writer(aiosqlite.Connection):
+    """A connection whose thread runs many statements without a word from the loop in between."""
 
-    __slots__ = ()
+    async def run_all(self, statements: Sequence[_Statement]) -> None:
+        """Run each for each of its rows of values; after one that fails, none."""
+        await self._execute(self._run_all, statements)  # type: ignore[no-untyped-call] # aiosqlite's
+
+    def _run_all(self, statements: Sequence[_Statement]) -> None:
+        for sql, rows in statements:
+            self._conn.executemany(sql, rows)
+
+
+class Transaction(Reading):
+    """A view that also writes; it sees what it has written.
+
+    What is inserted waits until something else is asked for, or the commit, and is then handed over
+    whole: SQLite works through it while Python does something else. So a row that is refused is
+    refused there, and nothing that was to come after it is written.
+    """
+
+    __slots__ = ("_waiting", "_writer")
+
+    def __init__(self, writer: _Writer) -> None:
+        super().__init__(writer)
+        self._writer = writer
+        self._waiting: list[_Statement] = []
+
+    async def rows(self, sql: str, *values: Value) -> list[Row]:
+        await self.flush()
+        return await super().rows(sql, *values)
 
     async def run(self, sql: str, *values: Value) -> None:
-        await self._connection.execute_fetchall(sql, values)
+        await self.rows(sql, *values)
 
-    async def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
+    async def many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
         """Run one statement for each row."""
-        await self._connection.executemany(sql, rows)
+        if rows:
+            self._waiting.append((sql, rows))
+            await self.flush()
 
-    async def insert(self, into: str, rows: Sequence[Sequence[Value]], then: str = "") -> None:
-        """Run `INSERT INTO {into} VALUES {rows} {then}`, for hundreds of rows at once.
+    def insert(self, into: str, rows: Sequence[Sequence[Value]], then: str = "") -> None:
+        """Have `INSERT INTO {into} VALUES {rows} {then}` run, for hundreds of rows at once.
 
         One statement for many rows is what lets SQLite work while Python does: a statement for
-        each has to wait for the interpreter as often. Statements of one size are handed over
-        together, so that none of them waits for the loop.
+        each has to wait for the interpreter as often.
         """
         start = 0
         for count in _ROWS_AT_ONCE:
@@ -88,8 +118,14 @@ class Transaction(Reading):
                     list(chain.from_iterable(rows[place : place + count]))
                     for place in range(start, end, count)
                 ]
-                await self.many(_insertion(into, len(rows[0]), count, then), parts)
+                self._waiting.append((_insertion(into, len(rows[0]), count, then), parts))
                 start = end
+
+    async def flush(self) -> None:
+        """Run what waits."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            await self._writer.run_all(waiting)
 
 
 @cache
@@ -101,9 +137,7 @@ def _insertion(into: str, columns: int, rows: int, then: str) -> str:
 class Database:
     """The open database; `open` makes one, `close` ends it."""
 
-    def __init__(
-        self, writer: aiosqlite.Connection, reader: aiosqlite.Connection, held: AsyncExitStack
-    ) -> None:
+    def __init__(self, writer: _Writer, reader: aiosqlite.Connection, held: AsyncExitStack) -> None:
         self._writer = writer
         self._reader = reader
         self._held = held
@@ -120,10 +154,12 @@ class Database:
         async with AsyncExitStack() as held:
             held.callback(os.close, _locked(path, create=create))
             try:
-                writer = await held.enter_async_context(_connection(path, "rw"))
+                writer = _Writer(_connector(path, "rw"), iter_chunk_size=1)
+                await held.enter_async_context(writer)
                 await _prepare(writer, WRITER)
                 await schema.migrate(writer)
-                reader = await held.enter_async_context(_connection(path, "ro"))
+                reader = aiosqlite.Connection(_connector(path, "ro"), iter_chunk_size=1)
+                await held.enter_async_context(reader)
                 await _prepare(reader, READER)
             except sqlite3.DatabaseError as error:
                 raise Fatal(
@@ -144,7 +180,9 @@ class Database:
             raise ValueError(f"fault point {before!r} is not in the registry")
         async with self._writing, _undone_unless_committed(self._writer):
             await self._writer.execute_fetchall("BEGIN IMMEDIATE")
-            yield Transaction(self._writer)
+            tx = Transaction(self._writer)
+            yield tx
+            await tx.flush()
             faultpoints.reach(before)
             await self._writer.execute_fetchall("COMMIT")
         faultpoints.reach(after)
@@ -170,9 +208,9 @@ async def _undone_unless_committed(connection: aiosqlite.Connection) -> AsyncIte
         await asyncio.shield(connection.rollback())
 
 
-def _connection(path: Path, mode: str) -> aiosqlite.Connection:
-    return aiosqlite.connect(
-        f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None
+def _connector(path: Path, mode: str) -> Callable[[], sqlite3.Connection]:
+    return partial(
+        sqlite3.connect, f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None
     )
 
 

@@ -54,7 +54,7 @@ class Holds:
                 *(lease, kind.value, reason, uid, now),
             )
             await audit.record(tx, uid, kind.value, lease, reason, now=now)
-            await workqueue.enqueue(tx, [lease], f"an operator asked for {kind.value}")
+            workqueue.enqueue(tx, [lease], f"an operator asked for {kind.value}")
 
     async def release(self, lease: str, kind: Hold, reason: str, uid: int, *, now: int) -> None:
         """Lift a hold; its key becomes due. Raises OperatorError when there is none."""
@@ -67,7 +67,7 @@ class Holds:
                     f"{lease} has no {kind.value}; `chainwatch show` lists what it has"
                 )
             await audit.record(tx, uid, f"release {kind.value}", lease, reason, now=now)
-            await workqueue.enqueue(tx, [lease], f"an operator lifted its {kind.value}")
+            workqueue.enqueue(tx, [lease], f"an operator lifted its {kind.value}")
 
     async def of(self, lease: str) -> list[HoldRow]:
         """Return the holds of a lease."""

@@ -127,9 +127,9 @@ class Journal:
                     f"{_said(state.cursor)}"
                 )
             await _store_blocks(tx, source, batch)
-            await _store_events(tx, source, batch.events, wall)
             dirty = await projection.extend(tx, known, batch.events)
-            await workqueue.renew(tx, dirty, "the chain said something new about it")
+            _store_events(tx, source, batch.events, wall)
+            workqueue.renew(tx, dirty, "the chain said something new about it")
             final = _later(state.final, batch.final)
             await _move(tx, source, batch.cursor, final, batch.head)
             await _prune(tx, source, state.final, final)
@@ -152,7 +152,7 @@ class Journal:
             tokens = {row["token"] for row in marked} - {None}
             plans = {row["plan"] for row in marked} - {None}
             dirty = await projection.refold(tx, known, tokens, plans)
-            await workqueue.renew(tx, dirty, "the chain took back what it had said about it")
+            workqueue.renew(tx, dirty, "the chain took back what it had said about it")
             await _move(tx, source, rewind.ancestor, state.final, rewind.head)
             await tx.run("DELETE FROM block WHERE source = ? AND number > ?", source, above)
             return CommitResult(frozenset(dirty))
@@ -224,14 +224,14 @@ async def _store_blocks(tx: Transaction, source: str, batch: Batch) -> None:
     for number, known in stored:
         if blocks.pop(number).hash != known:
             raise NotAChain(f"{source}: block {number} is stored as {known}, a batch differs")
-    await tx.insert(
+    tx.insert(
         "block (source, number, hash, parent, timestamp)",
         [(source, b.number, b.hash, b.parent, b.timestamp) for b in blocks.values()],
     )
 
 
-async def _store_events(tx: Transaction, source: str, events: Sequence[Logged], wall: int) -> None:
-    await tx.insert(
+def _store_events(tx: Transaction, source: str, events: Sequence[Logged], wall: int) -> None:
+    tx.insert(
         "event (source, block, block_hash, log_index, tx_hash, kind, token, plan, fields, seen_at)",
         [_event_row(source, logged, wall) for logged in events],
         "ON CONFLICT (source, block_hash, log_index) DO UPDATE SET orphaned_at = NULL,"
@@ -308,5 +308,5 @@ async def _wake(tx: Transaction, source: str, cursor: Block, final: Block | None
             *(source, final.timestamp),
         )
     keys = frozenset(row["id"] for row in woken)
-    await workqueue.renew(tx, keys, "chain time reached its next deadline")
+    workqueue.renew(tx, keys, "chain time reached its next deadline")
     return keys

@@ -99,10 +99,14 @@ class Leases:
         return [entry_from(found) for found in rows]
 
     async def set_wakes(self, lease: str, wake_at: int | None, wake_final_at: int | None) -> None:
-        """Have the key enqueued once the cursor, or the finalized block, reaches a chain time."""
+        """Have the key enqueued once the cursor, or the finalized block, reaches a chain time.
+
+        Where that is what the row says, nothing is written, and no disk is waited for.
+        """
         async with self._db.transaction("wake") as tx:
             await tx.run(
-                "UPDATE lease SET wake_at = ?, wake_final_at = ? WHERE id = ?",
+                "UPDATE lease SET wake_at = ?1, wake_final_at = ?2 WHERE id = ?3"
+                " AND (wake_at IS NOT ?1 OR wake_final_at IS NOT ?2)",
                 *(_second(wake_at), _second(wake_final_at), lease),
             )
 

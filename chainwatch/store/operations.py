@@ -8,7 +8,8 @@ clone that was seen to fail gives it back, and so does one that went elsewhere t
 because what stood there proved to be a stranger.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chainwatch.store.database import Database, Transaction
@@ -34,6 +35,17 @@ AND NOT EXISTS (
     AND moved.step IN ('clone', 'restore', 'adopt') AND moved.vmid <> made.vmid
     AND moved.id > made.id
 )
+"""
+
+#: The last of its clone, adoption and end counts, as in `place`.
+_STANDING = """
+SELECT key, nonce, vmid, node FROM operation
+WHERE id IN (
+    SELECT max(id) FROM operation
+    WHERE step IN ('clone', 'restore', 'adopt') OR step IN ('destroy', 'gone') AND outcome = 'ok'
+    GROUP BY key, nonce
+)
+AND step IN ('clone', 'restore', 'adopt') AND outcome = 'ok'
 """
 
 
@@ -159,6 +171,17 @@ class Operations:
                 *(key, nonce),
             )
         return None if row is None else row["vmid"]
+
+    async def places(self) -> Mapping[tuple[str, str], Place]:
+        """Return where every machine (key, nonce) stands that was seen made and not seen to go.
+
+        One whose last clone is not known to have come about has no place, and no two have the same.
+        """
+        async with self._db.reading() as read:
+            rows = await read.rows(_STANDING)
+        found = {(key, nonce): Place(vmid, node) for key, nonce, vmid, node in rows}
+        often = Counter(place.vmid for place in found.values())
+        return {machine: place for machine, place in found.items() if often[place.vmid] == 1}
 
     async def intended(self, key: str, nonce: str) -> int | None:
         async with self._db.reading() as read:

@@ -75,7 +75,7 @@ async def extend(tx: Transaction, source: Source, events: Sequence[Logged]) -> s
         event = logged.event
         if not isinstance(event, PlanEvent):
             leases[event.token] = fold(leases.get(event.token), event, logged.tx_hash)
-    dirty = await _write_leases(tx, source, leases)
+    dirty = _write_leases(tx, source, leases)
     return dirty | await _extend_plans(tx, source, said)
 
 
@@ -95,7 +95,7 @@ async def refold(
     """Fold the whole histories of `tokens` and `plans` (64 hex digits) onto their rows."""
     known = await _ids(tx, source, tokens)
     folded = await folded_leases(tx, source.name, tokens)
-    await _write_leases(tx, source, {lease.token: lease for lease in folded.values()})
+    _write_leases(tx, source, {lease.token: lease for lease in folded.values()})
     await tx.many(
         "UPDATE lease SET owner = NULL, ssh_key = '', encryption_key = '', burnt = 0"
         " WHERE source = ? AND token = ?",
@@ -151,12 +151,10 @@ async def _stored_plans(read: Reading, source: Source, plans: Iterable[int]) -> 
     return {int(row["id"], 16): plan_from(row["fields"]) for row in rows}
 
 
-async def _write_leases(
-    tx: Transaction, source: Source, leases: Mapping[int, Lease | None]
-) -> set[str]:
+def _write_leases(tx: Transaction, source: Source, leases: Mapping[int, Lease | None]) -> set[str]:
     ids = lease_ids(source.chain_id, source.contract)
     rows = [_lease_row(source, ids, lease) for lease in leases.values() if lease is not None]
-    await tx.insert(
+    tx.insert(
         "lease (id, source, token, owner, nonce, generation, plan, expires_at, ssh_key,"
         " encryption_key, burnt)",
         rows,

@@ -134,7 +134,7 @@ async def _refold(
     tx: Transaction, source: Source, tokens: Sequence[str], plans: Sequence[str]
 ) -> None:
     dirty = await projection.refold(tx, source, tokens, plans)
-    await workqueue.renew(tx, dirty, "an operator has its source read again")
+    workqueue.renew(tx, dirty, "an operator has its source read again")
 
 
 async def _tokens(

@@ -75,7 +75,7 @@ class Wishes:
             )
             said = " ".join(filter(None, (verb.value, name)))
             await audit.record(tx, uid, said, lease, reason, now=now)
-            await workqueue.enqueue(tx, [lease], f"an operator asked for {verb.value}")
+            workqueue.enqueue(tx, [lease], f"an operator asked for {verb.value}")
         return _wish(row)
 
     async def end(self, lease: str, number: int, outcome: str, said: str, *, now: int) -> None:
@@ -86,7 +86,7 @@ class Wishes:
                 " WHERE number = ? AND done_at IS NULL",
                 *(now, outcome, said, number),
             )
-            await workqueue.enqueue(tx, [lease], f"its order {number} has ended")
+            workqueue.enqueue(tx, [lease], f"its order {number} has ended")
 
     async def failures(self, number: int) -> int:
         """Count how often a step for a wish has failed."""

@@ -39,28 +39,28 @@ class WorkRow:
 _ROW = "SELECT key, not_before, attempts, reason, last_error, parked_at, parked_reason FROM work"
 
 
-async def enqueue(tx: Transaction, keys: Iterable[str], reason: str) -> None:
+def enqueue(tx: Transaction, keys: Iterable[str], reason: str) -> None:
     """Make keys due at once, within a transaction that has more to say."""
-    await _upsert(tx, keys, reason, "seq = seq + 1, not_before = 0, reason = excluded.reason")
+    _upsert(tx, keys, reason, "seq = seq + 1, not_before = 0, reason = excluded.reason")
 
 
-async def renew(tx: Transaction, keys: Iterable[str], reason: str) -> None:
+def renew(tx: Transaction, keys: Iterable[str], reason: str) -> None:
     """Make keys due at once because the chain or its time moved, parked ones too.
 
     What was given up was one step of a machine as it should have been then; what has to be taken
     away or let in now is another, and nobody may escape it by having been parked.
     """
-    await _upsert(
+    _upsert(
         *(tx, keys, reason),
         "seq = seq + 1, not_before = 0, reason = excluded.reason, parked_at = NULL,"
         " parked_reason = NULL",
     )
 
 
-async def _upsert(tx: Transaction, keys: Iterable[str], reason: str, known: str) -> None:
+def _upsert(tx: Transaction, keys: Iterable[str], reason: str, known: str) -> None:
     rows = [(key, reason, 1, 0, 0) for key in keys]
     columns = "work (key, reason, seq, not_before, attempts)"
-    await tx.insert(columns, rows, f"ON CONFLICT (key) DO UPDATE SET {known}")
+    tx.insert(columns, rows, f"ON CONFLICT (key) DO UPDATE SET {known}")
 
 
 class WorkQueue:
@@ -72,13 +72,36 @@ class WorkQueue:
     async def enqueue(self, keys: Iterable[str], reason: str) -> None:
         """Make keys due at once, because of `reason`."""
         async with self._db.transaction("enqueue") as tx:
-            await enqueue(tx, keys, reason)
+            enqueue(tx, keys, reason)
 
-    async def due(self, now: int, limit: int, exclude: Collection[str] = ()) -> list[WorkItem]:
+    async def due(
+        self,
+        now: int,
+        limit: int,
+        exclude: Collection[str] = (),
+        early: Collection[str] = (),
+    ) -> list[WorkItem]:
         """Return up to `limit` keys whose time has come, without those in `exclude`.
 
         `exclude` names the keys that a pass has in hand: what is returned is not marked as taken.
+        `early` are keys of the queue whose time has come between two whole seconds.
         """
+        first = await self._early(early, exclude) if early else []
+        return [*first[:limit], *await self._due(now, limit - len(first), {*exclude, *early})]
+
+    async def _early(self, keys: Collection[str], exclude: Collection[str]) -> list[WorkItem]:
+        async with self._db.reading() as read:
+            rows = await read.rows(
+                "SELECT key, seq, attempts, reason FROM work WHERE parked_at IS NULL"
+                " AND key IN (SELECT value FROM json_each(?1))"
+                " AND key NOT IN (SELECT value FROM json_each(?2))",
+                *(json.dumps(list(keys)), json.dumps(list(exclude))),
+            )
+        return [WorkItem(*row) for row in rows]
+
+    async def _due(self, now: int, limit: int, exclude: Collection[str]) -> list[WorkItem]:
+        if limit <= 0:
+            return []
         async with self._db.reading() as read:
             rows = await read.rows(
                 "SELECT key, seq, attempts, reason FROM work"
@@ -142,6 +165,11 @@ class WorkQueue:
         async with self._db.reading() as read:
             row = await read.one(f"{_ROW} WHERE key = ?", key)
         return None if row is None else WorkRow(*row)
+
+    async def keys(self) -> frozenset[str]:
+        """Return every key that is in the queue, due, waiting or parked."""
+        async with self._db.reading() as read:
+            return frozenset(row["key"] for row in await read.rows("SELECT key FROM work"))
 
     async def parked(self) -> list[WorkRow]:
         """Return what was given up, longest ago first."""

@@ -80,6 +80,21 @@ def interfaces(state: State, ask: Ask) -> Script[JsonValue]:
     return {"result": found}
 
 
+def file_systems(state: State, ask: Ask) -> Script[JsonValue]:
+    """GET agent/get-fsinfo: the root file system, a quarter full, and one that does not tell."""
+    guest = yield from _guest_with_agent(state, ask)
+    size = guest.boot_disk_size()
+    root: dict[str, JsonValue] = {
+        "name": "sda1",
+        "mountpoint": "/",
+        "type": "ext4",
+        "total-bytes": size,
+        "used-bytes": size // 4,
+    }
+    silent: dict[str, JsonValue] = {"name": "sda15", "mountpoint": "/boot/efi", "type": "vfat"}
+    return {"result": [root, silent]}
+
+
 def execute(state: State, ask: Ask) -> Script[JsonValue]:
     """POST agent/exec: start a program. Returns its pid."""
     guest = yield from _guest_with_agent(state, ask)
@@ -162,6 +177,7 @@ CALLS: tuple[tuple[str, str, Handler, dict[str, Rule]], ...] = (
     ("POST", "ping", ping, {}),
     ("GET", "get-host-name", host_name, {}),
     ("GET", "network-get-interfaces", interfaces, {}),
+    ("GET", "get-fsinfo", file_systems, {}),
     ("POST", "exec", execute, {"command": COMMAND, "input-data": Rule(longest=65536)}),
     ("GET", "exec-status", execute_status, {"pid": Rule(Kind.INTEGER, required=True)}),
     ("POST", "file-write", write_file, {"file": FILE, "content": CONTENT, "encode": FLAG}),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask
+from provisioner.simulator.firewallrules import trouble, version
 from provisioner.simulator.params import COUNT, FLAG, TEXT, Rule
 from provisioner.simulator.state import Firewall, State
 from provisioner.simulator.wire import Refused, bad_parameters
@@ -56,21 +57,24 @@ def list_rules(state: State, ask: Ask) -> JsonValue:
     """GET firewall/rules."""
     rules = _peek(state, ask).rules
     digest = _digest(rules)
-    return [{**rule, "pos": pos, "digest": digest} for pos, rule in enumerate(rules)]
+    return [{**_shown(rule), "pos": pos, "digest": digest} for pos, rule in enumerate(rules)]
+
+
+def _shown(rule: dict[str, str | int]) -> dict[str, str | int]:
+    """Return a rule as it is read: with the version of its addresses, where it has any."""
+    versions = (version(str(rule.get(key, ""))) for key in ("source", "dest"))
+    known = next((each for each in versions if each is not None), None)
+    return rule if known is None else {**rule, "ipversion": known}
 
 
 def add_rule(state: State, ask: Ask) -> JsonValue:
-    """POST firewall/rules: at `pos`, by default before all others."""
+    """POST firewall/rules: before all others, whatever `pos` says, and off unless it says on."""
     given = {k: v for k, v in ask.params.items() if isinstance(v, str | int)}
-    if given["type"] in {"in", "out"} and given["action"] not in {"ACCEPT", "DROP", "REJECT"}:
-        raise bad_parameters(action=f"unknown action '{given['action']}'")
-    if ("dport" in given or "sport" in given) and "proto" not in given:
-        which = "dport" if "dport" in given else "sport"
-        raise bad_parameters(proto=f"missing property - '{which}' requires this property")
-    position = ask.number("pos", 0)
+    if wrong := trouble(_peek(state, ask), given):
+        raise bad_parameters(**wrong)
     given.pop("pos", None)
     given.pop("digest", None)
-    state.firewall(ask.vmid).rules.insert(position, given)
+    state.firewall(ask.vmid).rules.insert(0, {"enable": 0, **given})
     return None
 
 
@@ -190,6 +194,11 @@ def delete_alias(state: State, ask: Ask) -> JsonValue:
     return None
 
 
+def read_cluster_options(state: State, _ask: Ask) -> JsonValue:
+    """GET cluster/firewall/options."""
+    return {**state.firewall_options, "digest": _digest(state.firewall_options)}
+
+
 POLICY = Rule(words=("ACCEPT", "REJECT", "DROP"))
 LEVEL = Rule(words=("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", "nolog"))
 FLAGS = ("dhcp", "enable", "ipfilter", "macfilter", "ndp", "radv")
@@ -210,8 +219,9 @@ def _net(text: str) -> str | None:
 RULE: dict[str, Rule] = {
     **dict.fromkeys(("comment", "dest", "dport", "icmp-type", "log", "macro", "proto"), TEXT),
     **dict.fromkeys(("source", "sport", "digest"), TEXT),
+    **dict.fromkeys(("source", "dest"), Rule(longest=512)),
     "iface": Rule(check=_net),
-    "type": Rule(required=True, words=("in", "out", "group")),
+    "type": Rule(required=True, words=("in", "out", "forward", "group")),
     "action": Rule(required=True),
     "enable": COUNT,
     "pos": COUNT,

@@ -48,7 +48,7 @@ class GuestOs:
     folders: set[str] = field(default_factory=lambda: {"/", "/tmp", "/etc", "/root", "/home"})  # noqa: S108 - a folder of the simulated guest
     users: set[str] = field(default_factory=lambda: {"root"})
     passwords: dict[str, str] = field(default_factory=dict)
-    gecos: dict[str, str] = field(default_factory=dict)
+    comments: dict[str, str] = field(default_factory=dict)
     sessions: list[Session] = field(default_factory=list)
     instance: str | None = None
     hostname: str = "localhost"
@@ -61,7 +61,7 @@ class GuestOs:
             folders=set(self.folders),
             users=set(self.users),
             passwords=dict(self.passwords),
-            gecos=dict(self.gecos),
+            comments=dict(self.comments),
             sessions=[],
         )
 

@@ -52,15 +52,16 @@ def _pkill(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
 
 
 def _usermod(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
-    """`usermod -c COMMENT USER`: 6 for an unknown user, 2 for what it does not understand."""
-    match words:
-        case ("-c", comment, user) if user in system.users:
-            system.gecos[user] = comment
-            return Run()
-        case ("-c", _, user):
-            return Run(6, error=f"usermod: user '{user}' does not exist\n")
-        case _:
-            return Run(2, error="Usage: usermod [options] LOGIN\n")
+    """`usermod -c TEXT -- USER`: 6 for an unknown user."""
+    text, user = words[1], words[-1]
+    if user not in system.users:
+        return Run(6, error=f"usermod: user '{user}' does not exist\n")
+    system.comments[user] = text
+    return Run()
+
+
+def _false(_: GuestOs, __: tuple[str, ...], ___: str) -> Run:
+    return Run(1, error="no\n")
 
 
 def _loginctl(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
@@ -119,6 +120,7 @@ PROGRAMS: dict[str, Program] = {
     "cat": _cat,
     "hostname": _hostname,
     "sleep": _sleep,
+    "false": _false,
     "pkill": _pkill,
     "usermod": _usermod,
     "loginctl": _loginctl,

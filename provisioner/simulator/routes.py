@@ -88,6 +88,13 @@ ROUTES = (
     Route("GET", "/access/permissions", permissions.permissions, PERMISSIONS, None),
     Route("GET", "/cluster/status", nodes.cluster_status, {}, ("/", "Sys.Audit")),
     Route("GET", "/cluster/resources", nodes.resources, RESOURCES, None, lists=True),
+    Route(
+        "GET",
+        "/cluster/firewall/options",
+        firewall.read_cluster_options,
+        {},
+        ("/", "Sys.Audit"),
+    ),
     Route("GET", "/cluster/nextid", nodes.next_id, {"vmid": VMID}, None),
     Route("GET", "/nodes", nodes.list_nodes, {}, None, lists=True),
     Route("GET", "/nodes/{node}/status", nodes.node_status, {}, ("/nodes/{node}", "Sys.Audit")),

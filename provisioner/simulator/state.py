@@ -252,6 +252,7 @@ class State:
     volumes: dict[str, Volume] = field(default_factory=dict)
     files: dict[str, StoredFile] = field(default_factory=dict)
     firewalls: dict[int, Firewall] = field(default_factory=dict)
+    firewall_options: dict[str, str | int] = field(default_factory=dict)
     pools: dict[str, Pool] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)

@@ -7,12 +7,12 @@ template had better not have `onboot`.
 """
 
 from provisioner.model import DesiredMachine, Observed, PowerState
-from provisioner.site import CONFIGURED, Site
+from provisioner.site import Site
 from provisioner.steps.step import Step, Target
 
 
 def _due(site: Site, want: DesiredMachine, have: Observed) -> str | None:
-    if have.config is None or have.vmid is None or have.stamps.configured == CONFIGURED:
+    if have.config is None or have.vmid is None or site.isolated(want, have):
         return None
     if site.bears(site.identity(want, have.vmid), have.config):
         return None  # it has been configured; only its stamps were lost

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from provisioner.archives import Archives
 from provisioner.errors import Permanent
 from provisioner.identity import settings_stamp, uuid_of
+from provisioner.isolation import Isolation
 from provisioner.model import (
     DesiredMachine,
     GuestConfig,
@@ -22,7 +23,7 @@ from provisioner.model import (
     Verb,
 )
 from provisioner.ports import GuestShells, Hypervisor, NodeShell, Place
-from provisioner.site import CONFIGURED, Site
+from provisioner.site import Site
 from provisioner.snippets import name_in
 
 
@@ -30,8 +31,9 @@ from provisioner.snippets import name_in
 class Target:
     """What an effect works on: the machine wanted at (node, vmid), and the ways to reach it.
 
-    `source` is the template that it is cloned from, where it is, and `storage` where its disks go
-    when it is restored; `nodes` is None where nodes are not reached over SSH.
+    `source` is the template that it is cloned from, where it is, and `base` the firewall that it
+    has from there, as far as that is known; `storage` is where its disks go when it is restored.
+    `nodes` is None where nodes are not reached over SSH.
     """
 
     hypervisor: Hypervisor
@@ -43,6 +45,7 @@ class Target:
     node: str
     source: Place | None = None
     nodes: NodeShell | None = None
+    base: Isolation | None = None
     archives: Archives | None = None
     storage: str | None = None
 
@@ -120,6 +123,6 @@ def ordered(want: DesiredMachine, have: Observed, *verbs: Verb) -> Order | None:
     order = want.order
     if order is None or order.verb not in verbs or want.presence is not Presence.RUNNING:
         return None
-    if have.config is None or have.stamps.configured != CONFIGURED:
+    if have.config is None or have.stamps.configured is None:
         return None
     return order if have.stamps.ordered < order.number else None

@@ -18,6 +18,7 @@ from web3.types import Wei
 
 from chainwatch import log
 from chainwatch.app import Adapters, Daemon, opened, wire
+from chainwatch.app.sites import firewalls
 from chainwatch.chain.rpc import RpcPool
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import Config, LogConfig, PolicyConfig
@@ -93,7 +94,7 @@ class Rig:
 
 @asynccontextmanager
 async def rig(folder: Path, *, clean: bool = True) -> AsyncIterator[Rig]:
-    """Start it all; a `clean` template has no firewall rules, IP sets or aliases to pass on."""
+    """Start it all; a `clean` template passes on the firewall that machines are to have."""
     quiet()
     async with (
         running() as anvil,
@@ -108,7 +109,7 @@ async def rig(folder: Path, *, clean: bool = True) -> AsyncIterator[Rig]:
         pool = RpcPool(source.http, timeout=source.timeout)
         try:
             if clean:
-                await _clean(proxmox)
+                await _prepare(proxmox, configured(folder, source))
             recorder, config = Recorder(proxmox), configured(folder, source)
             ways = Adapters({source.source.name: pool}, recorder)
             async with opened(config, folder / "bench.db", create=True) as db:
@@ -190,7 +191,7 @@ def _endpoint(where: cluster.Announcement) -> ProxmoxEndpoint:
     )
 
 
-async def _clean(proxmox: ProxmoxerApi) -> None:
-    """Do what an operator would: take the firewall rules off the template."""
+async def _prepare(proxmox: ProxmoxerApi, config: Config) -> None:
+    """Do what an operator would: give the template the firewall of its clones."""
     hypervisor = ProxmoxHypervisor(proxmox, ProxmoxSettings((TEMPLATE,)), time.monotonic)
-    await hypervisor.scrub_firewall(NODE, TEMPLATE)
+    await hypervisor.isolate(NODE, TEMPLATE, firewalls(config)[TEMPLATE][0])

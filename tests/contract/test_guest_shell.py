@@ -94,7 +94,7 @@ async def test_an_account_says_whose_it_is(world: World) -> None:
     await world.booted()
     said = f"wallet=0x{'b0' * 20},nft={2**256 - 1}"
     await world.shell.set_gecos(NODE, VMID, "debian", said)
-    assert world.see(lambda cluster: cluster.guest(VMID).os.gecos) == {"debian": said}
+    assert world.see(lambda cluster: cluster.guest(VMID).os.comments) == {"debian": said}
     with pytest.raises(Transient, match="exit code 6"):
         await world.shell.set_gecos(NODE, VMID, "stranger", said)
 

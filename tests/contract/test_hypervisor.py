@@ -178,20 +178,25 @@ async def test_nothing_that_a_template_passes_on_stays_on_a_machine(world: World
     assert (await world.config()).settings == WANTED
 
 
-async def test_a_vlan_and_a_rate_of_the_templates_network_stay(world: World) -> None:
-    net = "e1000=BC:24:11:AA:AA:AB,bridge=vmbr9,tag=7,rate=10,firewall=0"
+async def test_a_network_gets_the_vlan_and_limits_that_are_wanted_and_no_others(
+    world: World,
+) -> None:
+    net = "e1000=BC:24:11:AA:AA:AB,bridge=vmbr9,tag=7,trunks=8;9,rate=10,queues=2,firewall=0"
     world.see(lambda cluster: cluster.edit_guest(TEMPLATE, net0=net))
     clone = await world.cloned()
     assert "net0" in clone.settings.leftovers
-    await world.hypervisor.configure(NODE, VMID, WANTED, "ours", clone.digest)
-    assert (await world.config()).settings == WANTED
+    assert (clone.settings.vlan, clone.settings.trunks, clone.settings.rate) == (7, "8;9", 10)
+    wanted = replace(WANTED, vlan=42, rate=12.5, cpu_limit=1.5)
+    await world.hypervisor.configure(NODE, VMID, wanted, "ours", clone.digest)
+    assert (await world.config()).settings == wanted
     parts = str(world.see(lambda cluster: cluster.guest(VMID).config["net0"])).split(",")
     assert set(parts) == {
         f"virtio={WANTED.mac}",
         "bridge=vmbr0",
         "firewall=1",
-        "tag=7",
-        "rate=10",
+        "tag=42",
+        "rate=12.5",
+        "queues=2",
     }
 
 
@@ -212,23 +217,6 @@ async def test_a_machine_that_somebody_locked_is_left_alone(world: World) -> Non
     assert config.lock == "backup"
     with pytest.raises(Locked, match="backup"):
         await world.hypervisor.configure(NODE, VMID, WANTED, "ours", config.digest)
-
-
-async def test_a_clone_keeps_no_firewall_rule_ip_set_or_alias_of_its_template(
-    world: World,
-) -> None:
-    await world.cloned()
-    assert all(_firewall(world, VMID))
-    await world.hypervisor.scrub_firewall(NODE, VMID)
-    assert not any(_firewall(world, VMID))
-    await world.hypervisor.scrub_firewall(NODE, VMID)
-    assert all(_firewall(world, TEMPLATE))
-
-
-def _firewall(world: World, vmid: int) -> tuple[int, int, int]:
-    """Count the rules, IP sets and aliases of a guest."""
-    firewall = world.see(lambda cluster: cluster.state.firewalls[vmid])
-    return len(firewall.rules), len(firewall.ipsets), len(firewall.aliases)
 
 
 async def test_a_disk_grows_to_a_size_and_never_shrinks(world: World) -> None:

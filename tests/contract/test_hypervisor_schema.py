@@ -7,7 +7,7 @@ import pytest
 
 from provisioner.backends.proxmox.api import Api, JsonValue, ParamValue
 from provisioner.backends.proxmox.settings import ProxmoxSettings
-from tests.support.pve import BOB, NODE, TEMPLATE, VMID, WANTED, direct_world, world_over
+from tests.support.pve import BOB, FIREWALLS, NODE, TEMPLATE, VMID, WANTED, direct_world, world_over
 from tests.support.pve_schema import Schemas, check_exchange, packaged_paths, paths
 
 
@@ -49,7 +49,9 @@ async def test_a_whole_life_speaks_the_official_language(
     assert await world.hypervisor.vmid_is_free(VMID)
     await world.booted()
     assert VMID in world.see(lambda cluster: cluster.state.pools["leases"].members)
-    await world.hypervisor.scrub_firewall(NODE, VMID)
+    for own in FIREWALLS:
+        await world.hypervisor.isolate(NODE, VMID, own)
+        assert await world.hypervisor.isolation(NODE, VMID) == own
     await world.ok(await world.hypervisor.resize(NODE, VMID, "scsi0", 20))
     assert await world.shell.answers(NODE, VMID)
     await world.shell.set_authorized_keys(NODE, VMID, "debian", BOB)

@@ -15,7 +15,14 @@ import pytest
 
 from provisioner.backends.proxmox.archives import ProxmoxArchives
 from provisioner.backends.proxmox.inspection import Inspection
-from provisioner.backends.proxmox.privileges import BACKUP_CALLS, CALLS, Estate, Scope, privileges
+from provisioner.backends.proxmox.privileges import (
+    BACKUP_CALLS,
+    CALLS,
+    Estate,
+    Scope,
+    privileges,
+    with_backups,
+)
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.errors import ProvisionError
 from provisioner.model import Kind
@@ -26,6 +33,7 @@ from provisioner.simulator.wire import ApiRequest
 from tests.support.lives import STRETCHES
 from tests.support.pve import (
     BOB,
+    FIREWALLS,
     NODE,
     TEMPLATE,
     TOKEN,
@@ -45,7 +53,6 @@ UNGUARDED: Final = {
     (f"/vms/{TEMPLATE}", "VM.Audit"),
 }
 #: What is asked by `chainwatch check` alone.
-CHECKED: Final = {"GET /version", "GET /access/permissions"}
 ESTATE: Final = Estate(
     (TEMPLATE,), ("local",), ("vmbr0",), ("archives",), pool="leases", backups="vault"
 )
@@ -56,13 +63,16 @@ SETTINGS: Final = ProxmoxSettings(
     container_storage="local",
     backup_storage="vault",
 )
+CHECKED: Final = {"GET /version", "GET /access/permissions", "GET /cluster/firewall/options"}
 
 
 def all_of(estate: Estate) -> Iterator[tuple[str, str]]:
     """Yield every path with every privilege that is granted there."""
     for scope in Scope:
         for path in estate.paths(scope):
-            yield from ((path, privilege) for privilege in privileges(scope, 8, backups=True))
+            yield from (
+                (path, privilege) for privilege in privileges(scope, 8, with_backups(CALLS))
+            )
 
 
 def granted(*without: tuple[str, str]) -> World:
@@ -92,7 +102,11 @@ async def live(world: World) -> None:
     world.see(strangers)
     assert VMID + 1 in (await world.hypervisor.snapshot()).guests
     await world.booted(replace(WANTED, memory_mib=1024))
-    await world.hypervisor.scrub_firewall(NODE, VMID)
+    for own in FIREWALLS:
+        await world.hypervisor.isolate(NODE, VMID, own)
+        world.see(lambda cluster: cluster.state.firewalls[VMID].ipsets.clear())
+        await world.hypervisor.isolate(NODE, VMID, own)
+        assert await world.hypervisor.isolation(NODE, VMID) == own
     await world.ok(await world.hypervisor.resize(NODE, VMID, "scsi0", 20))
     assert await world.shell.answers(NODE, VMID)
     await world.shell.set_authorized_keys(NODE, VMID, "debian", BOB)
@@ -133,7 +147,11 @@ async def live_as_container(world: World) -> None:
     )
     await world.ok(made)
     world.see(lambda cluster: inherit(cluster, VMID))
-    await world.hypervisor.scrub_firewall(NODE, VMID, kind=kind)
+    for own in FIREWALLS:
+        await world.hypervisor.isolate(NODE, VMID, own, kind=kind)
+        world.see(lambda cluster: cluster.state.firewalls[VMID].ipsets.clear())
+        await world.hypervisor.isolate(NODE, VMID, own, kind=kind)
+        assert await world.hypervisor.isolation(NODE, VMID, kind=kind) == own
     config = await world.hypervisor.config(NODE, VMID, kind=kind)
     assert config is not None
     await world.hypervisor.configure(NODE, VMID, settings, "ours", config.digest, kind=kind)

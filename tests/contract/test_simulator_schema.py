@@ -140,6 +140,7 @@ async def configure(api: Checked) -> None:
         digest=str(config["digest"]),
     )
     await api.task("POST", f"{GUEST}/config", description="ours")
+    await api("GET", "/cluster/firewall/options")
     for path in ("firewall/options", "firewall/rules", "firewall/ipset", "firewall/aliases"):
         await api("GET", f"{GUEST}/{path}")
     await api("DELETE", f"{GUEST}/firewall/rules/0")

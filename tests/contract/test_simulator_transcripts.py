@@ -21,7 +21,6 @@ RECORDED = Path(__file__).parents[1] / "data" / "pve-8.4-exchanges.json"
 SCENARIOS: dict[str, list[dict[str, JsonValue]]] = json.loads(RECORDED.read_text())["scenarios"]
 
 NO_SHELL = "no shell in the simulated guest: a controller runs programs"
-NO_ADDING = "a controller only removes firewall rules, so what a new one says is not checked"
 OTHER_QEMU = "the recorded QEMU could not do it, or was given arguments by root"
 FROM_NOTHING = "machines are cloned or restored, not made from nothing"
 DIVERGENCES = {
@@ -32,9 +31,6 @@ DIVERGENCES = {
     },
     "delete-resize": {
         "DELETE /nodes/pve/qemu/9520": "recorded while another delete of the same guest ran"
-    },
-    "firewall": {
-        "POST /nodes/pve/qemu/9800/firewall/rules": NO_ADDING,
     },
     "power": {
         "POST /nodes/pve/qemu/9500/status/suspend todisk": OTHER_QEMU,

@@ -11,7 +11,9 @@ from typing import Final
 
 import pytest
 
+from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.settings import Durations, Settings
 from provisioner.simulator.wire import ApiRequest
 from tests.support.lives import Scene, scene
 from tests.support.realm import ALICES_KEY, FIRST, GRACE, Realm, realm
@@ -27,9 +29,11 @@ READS: Final[tuple[Call, ...]] = (
     ("GET", "/nodes/pve/tasks/*/status"),
     ("GET", "/nodes/pve/qemu/9000/config"),
     ("GET", "/nodes/pve/qemu/2????/config"),
-    ("GET", "/nodes/pve/qemu/2????/firewall/rules"),
-    ("GET", "/nodes/pve/qemu/2????/firewall/refs"),
-    ("GET", "/nodes/pve/qemu/2????/status/current"),
+    *(
+        ("GET", f"/nodes/pve/qemu/{vmid}/firewall/{path}")
+        for vmid in ("9000", "2????")
+        for path in ("options", "rules", "refs", "ipset/*")
+    ),
     ("POST", "/nodes/pve/qemu/2????/agent/ping"),
 )
 TASKS: Final[tuple[Call, ...]] = (
@@ -38,9 +42,12 @@ TASKS: Final[tuple[Call, ...]] = (
     ("POST", "/nodes/pve/qemu/2????/status/start"),
 )
 CHANGES: Final[tuple[Call, ...]] = (
-    ("DELETE", "/nodes/pve/qemu/2????/firewall/rules/0"),
+    ("DELETE", "/nodes/pve/qemu/2????/firewall/rules/*"),
     ("DELETE", "/nodes/pve/qemu/2????/firewall/ipset/*"),
     ("DELETE", "/nodes/pve/qemu/2????/firewall/aliases/office"),
+    ("POST", "/nodes/pve/qemu/2????/firewall/rules"),
+    ("POST", "/nodes/pve/qemu/2????/firewall/ipset/*"),
+    ("PUT", "/nodes/pve/qemu/2????/firewall/options"),
     ("PUT", "/nodes/pve/qemu/2????/config"),
 )
 ANY_CALL: Final = (
@@ -91,12 +98,16 @@ def clean(ended: list[Scene], tmp_path_factory: pytest.TempPathFactory) -> Clean
 
 
 async def rest(world: Realm) -> None:
-    """Settle, and again after the longest backoff."""
+    """Settle, again after the longest backoff, and once more when every firewall had its turn."""
     for _ in range(2):
         await world.settle(4000)
         world.cluster.advance(301)
         await world.daemon.supervisor.resync.enqueue_all("periodic resync")
     await world.settle(4000)
+    if world.daemon.supervisor.breaker.reason is None:
+        await world.daemon.supervisor.resync.survey()
+        await world.daemon.supervisor.firewalls.look()
+        await world.settle(4000)
 
 
 @pytest.mark.parametrize("fault", STRIKES)
@@ -169,7 +180,7 @@ async def test_the_list_of_a_provisions_calls_is_true(tmp_path: Path) -> None:
 
 def _pattern(path: str) -> str:
     path = re.sub(r"/UPID:[^/]+", "/*", path).replace(str(FIRST), "2????")
-    return re.sub(r"/ipset/[^/]+", "/ipset/*", path)
+    return re.sub(r"/(ipset|rules)/.+", r"/\1/*", path)
 
 
 async def test_a_clone_that_lost_power_is_given_up_until_it_is_removed(tmp_path: Path) -> None:
@@ -185,6 +196,17 @@ async def test_a_clone_that_lost_power_is_given_up_until_it_is_removed(tmp_path:
         await world.daemon.stores.work.unpark(str(lease))
         await world.settle()
         assert len(world.running()) == 1
+
+
+async def test_a_long_clone_on_a_node_that_stayed_up_is_not_asked_whether_it_runs(
+    tmp_path: Path,
+) -> None:
+    slow = Cluster(Settings(durations=Durations(linked_clone=90)))
+    async with realm(tmp_path, cluster=slow) as world:
+        world.buy()
+        await world.settle()
+        assert world.running() == [FIRST]
+        assert not any("status/current" in route for route in slow.inventory().calls)
 
 
 async def test_a_clone_that_its_node_started_before_it_was_configured_is_stopped_first(

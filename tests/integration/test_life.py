@@ -35,9 +35,9 @@ async def test_a_paid_lease_becomes_one_running_machine(tmp_path: Path) -> None:
         assert world.cluster.admits(vmid, ALICES_KEY)
         assert (config["cores"], config["memory"], config["onboot"]) == (2, "2048", 1)
         assert "cipassword" not in config
-        assert vmid not in world.cluster.state.firewalls or not any(
-            (firewall := world.cluster.state.firewalls[vmid]).rules or firewall.ipsets
-        )
+        firewall = world.cluster.state.firewalls[vmid]
+        assert firewall.ipsets == {"ipfilter-net0": {"203.0.113.10": ""}}
+        assert (firewall.options["enable"], firewall.aliases) == (1, {})
         assert await world.alarms() == {}
 
 
@@ -368,7 +368,7 @@ async def test_after_a_sale_the_account_says_whose_it_is_once_that_is_final(
         world.transfer()  # without a key: only a wallet's signature could let the buyer in
         world.confirm()
         await world.settle()
-        assert world.guest().os.gecos == {"debian": f"wallet={ZERO_ADDRESS},nft=1"}
+        assert world.guest().os.comments == {"debian": f"wallet={ZERO_ADDRESS},nft=1"}
         world.finalize()
         await world.settle()
-        assert world.guest().os.gecos == {"debian": f"wallet={BOB},nft=1"}
+        assert world.guest().os.comments == {"debian": f"wallet={BOB},nft=1"}

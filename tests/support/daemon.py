@@ -43,7 +43,7 @@ KEY: Final = (
 #: Seconds that anything may take before a test gives up on it.
 PATIENCE: Final = 30.0
 
-Value: TypeAlias = str | int | float | list[str] | list[int]
+Value: TypeAlias = str | int | float | bool | list[str] | list[int]
 Settings: TypeAlias = dict[str, dict[str, Value]]
 
 _ranges = count(20_000, RANGE)
@@ -81,11 +81,14 @@ class Grounds:
 
 
 @asynccontextmanager
-async def grounds(folder: Path) -> AsyncIterator[Grounds]:
-    """Start a chain and a cluster in `folder`, for as long as the block lasts."""
+async def grounds(folder: Path, *, ssh: bool = False) -> AsyncIterator[Grounds]:
+    """Start a chain and a cluster in `folder`, for as long as the block lasts.
+
+    With `ssh` the nodes of the cluster are reached over SSH too.
+    """
     async with (
         anvil.running() as chain,
-        cluster.running(folder / "proxmox", speed=SPEED, clone_seconds=2.0) as machines,
+        cluster.running(folder / "proxmox", speed=SPEED, clone_seconds=2.0, ssh=ssh) as machines,
     ):
         yield Grounds(chain, machines)
 
@@ -299,6 +302,7 @@ class Installation:
         assert {*here.values()} == ours | {self.stranger}, f"volumes: {here}"
         leaked = {*now.volumes.values(), *now.firewalls} - now.guests.keys()
         assert not leaked, f"nobody's volumes and firewalls: {leaked}"
+        assert not now.leaked_snippets, f"nobody's snippets: {now.leaked_snippets}"
         assert now.foreign_touched == {}, f"foreign machines touched: {now.foreign_touched}"
         for vmid, stranger in self.before.guests.items():
             if stranger.created_by != self.grounds.token:
@@ -311,11 +315,16 @@ def _shape(guest: Guest) -> tuple[object, ...]:
 
 
 @asynccontextmanager
-async def installation(place: Grounds, folder: Path) -> AsyncIterator[Installation]:
-    """Found an installation in `folder`; its daemon is not started yet, and killed at the end."""
+async def installation(
+    place: Grounds, folder: Path, *, kind: int = 0
+) -> AsyncIterator[Installation]:
+    """Found an installation in `folder`; its daemon is not started yet, and killed at the end.
+
+    It sells virtual machines (`kind` 0) or containers (1).
+    """
     head = await place.chain.block()
     shop = await open_shop(place.chain)
-    await shop.create_plan(PlanOffer(grace=GRACE))
+    await shop.create_plan(PlanOffer(grace=GRACE, kind=kind))
     first = next(_ranges)
     vmids = range(first, first + RANGE)
     await place.cluster.add_stranger(vmids[1], "made-by-hand")

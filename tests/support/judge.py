@@ -15,6 +15,7 @@ from chainwatch.store.holds import Scope
 from provisioner.model import Stamps
 from provisioner.simulator.guests import ConfigValue, Power
 from provisioner.simulator.inventory import Inventory
+from tests.support.firewalls import reachable
 from tests.support.lives import stamps
 from tests.support.realm import ALICE, ALICES_KEY, BOB, BOBS_KEY, GRACE, TOKEN, Realm
 from tests.support.tenancies import Tenancy, View, confirmed, final
@@ -204,12 +205,26 @@ class Judge:
         assert seen == (2, "2048", 1, self.disk_gib), f"{vmid} has {seen}"
         assert bool(config.get("protection")) == (tenancy.token in self.holds)
         assert "cipassword" not in config
-        firewall = cluster.state.firewalls.get(vmid)
-        assert firewall is None or not (firewall.rules or firewall.ipsets or firewall.aliases)
+        self._isolated(vmid)
         assert guest.link_up
         for owner, key in KEYS.items():
             wanted = tenancy.owner == owner and tenancy.key == key
             assert cluster.admits(vmid, key) == wanted, f"{vmid}: {key[-7:]}, {tenancy}"
+
+    def _isolated(self, vmid: int) -> None:
+        """See that nobody's neighbour reaches a machine, and that it sends as nobody else."""
+        cluster, others = self.world.cluster, self.world.guests().keys() - {vmid}
+        cluster.state.firewall_options["enable"] = 1
+        firewall = cluster.state.firewalls[vmid]
+        assert set(firewall.ipsets) == {"ipfilter-net0"}
+        assert not firewall.aliases
+        assert reachable(cluster, "198.51.100.1", vmid), f"{vmid} is reached by nobody"
+        assert reachable(cluster, vmid, "198.51.100.1", 443)
+        assert not reachable(cluster, vmid, "198.51.100.1", 443, source="203.0.113.200")
+        assert not reachable(cluster, "203.0.113.29", vmid), f"{vmid} is reached by neighbours"
+        for other in others:
+            if "ipconfig0" in cluster.guest(other).config:
+                assert not reachable(cluster, vmid, other)
 
     def _sleeps(self, vmid: int, name: str, past: View) -> None:
         guest, stamped = self.world.cluster.guest(vmid), stamps(self.world, vmid)

@@ -17,6 +17,7 @@ from chainwatch.domain.events import Event, KeysChanged
 from provisioner.model import Stamps, Verb
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.inventory import GuestFacts
+from provisioner.simulator.state import Firewall
 from tests.support.backing import keeping, long_over
 from tests.support.chain_model import plan_events
 from tests.support.ordering import ordering
@@ -40,6 +41,7 @@ class Look:
     keys: frozenset[str]
     sessions: int
     stamps: Stamps | None
+    firewall: tuple[object, ...]
     config: tuple[tuple[str, object], ...]
 
 
@@ -70,7 +72,7 @@ def scene(world: Realm) -> Scene:
     inventory = world.cluster.inventory()
     return Scene(
         machines={vmid: _look(world, inventory.guests[vmid]) for vmid in world.guests()},
-        firewalls=tuple(v for v in inventory.firewalls if world.cluster.state.firewalls[v].rules),
+        firewalls=inventory.firewalls,
         volumes=tuple(sorted(inventory.volumes)),
         leaked=world.leaked(),
         touched=world.touched_foreign(),
@@ -89,7 +91,9 @@ def _look(world: Realm, facts: GuestFacts) -> Look:
     stamped = stamps(world, facts.vmid)
     random = {"vmgenid", "meta", "description", "digest", "parent"}
     config = tuple(sorted((k, str(v)) for k, v in facts.config.items() if k not in random))
+    firewall = world.cluster.state.firewalls.get(facts.vmid) or Firewall()
     return Look(
+        firewall=(sorted(firewall.options.items()), firewall.rules, len(firewall.ipsets)),
         power=facts.power,
         booted=facts.booted,
         link_up=facts.link_up,
@@ -255,12 +259,13 @@ _TASK = _STEP | {
 _POWER = _TASK | {"hypervisor.snapshot", "hypervisor.configure"}
 _STOP = _POWER | {"hypervisor.shutdown"}
 _START = _POWER | {"hypervisor.start", "guest.answers"}
-_MADE = _START | {
+_MADE = (_START - {"hypervisor.power"}) | {
     "commit.alarm",
     "hypervisor.clone",
     "hypervisor.freed",
     "hypervisor.resize",
-    "hypervisor.scrub_firewall",
+    "hypervisor.isolate",
+    "hypervisor.isolation",
 }
 _HANDOVER = _STEP | {
     "commit.batch",
@@ -272,6 +277,7 @@ _HANDOVER = _STEP | {
     "guest.end_sessions",
 }
 _ORDERED = (_POWER - {"commit.batch"}) | {"commit.wish"}
+_NOT_ANEW = {"commit.batch", "commit.alarm", "hypervisor.freed", "hypervisor.isolation"}
 _ROLLED_BACK = {
     "chain.lease_at_latest",
     "hypervisor.snapshots",
@@ -331,7 +337,7 @@ _OF_MACHINES: Final[Mapping[str, Stretch]] = {
     "reinstall": Stretch(
         (lasting, final),
         (ordering(Verb.REINSTALL),),
-        (_ORDERED | _GONE | _STOP | _MADE) - {"commit.batch", "commit.alarm", "hypervisor.freed"},
+        (_ORDERED | _GONE | _STOP | _MADE) - _NOT_ANEW,
     ),
     "backup": Stretch(
         (bought, run_out, final),
@@ -346,7 +352,7 @@ _OF_MACHINES: Final[Mapping[str, Stretch]] = {
         | {
             "archive.archives",
             "archive.restore",
-            "hypervisor.scrub_firewall",
+            "hypervisor.isolate",
             "hypervisor.vmid_is_free",
         },
         backed=True,
@@ -355,13 +361,13 @@ _OF_MACHINES: Final[Mapping[str, Stretch]] = {
         (bought, run_out, final, grace_over),
         (long_over,),
         (_TASK - {"hypervisor.config", "hypervisor.power"})
-        | {"archive.archives", "archive.drop", "chain.lease_at_latest"},
+        | {"archive.archives", "archive.drop", "chain.lease_at_latest", "hypervisor.snapshot"},
         backed=True,
     ),
     "vanished": Stretch(
         (lasting,),
         (vanished,),
-        (_MADE - {"commit.batch"}) | {"hypervisor.vmid_is_free"},
+        (_MADE - {"commit.batch", "hypervisor.isolation"}) | {"hypervisor.vmid_is_free"},
     ),
     "lost reply": Stretch(
         (),
@@ -372,22 +378,24 @@ _OF_MACHINES: Final[Mapping[str, Stretch]] = {
 }
 
 
+_BOTH = ("provision", "suspend", "resume", "destroy", "hold", "vanished", "lost reply", "kill")
+_BOTH += ("reinstall", "backup")
+
+
 def _of_a_container(stretch: Stretch) -> Stretch:
-    """Return the same stretch in a container's life: it has its size from the first moment."""
+    """Return the same stretch in a container's life.
+
+    It has its size from the first moment, and no template whose firewall would have to be read.
+    """
     reaches = stretch.reaches
     if "hypervisor.clone" in reaches:
         made = {"hypervisor.create_container"}
-        reaches = reaches - {"hypervisor.clone", "hypervisor.resize"} | made
+        never = {"hypervisor.clone", "hypervisor.isolation", "hypervisor.resize"}
+        reaches = reaches - never | made
     return replace(stretch, reaches=reaches, kind=1)
 
 
 STRETCHES: Final[Mapping[str, Stretch]] = {
     **_OF_MACHINES,
-    **{
-        f"a container's {name}": _of_a_container(_OF_MACHINES[name])
-        for name in (
-            *("provision", "suspend", "resume", "destroy", "hold", "vanished", "lost reply"),
-            *("kill", "reinstall", "backup"),
-        )
-    },
+    **{f"a container's {name}": _of_a_container(_OF_MACHINES[name]) for name in _BOTH},
 }

@@ -21,6 +21,7 @@ from provisioner.backends.proxmox.api import Api
 from provisioner.backends.proxmox.client import ProxmoxerApi
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.settings import ProxmoxEndpoint, ProxmoxSettings
+from provisioner.isolation import isolation
 from provisioner.model import GuestConfig, GuestSettings
 from provisioner.ports import TaskState
 from provisioner.simulator.certificate import write_certificate
@@ -29,6 +30,7 @@ from provisioner.simulator.direct import DirectApi
 from provisioner.simulator.faults import Fault
 from provisioner.simulator.front import Front
 from provisioner.simulator.settings import Durations, Settings
+from provisioner.terms import CLOSED
 
 R = TypeVar("R")
 
@@ -66,6 +68,18 @@ WANTED: Final = GuestSettings(
     protection=False,
     link_up=True,
     agent=True,
+)
+
+#: The firewall of such a machine, and another one that it may get later.
+FIREWALL: Final = isolation(
+    ("203.0.113.15/24", "2001:db8::15/64"),
+    ("203.0.113.10-203.0.113.209", "2001:db8::10-2001:db8::d7"),
+    CLOSED,
+)
+FIREWALLS: Final = (
+    FIREWALL,
+    isolation(("203.0.113.16/24",), ("203.0.113.10-203.0.113.209",), smtp=True),
+    FIREWALL,
 )
 
 

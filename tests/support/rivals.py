@@ -91,13 +91,13 @@ class Arena:
 
     def _join(self, log: Intents) -> None:
         self.log = log
-        self.board = TaskBoard(self._hypervisor)
+        self.board = TaskBoard(self._hypervisor, self._monotonic)
         snapshots = Snapshots(self._hypervisor.snapshot, self._monotonic, 5.0)
         limits = Limits(storage_reserve_gib=0, clones=3)
         rooms = Rooms(
             self._hypervisor, snapshots, log, self.site.pool, templates=(TEMPLATE,), limits=limits
         )
-        bell = Doorbell(self._guests, 2)
+        bell = Doorbell(self._guests, 2, self._monotonic)
         self._machines = Machines(
             self._hypervisor, snapshots, self.board, bell, log, self.site, self._wall
         )

@@ -10,6 +10,7 @@ from chainwatch.domain.desired import Facts, Hold, Policy, SourceView
 from chainwatch.domain.lease import Lease, LeaseId, Plan
 from provisioner.allocate import AddressRange, Pool
 from provisioner.identity import Signer, access_stamp
+from provisioner.isolation import isolation
 from provisioner.model import (
     Access,
     DesiredMachine,
@@ -23,7 +24,7 @@ from provisioner.model import (
     Retirement,
     Stamps,
 )
-from provisioner.site import CONFIGURED, Site
+from provisioner.site import Site
 
 VMID: Final = 20000
 NOW: Final = 1_700_000_000
@@ -48,7 +49,10 @@ SITE: Final = Site(
 )
 #: A machine that was provisioned and answered.
 STAMPS: Final = Stamps(
-    configured=CONFIGURED, access=access_stamp(ACCESS), generation=0, started=True
+    configured=isolation(("192.0.2.10/24",), SITE.tenants).stamp,
+    access=access_stamp(ACCESS),
+    generation=0,
+    started=True,
 )
 #: A machine that was suspended two days ago, for its end.
 SUSPENDED: Final = replace(STAMPS, started=False, suspended_at=NOW - 2 * DAY, ended=True)

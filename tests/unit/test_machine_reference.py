@@ -10,8 +10,8 @@ from pathlib import Path
 
 from chainwatch.domain.lease import nonce_of
 from provisioner import identity
-from provisioner.identity import MARK, Signer, uuid_of
-from provisioner.model import Identity, Stamps
+from provisioner.identity import CARD_MARK, MARK, Signer, uuid_of
+from provisioner.model import Card, Identity, Stamps
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/machine.md").read_text()
 SECRET = b"k" * 32
@@ -48,6 +48,17 @@ def test_a_line_can_be_verified_from_the_page_alone() -> None:
     who = {"installation": "berlin-1", "key": WHO.key, "nonce": WHO.nonce, "vmid": 20007}
     assert line["mac"] == as_documented("identity", who)
     assert line["sig"] == as_documented("stamps", [who, line["stamps"]])
+
+
+def test_a_card_can_be_verified_from_the_page_alone() -> None:
+    text = Signer("berlin-1", SECRET).describe(WHO, Stamps(), Card("0x00", 1, 2, tags=("a",)))
+    (line,) = [line for line in text.splitlines() if line.startswith(CARD_MARK)]
+    body = json.loads(line.removeprefix(CARD_MARK))
+    assert section("Card") == set(body)
+    assert CARD_MARK in PAGE
+    who = {"installation": "berlin-1", "key": WHO.key, "nonce": WHO.nonce, "vmid": 20007}
+    signature = body.pop("sig")
+    assert signature == as_documented("card", [who, body])
 
 
 def test_the_uuid_follows_from_the_identity_as_the_page_says() -> None:

@@ -83,11 +83,15 @@ def test_what_somebody_added_is_seen_and_taken_away(added: dict[str, str]) -> No
     assert parse(written(raw, WANTED)).settings == WANTED
 
 
-def test_limits_of_a_card_stay() -> None:
-    raw = {**MADE, "net0": f"{MADE['net0']},rate=12,tag=7"}
-    assert parse(raw).settings == WANTED
-    cut = str(written(raw, replace(WANTED, link_up=False))["net0"]).split(",")
-    assert {"rate=12", "tag=7", "link_down=1"} <= set(cut)
+def test_a_card_has_the_vlan_and_limits_that_are_wanted_and_no_others() -> None:
+    raw = {**MADE, "net0": f"{MADE['net0']},rate=12,tag=7,trunks=8;9,mtu=1400", "cpulimit": "2"}
+    limited = replace(WANTED, rate=12, vlan=7, trunks="8;9", cpu_limit=2)
+    assert parse(raw).settings == limited
+    other = written(raw, replace(WANTED, vlan=42, rate=12.5, cpu_limit=1.5))
+    net = set(str(other["net0"]).split(","))
+    assert {"tag=42", "rate=12.5", "mtu=1400"} <= net
+    assert not {"tag=7", "rate=12", "trunks=8;9"} & net
+    assert other["cpulimit"] == "1.5"
 
 
 labels = st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z0-9]", fullmatch=True)
@@ -97,6 +101,10 @@ settings = st.builds(
     name=labels,
     cores=st.integers(1, 64),
     memory_mib=st.integers(16, 1 << 20),
+    vlan=st.integers(0, 4094),
+    trunks=st.sampled_from(["", "7;9-11"]),
+    rate=st.integers(0, 10_000_000).map(lambda thousandths: thousandths / 1000),
+    cpu_limit=st.integers(0, 12_800).map(lambda hundredths: hundredths / 100),
     tags=st.frozensets(labels, max_size=3),
     onboot=st.booleans(),
     protection=st.booleans(),

@@ -5,12 +5,16 @@ import inspect
 import pytest
 
 from provisioner import faultpoints
+from provisioner.archives import ArchiveStore
 from provisioner.backends.proxmox.agent import AgentShell
 from provisioner.backends.proxmox.archives import ProxmoxArchives
+from provisioner.backends.proxmox.commands import AgentCommands
+from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
+from provisioner.controls import Controls, GuestCommands
 from provisioner.guest.container import PctShell
 from provisioner.guest.node import HelperShell
-from provisioner.ports import ArchiveStore, GuestShell, Hypervisor, NodeShell
+from provisioner.ports import GuestShell, Hypervisor, NodeShell
 from tests.support.pve import NODE, TEMPLATE, VMID, direct_world
 
 PORTS = (
@@ -19,6 +23,8 @@ PORTS = (
     ("guest", GuestShell, AgentShell),
     ("guest", GuestShell, PctShell),
     ("node", NodeShell, HelperShell),
+    ("controls", Controls, ProxmoxControls),
+    ("guest", GuestCommands, AgentCommands),
 )
 METHODS = [
     (prefix, name, adapter)
@@ -39,7 +45,9 @@ def test_a_ports_method_passes_the_points_of_its_own_name(
 def test_every_point_of_a_port_belongs_to_one_of_its_methods() -> None:
     called = {f"{prefix}.{name}" for prefix, name, _ in METHODS}
     prefixes = tuple(f"{prefix}." for prefix, *_ in PORTS)
-    assert called == {call for call in faultpoints.CALLS if call.startswith(prefixes)}
+    assert called == {
+        call for call in faultpoints.CALLS + faultpoints.BY_HAND if call.startswith(prefixes)
+    }
 
 
 async def test_a_call_that_fails_passes_its_first_point_only() -> None:

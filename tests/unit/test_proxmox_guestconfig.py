@@ -180,7 +180,6 @@ def test_a_snippet_that_is_not_ours_goes_and_ours_is_named() -> None:
         ("startup", "order=3"),
         ("sockets", 2),
         ("vcpus", 1),
-        ("cpulimit", 1),
         ("net1", "virtio=BC:24:11:23:8D:EA,bridge=vmbr0"),
         ("net12", "virtio=BC:24:11:23:8D:EA,bridge=vmbr0"),
         ("ipconfig7", "ip=192.0.2.1/24"),
@@ -199,7 +198,6 @@ def test_a_foreign_key_is_a_leftover_and_goes(key: str, value: JsonValue) -> Non
     [
         ("boot", "order=scsi0"),
         ("cpu", "host"),
-        ("cpulimit", 0),
         ("sockets", 1),
         ("scsi1", "local:1/data.raw,size=1G"),
         ("efidisk0", "local:1/efi.raw"),
@@ -223,7 +221,8 @@ def test_what_the_template_gives_for_hardware_stays(key: str, value: JsonValue) 
         ("virtio=02:C4:A1:00:00:05,firewall=1,bridge=vmbr0,link_down=0", True),
         ("model=virtio,macaddr=02:C4:A1:00:00:05,bridge=vmbr0,firewall=1", False),
         ("virtio=02:C4:A1:00:00:05,bridge=vmbr0", False),
-        ("virtio=02:C4:A1:00:00:05,bridge=vmbr0,firewall=1,tag=7", True),
+        ("virtio=02:C4:A1:00:00:05,bridge=vmbr0,firewall=1,tag=7", False),
+        ("virtio=02:C4:A1:00:00:05,bridge=vmbr0,firewall=1,queues=4", True),
         ("e1000=02:C4:A1:00:00:05,bridge=vmbr0,firewall=1", False),
     ],
 )
@@ -257,6 +256,10 @@ settings = st.builds(
     protection=st.booleans(),
     link_up=st.booleans(),
     agent=st.booleans(),
+    vlan=st.integers(0, 4094),
+    trunks=st.sampled_from(["", "7", "7;9-11"]),
+    rate=st.integers(0, 10_000_000).map(lambda thousandths: thousandths / 1000),
+    cpu_limit=st.integers(0, 12_800).map(lambda hundredths: hundredths / 100),
 )
 descriptions = st.text(string.printable, max_size=60)
 

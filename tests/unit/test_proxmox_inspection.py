@@ -11,10 +11,13 @@ from typing import Final
 import pytest
 
 from provisioner.backends.proxmox.api import ApiError, JsonValue, ParamValue, Unreachable
-from provisioner.backends.proxmox.inspection import Inspection, Remark
+from provisioner.backends.proxmox.inspection import Inspection, Remark, Sold
 from provisioner.backends.proxmox.privileges import RELEASES, Estate, Release, Scope, privileges
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.errors import HypervisorDown
+from provisioner.isolation import common
+from provisioner.terms import CLOSED
+from tests.support.pve import direct_world
 
 TOKEN: Final = "chainwatch@pve!daemon"
 ESTATE: Final = Estate((9000,), ("local-lvm",), ("vmbr0", "vmbr1"), pool="leases")
@@ -43,6 +46,7 @@ class Told:
                 {"type": "node", "node": "pve", "id": "node/pve"},
                 {"type": "qemu", "vmid": 9000, "node": "pve"},
             ],
+            "/cluster/firewall/options": {"enable": 1, "digest": "da39"},
             "/nodes/pve/qemu/9000/config": config if isinstance(config, ApiError) else dict(config),
         }
 
@@ -88,6 +92,7 @@ async def test_what_is_printed_is_enough(release: Release) -> None:
     told = await remarks(Told(granted(release), release))
     assert [(each.subject, each.ok, each.warning) for each in told] == [
         ("token", True, False),
+        ("firewall", True, False),
         ("template 9000", True, False),
     ]
 
@@ -179,7 +184,9 @@ async def about(**config: JsonValue) -> list[tuple[bool, bool, str]]:
     """Return what is said of a template with these keys; None takes one away."""
     whole = {key: value for key, value in {**CLEAN, **config}.items() if value is not None}
     told = await remarks(Told(granted(8), 8, whole))
-    return [(each.ok, each.warning, each.text) for each in told if each.subject != "token"]
+    return [
+        (each.ok, each.warning, each.text) for each in told if each.subject.startswith("template")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -229,3 +236,37 @@ async def test_a_template_that_is_not_shown_or_cannot_be_read_is_said() -> None:
     assert any("does not show it" in text for text in await lacking(gone))
     refused = ApiError(403, "Permission check failed (/vms/9000, VM.Audit)")
     assert any("VM.Audit" in text for text in await lacking(Told(granted(8), 8, refused)))
+
+
+# ---------------------------------------------------------------------------- what plans ask for
+
+
+async def test_a_firewall_that_is_off_for_the_cluster_is_warned_of_with_the_command() -> None:
+    api = Told(granted(8), 8)
+    api.answers["/cluster/firewall/options"] = {"digest": "da39"}
+    (told,) = [each for each in await remarks(api) if each.subject == "firewall"]
+    assert (told.ok, told.warning) == (True, True)
+    assert "pvesh set /cluster/firewall/options --enable 1 --policy_in ACCEPT" in told.text
+
+
+async def test_a_node_that_only_a_plan_knows_is_warned_of() -> None:
+    sold = Sold(nodes=frozenset({"pve", "far"}))
+    settings = ProxmoxSettings((9000,), "leases")
+    told = await Inspection(Told(granted(8), 8), settings, "vmbr0", TOKEN, sold).remarks()
+    (odd,) = [each.text for each in told if each.warning]
+    assert odd == "a plan names node far, which the cluster does not have: nothing is made there"
+
+
+async def test_a_template_with_another_firewall_than_its_clones_get_is_told() -> None:
+    world = direct_world()
+    frame = common(("203.0.113.10-203.0.113.29",), CLOSED, smtp=False)
+    look = Inspection(
+        world.api,
+        ProxmoxSettings((9000,)),
+        "vmbr0",
+        "root@pam!sim",
+        Sold(firewalls={9000: (frame,)}),
+    )
+    assert any("chainwatch proxmox firewall 9000" in each.text for each in await look.remarks())
+    await world.hypervisor.isolate("pve", 9000, frame)
+    assert not any("proxmox firewall 9000" in each.text for each in await look.remarks())

@@ -18,6 +18,7 @@ import pytest
 
 from provisioner.backends.proxmox import grant
 from provisioner.backends.proxmox.api import JsonValue
+from provisioner.backends.proxmox.byhand import ALL
 from provisioner.backends.proxmox.guestconfig import changes
 from provisioner.backends.proxmox.privileges import (
     CALLS,
@@ -29,6 +30,7 @@ from provisioner.backends.proxmox.privileges import (
     missing,
     needs,
     privileges,
+    with_backups,
 )
 from tests.support import pve_schema
 from tests.support.pve import WANTED
@@ -45,6 +47,8 @@ SCHEMAS: dict[str, tuple[Release, pve_schema.Schemas]] = {
     **({"8, next to us": (8, pve_schema.paths())} if pve_schema.LOCAL.is_file() else {}),
 }
 
+#: What is called where machines are backed up before they are destroyed.
+BACKED: Final = with_backups(CALLS)
 #: What a token is granted besides where machines are backed up before they are destroyed.
 EXTRA: Final = {
     Scope.GUESTS: {"VM.Backup"},
@@ -85,12 +89,12 @@ def ours(call: str, release: Release) -> set[tuple[str, frozenset[str]]]:
     }
     return {
         (places[need.scope], frozenset(need.alternatives(release)))
-        for need in CALLS[call]
+        for need in ALL[call]
         if not need.why
     }
 
 
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", ALL)
 @pytest.mark.parametrize("which", SCHEMAS)
 def test_a_call_wants_what_the_official_schema_says(call: str, which: str) -> None:
     release, schemas = SCHEMAS[which]
@@ -108,7 +112,18 @@ def test_a_call_wants_what_the_official_schema_says(call: str, which: str) -> No
 def test_every_privilege_is_one_that_the_release_knows(which: str) -> None:
     release, schemas = SCHEMAS[which]
     words = set(re.findall(r"[A-Z]\w+(?:\.[A-Z]\w+)+", json.dumps(schemas, default=dict)))
-    assert {each for scope in Scope for each in privileges(scope, release)} <= words
+    assert {each for scope in Scope for each in privileges(scope, release, ALL)} <= words
+
+
+def test_the_daemon_is_granted_nothing_that_only_the_command_line_needs() -> None:
+    for release in RELEASES:
+        more = {
+            each
+            for scope in Scope
+            for each in {*privileges(scope, release, ALL)} - {*privileges(scope, release)}
+        }
+        assert "VM.Console" in more
+        assert "VM.Console" not in {each for s in Scope for each in privileges(s, release)}
 
 
 def test_nothing_of_8_alone_is_granted_on_9_and_the_other_way_round() -> None:
@@ -122,22 +137,22 @@ def test_nothing_of_8_alone_is_granted_on_9_and_the_other_way_round() -> None:
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("scope", Scope)
 def test_one_privilege_less_is_one_too_few(scope: Scope, release: Release) -> None:
-    granted = frozenset(privileges(scope, release, backups=True))
+    granted = frozenset(privileges(scope, release, BACKED))
     assert granted
-    assert missing(scope, release, granted, backups=True) == ()
+    assert missing(scope, release, granted, BACKED) == ()
     for each in granted:
-        assert missing(scope, release, granted - {each}, backups=True) == (each,)
+        assert missing(scope, release, granted - {each}, BACKED) == (each,)
 
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_backups_take_privileges_only_where_there_are_any(release: Release) -> None:
     for scope in Scope:
-        more = {*privileges(scope, release, backups=True)} - {*privileges(scope, release)}
+        more = {*privileges(scope, release, BACKED)} - {*privileges(scope, release)}
         assert more == EXTRA.get(scope, set())
-    with_backups = replace(ESTATE, backups="vault")
+    estate = replace(ESTATE, backups="vault")
     plain = list(grant.commands(ESTATE, TOKEN, release))
     assert not any("ackup" in line for line in plain)
-    lines = set(grant.commands(with_backups, TOKEN, release)) - set(plain)
+    lines = set(grant.commands(estate, TOKEN, release)) - set(plain)
     assert any("/storage/vault" in line and "ChainwatchBackups" in line for line in lines)
 
 
@@ -158,7 +173,8 @@ def test_every_key_that_is_configured_takes_a_privilege_that_was_recorded() -> N
     answers: Mapping[str, Mapping[str, str]] = RECORDED["answers"]
     for alternatives, keys in KEYS.items():
         # sshkeys was recorded with a key that was refused before that, cicustom among the exchanges
-        for key in set(keys) - {"sshkeys", "cicustom"}:
+        # and cpulimit not at all: it goes with `cores`
+        for key in set(keys) - {"sshkeys", "cicustom", "cpulimit"}:
             enough = {name for name, said in answers.items() if admits(said[key])}
             assert enough == set(alternatives), key
 
@@ -182,7 +198,8 @@ def admits(said: str) -> bool:
 
 
 def test_every_key_that_is_ever_sent_is_in_the_table() -> None:
-    sent = set(changes({}, WANTED, "ours")) - {"delete"}
+    limited = replace(WANTED, cpu_limit=1.5)
+    sent = set(changes({}, limited, "ours")) - {"delete"}
     known = {key for keys in KEYS.values() for key in keys}
     assert sent <= known
     assert known - sent <= {"protection", "cicustom"}  # for a machine on hold, with a snippet

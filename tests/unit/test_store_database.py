@@ -113,14 +113,14 @@ async def test_rows_go_in_whole_and_in_their_order_however_many_they_are(
 ) -> None:
     async with opened(tmp_path / "db") as db:
         async with db.transaction("audit") as tx:
-            await tx.insert(AUDIT, [(0, str(number), "", "", number) for number in range(count)])
+            tx.insert(AUDIT, [(0, str(number), "", "", number) for number in range(count)])
         assert await lines(db) == [str(number) for number in range(count)]
 
 
 async def write(db: Database, rows: Sequence[tuple[int, str, str, str, int | None]]) -> None:
     async with db.transaction("audit") as tx:
         await tx.run(INSERT, "before")
-        await tx.insert(AUDIT, rows)
+        tx.insert(AUDIT, rows)
 
 
 @pytest.mark.parametrize("wrong", [0, 2048, 4400, 4440])
@@ -132,6 +132,47 @@ async def test_one_row_that_is_refused_leaves_none_of_its_transaction(
         with pytest.raises(sqlite3.IntegrityError):
             await write(db, rows)
         assert await lines(db) == []
+
+
+async def test_a_transaction_sees_what_it_has_inserted_and_writes_it_in_its_order(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path / "db") as db:
+        async with db.transaction("audit") as tx:
+            tx.insert(AUDIT, [(0, "first", "", "", 1), (0, "second", "", "", 2)])
+            await tx.run("UPDATE audit SET what = 'changed' WHERE what = 'second'")
+            tx.insert(AUDIT, [(0, "third", "", "", 3)])
+            seen = [row["what"] for row in await tx.rows("SELECT what FROM audit ORDER BY id")]
+            assert seen == ["first", "changed", "third"]
+            tx.insert(AUDIT, [(0, "fourth", "", "", 4)])
+        assert await lines(db) == [*seen, "fourth"]
+
+
+async def test_nothing_is_written_after_a_row_that_was_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path / "db") as db:
+        async with db.transaction("audit") as tx:
+            await tx.run(INSERT, "before")
+            tx.insert(AUDIT, [(0, "refused", "", "", None)])
+            tx.insert(AUDIT, [(0, "after", "", "", 1)])
+            with pytest.raises(sqlite3.IntegrityError):
+                await tx.flush()
+        assert await lines(db) == ["before"]
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_writer_cancelled_while_rows_are_handed_over_leaves_all_of_them_or_none(
+    tmp_path: Path, turns: int
+) -> None:
+    rows = [(0, str(number), "", "", number) for number in range(20_000)]
+    async with opened(tmp_path / "db") as db:
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(write(db, rows))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            writing.cancel()
+        async with db.transaction("audit") as tx:
+            await tx.run(INSERT, "next")
+        assert await lines(db) in (["next"], [*(row[1] for row in rows), "next"])
 
 
 async def test_writers_take_turns(tmp_path: Path) -> None:

@@ -3,8 +3,12 @@
 import pytest
 
 from provisioner.ports import TaskState
-from provisioner.taskboard import TaskBoard
+from provisioner.simulator.faults import Fault, FaultName
+from provisioner.taskboard import COMPANY, LONGEST, TaskBoard
 from tests.support.pve import NODE, TEMPLATE, VMID, World, direct_world
+
+#: Seconds that a clone takes in this world.
+CLONE = 8
 
 
 @pytest.fixture
@@ -16,8 +20,23 @@ async def clone(world: World) -> str:
     return await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
 
 
+def watched(world: World) -> TaskBoard:
+    return TaskBoard(world.hypervisor, lambda: world.see(lambda cluster: cluster.now))
+
+
+async def ended(world: World, board: TaskBoard, upid: str) -> int:
+    """Look whenever the board says that it is worth it, until the task has ended; how often."""
+    for looks in range(1, 100):
+        world.advance(board.due_in([upid]))
+        while board.due_in([upid]) > 0:
+            world.advance(board.due_in([upid]))
+        if await board.look([upid]):
+            return looks
+    raise AssertionError("it never ended")
+
+
 async def test_a_task_that_nobody_looked_at_counts_as_running(world: World) -> None:
-    board, upid = TaskBoard(world.hypervisor), await clone(world)
+    board, upid = watched(world), await clone(world)
     world.advance(60)
     calls = world.calls()
     assert board.state(upid) == TaskState(running=True)
@@ -25,7 +44,7 @@ async def test_a_task_that_nobody_looked_at_counts_as_running(world: World) -> N
 
 
 async def test_an_end_is_told_once_and_never_asked_for_again(world: World) -> None:
-    board, upid = TaskBoard(world.hypervisor), await clone(world)
+    board, upid = watched(world), await clone(world)
     assert await board.look([upid]) == frozenset()
     world.advance(60)
     assert await board.look([upid]) == {upid}
@@ -34,3 +53,85 @@ async def test_an_end_is_told_once_and_never_asked_for_again(world: World) -> No
     assert board.state(upid) == TaskState(running=False)
     assert await board.look([upid]) == frozenset()
     assert world.calls() == calls
+
+
+async def test_a_task_like_the_last_ones_is_looked_at_about_when_it_ends() -> None:
+    world = direct_world()
+    board, looks, late = watched(world), 0, 0.0
+    for vmid in range(VMID, VMID + 8):
+        began = world.see(lambda cluster: cluster.now)
+        upid = await world.hypervisor.clone(NODE, TEMPLATE, vmid, f"lease-{vmid}", "d")
+        looks = await ended(world, board, upid)
+        late = world.see(lambda cluster: cluster.now) - began - CLONE
+    assert looks <= 2
+    assert late < 0.05
+
+
+async def test_a_task_that_takes_longer_than_the_last_ones_is_looked_at_more_and_more_seldom() -> (
+    None
+):
+    world = direct_world()
+    board = watched(world)
+    for vmid in range(VMID, VMID + 4):
+        upid = await world.hypervisor.clone(NODE, TEMPLATE, vmid, f"lease-{vmid}", "d")
+        await ended(world, board, upid)
+    world.arm(Fault(FaultName.TASK_ENDLESS, method="POST"))
+    upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID + 9, "lease", "d")
+    pauses = []
+    for _ in range(20):
+        while (pause := board.due_in([upid])) > 0:
+            world.advance(pause)
+        before = world.see(lambda cluster: cluster.now)
+        assert not await board.look([upid])
+        pauses.append(before)
+    assert 1 < pauses[-1] - pauses[-2] <= LONGEST + 1
+
+
+async def test_a_look_for_one_task_does_not_put_off_another_whose_end_is_known() -> None:
+    world = direct_world()
+    board = watched(world)
+    for vmid in range(VMID, VMID + 6):
+        upid = await world.hypervisor.clone(NODE, TEMPLATE, vmid, f"lease-{vmid}", "d")
+        await ended(world, board, upid)
+    upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID + 9, "lease", "d")
+    board.due_in([upid])
+    world.advance(CLONE - 0.5)
+    due = board.due_in([upid])
+    world.advance(0.1)
+    await board.look([upid])
+    assert board.due_in([upid]) == pytest.approx(due - 0.1)
+
+
+async def test_a_task_that_ran_before_we_looked_teaches_nothing_and_is_looked_at_at_once() -> None:
+    world = direct_world()
+    board, upid = watched(world), await clone(world)
+    board.inherit([upid])
+    assert board.due_in([upid]) == 0
+    world.advance(60)
+    assert await board.look([upid]) == {upid}
+    assert board.ended_for(upid) is None
+
+
+async def test_how_long_a_task_has_ended_is_counted_from_when_that_was_seen() -> None:
+    world = direct_world()
+    board, upid = watched(world), await clone(world)
+    board.due_in([upid])
+    world.advance(CLONE - 0.25)
+    await board.look([upid])
+    world.advance(0.5)
+    await board.look([upid])
+    world.advance(3)
+    assert board.ended_for(upid) == pytest.approx(3)
+
+
+async def test_many_tasks_that_may_end_soon_wait_for_one_look() -> None:
+    world = direct_world()
+    board = watched(world)
+    upids = [
+        await world.hypervisor.clone(NODE, TEMPLATE, VMID + each, f"lease-{each}", "d")
+        for each in range(COMPANY)
+    ]
+    world.advance(board.due_in(upids))
+    await board.look(upids)
+    assert board.due_in(upids) == pytest.approx(1.0)
+    assert board.due_in(upids[:1]) < 0.5

@@ -8,6 +8,7 @@ import pytest
 from chainwatch.control.passes import Outcome, Pass
 from chainwatch.control.verdict import (
     BUDGET,
+    IN_LINE,
     LONGEST_BACKOFF,
     LOOK_AGAIN,
     ROOM,
@@ -80,7 +81,7 @@ WAITS: Final[list[tuple[str, Pass, int | None]]] = [
     ("the source is behind", replace(DESTROYS, refused=SourceBehind("x")), None),
     ("its node is away", failed(NodeDown("n1", "offline")), ROOM),
     ("locked", failed(Locked("x")), LOOK_AGAIN),
-    ("crowded", failed(Crowded("x")), LOOK_AGAIN),
+    ("crowded", failed(Crowded("x")), IN_LINE),
     ("a reply was lost", failed(UnknownOutcome("x")), LOOK_AGAIN),
     ("no room", failed(NoRoom("x")), ROOM),
     (

@@ -43,6 +43,7 @@ def packed_data() -> Iterator[tuple[str, Path]]:
                 yield f"{package}/{within}", file
     for file in sorted((ROOT / "chainwatch").rglob("*.sql")):
         yield str(file.relative_to(ROOT)), file
+    yield "provisioner/provisioner.json", ROOT / "provisioner" / "provisioner.json"
 
 
 @pytest.fixture(scope="module")

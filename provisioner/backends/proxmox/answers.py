@@ -44,11 +44,9 @@ def text(row: Record, key: str, default: str = "") -> str:
 def number(row: Record, key: str, default: int = 0) -> int:
     """Return the value of `key` as a whole number; `default` when it is absent or no number."""
     value = row.get(key)
-    if isinstance(value, int | float):
-        return int(value)
     try:
-        return int(value) if isinstance(value, str) else default
-    except ValueError:
+        return int(value) if isinstance(value, int | float | str) else default
+    except (ValueError, OverflowError):  # text, or not finite: JSON's 1e999 is
         return default
 
 

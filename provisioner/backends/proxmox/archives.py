@@ -22,7 +22,7 @@ COMPRESS: Final = "zstd"
 
 
 class ProxmoxArchives:
-    """See `provisioner.ports.ArchiveStore`."""
+    """See `provisioner.archives.ArchiveStore`."""
 
     def __init__(self, api: Api, settings: ProxmoxSettings) -> None:
         self._api: Api = ByNode(api)

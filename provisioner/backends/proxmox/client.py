@@ -4,12 +4,14 @@ proxmoxer is synchronous, so calls run on lanes of daemon threads; what Proxmox 
 silent agent, anything after a 401: 3 s each) has a lane of its own and cannot starve the rest. The
 law here is to know what a failure leaves behind: `Unreachable` only where nothing can have been
 sent, `ReplyLost` wherever it may have been. Nothing is retried, save a read whose kept-alive
-connection the server had just closed (it closes after 100 requests or 5 s).
+connection the server had just closed (it closes after 100 requests or 5 s). No answer is read
+without end, see `bodies`.
 """
 
 import json
 import logging
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from http.client import RemoteDisconnected
 from typing import Final, TypeAlias
@@ -18,6 +20,7 @@ import requests
 from proxmoxer.backends.https import Backend
 from proxmoxer.core import ProxmoxResource, ResourceException
 from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from provisioner.backends.proxmox.api import (
@@ -27,14 +30,13 @@ from provisioner.backends.proxmox.api import (
     ReplyLost,
     Unreachable,
 )
+from provisioner.backends.proxmox.bodies import LONGEST_REFUSAL, Bounded, Excess
 from provisioner.backends.proxmox.lanes import Closed, Lane
 from provisioner.backends.proxmox.settings import ProxmoxEndpoint
 from provisioner.errors import Permanent
 
 Form: TypeAlias = dict[str, str | int | list[str]]
 
-#: How much of a refusal's body is kept, in bytes.
-LONGEST_BODY: Final = 64 * 1024
 #: Loggers that show request bodies (keys, passwords) when they are let.
 TALKATIVE: Final = ("proxmoxer", "proxmoxer.core", "proxmoxer.backends.https", "urllib3")
 
@@ -102,7 +104,7 @@ class _Session:
         self._http: requests.Session = backend.get_session()
         self._http.trust_env = False  # no proxy, .netrc or CA bundle by way of the environment
         self._http.max_redirects = 0
-        self._http.mount("https://", _TlsAdapter(tls))
+        self._http.mount("https://", _TlsAdapter(tls, endpoint.timeout))
         self._root = ProxmoxResource(
             base_url=backend.get_base_url(), session=self._http, serializer=_Envelope()
         )
@@ -134,16 +136,19 @@ class _Session:
         except requests.TooManyRedirects as error:
             status = error.response.status_code if error.response is not None else 302
             raise ApiError(status, "redirected to another address") from error
+        except Excess as error:
+            raise ReplyLost(str(error)) from error
         except requests.RequestException as error:
             raise _failure(error) from error
         return data
 
 
 class _TlsAdapter(HTTPAdapter):
-    """Connections that trust what the context trusts."""
+    """Connections that trust what the context trusts, and answers that come to an end."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, seconds: float) -> None:
         self._context = context
+        self._seconds = seconds
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(
@@ -152,6 +157,14 @@ class _TlsAdapter(HTTPAdapter):
         """Give every connection our context."""
         kwargs["ssl_context"] = self._context
         super().init_poolmanager(connections, maxsize, block, **kwargs)
+
+    def build_response(
+        self, req: requests.PreparedRequest, resp: BaseHTTPResponse
+    ) -> requests.Response:
+        """Give every answer its bounds."""
+        response = super().build_response(req, resp)
+        response.raw = Bounded(resp, self._seconds, time.monotonic)
+        return response
 
     def close(self) -> None:
         """Close the sockets now; urllib3 leaves it to the garbage collector."""
@@ -167,7 +180,7 @@ class _Envelope:
         """Return `data`. Raises ReplyLost when a success says nothing that Proxmox would say."""
         try:
             body: JsonValue = json.loads(response.content)
-        except ValueError:
+        except (ValueError, RecursionError):  # what a guest says can be nested without end
             body = None
         if not (isinstance(body, dict) and "data" in body):
             raise ReplyLost(f"status {response.status_code} with an answer that is not Proxmox's")
@@ -175,7 +188,7 @@ class _Envelope:
 
     def loads_errors(self, response: requests.Response) -> str:
         """Return the body of a refusal as text, whatever it is."""
-        return response.content[:LONGEST_BODY].decode("utf-8", "replace")
+        return response.content[:LONGEST_REFUSAL].decode("utf-8", "replace")
 
 
 def _form(params: Mapping[str, ParamValue]) -> Form:

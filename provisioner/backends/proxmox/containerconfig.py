@@ -11,17 +11,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from provisioner.backends.proxmox.answers import Record, flag, number, text
-from provisioner.backends.proxmox.values import properties, size, tags
+from provisioner.backends.proxmox.values import limit, plain, properties, size, tags
 from provisioner.model import GuestConfig, GuestSettings, Kind
 
-_FOREIGN: Final = re.compile(
-    r"hookscript|searchdomain|startup|cpulimit|net(?!0$)\d+|(mp|dev)\d+|lxc\..+"
-)
+_FOREIGN: Final = re.compile(r"hookscript|searchdomain|startup|net(?!0$)\d+|(mp|dev)\d+|lxc\..+")
 _GIB: Final = 2**30
 _DEFAULTS: Final = {"memory": "512", "onboot": "0", "protection": "0"}
 _ADDRESSES: Final = ("ip", "gw", "ip6", "gw6")
-_NET: Final = ("name", "bridge", "firewall", "hwaddr", "link_down", "type", *_ADDRESSES)
-_NET_KEPT: Final = ("tag", "trunks", "rate", "mtu")
+_LIMITS: Final = ("tag", "trunks", "rate")
+_NET: Final = ("name", "bridge", "firewall", "hwaddr", "link_down", "type", *_ADDRESSES, *_LIMITS)
+_NET_KEPT: Final = ("mtu",)
 _CARD: Final = "eth0"
 
 
@@ -46,7 +45,7 @@ def changes(raw: Record, settings: GuestSettings, description: str) -> dict[str,
     wanted = _render(raw, settings, description)
     send = {key: value for key, value in wanted.items() if value and value != _shown(raw, key)}
     gone = {key for key, value in wanted.items() if not value and key in raw}
-    gone |= {key for key in _leftovers(raw) if key not in wanted}
+    gone |= {key for key in _leftovers(raw) if key not in wanted and key not in settings.leftovers}
     if gone:
         send["delete"] = ",".join(sorted(gone))
     return send
@@ -70,6 +69,10 @@ def _settings(raw: Record) -> GuestSettings:
         protection=flag(raw, "protection"),
         link_up=net.get("link_down", "0") != "1",
         agent=False,
+        vlan=number(net, "tag"),
+        trunks=net.get("trunks", ""),
+        rate=limit(net.get("rate", "")),
+        cpu_limit=limit(text(raw, "cpulimit")),
         leftovers=frozenset(_leftovers(raw)),
     )
 
@@ -85,11 +88,12 @@ def _render(raw: Record, settings: GuestSettings, description: str) -> dict[str,
         "tags": ";".join(tags(";".join(settings.tags))),
         "onboot": str(int(settings.onboot)),
         "protection": str(int(settings.protection)),
+        "cpulimit": plain(settings.cpu_limit) if settings.cpu_limit else "",
     }
 
 
 def _net0(raw: Record, settings: GuestSettings) -> str:
-    """Return net0 with our MAC, bridge, addresses, firewall and cable, and its own limits."""
+    """Return net0 as wanted, its packets as large as they are."""
     if not settings.mac:
         return ""
     have = properties(text(raw, "net0"))
@@ -103,6 +107,12 @@ def _net0(raw: Record, settings: GuestSettings) -> str:
     }
     if not settings.link_up:
         wanted["link_down"] = "1"
+    if settings.vlan:
+        wanted["tag"] = str(settings.vlan)
+    if settings.trunks:
+        wanted["trunks"] = settings.trunks
+    if settings.rate:
+        wanted["rate"] = plain(settings.rate)
     return _ordered(wanted | {key: have[key] for key in _NET_KEPT if key in have})
 
 
@@ -112,6 +122,8 @@ def _shown(raw: Record, key: str) -> str:
     match key:
         case "description":
             return value.rstrip()
+        case "cpulimit":
+            return plain(limit(value))
         case "tags":
             return ";".join(tags(value))
         case "net0":

@@ -189,7 +189,8 @@ TABLE: Final = (
     Meaning(
         "firewall changed meanwhile",
         Transient,
-        "no such (IPSet|alias)|no rule at position|IPSet '.*' is not empty",
+        "no such (IPSet|alias)|no rule at position|IPSet '.*' is not empty"
+        "|(IPSet|address) '.*' already exists",
     ),
     Meaning("disk gone", Transient, r"^disk '\w+' does not exist"),
     Meaning("snapshot changed meanwhile", Transient, "snapshot '.*' does not exist|already used$"),

@@ -10,40 +10,58 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from provisioner.backends.proxmox.privileges import Estate, Release, Scope, privileges
+from provisioner.backends.proxmox.privileges import (
+    CALLS,
+    Calls,
+    Estate,
+    Release,
+    Scope,
+    privileges,
+    with_backups,
+)
 
-#: What each role is called.
-ROLES: Final = {scope: f"Chainwatch{scope.capitalize()}" for scope in Scope}
+#: What the names of the daemon's roles begin with.
+OURS: Final = "Chainwatch"
 
 
-def commands(estate: Estate, token_id: str, release: Release) -> Iterator[str]:
-    """Yield the commands, for a shell on a node; `token_id` is `user@realm!name`."""
+def commands(
+    estate: Estate, token_id: str, release: Release, *, calls: Calls = CALLS, prefix: str = OURS
+) -> Iterator[str]:
+    """Yield the commands, for a shell on a node; `token_id` is `user@realm!name`.
+
+    `calls` are those that the token is for, and roles have names that begin with `prefix`.
+    """
     user, _, name = token_id.partition("!")
     if estate.pool:
         yield _pveum("pool", "add", estate.pool)
-    for scope, role in ((each, ROLES[each]) for each in Scope if estate.paths(each)):
-        granted = privileges(scope, release, backups=estate.backups is not None)
-        yield _pveum("role", "add", role, "--privs", ",".join(granted))
+    wanted = with_backups(calls) if estate.backups else calls
+    for scope in (each for each in Scope if estate.paths(each)):
+        names = ",".join(privileges(scope, release, wanted))
+        yield _pveum("role", "add", _role(scope, prefix), "--privs", names)
     yield _pveum("user", "add", user)
     yield _pveum("user", "token", "add", user, name, "--privsep", "1")
     for scope in Scope:
         for path in estate.paths(scope):
-            yield list_line(path, scope, token_id)
+            yield list_line(path, scope, token_id, prefix)
 
 
-def list_line(path: str, scope: Scope, token_id: str) -> str:
+def list_line(path: str, scope: Scope, token_id: str, prefix: str = OURS) -> str:
     """Return the command that gives token and user the role of a scope on a path."""
     user = token_id.partition("!")[0]
     below = "0" if scope is Scope.CLUSTER else "1"
     return _pveum(
-        *("acl", "modify", path, "--roles", ROLES[scope], "--propagate", below),
+        *("acl", "modify", path, "--roles", _role(scope, prefix), "--propagate", below),
         *("--users", user, "--tokens", token_id),
     )
 
 
 def role_line(scope: Scope, more: Sequence[str]) -> str:
     """Return the command that adds privileges to the role of a scope."""
-    return _pveum("role", "modify", ROLES[scope], "--append", "1", "--privs", ",".join(more))
+    return _pveum("role", "modify", _role(scope, OURS), "--append", "1", "--privs", ",".join(more))
+
+
+def _role(scope: Scope, prefix: str) -> str:
+    return f"{prefix}{scope.capitalize()}"
 
 
 def _pveum(*words: str) -> str:

@@ -12,21 +12,21 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from provisioner.backends.proxmox.answers import Record, flag, number, text
-from provisioner.backends.proxmox.values import properties, size, tags
+from provisioner.backends.proxmox.values import limit, plain, properties, size, tags
 from provisioner.model import GuestConfig, GuestSettings
 
 #: What a clone inherits and a tenant must not get: secrets, hooks, devices, networks, shares of CPU
 #: other than the bought ones.
 _FOREIGN: Final = re.compile(
-    r"cipassword|args|hookscript|searchdomain|startup|vcpus|cpulimit|affinity|ivshmem"
+    r"cipassword|args|hookscript|searchdomain|startup|vcpus|affinity|ivshmem"
     r"|audio\d+|net(?!0$)\d+|ipconfig(?!0$)\d+|(usb|hostpci|parallel|virtiofs)\d+"
 )
 _DISK: Final = re.compile(r"(scsi|virtio|sata|ide)\d+")
 _GIB: Final = 2**30
 _ADDRESS_PARTS: Final = ("ip", "gw", "ip6", "gw6")
 _DEFAULTS: Final = {"cores": "1", "memory": "512", "onboot": "0", "protection": "0"}
-_NET_PARTS: Final = frozenset({"virtio", "bridge", "firewall", "link_down"})
-_NET_KEPT: Final = ("tag", "trunks", "rate", "queues", "mtu")
+_NET_PARTS: Final = ("virtio", "bridge", "firewall", "link_down", "tag", "trunks", "rate")
+_NET_KEPT: Final = ("queues", "mtu")
 
 
 def parse(raw: Record) -> GuestConfig:
@@ -52,7 +52,7 @@ def changes(raw: Record, settings: GuestSettings, description: str) -> dict[str,
     wanted = _render(raw, settings, description)
     send = {key: value for key, value in wanted.items() if value and value != _shown(raw, key)}
     gone = {key for key, value in wanted.items() if not value and key in raw}
-    gone |= {key for key in _leftovers(raw) if key not in wanted}
+    gone |= {key for key in _leftovers(raw) if key not in wanted and key not in settings.leftovers}
     if gone:
         send["delete"] = ",".join(sorted(gone))
     return send
@@ -77,6 +77,10 @@ def _settings(raw: Record) -> GuestSettings:
         link_up=net.get("link_down", "0") != "1",
         agent=_agent_enabled(raw),
         cicustom=text(raw, "cicustom"),
+        vlan=number(net, "tag"),
+        trunks=net.get("trunks", ""),
+        rate=limit(net.get("rate", "")),
+        cpu_limit=limit(text(raw, "cpulimit")),
         leftovers=frozenset(_leftovers(raw)),
     )
 
@@ -96,19 +100,26 @@ def _render(raw: Record, settings: GuestSettings, description: str) -> dict[str,
         "tags": ";".join(tags(";".join(settings.tags))),
         "onboot": str(int(settings.onboot)),
         "protection": str(int(settings.protection)),
+        "cpulimit": plain(settings.cpu_limit) if settings.cpu_limit else "",
         "agent": _agent(raw, enabled=settings.agent),
         "cicustom": settings.cicustom,
     }
 
 
 def _net0(raw: Record, settings: GuestSettings) -> str:
-    """Return net0 with our MAC, bridge, firewall and cable, and the template's VLAN and limits."""
+    """Return net0 as wanted, and of the template how many queues it has and their size."""
     if not settings.mac:
         return ""
     have = properties(text(raw, "net0"))
     parts = [f"virtio={settings.mac}", f"bridge={settings.bridge}", "firewall=1"]
     if not settings.link_up:
         parts.append("link_down=1")
+    if settings.vlan:
+        parts.append(f"tag={settings.vlan}")
+    if settings.trunks:
+        parts.append(f"trunks={settings.trunks}")
+    if settings.rate:
+        parts.append(f"rate={plain(settings.rate)}")
     return ",".join(parts + [f"{key}={have[key]}" for key in _NET_KEPT if key in have])
 
 
@@ -128,6 +139,8 @@ def _shown(raw: Record, key: str) -> str:
             return str(int(flag(raw, key)))
         case "description":
             return value.rstrip()
+        case "cpulimit":
+            return plain(limit(value))
         case "smbios1":
             return _lower_uuid(value)
         case _:
@@ -140,7 +153,7 @@ def _lower_uuid(value: str) -> str:
 
 def _ordered_net(net: Mapping[str, str]) -> dict[str, str]:
     """Return net0's properties in our order, so that order alone is no difference."""
-    order = ("virtio", "bridge", "firewall", "link_down", *_NET_KEPT)
+    order = (*_NET_PARTS, *_NET_KEPT)
     known = {key: net[key] for key in order if key in net and (key, net[key]) != ("link_down", "0")}
     return known | {key: value for key, value in net.items() if key not in order}
 
@@ -161,7 +174,7 @@ def _leftovers(raw: Record) -> list[str]:
 
 def _foreign_net(raw: Record) -> bool:
     net = properties(text(raw, "net0"))
-    odd = set(net) - _NET_PARTS - set(_NET_KEPT)
+    odd = set(net) - {*_NET_PARTS, *_NET_KEPT}
     return bool(net) and (bool(odd) or "virtio" not in net or net.get("firewall") != "1")
 
 

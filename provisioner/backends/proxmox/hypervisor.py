@@ -25,12 +25,14 @@ from provisioner.backends.proxmox.answers import (
 from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.bynode import ByNode
 from provisioner.backends.proxmox.errors import absent, parameter_errors, reading, sentence, writing
+from provisioner.backends.proxmox.firewall import GuestFirewall
 from provisioner.backends.proxmox.paths import guest_path
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import MonotonicClock, read_snapshot
 from provisioner.backends.proxmox.tasks import read_freed, read_left, read_rows, read_states
 from provisioner.errors import NO_CONTAINERS, HypervisorDown, Permanent, Transient
 from provisioner.faultpoints import guarded
+from provisioner.isolation import Isolation
 from provisioner.model import GuestConfig, GuestSettings, Kind, Power, PowerState
 from provisioner.ports import ClusterSnapshot, TaskRow, TaskState
 
@@ -52,11 +54,6 @@ _FORMS: Final[Mapping[Kind, Form]] = {
 _DISKS: Final = frozenset({"images", "rootdir"})
 #: How many configurations read are kept for the write that may follow.
 _REMEMBERED: Final = 256
-#: What rules may name: its type in `refs`, its folder, and what deleting one takes.
-_REFERABLE: Final[tuple[tuple[str, str, Mapping[str, ParamValue] | None], ...]] = (
-    ("ipset", "ipset", {"force": True}),
-    ("alias", "aliases", None),
-)
 #: For how many seconds the list of freed VMIDs serves.
 _FREED_FOR: Final = 60.0
 
@@ -120,6 +117,12 @@ class ProxmoxHypervisor:
         row = record(data, f"the state of {vmid}")
         hardware = (number(row, "cpus"), number(row, "maxmem") // 2**20)
         return Power(_power(row), number(row, "uptime"), *hardware)
+
+    @guarded("hypervisor.isolation")
+    async def isolation(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Isolation:
+        """Read a guest's firewall: options, rules, and the sets and aliases of its own."""
+        with reading(f"the firewall of {vmid}"):
+            return await GuestFirewall(self._api, node, vmid, kind).read()
 
     @guarded("hypervisor.task_states")
     async def task_states(self, upids: Collection[str]) -> Mapping[str, TaskState]:
@@ -253,23 +256,19 @@ class ProxmoxHypervisor:
                 path = f"{guest_path(node, vmid, kind)}/config"
                 await self._api.call("PUT", path, {**params, "digest": digest})
 
-    @guarded("hypervisor.scrub_firewall")
-    async def scrub_firewall(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> None:
-        """Delete rules first: they may name the IP sets and aliases that go after them.
-
-        `refs` lists both in one call, and the cluster's own under another scope than `guest`.
-        """
-        firewall = f"{guest_path(node, vmid, kind)}/firewall"
+    @guarded("hypervisor.isolate")
+    async def isolate(
+        self,
+        node: str,
+        vmid: int,
+        wanted: Isolation,
+        *,
+        base: Isolation | None = None,
+        kind: Kind = Kind.VM,
+    ) -> None:
+        """Make a guest's firewall exactly `wanted`, by as few calls as that takes."""
         with writing(f"the firewall of {vmid}"):
-            rules = records(await self._api.call("GET", f"{firewall}/rules"), "rules")
-            for position in sorted((number(rule, "pos") for rule in rules), reverse=True):
-                await self._api.call("DELETE", f"{firewall}/rules/{position}")
-            refs = records(await self._api.call("GET", f"{firewall}/refs"), "refs")
-            for sort, folder, params in _REFERABLE:
-                for row in refs:
-                    if (text(row, "type"), text(row, "scope")) == (sort, "guest"):
-                        path = f"{firewall}/{folder}/{text(row, 'name')}"
-                        await self._api.call("DELETE", path, params)
+            await GuestFirewall(self._api, node, vmid, kind).make(wanted, base)
 
     @guarded("hypervisor.resize")
     async def resize(

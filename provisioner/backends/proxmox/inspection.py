@@ -7,22 +7,39 @@ privileges without asking for any.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from provisioner.backends.proxmox.answers import Record, flag, number, record, records, text
 from provisioner.backends.proxmox.api import Api, ApiError
 from provisioner.backends.proxmox.errors import meaning, reading
+from provisioner.backends.proxmox.firewall import GuestFirewall
 from provisioner.backends.proxmox.grant import list_line, role_line
-from provisioner.backends.proxmox.privileges import Estate, Release, Scope, missing, privileges
+from provisioner.backends.proxmox.privileges import (
+    CALLS,
+    Estate,
+    Release,
+    Scope,
+    missing,
+    privileges,
+    with_backups,
+)
 from provisioner.backends.proxmox.settings import ProxmoxSettings
+from provisioner.isolation import Isolation
+from provisioner.model import Kind
 
 #: Path → privilege → whether it holds below that path too.
 Held: TypeAlias = Mapping[str, Mapping[str, bool]]
 
 #: What no token may take away from a clone again, and so must not be in its template.
 _FOR_ROOT: Final = re.compile(r"args|hookscript|hostpci\d+|startup")
+#: Why machines are not kept apart yet, and what mends it without closing the nodes themselves.
+_OFF: Final = (
+    "the firewall is off for the whole cluster, so machines reach each other and may send as "
+    "anybody; on a node: pvesh set /cluster/firewall/options --enable 1 --policy_in ACCEPT "
+    "(which leaves the nodes themselves as open as they are)"
+)
 _DRIVE: Final = re.compile(r"(ide|sata|scsi|virtio)\d+")
 _NET: Final = re.compile(r"net\d+")
 
@@ -38,6 +55,18 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
+class Sold:
+    """What plans ask of the cluster: more bridges, nodes, and the firewalls of each template.
+
+    A template's `firewalls` are those that a machine cloned from it may get, without addresses.
+    """
+
+    bridges: tuple[str, ...] = ()
+    nodes: frozenset[str] = frozenset()
+    firewalls: Mapping[int, tuple[Isolation, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """Looks at the token and the templates; `bridge` is where machines are connected."""
 
@@ -45,19 +74,24 @@ class Inspection:
     settings: ProxmoxSettings
     bridge: str
     token_id: str
+    sold: Sold = field(default_factory=Sold)
 
     async def remarks(self) -> list[Remark]:
         """Look at everything; what is good is remarked on too. Raises what `reading` raises."""
         with reading("the cluster"):
             release = await self._release()
             held = _held(record(await self.api.call("GET", "/access/permissions"), "permissions"))
-            shown = await self._templates()
+            rows = records(await self.api.call("GET", "/cluster/resources"), "resources")
+            shown = await self._templates(rows)
+            firewalls = await self._firewalls(rows, shown)
+            in_force = await self._in_force(held)
         configs = {vmid: config for vmid, config in shown.items() if isinstance(config, Mapping)}
         found = list(_lacking(held, self._estate(configs.values()), self.token_id, release))
         enough = f"{self.token_id} may do all that is needed on Proxmox VE {release}"
         told = found or [Remark("token", ok=True, text=enough)]
+        told += [*in_force, *_about_nodes(self.sold.nodes, rows)]
         for vmid in self.settings.templates:
-            told += _about_template(vmid, shown[vmid])
+            told += _about_template(vmid, shown[vmid], firewalls.get(vmid, ()))
         return told
 
     async def _release(self) -> Release:
@@ -65,9 +99,36 @@ class Inspection:
         major = text(version, "release").partition(".")[0]
         return 8 if major.isdecimal() and int(major) < 9 else 9
 
-    async def _templates(self) -> dict[int, Record | str]:
+    async def _in_force(self, held: Held) -> list[Remark]:
+        """See that the firewall of the cluster is on: else those of guests have no effect."""
+        if "Sys.Audit" not in _on(held, "/", below=False):
+            return []  # which is told already
+        path = "/cluster/firewall/options"
+        on = flag(record(await self.api.call("GET", path), "the firewall"), "enable")
+        if on:
+            return [Remark("firewall", ok=True, text="it is on for the cluster, so for machines")]
+        return [Remark("firewall", ok=True, text=_OFF, warning=True)]
+
+    async def _firewalls(
+        self, rows: Sequence[Record], shown: Mapping[int, Record | str]
+    ) -> dict[int, list[str]]:
+        """Say of each template that gives its clones another firewall than they get."""
+        nodes = {number(row, "vmid"): text(row, "node") for row in rows if row.get("vmid")}
+        found: dict[int, list[str]] = {}
+        for vmid, wanted in self.sold.firewalls.items():
+            if not isinstance(shown.get(vmid), Mapping):
+                continue
+            try:
+                have = await GuestFirewall(self.api, nodes[vmid], vmid, Kind.VM).read()
+            except ApiError as error:
+                found[vmid] = [f"its firewall cannot be read: {meaning(error)}"]
+                continue
+            if have not in wanted:
+                found[vmid] = [_unprepared(vmid)]
+        return found
+
+    async def _templates(self, rows: Sequence[Record]) -> dict[int, Record | str]:
         """Read the templates' configurations; a text says why one could not be read."""
-        rows = records(await self.api.call("GET", "/cluster/resources"), "resources")
         nodes = {number(row, "vmid"): text(row, "node") for row in rows if row.get("vmid")}
         return {vmid: await self._config(vmid, nodes) for vmid in self.settings.templates}
 
@@ -83,7 +144,7 @@ class Inspection:
     def _estate(self, templates: Iterable[Record]) -> Estate:
         """Return what is ours to use: where the templates' disks are, and on which bridges."""
         archive, roots = self.settings.os_template, self.settings.container_storage
-        drives, bridges = {roots} if roots else set[str](), {self.bridge}
+        drives, bridges = {roots} if roots else set[str](), {self.bridge, *self.sold.bridges}
         for config in templates:
             volumes = [text(config, key) for key in config if _DRIVE.fullmatch(key)]
             drives |= {each.partition(":")[0] for each in volumes if "media=cdrom" not in each}
@@ -121,14 +182,14 @@ def _on(held: Held, path: str, *, below: bool) -> frozenset[str]:
 
 def _lacking(held: Held, estate: Estate, token_id: str, release: Release) -> Iterator[Remark]:
     """Yield what the token lacks, each with the command that adds it."""
-    backups = estate.backups is not None
+    calls = with_backups(CALLS) if estate.backups else CALLS
     for scope in Scope:
         for path in estate.paths(scope):
             have = _have(held, scope, path)
-            lacks = missing(scope, release, have, backups=backups)
+            lacks = missing(scope, release, have, calls)
             if not lacks:
                 continue
-            some = have.intersection(privileges(scope, release, backups=backups))
+            some = have.intersection(privileges(scope, release, calls))
             line = role_line(scope, lacks) if some else list_line(path, scope, token_id)
             what = f"{token_id} lacks {', '.join(lacks)} on {path}"
             yield Remark("token", ok=False, text=f"{what}; on a node: {line}")
@@ -150,12 +211,28 @@ def _have(held: Held, scope: Scope, path: str) -> frozenset[str]:
             return _on(held, path, below=False)
 
 
-def _about_template(vmid: int, config: Record | str) -> list[Remark]:
+def _about_nodes(wanted: frozenset[str], rows: Sequence[Record]) -> Iterator[Remark]:
+    """Warn of nodes that a plan names and the cluster does not have."""
+    there = {text(row, "node") for row in rows if text(row, "type") == "node"}
+    for name in sorted(wanted - there):
+        what = f"a plan names node {name}, which the cluster does not have: nothing is made there"
+        yield Remark("plans", ok=True, text=what, warning=True)
+
+
+def _unprepared(vmid: int) -> str:
+    return (
+        "its firewall is not what its clones get, which costs every machine some calls more; "
+        f"`chainwatch proxmox firewall {vmid}` prints the file that prepares it"
+    )
+
+
+def _about_template(vmid: int, config: Record | str, firewall: Sequence[str] = ()) -> list[Remark]:
     subject = f"template {vmid}"
     if isinstance(config, str):
         return [Remark(subject, ok=False, text=config)]
     wrong = [Remark(subject, ok=False, text=each) for each in _mistakes(vmid, config)]
-    odd = [Remark(subject, ok=True, text=each, warning=True) for each in _oddities(vmid, config)]
+    told = (*_oddities(vmid, config), *firewall)
+    odd = [Remark(subject, ok=True, text=each, warning=True) for each in told]
     return wrong + odd or [Remark(subject, ok=True, text="nothing in it that machines suffer from")]
 
 

@@ -69,11 +69,14 @@ _ANY_CONFIG: Final = {
     "lxc": _OF_CONTAINERS,
 }
 
+#: A machine's firewall is read, and its template's, which a clone inherits.
+_FIREWALL_READ: Final = (_machine("VM.Audit"), Need(Scope.TEMPLATE, ("VM.Audit",)))
+
 #: Which privilege (any one of these) each key takes that a machine of ours is configured with.
 #: Source: an 8.4.21, asked with one privilege at a time; 9 asks for the same.
 KEYS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("VM.Config.Options",): ("name", "description", "tags", "onboot", "protection", "agent"),
-    ("VM.Config.CPU",): ("cores",),
+    ("VM.Config.CPU",): ("cores", "cpulimit"),
     ("VM.Config.Memory",): ("memory",),
     ("VM.Config.Network",): ("net0",),
     ("VM.Config.HWType",): ("smbios1",),
@@ -98,6 +101,7 @@ def _of_guests(branch: str) -> Mapping[str, tuple[Need, ...]]:
     """Return the calls that are made about a guest of either kind."""
     guest = f"/nodes/{{node}}/{branch}/{{vmid}}"
     firewall, status, keys = f"{guest}/firewall", f"{guest}/status", _KEYS_OF[branch]
+    read_firewall = _FIREWALL_READ if branch == "qemu" else (_machine("VM.Audit"),)
     return {
         f"GET {guest}/config": (_machine("VM.Audit"),),
         f"PUT {guest}/config": (
@@ -119,20 +123,30 @@ def _of_guests(branch: str) -> Mapping[str, tuple[Need, ...]]:
         f"POST {guest}/snapshot/{{snapname}}/rollback": (
             _machine("VM.Snapshot", "VM.Snapshot.Rollback"),
         ),
-        f"GET {firewall}/rules": (_machine("VM.Audit"),),
+        f"GET {firewall}/options": read_firewall,
+        f"PUT {firewall}/options": (_machine("VM.Config.Network"),),
+        f"GET {firewall}/rules": read_firewall,
+        f"POST {firewall}/rules": (_machine("VM.Config.Network"),),
         f"DELETE {firewall}/rules/{{pos}}": (_machine("VM.Config.Network"),),
-        f"GET {firewall}/refs": (_machine("VM.Audit"),),
+        f"GET {firewall}/refs": read_firewall,
+        f"POST {firewall}/ipset": (_machine("VM.Config.Network"),),
+        f"GET {firewall}/ipset/{{name}}": read_firewall,
+        f"POST {firewall}/ipset/{{name}}": (_machine("VM.Config.Network"),),
+        f"DELETE {firewall}/ipset/{{name}}/{{cidr}}": (_machine("VM.Config.Network"),),
         f"DELETE {firewall}/ipset/{{name}}": (_machine("VM.Config.Network"),),
         f"DELETE {firewall}/aliases/{{name}}": (_machine("VM.Config.Network"),),
     }
 
 
-#: Every call that is made, and what it takes.
-CALLS: Final[Mapping[str, tuple[Need, ...]]] = {
+Calls: TypeAlias = Mapping[str, tuple[Need, ...]]
+
+#: Every call that the daemon makes, and what it takes; `byhand` has those of the command line.
+CALLS: Final[Calls] = {
     "GET /version": (),
     "GET /access/permissions": (),
     "GET /cluster/status": (Need(Scope.CLUSTER, ("Sys.Audit",)),),
     "GET /cluster/nextid": (),
+    "GET /cluster/firewall/options": (Need(Scope.CLUSTER, ("Sys.Audit",)),),
     "GET /cluster/resources": (
         Need(
             Scope.GUESTS,
@@ -274,46 +288,46 @@ class Estate:
                 return [f"/sdn/zones/{self.zone}/{bridge}" for bridge in self.bridges]
 
 
-def needs(scope: Scope, *, backups: bool = False) -> Iterator[Need]:
+def with_backups(calls: Calls) -> Calls:
+    """Return `calls` and what is called where machines are backed up before they are destroyed."""
+    both = {name: (*calls.get(name, ()), *needed) for name, needed in BACKUP_CALLS.items()}
+    return {**calls, **both}
+
+
+def needs(scope: Scope, calls: Calls = CALLS) -> Iterator[Need]:
     """Yield what all calls together want in one place."""
-    for wanted in (*CALLS.values(), *(BACKUP_CALLS.values() if backups else ())):
+    for wanted in calls.values():
         yield from (need for need in wanted if need.scope is scope)
 
 
-def privileges(scope: Scope, release: Release, *, backups: bool = False) -> tuple[str, ...]:
+def privileges(scope: Scope, release: Release, calls: Calls = CALLS) -> tuple[str, ...]:
     """Return the fewest privileges that satisfy every need in one place, sorted.
 
     What has no alternative is needed; of alternatives none is added where one is needed anyway.
     What holds for every guest holds for those in a pool too (and not for a template, whose own
     list takes the place of that for all guests), so it is not granted twice.
     """
+    anyway = privileges(Scope.GUESTS, release, calls) if scope is Scope.MACHINES else ()
     chosen: set[str] = set()
-    anyway = _anyway(scope, release, backups=backups)
-    wanted = needs(scope, backups=backups)
-    for need in sorted(wanted, key=lambda need: len(need.alternatives(release))):
+    for need in sorted(needs(scope, calls), key=lambda need: len(need.alternatives(release))):
         if chosen.union(anyway).isdisjoint(need.alternatives(release)):
             chosen.add(need.alternatives(release)[0])
     return tuple(sorted(chosen))
 
 
 def missing(
-    scope: Scope, release: Release, held: frozenset[str], *, backups: bool = False
+    scope: Scope, release: Release, held: frozenset[str], calls: Calls = CALLS
 ) -> tuple[str, ...]:
     """Return what to add to `held` so that every need in one place is satisfied, sorted.
 
     For machines, what is granted on all guests is taken for held: its lack is told there.
     """
-    have = held.union(_anyway(scope, release, backups=backups))
+    anyway = privileges(Scope.GUESTS, release, calls) if scope is Scope.MACHINES else ()
+    have = held.union(anyway)
     unmet = [
         alternatives
-        for need in needs(scope, backups=backups)
+        for need in needs(scope, calls)
         if have.isdisjoint(alternatives := need.alternatives(release))
     ]
-    best = privileges(scope, release, backups=backups)
+    best = privileges(scope, release, calls)
     return tuple(each for each in best if any(each in some for some in unmet))
-
-
-def _anyway(scope: Scope, release: Release, *, backups: bool) -> tuple[str, ...]:
-    if scope is not Scope.MACHINES:
-        return ()
-    return privileges(Scope.GUESTS, release, backups=backups)

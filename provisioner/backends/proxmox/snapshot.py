@@ -99,6 +99,7 @@ def _members(members: Sequence[Record], rows: Sequence[Record]) -> Mapping[str, 
             online=name in online,
             maintenance=text(known.get(name, {}), "hastate") == "maintenance",
             memory=number(known.get(name, {}), "maxmem"),
+            uptime=number(known.get(name, {}), "uptime"),
         )
         for name in sorted(names)
     }

@@ -19,5 +19,18 @@ def tags(value: str) -> list[str]:
 
 def size(disk: str) -> int:
     """Return a disk's size in bytes, 0 when it is not shown."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", properties(disk).get("size", ""))
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)([KMGT]?)", properties(disk).get("size", ""))
     return int(float(found[1]) * _UNITS[found[2]]) if found else 0
+
+
+def limit(value: str) -> float:
+    """Return a limit as a number; none, and what is no number, is 0."""
+    try:
+        return float(value or 0)
+    except ValueError:
+        return 0
+
+
+def plain(number: float) -> str:
+    """Return a limit as Proxmox shows it."""
+    return f"{number:.10g}"

@@ -155,14 +155,18 @@ def current(state: State, ask: Ask) -> JsonValue:
 
 
 def interfaces(state: State, ask: Ask) -> JsonValue:
-    """GET interfaces: what a running container's network looks like; nothing of a stopped one."""
+    """GET interfaces: what a running container's network looks like; nothing of a stopped one.
+
+    Its init gives its cards their addresses.
+    """
     guest = state.container(ask.node, ask.vmid)
     if not guest.running:
         return []
     rows = [_interface("lo", "00:00:00:00:00:00", ["127.0.0.1/8", "::1/128"])]
     for key in sorted(key for key in guest.config if key.startswith("net")):
         net = dict(part.partition("=")[::2] for part in str(guest.config[key]).split(","))
-        static = [net[key] for key in ("ip", "ip6") if "/" in net.get(key, "")]
+        told = ("ip", "ip6") if guest.booted else ()
+        static = [net[key] for key in told if "/" in net.get(key, "")]
         rows.append(_interface(net["name"], net["hwaddr"].lower(), static))
     return [*rows]
 

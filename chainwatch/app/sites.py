@@ -1,0 +1,47 @@
+"""What a configuration makes of machines: the site that all have in common, and their firewalls.
+
+Nothing here opens anything: who prints or checks what machines will be like asks here as well.
+"""
+
+from chainwatch.app.userdata import snippets
+from chainwatch.config import Config
+from provisioner.identity import Signer
+from provisioner.isolation import Isolation
+from provisioner.site import Site
+from provisioner.terms import ANY_TERMS
+
+
+def site(config: Config) -> Site:
+    """Return what is the same for every machine of this installation."""
+    machines = config.machines
+    return Site(
+        signer=Signer(config.installation.id, config.installation.identity_key.reveal()),
+        pool=machines.pool,
+        bridge=machines.bridge,
+        nameserver=machines.nameserver,
+        user=machines.user,
+        tags=machines.tags,
+        shutdown_timeout=machines.shutdown_timeout,
+        answer_timeout=machines.answer_timeout,
+        snippets=snippets(config),
+        inbound=machines.inbound,
+        smtp=machines.smtp,
+        backups=config.policy.backups,
+        repairs=config.policy.repairs,
+        plan_ranges=tuple(
+            each
+            for rule in config.plans.rules
+            for each in (rule.terms.ipv4, rule.terms.ipv6)
+            if each
+        ),
+    )
+
+
+def firewalls(config: Config) -> dict[int, tuple[Isolation, ...]]:
+    """Return of each template the firewalls that its clones may get, the commonest first."""
+    here, usual = site(config), config.machines.template_vms
+    found = {vmid: [here.frame(ANY_TERMS)] for vmid in usual}
+    for rule in config.plans.rules:
+        for vmid in rule.terms.templates or usual:
+            found.setdefault(vmid, []).append(here.frame(rule.terms))
+    return {vmid: tuple(dict.fromkeys(frames)) for vmid, frames in found.items()}

@@ -1,0 +1,87 @@
+"""What the last settled look at each lease saw, so that a resync need not look at all of them.
+
+A row of the cluster's list that still agrees with what was seen makes no pass due; whatever the
+list shows as changed (moved, renamed, started, stopped, resized, gone) does, and so does whoever
+was not looked at for longest. The list only selects: what a machine is, the pass reads itself. How
+it fails: a change that the list does not show is found when the lease's turn has come. All of this
+is memory only; after a start every lease is looked at once.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from provisioner.model import Observed, PowerState
+from provisioner.ports import ClusterSnapshot, GuestRow
+
+#: For how many seconds after a look the list may still show what was before.
+LAG: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """A machine as it was seen: where it stood, what it was called, whether it ran."""
+
+    vmid: int
+    node: str
+    name: str
+    running: bool
+
+    def agrees(self, row: GuestRow | None) -> bool:
+        """Whether the list shows the same; it may not have heard of the name yet."""
+        if row is None:
+            return False
+        named = row.name in (None, self.name)
+        return named and (row.node, row.running) == (self.node, self.running)
+
+
+@dataclass(slots=True)
+class _Sight:
+    """A look at a lease: when (monotonic s), the machines seen, and how the list then had them."""
+
+    at: float
+    machines: tuple[_Machine, ...]
+    rows: tuple[GuestRow | None, ...] | None = None
+
+
+class Sights:
+    """The last settled look at every lease, by the lease's id."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Sight] = {}
+
+    def note(self, lease: str, seen: Iterable[Observed], at: float) -> None:
+        """Remember a look at `at` that found nothing left to do."""
+        self._seen[lease] = _Sight(at, tuple(filter(None, map(_machine, seen))))
+
+    def forget(self, lease: str) -> None:
+        """Know nothing of a lease that is not settled."""
+        self._seen.pop(lease, None)
+
+    def doubtful(self, leases: Iterable[str], snapshot: ClusterSnapshot) -> list[str]:
+        """Return the leases that were not looked at, or whose machines the list shows changed."""
+        return [lease for lease in leases if not self._stands(lease, snapshot)]
+
+    def oldest(self, leases: Iterable[str], count: int) -> Sequence[str]:
+        """Return those of `leases` that were looked at longest ago."""
+        known = [(self._seen[lease].at, lease) for lease in leases if lease in self._seen]
+        return [lease for _, lease in sorted(known)[:count]]
+
+    def _stands(self, lease: str, snapshot: ClusterSnapshot) -> bool:
+        sight = self._seen.get(lease)
+        if sight is None:
+            return False
+        if snapshot.taken_at - sight.at < LAG:
+            return True
+        rows = tuple(snapshot.guests.get(each.vmid) for each in sight.machines)
+        if sight.rows is not None:
+            return rows == sight.rows
+        sight.rows = rows
+        return all(map(_Machine.agrees, sight.machines, rows))
+
+
+def _machine(seen: Observed) -> _Machine | None:
+    if seen.vmid is None or seen.node is None or seen.config is None:
+        return None
+    running = seen.power is PowerState.RUNNING
+    return _Machine(seen.vmid, seen.node, seen.config.settings.name, running)

@@ -1,0 +1,250 @@
+"""A Proxmox VE cluster's `Controls`: what somebody does to one guest by hand.
+
+As in `hypervisor`, nothing here waits, retries or decides. Limits are written into the keys that
+hold them, beside what else those keys say, against the digest of what was read: a disk's line names
+its volume, and a line that was written from an old reading could name another one.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from provisioner.backends.proxmox.answers import Record, number, record, records, text, upid
+from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
+from provisioner.backends.proxmox.bynode import ByNode
+from provisioner.backends.proxmox.errors import reading, sentence, writing
+from provisioner.backends.proxmox.guestconfig import parse
+from provisioner.backends.proxmox.paths import guest_path
+from provisioner.controls import UNKNOWN, ConsoleTicket, SnapshotRow, Throttle, Usage
+from provisioner.errors import Declined, Permanent, Transient
+from provisioner.faultpoints import guarded
+from provisioner.model import Kind, PowerState
+
+#: What may be a snapshot's name; Proxmox has a word of its own among them.
+_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{1,39}")
+#: Bytes in a megabyte, as Proxmox counts the rate of a network card.
+_RATE: Final = 2**20
+
+
+class ProxmoxControls:
+    """See `provisioner.controls.Controls`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api: Api = ByNode(api)
+
+    # ---------------------------------------------------------------------------------- power
+
+    @guarded("controls.shut_down")
+    async def shut_down(
+        self, node: str, vmid: int, patience: int, *, kind: Kind = Kind.VM
+    ) -> str | None:
+        """Ask only: without `forceStop` a guest that does not listen goes on."""
+        path, wanted = f"{guest_path(node, vmid, kind)}/status/shutdown", {"timeout": patience}
+        with writing(f"shutdown of {vmid}"):
+            try:
+                return upid(await self._api.call("POST", path, wanted), path)
+            except ApiError as error:
+                if re.fullmatch(r"(VM|CT) \d+ not running", sentence(error)):
+                    return None
+                raise
+
+    @guarded("controls.stop")
+    async def stop(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
+        return await self._task(
+            "POST", f"{guest_path(node, vmid, kind)}/status/stop", {"overrule-shutdown": True}
+        )
+
+    @guarded("controls.reboot")
+    async def reboot(self, node: str, vmid: int, patience: int, *, kind: Kind = Kind.VM) -> str:
+        path = f"{guest_path(node, vmid, kind)}/status/reboot"
+        return await self._task("POST", path, {"timeout": patience})
+
+    # --------------------------------------------------------------------------------- looking
+
+    @guarded("controls.usage")
+    async def usage(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Usage:
+        with reading(f"the state of {vmid}"):
+            data = await self._api.call("GET", f"{guest_path(node, vmid, kind)}/status/current")
+        return _usage(record(data, f"the state of {vmid}"))
+
+    @guarded("controls.console")
+    async def console(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> ConsoleTicket:
+        path = f"{guest_path(node, vmid, kind)}/vncproxy"
+        with writing(f"console of {vmid}"):
+            row = record(await self._api.call("POST", path, {"websocket": True}), path)
+        port, ticket = number(row, "port"), text(row, "ticket")
+        return ConsoleTicket(node, vmid, port, text(row, "user"), ticket)
+
+    # ---------------------------------------------------------------------------------- limits
+
+    @guarded("controls.throttle")
+    async def throttle(
+        self,
+        node: str,
+        vmid: int,
+        limits: Throttle,
+        description: str,
+        digest: str,
+        *,
+        kind: Kind = Kind.VM,
+    ) -> None:
+        path = f"{guest_path(node, vmid, kind)}/config"
+        with reading(f"the configuration of {vmid}"):
+            raw = record(await self._api.call("GET", path), f"VM {vmid}")
+        if text(raw, "digest") != digest:
+            raise Transient(f"the configuration of {vmid} was changed by somebody else meanwhile")
+        params: dict[str, ParamValue] = {**_limited(raw, limits, kind), "description": description}
+        with writing(f"limits of {vmid}"):
+            await self._api.call("PUT", path, {**params, "digest": digest})
+
+    # ------------------------------------------------------------------------------- snapshots
+
+    @guarded("controls.snapshots")
+    async def snapshots(
+        self, node: str, vmid: int, *, kind: Kind = Kind.VM
+    ) -> Sequence[SnapshotRow]:
+        """List them without `current`, which is none."""
+        path = f"{guest_path(node, vmid, kind)}/snapshot"
+        with reading(f"the snapshots of {vmid}"):
+            rows = records(await self._api.call("GET", path), path)
+        found = [
+            SnapshotRow(text(row, "name"), text(row, "description"), number(row, "snaptime"))
+            for row in rows
+            if text(row, "name") != "current"
+        ]
+        return sorted(found, key=lambda row: row.taken_at)
+
+    @guarded("controls.take_snapshot")
+    async def take_snapshot(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
+        path = f"{guest_path(node, vmid, kind)}/snapshot"
+        return await self._task("POST", path, {"snapname": _named(name)})
+
+    @guarded("controls.roll_back")
+    async def roll_back(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
+        path = f"{guest_path(node, vmid, kind)}/snapshot/{_named(name)}/rollback"
+        return await self._task("POST", path)
+
+    @guarded("controls.delete_snapshot")
+    async def delete_snapshot(
+        self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM
+    ) -> str:
+        return await self._task("DELETE", f"{guest_path(node, vmid, kind)}/snapshot/{_named(name)}")
+
+    async def _task(
+        self, method: str, path: str, params: Mapping[str, ParamValue] | None = None
+    ) -> str:
+        with writing(f"{method} {path}"):
+            return upid(await self._api.call(method, path, params), f"{method} {path}")
+
+
+def _named(name: str) -> str:
+    """Return a snapshot's name; one that is none must not reach a path."""
+    if not _NAME.fullmatch(name) or name == "current":
+        raise Declined(
+            f"{name!r} is no name for a snapshot: a letter, then letters, digits, - and _, "
+            "2 to 40 in all"
+        )
+    return name
+
+
+# --------------------------------------------------------------------------------- what is read
+
+
+def _usage(row: Record) -> Usage:
+    reads, writes = _operations(row)
+    return Usage(
+        state=_state(row),
+        uptime=number(row, "uptime"),
+        cpu=_fraction(row, "cpu"),
+        cpus=number(row, "cpus"),
+        memory=number(row, "mem"),
+        memory_total=number(row, "maxmem"),
+        disk_total=number(row, "maxdisk"),
+        net_in=number(row, "netin"),
+        net_out=number(row, "netout"),
+        read=number(row, "diskread"),
+        written=number(row, "diskwrite"),
+        reads=reads,
+        writes=writes,
+    )
+
+
+def _operations(row: Record) -> tuple[int, int]:
+    """Add up the operations of all disks, where QEMU tells of any."""
+    disks = row.get("blockstat")
+    if not isinstance(disks, dict):
+        return UNKNOWN, UNKNOWN
+    counted = [disk for disk in disks.values() if isinstance(disk, dict)]
+    return (
+        sum(number(disk, "rd_operations") for disk in counted),
+        sum(number(disk, "wr_operations") for disk in counted),
+    )
+
+
+def _fraction(row: Record, key: str) -> float:
+    try:
+        return max(0.0, float(text(row, key, "0")))
+    except ValueError:
+        return 0.0
+
+
+def _state(row: Record) -> PowerState:
+    if text(row, "status") == "stopped":
+        return PowerState.STOPPED
+    if text(row, "status") != "running":
+        return PowerState.UNKNOWN
+    running = text(row, "qmpstatus", "running") == "running"
+    return PowerState.RUNNING if running else PowerState.PAUSED
+
+
+# ------------------------------------------------------------------------------ what is written
+
+
+def _limited(raw: Record, limits: Throttle, kind: Kind) -> dict[str, ParamValue]:
+    """Return the keys that hold `limits`, changed; `delete` names those that are lifted."""
+    send: dict[str, ParamValue] = {}
+    gone: list[str] = []
+    for key, value in (("cpuunits", limits.cpu_units), ("cpulimit", _cores(limits.cpu_limit))):
+        if value:
+            send[key] = value
+        elif value is not None and key in raw:
+            gone.append(key)
+    if limits.rate is not None:
+        send["net0"] = _with(_line(raw, "net0"), {"rate": _megabytes(limits.rate)})
+    operations = {"iops_rd": limits.iops_read, "iops_wr": limits.iops_write}
+    if kind is Kind.CONTAINER:
+        if any(operations.values()):
+            raise Declined("Proxmox has no limit of operations for a container")
+    elif any(value is not None for value in operations.values()):
+        disk = parse(raw).disk
+        if disk is None:
+            raise Permanent("it has no boot disk to limit: mend its boot order")
+        given = {key: str(value or "") for key, value in operations.items() if value is not None}
+        send[disk] = _with(_line(raw, disk), given)
+    if gone:
+        send["delete"] = ",".join(gone)
+    return {key: value for key, value in send.items() if value != raw.get(key)}
+
+
+def _line(raw: Record, key: str) -> str:
+    line = text(raw, key)
+    if not line:
+        raise Permanent(f"it has no {key} to limit")
+    return line
+
+
+def _with(line: str, given: Mapping[str, str]) -> str:
+    """Return a property string with `given` in place of what it says; empty takes one away."""
+    kept = [part for part in line.split(",") if part.partition("=")[0] not in given]
+    return ",".join([*kept, *(f"{key}={value}" for key, value in given.items() if value)])
+
+
+def _cores(hundredths: int | None) -> str | None:
+    if hundredths is None:
+        return None
+    return f"{hundredths / 100:.2f}".rstrip("0").rstrip(".") if hundredths else ""
+
+
+def _megabytes(kilobits: int) -> str:
+    """Return kilobits a second as Proxmox's megabytes a second; "" for no limit."""
+    return f"{kilobits * 125 / _RATE:.6f}".rstrip("0").rstrip(".") if kilobits else ""

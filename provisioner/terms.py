@@ -1,0 +1,59 @@
+"""What a plan decides beyond the hardware: network, limits, where it stands, who reaches it. Pure.
+
+Everything is optional: what a plan leaves out is the site's own. None of it is on a chain, it is an
+operator's word on what is sold there, and a change of it reaches the machines that exist.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from provisioner.ranges import AddressRange
+
+#: What lets a tenant in at all.
+SSH: Final = "22"
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """Who may connect to a machine: everybody to everything (`everything`), or to these ports.
+
+    A port is a number or `FIRST:LAST`, in ascending order. Other tenants reach none of them.
+    """
+
+    everything: bool = True
+    tcp: tuple[str, ...] = ()
+    udp: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self in (OPEN, CLOSED):
+            return "open" if self.everything else "closed"
+        return ", ".join((*self.tcp, *(f"udp/{port}" for port in self.udp))) or "nobody"
+
+
+OPEN: Final = Inbound()
+CLOSED: Final = Inbound(everything=False, tcp=(SSH,))
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a plan says; None and empty: what the site says, or the template where it says nothing.
+
+    `vlan` is 1 to 4094, `rate` megabytes a second for the network card, `cpu_limit` how many cores
+    may be busy at once. `templates` are VMIDs. A plan that names any addresses has only those.
+    `smtp` is whether port 25 of others may be reached.
+    """
+
+    bridge: str | None = None
+    vlan: int | None = None
+    rate: float | None = None
+    cpu_limit: float | None = None
+    ipv4: AddressRange | None = None
+    ipv6: AddressRange | None = None
+    nodes: frozenset[str] = frozenset()
+    templates: tuple[int, ...] = ()
+    inbound: Inbound | None = None
+    smtp: bool | None = None
+
+
+#: A plan that says nothing.
+ANY_TERMS: Final = Terms()

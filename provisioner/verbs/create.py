@@ -1,0 +1,275 @@
+"""Make a machine, or finish the one that an earlier run began: the same command, the same machine.
+
+The clone is the reservation. The VMID follows from the name where it is free, so a command that was
+cut off right after its clone meets its own clone again, and of two that race for a name Proxmox
+refuses one; that one then looks whose it is and finishes it too. A name belongs to its owner:
+another one is refused it.
+"""
+
+import secrets
+from collections.abc import Collection
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from ipaddress import ip_interface
+from typing import Final
+
+from provisioner.allocate import Pool
+from provisioner.census import Found, ours, unclear
+from provisioner.driver import PASSING
+from provisioner.errors import Declined, Locked, NoRoom, NotOurs, ProvisionError
+from provisioner.model import Access, Card, DesiredMachine, Kind, Observed, Presence
+from provisioner.names import key_of, place_of, shown
+from provisioner.placement import Demand
+from provisioner.steps.configure import CONFIGURE
+from provisioner.steps.step import Step
+from provisioner.verbs.gecos import write_gecos
+from provisioner.verbs.order import ROOT, Order
+from provisioner.workshop import DAY, Workshop, wanted
+
+_WORDS: Final = {Kind.VM: "virtual machine", Kind.CONTAINER: "container"}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A machine as its maker is told of it; addresses without their prefix."""
+
+    name: str
+    vmid: int
+    ip: str | None
+    ipv6: str | None
+    nft: int | None
+    user: str
+
+
+class Overtaken(ProvisionError):
+    """Somebody else made the machine meanwhile; look again."""
+
+
+async def create(shop: Workshop, order: Order) -> Made:
+    """Make the machine that is ordered, and return it running."""
+    _check(shop, order)
+    while True:
+        found = await _standing(shop, order.name)
+        try:
+            if found is None:
+                vmid, card = await _make(shop, order)
+            else:
+                vmid, card = found.vmid, await _finish(shop, order, found)
+        except Overtaken as error:
+            await shop.patience.outlast(Locked(str(error)))
+            continue
+        if order.gecos is not None:
+            await write_gecos(shop, order.name, order.gecos)
+            card = replace(card, nft=order.gecos.nft)
+        return made(shop, order.name, vmid, card)
+
+
+async def plan(shop: Workshop, order: Order) -> Made:
+    """Say what `create` would make now; reserves nothing, so the VMID is a guess."""
+    _check(shop, order)
+    found = await shop.found(order.name)
+    if found is not None:
+        return made(shop, order.name, found.vmid, _card(order, found))
+    driver = shop.driver(None, node=order.node)
+    snapshot, now = await shop.snapshots.get(), shop.clock.now()
+    demand = Demand(order.spec.memory_mib, order.spec.disk_gib, order.spec.kind)
+    await driver.executor.rooms.offer(demand, snapshot, now)
+    taken = set(snapshot.guests) | await shop.hypervisor.freed(now - shop.settings.quarantine)
+    return made(shop, order.name, _choose(shop, order, taken), _new_card(shop, order))
+
+
+def mock(shop: Workshop, order: Order) -> Made:
+    """Say what `create` would make on a cluster without machines; asks nobody."""
+    return made(shop, order.name, _choose(shop, order, frozenset()), _new_card(shop, order))
+
+
+def made(shop: Workshop, name: str, vmid: int, card: Card) -> Made:
+    """Return what a machine's maker is told."""
+    addresses = shop.settings.site.pool.addresses(vmid)
+    return Made(
+        name,
+        vmid,
+        _plain(addresses.ipv4),
+        _plain(addresses.ipv6),
+        card.nft,
+        shop.site(card).user,
+    )
+
+
+def _plain(address: str | None) -> str | None:
+    return None if address is None else address.partition("/")[0]
+
+
+# ------------------------------------------------------------------------------ is it there already
+
+
+async def _standing(shop: Workshop, name: str) -> Found | None:
+    """Return the machine called `name` once everything that may be it says whose it is.
+
+    What appears meanwhile cannot be what an earlier run began.
+    """
+    waiting: Collection[int] | None = None
+    while True:
+        try:
+            sighting = await shop.census.look(name, waiting)
+        except PASSING as error:
+            await shop.patience.outlast(error)
+            continue
+        if (found := sighting.the(name)) is not None:
+            return found
+        still = [vmid for vmid in sighting.unclear if waiting is None or vmid in waiting]
+        if not still:
+            return None
+        waiting = frozenset(still)
+        await shop.patience.wait(str(unclear(name, map(sighting.unclear.__getitem__, still))))
+
+
+def _card(order: Order, found: Found) -> Card:
+    """Return the card of a machine that is there, if it is the same owner's."""
+    if found.card is None:
+        raise NotOurs(
+            f"VM {found.vmid} is {order.name}, but its card does not hold: somebody edited its "
+            "description"
+        )
+    if found.card.owner.lower() != order.owner.lower():
+        raise Declined(f"{order.name} exists and belongs to {found.card.owner}: choose a name")
+    if found.kind is not order.spec.kind:
+        raise Declined(f"{order.name} exists and is a {_WORDS[found.kind]}: choose a name")
+    return found.card
+
+
+def _check(shop: Workshop, order: Order) -> None:
+    """Refuse what could not be finished here, before anything is made."""
+    if order.spec.kind is not Kind.CONTAINER:
+        return
+    settled = shop.settings.proxmox
+    if settled.os_template is None or settled.container_storage is None:
+        raise Declined(
+            "no container can be made here: write machines.os_template and "
+            "machines.container_storage"
+        )
+    if order.gecos is not None and shop.nodes is None:
+        raise Declined(
+            "a wallet is written into a container over SSH to its node: write [nodes_ssh], or "
+            "leave it out with --no-web3"
+        )
+
+
+async def _finish(shop: Workshop, order: Order, found: Found) -> Card:
+    """Finish a machine that is there; one that was finished is left as it is."""
+    card = _card(order, found)
+    if found.stamps.suspended_at is not None:
+        raise Declined(f"{order.name} exists and is suspended: use resume")
+    if found.finished:
+        shop.say(f"{order.name} exists already: VM {found.vmid}")
+        return card
+    try:
+        ours(found, shop.settings.site)
+    except Locked as error:
+        raise Overtaken(str(error)) from error
+    want = wanted(found, Presence.RUNNING, shop.clock.now(), spec=order.spec)
+    if found.kind is Kind.VM:
+        want = replace(want, access=Access(1, order.name, order.ssh_key))
+    await shop.reach(found, want)
+    return card
+
+
+# -------------------------------------------------------------------------------------- it is not
+
+
+@dataclass(slots=True)
+class _Guard:
+    """Looks before the clone whether somebody else was quicker, and after it for a double."""
+
+    shop: Workshop
+    order: Order
+    want: DesiredMachine
+    meant: int | None = None
+
+    async def __call__(self, step: Step, have: Observed) -> None:
+        name = self.order.name
+        if step.creates:
+            among = () if self.meant is None else (self.meant,)
+            sighting = await self.shop.census.look(name, among)
+            found = sighting.the(name)
+            if found is not None and found.identity.nonce != self.want.nonce:
+                raise Overtaken(f"{name} was made by somebody else meanwhile")
+            if self.meant is not None and self.meant in sighting.unclear:
+                raise Locked(sighting.unclear[self.meant])
+        elif step is CONFIGURE and have.stamps.configured is None:
+            (await self.shop.census.look(name, ())).the(name)
+
+    def choose(self, _: DesiredMachine, taken: AbstractSet[int]) -> int:
+        self.meant = _choose(self.shop, self.order, taken)
+        return self.meant
+
+
+async def _make(shop: Workshop, order: Order) -> tuple[int, Card]:
+    card = _new_card(shop, order)
+    want = DesiredMachine(
+        key=key_of(order.name),
+        nonce=secrets.token_hex(16),
+        name=shown(order.name),
+        presence=Presence.RUNNING,
+        spec=order.spec,
+        access=Access(1, order.name, order.ssh_key),
+        held=False,
+        ended=False,
+        at=card.created_at,
+        card=card,
+    )
+    guard = _Guard(shop, order, want)
+    driver = shop.driver(card, choice=guard.choose, node=order.node)
+    have = await driver.reach(want, guard)
+    if have.vmid is None:
+        raise NotOurs(f"{order.name} vanished while it was made; run the same command again")
+    return have.vmid, card
+
+
+def _new_card(shop: Workshop, order: Order) -> Card:
+    now = shop.clock.now()
+    until = order.expires_at
+    container = order.spec.kind is Kind.CONTAINER
+    return Card(
+        owner=order.owner,
+        created_at=now,
+        expires_at=now + order.days * DAY if until is None else until,
+        nft=order.nft,
+        user=ROOT if container else order.user or shop.settings.site.user,
+        purpose=order.purpose,
+        tags=order.tags,
+        ssh_key=order.ssh_key if container else "",
+    )
+
+
+def _choose(shop: Workshop, order: Order, taken: AbstractSet[int]) -> int:
+    """Return the VMID with the address that was asked for, else the one that the name leads to."""
+    pool = shop.settings.site.pool
+    asked = {
+        _vmid_of(pool, version, address)
+        for version, address in ((4, order.ip), (6, order.ipv6))
+        if address is not None
+    }
+    if not asked:
+        return pool.choose(taken, pool.first + place_of(order.name, pool.size))
+    if len(asked) > 1:
+        raise Declined(
+            f"{order.ip} and {order.ipv6} go with different VMIDs "
+            f"({', '.join(map(str, sorted(asked)))}): an address follows from its machine's VMID"
+        )
+    (vmid,) = asked
+    if vmid in taken:
+        raise NoRoom(f"VMID {vmid}, which that address goes with, is taken or rests")
+    return vmid
+
+
+def _vmid_of(pool: Pool, version: int, address: str) -> int:
+    addresses = pool.ipv4 if version == 4 else pool.ipv6
+    if addresses is not None:
+        first = ip_interface(addresses.first).ip
+        asked = ip_interface(address).ip
+        if asked.version == first.version:
+            vmid = pool.first + int(asked) - int(first)
+            if vmid in pool:
+                return vmid
+    raise Declined(f"{address} is not among the addresses of this installation's VMIDs")

@@ -1,0 +1,31 @@
+"""Destroy a machine that proves to be the one named; one that is surely absent is destroyed.
+
+All the proofs of the library hold: identity, range, uuid, no lock. A machine that somebody has
+protected on the hypervisor is refused, because that is how an operator keeps one.
+"""
+
+from provisioner.errors import Declined
+from provisioner.model import Presence, Retirement
+from provisioner.names import key_of
+from provisioner.workshop import Workshop, wanted
+
+
+async def destroy(shop: Workshop, name: str) -> str:
+    """Shut a machine down and destroy it; returns a sentence."""
+    key_of(name)
+    if await shop.found(name) is None:
+        return f"{name} does not exist"
+    found = await shop.existing(name)
+    if found.config.settings.protection:
+        raise Declined(
+            f"{name} (VM {found.vmid}) is protected: take `protection` away on the hypervisor first"
+        )
+    now = shop.clock.now()
+    want = wanted(
+        found,
+        Presence.SUSPENDED,
+        now,
+        retirement=Retirement(ended_at=now, grace=0, final_time=now),
+    )
+    await shop.reach(found, want)
+    return f"{name} (VM {found.vmid}) is destroyed"

@@ -1,0 +1,260 @@
+"""Everything that one command works with, joined: settings, ports, a clock, and a voice.
+
+Nothing here opens a connection. What a machine is to show follows from the site of the settings
+and from the machine's own card (its account, its tags), so that a later command wants of it what
+the first one did.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+from provisioner.backends.proxmox.api import Api
+from provisioner.backends.proxmox.commands import AgentCommands
+from provisioner.backends.proxmox.containershell import ContainerShell
+from provisioner.backends.proxmox.controls import ProxmoxControls
+from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
+from provisioner.backends.proxmox.snapshot import Snapshots
+from provisioner.census import Census, Found, ours
+from provisioner.configuration import Configuration
+from provisioner.controls import GuestCommands
+from provisioner.doorbell import Doorbell
+from provisioner.driver import PASSING, Clock, Driver, Patience
+from provisioner.errors import Declined, Locked
+from provisioner.executor import Choice, Executor
+from provisioner.guest.commands import PctCommands
+from provisioner.guest.container import PctShell
+from provisioner.identity import Signer
+from provisioner.intents import Intents
+from provisioner.machines import Machines
+from provisioner.model import (
+    Access,
+    Card,
+    DesiredMachine,
+    Kind,
+    MachineSpec,
+    Observed,
+    Presence,
+    Retirement,
+)
+from provisioner.names import key_of, shown
+from provisioner.ports import NodeShell
+from provisioner.rooms import Rooms
+from provisioner.shells import Shells
+from provisioner.site import Site
+from provisioner.steps.step import Step
+from provisioner.taskboard import TaskBoard
+
+#: For how many seconds a snapshot of the cluster serves to choose a place.
+FRESH: Final = 5.0
+_USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+DAY: Final = 86_400
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """One command's means; `say` tells a person what happens, `seconds` bounds all waiting.
+
+    `nodes` is None where nodes are not reached over SSH.
+    """
+
+    settings: Configuration
+    api: Api
+    clock: Clock
+    say: Callable[[str], None]
+    seconds: float
+    nodes: NodeShell | None = None
+
+    @cached_property
+    def hypervisor(self) -> ProxmoxHypervisor:
+        return ProxmoxHypervisor(self.api, self.settings.proxmox, self.clock.monotonic)
+
+    @cached_property
+    def controls(self) -> ProxmoxControls:
+        return ProxmoxControls(self.api)
+
+    @cached_property
+    def guest(self) -> AgentCommands:
+        return AgentCommands(self.api, self.clock.sleep)
+
+    def into(self, found: Found) -> GuestCommands:
+        """Return the way to run commands in a machine. Raises Declined where none leads in."""
+        if found.kind is Kind.VM:
+            return self.guest
+        if self.nodes is None:
+            raise Declined(
+                f"{found.name} is a container: only its node leads into it, over SSH; write "
+                "[nodes_ssh], see docs/howto/nodes-ssh.md"
+            )
+        return PctCommands(self.nodes)
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        return Snapshots(self.hypervisor.snapshot, self.clock.monotonic, FRESH)
+
+    @cached_property
+    def census(self) -> Census:
+        return Census(
+            self.hypervisor,
+            self.snapshots,
+            self.settings.site,
+            self.clock.now,
+            self.clock.monotonic,
+        )
+
+    @cached_property
+    def patience(self) -> Patience:
+        return Patience(self.clock, self.say, self.clock.monotonic() + self.seconds)
+
+    def site(self, card: Card | None) -> Site:
+        """Return the site as a machine with this card sees it."""
+        site = self.settings.site
+        if card is None:
+            return site
+        user = card.user if _USER.fullmatch(card.user) else site.user
+        return replace(site, user=user, tags=site.tags | frozenset(card.tags))
+
+    def driver(
+        self, card: Card | None, *, choice: Choice | None = None, node: str | None = None
+    ) -> Driver:
+        """Return a driver for machines with this card, to be made on `node` if one is named."""
+        site, log = self.site(card), Intents(self.clock.now)
+        board = TaskBoard(self.hypervisor, self.clock.monotonic)
+        limits = self.settings.limits
+        rooms = Rooms(
+            self.hypervisor,
+            self.snapshots,
+            log,
+            site.pool,
+            templates=self.settings.proxmox.templates,
+            limits=replace(limits, nodes=frozenset({node})) if node else limits,
+            container_storage=self.settings.proxmox.container_storage,
+        )
+        inside = None if self.nodes is None else PctShell(self.nodes)
+        guests = Shells(self.guest, ContainerShell(self.api, inside))
+        bell = Doorbell(guests, 1, self.clock.monotonic)
+        return Driver(
+            Machines(self.hypervisor, self.snapshots, board, bell, log, site, self.clock.now),
+            Executor(
+                self.hypervisor,
+                self.snapshots,
+                guests,
+                log,
+                site,
+                rooms,
+                self.settings.quarantine,
+                choice=choice,
+            ),
+            board,
+            log,
+            site,
+            self.patience,
+        )
+
+    async def found(self, name: str) -> Found | None:
+        """Return the machine called `name`, waiting until it is clear whether there is one."""
+        while True:
+            try:
+                return await self.census.find(name)
+            except PASSING as error:
+                await self.patience.outlast(error)
+
+    async def existing(self, name: str) -> Found:
+        """Return the machine called `name`, ready to be changed. Raises Declined if there is none.
+
+        What locks it is waited for.
+        """
+        key_of(name)
+        while True:
+            found = await self.found(name)
+            if found is None:
+                raise Declined(f"there is no machine called {name}")
+            try:
+                return ours(found, self.settings.site)
+            except Locked as error:
+                await self.patience.outlast(error)
+
+    async def drives(self, found: Found) -> Driver:
+        """Return a driver that knows where a machine stands."""
+        driver = self.driver(found.card)
+        identity = found.identity
+        await driver.log.adopt(identity.key, identity.nonce, found.vmid, found.node)
+        return driver
+
+    async def reach(self, found: Found, want: DesiredMachine) -> Observed:
+        """Take a machine that exists to what is wanted, unless its card changes meanwhile."""
+        driver = await self.drives(found)
+        guard = Unchanged(driver.site.signer, want, found.card)
+        return await driver.reach(want, guard)
+
+    async def done(self, upid: str | None, what: str) -> None:
+        """Wait for a task. Raises what it failed with."""
+        if upid is None:
+            return
+        state = await self.driver(None).ended(upid, what)
+        if state.error is not None:
+            raise state.error
+
+
+def wanted(
+    found: Found,
+    presence: Presence,
+    at: int,
+    *,
+    card: Card | None = None,
+    spec: MachineSpec | None = None,
+    retirement: Retirement | None = None,
+) -> DesiredMachine:
+    """Return how a machine should look that exists; its keys and protection stay as they are.
+
+    Whoever may enter is told by its keys alone, so that a new owner in the records is no reason to
+    end sessions. A container's key stands on its card, for its settings do not show it.
+    """
+    key = found.config.settings.ssh_keys
+    if found.kind is Kind.CONTAINER:
+        key = found.card.ssh_key if found.card else ""
+    return DesiredMachine(
+        key=found.identity.key,
+        nonce=found.identity.nonce,
+        name=shown(found.name),
+        presence=presence,
+        spec=spec,
+        access=Access(1, found.name, key),
+        held=found.config.settings.protection,
+        ended=presence is Presence.SUSPENDED,
+        at=at,
+        retirement=retirement,
+        card=_used(card or found.card, found),
+    )
+
+
+def _used(card: Card | None, found: Found) -> Card | None:
+    """Note that a machine was finished before it is changed: a change takes its start back."""
+    return replace(card, used=card.used or found.finished) if card else None
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A guard: nothing is done to a machine whose card somebody else has changed meanwhile.
+
+    Writing the settings writes the card too, and a renewal must not be lost to an older reading.
+    """
+
+    signer: Signer
+    want: DesiredMachine
+    before: Card | None
+
+    async def __call__(self, _: Step, have: Observed) -> None:
+        if have.config is None or have.identity is None:
+            return
+        card = self.signer.card(have.config.description, have.identity)
+        if _plain(card) not in (_plain(self.want.card), _plain(self.before)):
+            raise Declined(
+                f"the card of VM {have.vmid} was changed meanwhile: run the same command again"
+            )
+
+
+def _plain(card: Card | None) -> Card | None:
+    return replace(card, used=False) if card else None
