@@ -120,12 +120,11 @@ class Machines:
             await self._note_loss(want, seen)
         return await self.aside.look(want, seen)
 
-    async def _ring(self, operation: OpenOperation, kind: Kind) -> Ring:
+    async def _ring(self, start: OpenOperation, kind: Kind) -> Ring:
         """Ask a guest whose start has ended; only of an end that was seen is it known when."""
-        seen = self.tasks.ended_for(operation.upid) if operation.upid else None
-        up_for = float(self.wall() - operation.started) if seen is None else seen
-        node, vmid = operation.node, operation.vmid
-        return await self.bell.ring(node, vmid, up_for, kind, exact=seen is not None)
+        seen = self.tasks.ended_for(start.upid) if start.upid else None
+        up_for, exact = (self.wall() - start.started, False) if seen is None else (seen, True)
+        return await self.bell.ring(start.node, start.vmid, up_for, kind, exact=exact)
 
     async def _note_loss(self, want: DesiredMachine, seen: Observed) -> None:
         """Give the VMID back of a machine that nobody is owed and somebody else removed."""
@@ -179,8 +178,7 @@ class Machines:
     ) -> str | None:
         """Return the step that has just ended, if its node cannot have rebooted since it began.
 
-        That is so when there was no time for it, or when the node says that it was up before. What
-        it says may be seconds old: it cannot have gone and come back within those.
+        There was no time for it, or the node says, however many seconds ago, that it was up before.
         """
         if operation is None or fate is not Fate.ENDED:
             return None
