@@ -101,14 +101,14 @@ def _look(world: Realm, facts: GuestFacts) -> Look:
         lock=facts.lock,
         keys=frozenset(" ".join(facts.authorized_keys.values()).split("\n")) - {""},
         sessions=len(facts.sessions),
-        stamps=stamped
-        and replace(
-            stamped,
-            suspended_at=0 if stamped.suspended_at else None,
-            ordered=int(stamped.ordered > 0),
-        ),
+        stamps=stamped and _timeless(stamped),
         config=config,
     )
+
+
+def _timeless(said: Stamps) -> Stamps:
+    at, done = 0 if said.suspended_at else None, int(said.ordered > 0)
+    return replace(said, suspended_at=at, ordered=done)
 
 
 # ------------------------------------------------------------------------------------- the stages
@@ -378,15 +378,12 @@ _OF_MACHINES: Final[Mapping[str, Stretch]] = {
 }
 
 
-_BOTH = ("provision", "suspend", "resume", "destroy", "hold", "vanished", "lost reply", "kill")
-_BOTH += ("reinstall", "backup")
+_LATER = ("lost reply", "kill", "reinstall", "backup")
+_BOTH = ("provision", "suspend", "resume", "destroy", "hold", "vanished", *_LATER)
 
 
 def _of_a_container(stretch: Stretch) -> Stretch:
-    """Return the same stretch in a container's life.
-
-    It has its size from the first moment, and no template whose firewall would have to be read.
-    """
+    """Return it in a container's life: of its own size at once, and without a template."""
     reaches = stretch.reaches
     if "hypervisor.clone" in reaches:
         made = {"hypervisor.create_container"}
