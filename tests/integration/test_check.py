@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.daemon import Installation, grounds, installation
 
-CLUSTER: Final = {"hypervisor": True, "token": True}
+CLUSTER: Final = {"hypervisor": True, "token": True, "firewall": True}
 RIGHT: Final = {**CLUSTER, "source anvil": True, "template 9000": True, "database": True}
 WRONG: Final = {"hypervisor": False, "template 99999": False}
 

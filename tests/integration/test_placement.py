@@ -121,6 +121,8 @@ async def test_who_finds_no_memory_waits_with_an_alarm_and_is_served_when_there_
         world.cluster.advance(30)
         await world.turns(60)
         assert len(world.running()) == 2
+        await world.daemon.supervisor.resync.enqueue_all("periodic resync")
+        await world.turns(10)
         assert "no-room" in await world.alarms()  # now for the one that was removed by hand
 
 

@@ -304,7 +304,7 @@ async def test_a_check_that_finds_something_is_exit_1(
         found = json.loads(said.out)
         assert {each["subject"] for each in found if not each["ok"]} == {"database"}
         warned = {each["subject"] for each in found if each["warning"]}
-        assert warned == {"template 9000"}
+        assert warned == {"firewall", "template 9000"}
 
 
 async def test_a_person_at_a_terminal_gets_a_table_with_colours(tmp_path: Path) -> None:

@@ -386,7 +386,7 @@ def _of_a_container(stretch: Stretch) -> Stretch:
     """Return it in a container's life: of its own size at once, and without a template."""
     reaches = stretch.reaches
     if "hypervisor.clone" in reaches:
-        made = {"hypervisor.create_container"}
+        made = {"hypervisor.create_container", "hypervisor.power"}
         never = {"hypervisor.clone", "hypervisor.isolation", "hypervisor.resize"}
         reaches = reaches - never | made
     return replace(stretch, reaches=reaches, kind=1)
