@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -29,6 +30,13 @@ ACTS = [
     "destroyed",
     "untouched",
 ]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Give each story a short path of its own: a socket's name has 107 bytes at most."""
+    with TemporaryDirectory(prefix="story-") as folder:
+        yield Path(folder)
 
 
 @asynccontextmanager

@@ -20,10 +20,14 @@ from tests.support.daemon import Grounds, grounds
 from tests.support.deaths import ACTS, COVERING, KINDS, Case, cases, edges, named, played
 
 #: What no act here passes: a reorg's, where test_kill_reading.py kills; a halt's, a lost reply's
-#: and a look at isolation's, at which test_crashes.py crashes; and what no daemon does.
+#: a look at isolation's, an order's and a backup's, at which test_crashes.py crashes; and what no
+#: daemon does.
 ELSEWHERE: Final = edges(
     *("commit.rewind", "commit.source", "hypervisor.tasks"),
     *("hypervisor.isolation", "guest.inside", "guest.run"),
+    *("commit.wish", "guest.set_gecos", "hypervisor.roll_back", "hypervisor.snapshots"),
+    *("hypervisor.stop", "hypervisor.take_snapshot"),
+    *("archive.archives", "archive.back_up", "archive.drop", "archive.restore"),
     *sorted({point.rpartition(".")[0] for point in faultpoints.POINTS if "controls." in point}),
 )
 #: The acts in which a machine changes; the others are orders.

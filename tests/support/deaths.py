@@ -10,6 +10,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -277,6 +278,8 @@ COVERING: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("resize", "lxc"): edges("commit.alarm", "commit.work"),
     ("destroy", "lxc"): ("commit.operation_task.after", *edges("hypervisor.vmid_is_free")),
 }
+#: Where each installation's IPv6 addresses begin: a node keeps the routes to a former one's.
+_NEXT_RANGE: Final = count(0x1000, 0x1000)
 #: Which act is played with deaths at which points: the covering, or in a soak every point alone,
 #: or the one that an operator of the tests names.
 Case: TypeAlias = tuple[str, str, tuple[str, ...]]
@@ -338,7 +341,7 @@ def _over_ssh(place: Grounds, settings: Settings) -> Settings:
     return {
         "machines": settings["machines"] | sold,
         "machines.ipv6": {
-            "first": "2001:db8::10/64",
+            "first": f"2001:db8::{next(_NEXT_RANGE):x}/64",
             "gateway": "2001:db8::1",
             "host_routes": True,
         },
