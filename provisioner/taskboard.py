@@ -25,7 +25,7 @@ LATE: Final = 0.02
 #: The same for one of a kind that is not known.
 UNKNOWN: Final = 0.1
 #: So many tasks that may end soon wait for a whole tick, so that one look serves them all.
-COMPANY: Final = 4
+COMPANY: Final = 2
 
 
 @dataclass(slots=True)

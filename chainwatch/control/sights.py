@@ -50,6 +50,9 @@ class Sights:
     def __init__(self) -> None:
         self._seen: dict[str, _Sight] = {}
 
+    def __len__(self) -> int:
+        return len(self._seen)
+
     def note(self, lease: str, seen: Iterable[Observed], at: float) -> None:
         """Remember a look at `at` that found nothing left to do."""
         self._seen[lease] = _Sight(at, tuple(filter(None, map(_machine, seen))))

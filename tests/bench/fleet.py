@@ -6,13 +6,15 @@ and writes the log that it would have written: what is measured then is a daemon
 to do, and a pass that changes one of them is a mistake of this file.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Final
 
 from chainwatch.app import Adapters, Daemon, opened, wire
+from chainwatch.app.sites import firewalls
 from chainwatch.config import Config, PolicyConfig
 from chainwatch.domain.desired import desired
 from chainwatch.domain.events import Event, KeysChanged, Logged
@@ -20,9 +22,12 @@ from chainwatch.domain.lease import LeaseId
 from chainwatch.store.database import Database
 from provisioner.allocate import AddressRange, Pool
 from provisioner.backends.proxmox import guestconfig
+from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
+from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.identity import access_stamp
 from provisioner.model import DesiredMachine, GuestSettings, Stamps
 from provisioner.simulator.cluster import Cluster
+from provisioner.simulator.direct import DirectApi
 from provisioner.simulator.guests import ConfigValue
 from provisioner.simulator.settings import Durations, Settings
 from tests.bench.recorder import Recorder
@@ -39,6 +44,7 @@ LASTS: Final = 30 * 86_400
 GIB: Final = 2**30
 #: Purchases in one block.
 _BLOCK: Final = 10
+Shown = Mapping[str, ConfigValue]
 
 
 class _Chain(ChainModel):
@@ -95,7 +101,7 @@ class Fleet:
         )
 
     def cluster(self) -> Cluster:
-        """Return the nodes, each with a template that passes on no firewall rules."""
+        """Return the nodes, each with a template."""
         big = Settings(
             nodes=self.nodes,
             durations=self.durations,
@@ -105,7 +111,6 @@ class Fleet:
         cluster = Cluster(big)
         for place, node in enumerate(self.nodes):
             cluster.add_template(TEMPLATE + place, node=node)
-            del cluster.state.firewalls[TEMPLATE + place]
         return cluster
 
     def chain(self) -> ChainModel:
@@ -135,6 +140,23 @@ class Fleet:
         return self.nodes[token % len(self.nodes)]
 
 
+async def prepare(cluster: Cluster, config: Config) -> None:
+    """Do what an operator would: give the templates the firewall of their clones."""
+    settings = ProxmoxSettings(config.machines.template_vms)
+    hypervisor = ProxmoxHypervisor(DirectApi(cluster), settings, lambda: cluster.now)
+    for vmid, (frame, *_) in firewalls(config).items():
+        await hypervisor.isolate(cluster.guest(vmid).node, vmid, frame)
+
+
+def stand(cluster: Cluster, pool: Pool, vmid: int, node: str, shown: Shown) -> None:
+    """Have a running machine be there, with the firewall that the daemon gives it."""
+    cluster.add_guest(vmid, node=node, disk=20 * GIB, running=True, config=shown)
+    firewall = cluster.state.firewalls[TEMPLATE].copy()
+    own = {str(ip_interface(each).ip): "" for each in pool.addresses(vmid).own}
+    firewall.ipsets.setdefault("ipfilter-net0", {}).update(own)
+    cluster.state.firewalls[vmid] = firewall
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """A fleet with a daemon that has not begun yet, made by `world`."""
@@ -152,6 +174,7 @@ class World:
 async def world(fleet: Fleet, folder: Path) -> AsyncIterator[World]:
     """Wire a daemon on the loop's own time over the simulator in this process."""
     chain, cluster, config = fleet.chain(), fleet.cluster(), fleet.config(folder)
+    await prepare(cluster, config)
     clock = LoopClock(cluster.now)
     recorder = Recorder(LiveApi(cluster, clock))
     async with opened(config, folder / "bench.db", create=True) as db:
@@ -168,7 +191,7 @@ async def read(daemon: Daemon) -> None:
             pass
 
 
-Put = Callable[[int, str, dict[str, ConfigValue]], None]
+Put = Callable[[int, str, Shown], None]
 
 
 async def settle(fleet: Fleet, db: Database, daemon: Daemon, put: Put) -> None:
@@ -193,7 +216,7 @@ async def settle(fleet: Fleet, db: Database, daemon: Daemon, put: Put) -> None:
         await tx.run("DELETE FROM work")
 
 
-def _shown(daemon: Daemon, want: DesiredMachine, vmid: int) -> dict[str, ConfigValue]:
+def _shown(daemon: Daemon, want: DesiredMachine, vmid: int) -> Shown:
     """Return the configuration that the daemon would have left, by its own hand."""
     site = daemon.reconciler.site
     stamps = Stamps(

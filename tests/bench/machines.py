@@ -18,7 +18,7 @@ from tests.bench.report import Section, machine
 
 #: How many purchases at once, and how many of them may be cloned at once on each of five storages.
 MANY: Final = 1000
-CLONES: Final = 4
+CLONES: Final = 20
 LARGE: Final = 10_000
 #: Seconds for which nothing happens: two resyncs and a bit.
 IDLE: Final = 660.0

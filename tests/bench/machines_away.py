@@ -20,11 +20,11 @@ from chainwatch.chain.rpc import RpcError
 from chainwatch.runtime.clock import SystemClock
 from provisioner.simulator.certificate import write_certificate
 from provisioner.simulator.front import Front
-from tests.bench.fleet import Fleet
+from tests.bench.fleet import Fleet, Shown, prepare, stand
 from tests.support.chain_model import ChainModel
 
 #: What stands in a fleet: VMID, node, configuration.
-Standing = Sequence[tuple[int, str, dict[str, str]]]
+Standing = Sequence[tuple[int, str, Shown]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,10 @@ def _serve(fleet: Fleet, standing: Standing, folder: Path, told: Connection) -> 
 
 async def _serving(fleet: Fleet, standing: Standing, folder: Path, told: Connection) -> None:
     cluster, chain = fleet.cluster(), fleet.chain()
-    for vmid, node, config in standing:
-        cluster.add_guest(vmid, node=node, disk=20 * 2**30, running=True, config=config)
+    config = fleet.config(folder)
+    await prepare(cluster, config)
+    for vmid, node, shown in standing:
+        stand(cluster, config.machines.pool, vmid, node, shown)
     fleet.sell(chain)
     front = Front(cluster, 1.0)
     certificate, key = write_certificate(folder, SystemClock().now())

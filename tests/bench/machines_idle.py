@@ -12,9 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from provisioner.simulator.guests import ConfigValue
 from tests.bench import skipping
-from tests.bench.fleet import Fleet, World, read, settle, world
+from tests.bench.fleet import Fleet, Shown, World, read, settle, stand, world
 from tests.bench.recorder import Call, shares
 from tests.bench.report import Figure, Section
 from tests.bench.rig import at_work, quiet
@@ -53,9 +52,10 @@ async def _calls(fleet: Fleet, seconds: float) -> Sequence[Call]:
 
 async def furnished(at: World) -> None:
     """Sell all leases, and put a running machine there for each."""
+    pool = at.daemon.reconciler.site.pool
 
-    def put(vmid: int, node: str, config: dict[str, ConfigValue]) -> None:
-        at.cluster.add_guest(vmid, node=node, disk=20 * 2**30, running=True, config=config)
+    def put(vmid: int, node: str, shown: Shown) -> None:
+        stand(at.cluster, pool, vmid, node, shown)
 
     at.fleet.sell(at.chain)
     await read(at.daemon)
@@ -64,9 +64,10 @@ async def furnished(at: World) -> None:
 
 
 async def all_seen(at: World) -> None:
-    """Return when nothing is due any more, and see that nothing was changed on the way."""
+    """Return when every lease was looked at, and see that nothing was changed on the way."""
+    sights = at.daemon.supervisor.resync.sights
     async with asyncio.timeout(PATIENCE):
-        while await at.daemon.stores.work.keys():
+        while len(sights) < at.fleet.leases or await at.daemon.stores.work.keys():
             await at.clock.sleep(1)
     changed = [call for call in at.recorder.calls if call.method != "GET"]
     if changed:

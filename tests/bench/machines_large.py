@@ -21,9 +21,8 @@ from chainwatch.credentials import Secret
 from chainwatch.runtime import garbage
 from chainwatch.runtime.clock import SystemClock
 from chainwatch.store.workqueue import WorkQueue
-from provisioner.simulator.guests import ConfigValue
 from tests.bench import skipping
-from tests.bench.fleet import Fleet, read, settle, world
+from tests.bench.fleet import Fleet, Shown, read, settle, world
 from tests.bench.machines_away import Standing, Where, away
 from tests.bench.report import Figure, Section
 from tests.bench.rig import at_work, quiet
@@ -89,10 +88,10 @@ def _told(machines: int, seen: Seen) -> tuple[Section, Section]:
 
 async def _prepared(fleet: Fleet, folder: Path) -> Standing:
     """Write the database of a daemon that has made all of them; returns what has to stand there."""
-    standing: list[tuple[int, str, dict[str, str]]] = []
+    standing: list[tuple[int, str, Shown]] = []
 
-    def put(vmid: int, node: str, config: dict[str, ConfigValue]) -> None:
-        standing.append((vmid, node, {key: str(value) for key, value in config.items()}))
+    def put(vmid: int, node: str, shown: Shown) -> None:
+        standing.append((vmid, node, dict(shown)))
 
     async with world(fleet, folder) as at:
         fleet.sell(at.chain)
@@ -104,7 +103,9 @@ async def _prepared(fleet: Fleet, folder: Path) -> Standing:
 def _watch(fleet: Fleet, folder: Path, where: Where, rounds: int) -> Seen:
     quiet()
     garbage.settle()
-    return asyncio.run(_watched(_reaching(fleet.config(folder), where), folder, rounds))
+    return asyncio.run(
+        _watched(_reaching(fleet.config(folder), where), folder, fleet.leases, rounds)
+    )
 
 
 def _reaching(config: Config, where: Where) -> Config:
@@ -119,12 +120,14 @@ def _reaching(config: Config, where: Where) -> Config:
     return replace(config, proxmox=proxmox, sources=sources)
 
 
-async def _watched(config: Config, folder: Path, rounds: int) -> Seen:
+async def _watched(config: Config, folder: Path, machines: int, rounds: int) -> Seen:
     clock, began = SystemClock(), time.monotonic()
     async with adapters(config) as ways, opened(config, folder / DATABASE, create=False) as db:
         daemon = wire(config, ways, db, clock, lambda: None)
         async with at_work(daemon):
             survey = time.monotonic() - began
+            while len(daemon.supervisor.resync.sights) < machines:
+                await clock.sleep(0.1)
             await _quiet(daemon.stores.work, clock)
             looks, sweeps, work = time.monotonic() - began, [], []
             for _ in range(rounds):
