@@ -26,7 +26,7 @@ from tests.support.anvil import Anvil, running
 ROUNDS: Final = 5
 DENSE_BLOCKS: Final = 1000
 PLAIN_BLOCKS: Final = 250
-PLAIN_ROUNDS: Final = 3
+PLAIN_ROUNDS: Final = 5
 MEMORY_BLOCKS: Final = 5000
 SPARSE_BLOCKS: Final = 25_000
 SAMPLES: Final = 2000
