@@ -27,7 +27,7 @@ MOST: Final = 50
 
 
 async def checkup(supervisor: Supervisor, db: Database, *, deep: bool) -> list[Finding]:
-    """Look at sources, hypervisor, nodes, hot key, database, in this order; `deep`: at all leases."""
+    """Look at sources, hypervisor, nodes, hot key, database, in order; `deep`: at all leases."""
     found = [await _source(ingest) for ingest in supervisor.ingests]
     found += [await _hypervisor(supervisor.resync), *await _cluster(supervisor.inspection)]
     found += await _nodes(supervisor.care)

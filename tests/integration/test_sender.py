@@ -1,11 +1,12 @@
 """The daemon's own transactions, on a real chain: each effect once, whatever the chain does."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from chainwatch.chain.sender.looks import Look
 from chainwatch.control.departures import LET_ALONE, REFUSED, WINDOW
 from chainwatch.control.flights import (
     GAP,
@@ -17,9 +18,9 @@ from chainwatch.control.flights import (
 from chainwatch.control.hand import BALANCE, FEES
 from chainwatch.control.sender import OTHER_KEY
 from chainwatch.credentials import Secret
-from chainwatch.domain.sendings import State
+from chainwatch.domain.sendings import Sending, State
 from tests.support.anvil import running
-from tests.support.post import ADDRESS, BOX, CEILING, GWEI, Post, blind, post
+from tests.support.post import ADDRESS, BOX, CEILING, GWEI, Post, blind, delivered, post
 
 
 @pytest.fixture
@@ -160,12 +161,11 @@ async def test_a_chain_with_one_price_is_offered_that_price(tmp_path: Path) -> N
 # --------------------------------------------------------------------------------------- reorgs
 
 
-@pytest.mark.parametrize("look", [None, blind])
+@pytest.mark.parametrize("look", [delivered, blind])
 async def test_what_a_reorg_takes_back_is_sent_again_with_the_same_nonce(
-    it: Post, look: object
+    it: Post, look: Callable[[Sending], Look]
 ) -> None:
-    if look is not None:
-        it.look_by(look)
+    it.look_by(look)
     await it.want(7)
     await it.turn()
     await it.turns(1)
@@ -291,10 +291,12 @@ async def test_a_nonce_that_somebody_else_used_is_told_and_another_taken_when_th
 
 
 async def test_somebody_elses_pending_transaction_of_our_key_is_told(it: Post) -> None:
-    await it.impersonate(to=ADDRESS, nonce="0x0", gasPrice=hex(2 * GWEI))
     for _ in range(4):
-        await it.base_fee(5 * GWEI)
-        await it.turns(1)
+        await it.base_fee(GWEI)
+        await it.impersonate(to=ADDRESS, nonce="0x0", gasPrice=hex(10 * GWEI))
+        await it.turn()
+        await it.base_fee(20 * GWEI)
+        await it.mine()
     assert "has a pending transaction that is not ours" in (await it.alarms())[KEY_USED]
 
 

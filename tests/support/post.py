@@ -5,9 +5,9 @@ Whether something was done once is judged by the contract, which minds nothing b
 by the account's nonces; never by our own rows.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +34,7 @@ from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.direct import DirectApi
 from tests.support.anvil import Anvil
 from tests.support.compiled import fixture
-from tests.support.realm import ClusterClock, config
+from tests.support.realm import ClusterClock, Crash, config
 
 GWEI: Final = 10**9
 COIN: Final = 10**18
@@ -103,7 +103,8 @@ class Post:
     cluster: Cluster
     db: Database
     daemon: Daemon
-    looks: dict[Kind, object] = field(default_factory=dict)
+    look: Callable[[Sending], Look]
+    crashes: int = 0
 
     @property
     def sender(self) -> Sender:
@@ -162,7 +163,7 @@ class Post:
     async def want(self, token: int, *, source: str = NAME) -> None:
         """Want a token delivered."""
         intent = delivery(self.contract.address, token, self.chain_id, source=source)
-        await self.daemon.stores.sendings.want(intent, now=self.cluster_now())
+        await self._alive(lambda: self.daemon.stores.sendings.want(intent, now=self.cluster_now()))
 
     async def want_coins(self, to: str, wei: int) -> None:
         """Want `to` to have some more coins."""
@@ -177,7 +178,19 @@ class Post:
         for ingest in self.daemon.supervisor.ingests:
             while await ingest.attempt():
                 pass
-        await self.sender.attempt()
+        await self._alive(self._attempt)
+
+    async def _attempt(self) -> None:
+        await self.sender.attempt()  # of the daemon that lives now
+
+    async def _alive(self, act: Callable[[], Awaitable[object]]) -> None:
+        """Do something, and should the process die of it, start it again and do it again."""
+        try:
+            await act()
+        except Crash:
+            self.crashes += 1
+            await self.restart()
+            await act()
 
     async def turns(self, count: int, *, blocks: int = 1) -> None:
         """Mine and take turns."""
@@ -222,12 +235,13 @@ class Post:
     def _wire(self) -> None:
         ways = Adapters(self.pools, DirectApi(self.cluster))
         self.daemon = wire(self.config, ways, self.db, ClusterClock(self.cluster), lambda: None)
-        self.look_by(delivered)
+        self.look_by(self.look)
 
-    def look_by(self, look: object) -> None:
+    def look_by(self, look: Callable[[Sending], Look]) -> None:
         """Have effects looked up in this way."""
+        self.look = look
         sender = self.sender
-        sender.looks = {name: {Kind.DELIVER: look} for name in sender.looks}  # type: ignore[dict-item] # either of the two above
+        sender.looks = {name: {Kind.DELIVER: look} for name in sender.looks}
 
 
 @asynccontextmanager
@@ -246,6 +260,7 @@ async def post(
     A `bare` one has no contract, for chains that can't run ours.
     """
     deployer, *_ = await anvil.accounts()
+    await anvil.rpc("evm_setAutomine", True)
     contracts = (
         []
         if bare
@@ -273,7 +288,7 @@ async def post(
     ways = Adapters(pools, DirectApi(cluster))
     daemon = wire(settings, ways, db, ClusterClock(cluster), lambda: None)
     await check_installation(db, "test-1", [each.source for each in settings.sources])
-    made = Post(anvil, chain_id, first, settings, pools, cluster, db, daemon)
+    made = Post(anvil, chain_id, first, settings, pools, cluster, db, daemon, delivered)
     made.look_by(delivered)
     try:
         await made.turn()

@@ -43,8 +43,8 @@ def offer(market: Market, ceiling: int) -> Offer | TooDear:
     limit = ceiling // 2
     if market.asks > limit:
         return TooDear(
-            f"the chain asks {gwei(market.asks)} gwei for a unit of gas, and nothing is begun above "
-            f"{gwei(limit)}, half of most_fee_gwei: it waits until that falls"
+            f"the chain asks {gwei(market.asks)} gwei for a unit of gas, and nothing is begun "
+            f"above {gwei(limit)}, half of most_fee_gwei: it waits until that falls"
         )
     return _fair(market, limit)
 
