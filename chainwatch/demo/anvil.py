@@ -144,9 +144,8 @@ async def running(
     """A fresh chain at block 0 with `epoch` slots in an epoch, for as long as the block lasts."""
     loop = asyncio.get_running_loop()
     guard = ("setpriv", "--pdeathsig", "KILL")
-    chain = ("--chain-id", str(chain_id), "--slots-in-an-epoch", str(epoch))
-    if hardfork is not None:
-        chain = (*chain, "--hardfork", hardfork)
+    rules = () if hardfork is None else ("--hardfork", hardfork)
+    chain = ("--chain-id", str(chain_id), "--slots-in-an-epoch", str(epoch), *rules)
     command = (*guard, str(_binary()), *_OPTIONS, *chain)
     transport, child = await loop.subprocess_exec(
         lambda: _Child(loop),
