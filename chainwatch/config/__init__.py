@@ -6,6 +6,7 @@ How it fails: before anything else has started, with Fatal and a line for each p
 """
 
 import tomllib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,12 +261,11 @@ def _credentials(environ: Mapping[str, str]) -> dict[str, object]:
         "sender-keystore": ("sender", "keystore_file"),
         "sender-password": ("sender", "password_file"),
     }
-    folder = environ.get("CREDENTIALS_DIRECTORY")
-    return {
-        table: {key: Path(folder, name)}
-        for name, (table, key) in keys.items()
-        if folder and Path(folder, name).exists()
-    }
+    folder, found = environ.get("CREDENTIALS_DIRECTORY"), defaultdict[str, dict[str, Path]](dict)
+    for name, (table, key) in keys.items():
+        if folder and Path(folder, name).exists():
+            found[table][key] = Path(folder, name)
+    return {**found}
 
 
 # ----------------------------------------------------------------------------- what becomes of them

@@ -86,10 +86,11 @@ def node_key(path: object) -> Secret:
 def sender_key(path: object) -> Secret:
     from chainwatch.chain.sender.keys import bare_key  # as above
 
+    secret = _secret_at(path)
     try:
-        return Secret(bare_key(_secret_at(path).reveal()))
+        return Secret(bare_key(secret.reveal()))
     except ValueError as error:
-        raise ValueError(f"{path} {error}" if "is no" in str(error) else str(error)) from None
+        raise ValueError(f"{path} {error}") from None
 
 
 def secret_file(path: object) -> Secret:
