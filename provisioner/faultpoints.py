@@ -89,6 +89,8 @@ SENDING: Final = (
     "sender.look",
     "sender.simulate",
     "sender.traces",
+    "sender.testimony",
+    "sender.has_role",
     "sender.final_nonce",
     "sender.broadcast",
 )

@@ -17,7 +17,6 @@ from chainwatch.chain.sender.gateway import View
 from chainwatch.chain.sender.looks import Look, Looks, Seen, Word
 from chainwatch.control.hand import Hand, Refused, Told
 from chainwatch.domain.sendings import TAKING, Kind, Sending, State
-from chainwatch.store.alarms import Alarms
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +42,6 @@ class Departures:
 
     hand: Hand
     looks: Mapping[str, Looks]
-    alarms: Alarms
 
     async def send(
         self,
@@ -122,12 +120,12 @@ class Departures:
         log.warning("refused", lease=each.intent.lease, kind=each.intent.kind, why=why)
         text = f"{each.intent.kind}: {why}; it is tried again every {LET_ALONE} s"
         now = self.hand.clock.now()
-        await self.alarms.raise_(REFUSED, each.intent.lease, "warning", text, now)
+        await self.hand.alarms.raise_(REFUSED, each.intent.lease, "warning", text, now)
         await self._waits(each, why)
 
     async def _sent(self, each: Sending) -> None:
         if each.why is not None:
-            await self.alarms.clear(REFUSED, each.intent.lease)
+            await self.hand.alarms.clear(REFUSED, each.intent.lease)
 
     async def _waits(self, each: Sending, why: str) -> None:
         until = self.hand.clock.now() + LET_ALONE

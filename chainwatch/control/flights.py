@@ -6,7 +6,7 @@ it reverted, did nothing or was somebody else's, the nonce is let go, and the in
 as if it were new. So nothing is ever signed with a second nonce while the first may still count.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,13 +15,16 @@ import structlog
 from chainwatch.chain.sender.gateway import Mined, Traces, View
 from chainwatch.chain.sender.looks import NOTHING_TO_SEE, Look, Looks, Word
 from chainwatch.control.hand import Hand, Refused, Told
-from chainwatch.domain.sendings import Attempt, Sending, State
+from chainwatch.domain.sendings import TAKING, Attempt, Sending, State
+from chainwatch.errors import Transient
+from chainwatch.store.sendings import MOST_REVERTS
 
 log = structlog.get_logger(__name__)
 
 KEY_USED: Final = "sender-key-used"
 STUCK: Final = "sender-stuck"
 GAP: Final = "sender-gap"
+FAILED: Final = "sender-failed"
 #: A transaction is replaced when so many blocks, and so many seconds, went by without it.
 PATIENCE_BLOCKS: Final = 5
 PATIENCE_S: Final = 30
@@ -82,6 +85,8 @@ class Flights:
             log.info("mined", lease=each.intent.lease, kind=each.intent.kind, block=where.block)
         if view.final is None or where.block > view.final.number:
             return
+        if not await self._confirmed(view, each, where):
+            return
         if where.succeeded and not attempt.void:
             await self._ended(each)
             return
@@ -105,11 +110,27 @@ class Flights:
                 f"{used}: if nobody of yours did that, the key is stolen; take its role away"
             )
         after = await self.hand.gateway.final_nonce(view)
-        if after is not None and after > nonce and self.doubts.sure(used, view.head.number):
+        final = after is not None and after > nonce and self.doubts.sure(used, view.head.number)
+        if final and await self._confirmed(view, each, None):
             await self._let_go(each, used, reverted=False)
         elif each.why != (why := f"{used}; it is signed again when that is final"):
             await self.hand.sendings.waits(each.id, why)
         return None
+
+    async def _confirmed(self, view: View, each: Sending, where: Mined | None) -> bool:
+        """Say whether a second endpoint, where there is one, tells the same of what is final."""
+        try:
+            told = await self.hand.gateway.testimony(view, each.attempts)
+        except Transient as silent:
+            why = str(silent)
+        else:
+            found = None if told is None else _found(each, told)
+            if told is None or (found and found[1]) == where:
+                return True
+            why = f"a second endpoint tells otherwise than {view.rpc.name} what became of it"
+        if each.why != why:
+            await self.hand.sendings.waits(each.id, why)
+        return False
 
     async def _ended(self, each: Sending) -> None:
         await self.hand.sendings.end(each.id, State.FINAL, None, now=self.hand.clock.now())
@@ -119,23 +140,36 @@ class Flights:
         log.warning("in vain", lease=each.intent.lease, kind=each.intent.kind, why=why)
         now = self.hand.clock.now()
         await self.hand.sendings.released(each.id, why, reverted=reverted, now=now)
+        if reverted and each.reverts + 1 >= MOST_REVERTS:
+            text = f"{each.intent.kind}: it was given up after {MOST_REVERTS} reverts, {why}"
+            await self.hand.alarms.raise_(FAILED, each.intent.lease, "warning", text, now)
 
     # --------------------------------------------------------------------------- keeping at it
 
     async def keep(
-        self, view: View, traces: Traces, waiting: Sequence[Sending], told: Told
+        self,
+        view: View,
+        traces: Traces,
+        waiting: Sequence[Sending],
+        held: Collection[str],
+        told: Told,
     ) -> None:
-        """See that each that is in no block gets into one, or is replaced by what does nothing."""
+        """See that each that is in no block gets into one, or is replaced by what does nothing.
+
+        `held` are the leases from which nothing may be taken.
+        """
         looks = [self._look(each) for each in waiting]
         seen = await self.hand.gateway.look(view, looks)
         for each, found in zip(waiting, seen, strict=True):
             last = each.last
-            if found.word is not Word.WANTED and not last.void:
+            forbidden = each.intent.kind in TAKING and each.intent.lease in held
+            wanted = found.word is Word.WANTED and not forbidden
+            if not wanted and not last.void:
                 if await self._again(view, each, told, void=True):
                     continue
             elif self._is_stuck(view, each) and await self._again(view, each, told, void=last.void):
                 continue
-            if last.hash not in traces.known and (found.word is Word.WANTED or last.void):
+            if last.hash not in traces.known and (wanted or last.void):
                 await self.hand.send(each)
             self._tell_of_stuck(view, each, told)
 

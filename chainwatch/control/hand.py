@@ -15,6 +15,7 @@ from chainwatch.chain.sender.keys import HotKey
 from chainwatch.chain.sender.looks import Refusal
 from chainwatch.domain.sendings import Attempt, Call, Intent, Kind, Offer, Sending
 from chainwatch.runtime.clock import Clock
+from chainwatch.store.alarms import Alarms
 from chainwatch.store.sendings import Sendings
 
 log = structlog.get_logger(__name__)
@@ -39,6 +40,7 @@ class Hand:
     gateway: Gateway
     key: HotKey
     sendings: Sendings
+    alarms: Alarms
     clock: Clock
     ceiling: int
 

@@ -25,7 +25,7 @@ from chainwatch.control.hand import BALANCE, FEES, Hand, Told
 from chainwatch.domain.batches import SourceState
 from chainwatch.domain.events import Block
 from chainwatch.domain.sendings import State
-from chainwatch.errors import Transient
+from chainwatch.errors import RpcUnavailable, Transient
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms, Severity
 from chainwatch.store.holds import Holds
@@ -36,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between two passes while no block is read.
 EVERY: Final = 15.0
+#: Seconds between two looks at the account while there is nothing to do.
+IDLE: Final = 60.0
 OTHER_KEY: Final = "sender-other-key"
 ALARMS: Final[Mapping[str, Severity]] = {
     FEES: "warning",
@@ -81,6 +83,7 @@ class Sender:
     told: Told = field(default_factory=Told)
     doubts: Doubts = field(default_factory=Doubts)
     _standing: dict[str, int] | None = None
+    _seen_at: float | None = None
 
     @property
     def chain_id(self) -> int:
@@ -106,6 +109,8 @@ class Sender:
 
     async def attempt(self) -> None:
         """Do one pass; what the chain does not answer is a trouble that passes."""
+        if await self._is_idle():
+            return
         told = Told()
         try:
             await self.step(told)
@@ -118,19 +123,26 @@ class Sender:
         self.trouble, self.told = None, told
         await self._tell(told)
 
+    async def _is_idle(self) -> bool:
+        """Say whether there is nothing to do, and the account was seen not long ago."""
+        now = self.clock.monotonic()
+        if self._seen_at is not None and now < self._seen_at + IDLE and self.trouble is None:
+            return not await self.sendings.open(self.chain_id)
+        return False
+
     async def step(self, told: Told) -> None:
         """Do one pass. Raises Transient."""
         states = {name: await self.journal.state(name) for name in self.looks}
         cursor, final = _held(states)
         if cursor is None:
-            self.trouble = None
-            return
+            raise RpcUnavailable("no source of the chain is read yet, or all of them have halted")
         view = self.view = await self.gateway.account(cursor, final)
+        self._seen_at = self.clock.monotonic()
         everything = await self.sendings.open(self.chain_id)
         ours = [each for each in everything if each.signer in (None, self.key.address)]
         if len(ours) < len(everything):
             told.alarms[OTHER_KEY] = _other_key(everything[0].signer, len(everything) - len(ours))
-        hand = Hand(self.gateway, self.key, self.sendings, self.clock, self.limits.ceiling)
+        hand = self._hand()
         flights = Flights(hand, self.looks, self.doubts)
         bound = [each for each in ours if each.nonce is not None]
         traces = await self.gateway.traces(view, [at for each in bound for at in each.attempts])
@@ -138,12 +150,23 @@ class Sender:
         self._tell_balance(view, told)
         if await self.holds.paused("effects") is not None:
             return
-        await flights.keep(view, traces, waiting, told)
+        ground = await self._ground(states)
+        await flights.keep(view, traces, waiting, ground.held, told)
         await flights.mend_gap(view, bound, next(iter(self.looks)), told)
         wanted = [each for each in ours if each.state is State.WANTED]
         if wanted:
-            departures = Departures(hand, self.looks, self.alarms)
-            await departures.send(view, wanted, waiting, await self._ground(states), told)
+            departures = Departures(hand, self.looks)
+            await departures.send(view, wanted, waiting, ground, told)
+
+    def _hand(self) -> Hand:
+        return Hand(
+            self.gateway,
+            self.key,
+            self.sendings,
+            self.alarms,
+            self.clock,
+            self.limits.ceiling,
+        )
 
     async def _ground(self, states: Mapping[str, SourceState]) -> Ground:
         fit = {name for name, state in states.items() if _goes_on(state)}

@@ -1,12 +1,16 @@
 """The daemon's own transactions, on a real chain: each effect once, whatever the chain does."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from chainwatch.chain.rpc import Call as RpcCall
+from chainwatch.chain.rpc import Rpc, RpcError, RpcPool
 from chainwatch.chain.sender.looks import Look
+from chainwatch.chain.standing import Health
 from chainwatch.control.departures import LET_ALONE, REFUSED, WINDOW
 from chainwatch.control.flights import (
     GAP,
@@ -16,9 +20,10 @@ from chainwatch.control.flights import (
     STUCK,
 )
 from chainwatch.control.hand import BALANCE, FEES
-from chainwatch.control.sender import OTHER_KEY
+from chainwatch.control.sender import IDLE, OTHER_KEY
 from chainwatch.credentials import Secret
-from chainwatch.domain.sendings import Sending, State
+from chainwatch.domain.desired import Hold
+from chainwatch.domain.sendings import Kind, Sending, State
 from tests.support.anvil import running
 from tests.support.post import ADDRESS, BOX, CEILING, GWEI, Post, blind, delivered, post
 
@@ -294,6 +299,7 @@ async def test_somebody_elses_pending_transaction_of_our_key_is_told(it: Post) -
     for _ in range(4):
         await it.base_fee(GWEI)
         await it.impersonate(to=ADDRESS, nonce="0x0", gasPrice=hex(10 * GWEI))
+        it.wait(IDLE)
         await it.turn()
         await it.base_fee(20 * GWEI)
         await it.mine()
@@ -380,3 +386,86 @@ async def test_what_another_key_signed_is_left_alone_and_told(it: Post) -> None:
     await finalized(it)
     assert await it.states() == [State.FINAL]
     assert OTHER_KEY not in await it.alarms()
+
+
+@pytest.mark.parametrize("kind", [Kind.BURN, Kind.CANCEL])
+async def test_a_hold_stops_what_takes_a_lease_away_though_it_is_under_way(
+    it: Post, kind: Kind
+) -> None:
+    it.look_by(blind, kind)
+    await it.want(7, kind=kind)
+    await it.turn()
+    sent = await it.only()
+    await it.daemon.stores.holds.hold(sent.intent.lease, Hold.HOLD, "a dispute", 0, now=1)
+    await it.turn()
+    assert (await it.only()).last.void
+    await finalized(it)
+    assert (await it.only()).why == "the lease is held"
+    assert (await it.times(7), await it.nonce()) == (0, 1)
+    await it.daemon.stores.holds.release(sent.intent.lease, Hold.HOLD, "settled", 0, now=2)
+    it.wait(LET_ALONE)
+    await it.turn()
+    await finalized(it)
+    assert (await it.times(7), await it.nonce()) == (1, 2)
+    assert await it.states() == [State.FINAL]
+
+
+# -------------------------------------------------------------------------------------- endpoints
+
+
+class Inventive:
+    """An endpoint that tells of receipts that never were."""
+
+    def __init__(self, honest: Rpc) -> None:
+        self._honest = honest
+
+    name = "a liar's"
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._honest, name)
+
+    async def batch(self, calls: Sequence[RpcCall]) -> list[object | RpcError]:
+        answers = await self._honest.batch(calls)
+        return [
+            _invented(params[0]) if method == "eth_getTransactionReceipt" else answer
+            for (method, params), answer in zip(calls, answers, strict=True)
+        ]
+
+
+def _invented(tx_hash: object) -> dict[str, object]:
+    where = {"blockNumber": "0x1", "blockHash": "0x" + "11" * 32}
+    return {"transactionHash": tx_hash, "status": "0x1", **where}
+
+
+class Both:
+    """The liar first, then an honest endpoint."""
+
+    def __init__(self, honest: RpcPool) -> None:
+        self._honest = honest
+
+    def ranked(self) -> Sequence[Rpc]:
+        (rpc,) = self._honest.ranked()
+        return [cast("Rpc", Inventive(rpc)), rpc]
+
+    def health(self) -> Sequence[Health]:
+        (known,) = self._honest.health()
+        return [replace(known, host="a liar's"), known]
+
+
+async def test_one_endpoint_alone_does_not_end_what_another_knows_nothing_of(it: Post) -> None:
+    it.look_by(blind)
+    await it.want(7)
+    await it.turn()
+    (pending,) = await it.pending()
+    await it.drop(pending)
+    (pool,) = it.pools.values()
+    it.sender.gateway._pools = (Both(pool),)
+    await it.turns(4)
+    doubted = await it.only()
+    assert doubted.state is State.MINED
+    assert doubted.why == "a second endpoint tells otherwise than a liar's what became of it"
+    it.sender.gateway._pools = (pool,)
+    await it.turn()
+    await finalized(it)
+    assert (await it.times(7), await it.nonce()) == (1, 1)
+    assert await it.states() == [State.FINAL]

@@ -34,6 +34,7 @@ POINTS: Final = sorted(
     f"{name}.{edge}"
     for name in (*faultpoints.SENDING, *faultpoints.SENDING_COMMITS)
     for edge in ("before", "after")
+    if name != "sender.has_role"
 )
 
 

@@ -84,11 +84,13 @@ def blind(sending: Sending) -> Look:
     return Look((), lambda _: WANTED)
 
 
-def delivery(contract: str, token: int, chain_id: int, *, source: str = NAME) -> Intent:
-    """Return the wish that a token be delivered."""
+def delivery(
+    contract: str, token: int, chain_id: int, *, source: str = NAME, kind: Kind = Kind.DELIVER
+) -> Intent:
+    """Return the wish that a token be delivered, under the name of any kind."""
     data = selector("deliver(uint256,bytes)") + encode(["uint256", "bytes"], [token, b"x"]).hex()
     lease = str(LeaseId(chain_id, contract.lower(), token))
-    return Intent(source, Kind.DELIVER, lease, "test", Call(contract.lower(), data))
+    return Intent(source, kind, lease, "test", Call(contract.lower(), data))
 
 
 @dataclass(slots=True)
@@ -160,9 +162,10 @@ class Post:
 
     # --------------------------------------------------------------------------------- the daemon
 
-    async def want(self, token: int, *, source: str = NAME) -> None:
+    async def want(self, token: int, *, source: str = NAME, kind: Kind = Kind.DELIVER) -> None:
         """Want a token delivered."""
-        intent = delivery(self.contract.address, token, self.chain_id, source=source)
+        to, chain = self.contract.address, self.chain_id
+        intent = delivery(to, token, chain, source=source, kind=kind)
         await self._alive(lambda: self.daemon.stores.sendings.want(intent, now=self.cluster_now()))
 
     async def want_coins(self, to: str, wei: int) -> None:
@@ -237,11 +240,11 @@ class Post:
         self.daemon = wire(self.config, ways, self.db, ClusterClock(self.cluster), lambda: None)
         self.look_by(self.look)
 
-    def look_by(self, look: Callable[[Sending], Look]) -> None:
+    def look_by(self, look: Callable[[Sending], Look], kind: Kind = Kind.DELIVER) -> None:
         """Have effects looked up in this way."""
         self.look = look
         sender = self.sender
-        sender.looks = {name: {Kind.DELIVER: look} for name in sender.looks}
+        sender.looks = {name: {kind: look} for name in sender.looks}
 
 
 @asynccontextmanager

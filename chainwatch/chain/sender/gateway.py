@@ -169,19 +169,31 @@ class Gateway:
     @guarded("sender.traces")
     async def traces(self, view: View, attempts: Sequence[Attempt]) -> Traces:
         """Return what became of transactions; asked after the head, so never behind it."""
-        calls: list[RpcCall] = []
-        for each in attempts:
-            calls.append(("eth_getTransactionReceipt", (each.hash,)))
-            calls.append(("eth_getTransactionByHash", (each.hash,)))
-        answers = [_given(answer) for answer in await view.rpc.batch(calls)] if calls else []
-        mined: dict[str, Mined] = {}
-        known = set()
-        for each, receipt, transaction in zip(attempts, answers[::2], answers[1::2], strict=True):
-            if receipt is not None:
-                mined[each.hash] = _mined(receipt, each.hash)
-            if transaction is not None:
-                known.add(each.hash)
-        return Traces(mined, frozenset(known))
+        return await _traces(view.rpc, attempts)
+
+    @guarded("sender.testimony")
+    async def testimony(self, view: View, attempts: Sequence[Attempt]) -> Traces | None:
+        """Return what another endpoint than the view's says of transactions, for what is final.
+
+        None where there is no other one. Raises `RpcUnavailable` when none of them answers.
+        """
+        others = [rpc for rpc in self._ranked() if rpc.name != view.rpc.name]
+        if not self._has_others(view):
+            return None
+        troubles = []
+        for rpc in others:
+            try:
+                (chain_id,) = await rpc.batch([("eth_chainId", ())])
+                if quantity(_given(chain_id)) == self.chain_id:
+                    return await _traces(rpc, attempts)
+                troubles.append(f"{rpc.name}: it is not on chain {self.chain_id}")
+            except Transient as trouble:
+                troubles.append(f"{rpc.name}: {trouble}")
+        raise RpcUnavailable(f"no second endpoint tells it: {'; '.join(troubles)}")
+
+    def _has_others(self, view: View) -> bool:
+        hosts = {each.host for pool in self._pools for each in pool.health()}
+        return bool(hosts - {view.rpc.name})
 
     @guarded("sender.final_nonce")
     async def final_nonce(self, view: View) -> int | None:
@@ -215,6 +227,7 @@ class Gateway:
                 taken = True
         return None if taken else "; ".join(said) or "there is no endpoint"
 
+    @guarded("sender.has_role")
     async def has_role(self, view: View, contract: str, data: str) -> bool | None:
         """Return what a view that answers yes or no says; None where it does not."""
         answer = await view.rpc.batch([("eth_call", ({"to": contract, "data": data}, "latest"))])
@@ -222,6 +235,22 @@ class Gateway:
             return None
         word = raw_bytes(answer[0])
         return bool(int.from_bytes(word)) if len(word) == 32 else None
+
+
+async def _traces(rpc: Rpc, attempts: Sequence[Attempt]) -> Traces:
+    calls: list[RpcCall] = []
+    for each in attempts:
+        calls.append(("eth_getTransactionReceipt", (each.hash,)))
+        calls.append(("eth_getTransactionByHash", (each.hash,)))
+    answers = [_given(answer) for answer in await rpc.batch(calls)] if calls else []
+    mined: dict[str, Mined] = {}
+    known = set()
+    for each, receipt, transaction in zip(attempts, answers[::2], answers[1::2], strict=True):
+        if receipt is not None:
+            mined[each.hash] = _mined(receipt, each.hash)
+        if transaction is not None:
+            known.add(each.hash)
+    return Traces(mined, frozenset(known))
 
 
 def _given(answer: object) -> object:
