@@ -1,5 +1,7 @@
 """A daemon that dies at any point of its own transactions has one effect in the end."""
 
+import os
+import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,6 +24,17 @@ EDGES = [
 ]
 #: What only `check` asks.
 NOT_HERE = {"sender.has_role.before", "sender.has_role.after"}
+SOAK = bool(os.environ.get("CHAINWATCH_SOAK"))
+#: Points that every life passes at least three times, at the second and third; a soak has them all.
+OFTEN = ("sender.account", "sender.broadcast", "commit.sending_signed", "commit.sending_seen")
+EVERY = [
+    (f"{name}.{edge}", nth, missed)
+    for name in OFTEN
+    for edge in ("before", "after")
+    for nth in (1, 2, 3)
+    for missed in (0, 1, 2)
+]
+SOME = EVERY if SOAK else random.Random(5).sample(EVERY, 5)
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -51,8 +64,8 @@ async def troubled(it: Post) -> None:
     await it.turns(6)
     await it.want(3)
     await it.turn()
-    (pending,) = await it.pending()
-    await it.drop(pending)
+    for pending in await it.pending():
+        await it.drop(pending)
     await it.impersonate(to=ADDRESS, nonce=hex(await it.nonce()))
     await it.turns(4)
     deployer, *_ = await it.anvil.accounts()
@@ -70,11 +83,13 @@ async def settled(it: Post) -> None:
     await it.turns(6)
 
 
-async def lived(folder: Path, anvil: Anvil, point: str | None, nth: int = 1) -> Counter[str]:
+async def lived(
+    folder: Path, anvil: Anvil, point: str | None, nth: int = 1, missed: int = 0
+) -> Counter[str]:
     """Live through it all, dying where told; return what was passed."""
     passed: Counter[str] = Counter()
     async with post(folder, anvil) as it:
-        before = await it.nonce()
+        before, it.missed = await it.nonce(), missed
         if point is None:
             faultpoints.arm(lambda reached: passed.update([reached]))
         else:
@@ -102,4 +117,11 @@ async def test_the_life_passes_every_fault_point_of_the_sender(
 async def test_a_crash_at_any_point_ends_in_one_effect(
     tmp_path: Path, anvil: Anvil, point: str
 ) -> None:
-    await lived(tmp_path, anvil, point)
+    await lived(tmp_path, anvil, point, missed=1)
+
+
+@pytest.mark.parametrize(("point", "nth", "missed"), SOME)
+async def test_a_crash_at_any_time_ends_in_one_effect(
+    tmp_path: Path, anvil: Anvil, point: str, nth: int, missed: int
+) -> None:
+    await lived(tmp_path, anvil, point, nth, missed)

@@ -85,6 +85,7 @@ async def steal(it: Post, _: int) -> None:
 
 
 async def crash(it: Post, nth: int) -> None:
+    it.missed = nth % 3
     crash_at(POINTS[nth % len(POINTS)])
 
 

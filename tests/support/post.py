@@ -106,6 +106,8 @@ class Post:
     db: Database
     daemon: Daemon
     look: Callable[[Sending], Look]
+    #: Blocks that are mined while the daemon is dead.
+    missed: int = 0
     crashes: int = 0
 
     @property
@@ -192,6 +194,8 @@ class Post:
             await act()
         except Crash:
             self.crashes += 1
+            if self.missed:
+                await self.mine(self.missed)
             await self.restart()
             await act()
 
