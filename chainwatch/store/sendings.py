@@ -11,7 +11,7 @@ from typing import Final
 
 from chainwatch.domain.sendings import Attempt, Call, Intent, Kind, Offer, Sending, State
 from chainwatch.store.database import Database, Reading, Row, Transaction
-from chainwatch.store.encoding import hex64
+from chainwatch.store.encoding import number_of, sortable
 
 #: How often what was mined may revert before the intent is given up.
 MOST_REVERTS: Final = 3
@@ -20,7 +20,8 @@ _SENDING: Final = "SELECT * FROM sending"
 _OF_JOURNAL: Final = """
 SELECT DISTINCT sending.id FROM sending
 JOIN attempt ON attempt.sending = sending.id
-JOIN event ON event.source = sending.source AND event.tx_hash = attempt.hash
+JOIN event ON event.source = sending.source AND event.block = sending.block
+    AND event.block_hash = sending.block_hash AND event.tx_hash = attempt.hash
 JOIN source ON source.name = event.source
 WHERE sending.chain_id = ? AND sending.done_at IS NULL AND sending.nonce = attempt.nonce
 AND attempt.void = 0 AND event.orphaned_at IS NULL AND event.block <= source.final
@@ -34,7 +35,7 @@ async def want(tx: Transaction, intent: Intent, *, now: int) -> bool:
         " SELECT name, ?2, ?3, ?4, ?5, ?6, ?7, chain_id, ?8 FROM source WHERE name = ?1"
         " ON CONFLICT (source, kind, lease, cause) DO NOTHING RETURNING id",
         *(intent.source, intent.kind.value, intent.lease, intent.cause),
-        *(intent.call.to.lower(), intent.call.data, hex64(intent.call.value), now),
+        *(intent.call.to.lower(), intent.call.data, sortable(intent.call.value), now),
     )
     return bool(rows)
 
@@ -174,12 +175,12 @@ class Sendings:
 
 
 async def _signed(tx: Transaction, sending: Sending, signer: str, attempt: Attempt) -> Sending:
-    tip = None if attempt.offer.tip is None else hex64(attempt.offer.tip)
+    tip = None if attempt.offer.tip is None else sortable(attempt.offer.tip)
     await tx.run(
         "INSERT INTO attempt (sending, hash, raw, signer, nonce, gas, cap, tip, void, signed_at,"
         " signed_block) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         *(sending.id, attempt.hash, attempt.raw, signer, attempt.nonce, attempt.gas),
-        *(hex64(attempt.offer.cap), tip, int(attempt.void)),
+        *(sortable(attempt.offer.cap), tip, int(attempt.void)),
         *(attempt.signed_at, attempt.signed_block),
     )
     await tx.run(
@@ -208,13 +209,13 @@ async def _with_attempts(read: Reading, rows: Sequence[Row]) -> list[Sending]:
 
 
 def _attempt(row: Row) -> Attempt:
-    tip = None if row["tip"] is None else int(row["tip"], 16)
+    tip = None if row["tip"] is None else number_of(row["tip"])
     return Attempt(
         hash=row["hash"],
         raw=row["raw"],
         nonce=row["nonce"],
         gas=row["gas"],
-        offer=Offer(int(row["cap"], 16), tip),
+        offer=Offer(number_of(row["cap"]), tip),
         void=bool(row["void"]),
         signed_at=row["signed_at"],
         signed_block=row["signed_block"],
@@ -223,7 +224,7 @@ def _attempt(row: Row) -> Attempt:
 
 
 def _sending(row: Row, attempts: tuple[Attempt, ...]) -> Sending:
-    call = Call(row["target"], row["data"], int(row["value"], 16))
+    call = Call(row["target"], row["data"], number_of(row["value"]))
     return Sending(
         id=row["id"],
         intent=Intent(row["source"], Kind(row["kind"]), row["lease"], row["cause"], call),

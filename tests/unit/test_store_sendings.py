@@ -152,6 +152,7 @@ async def test_an_event_of_ours_that_the_journal_calls_final_ends_it(db: Databas
     first, second = block(1), block(2)
     events = logged(first, plan(), *mint(7))
     await found.sign(one, ME, 0, lambda nonce: attempt(nonce, f"0x{events[1].tx_hash[2:]:0>64}"))
+    await found.mined(one.id, first.number, first.hash)
     genesis = block(0)
     await journal.commit_batch(SOURCE.name, batch(None, [genesis, first], events, genesis), 1)
     assert await found.final_in_journal(CHAIN) == set()

@@ -9,7 +9,7 @@ CREATE TABLE sending (
     cause      TEXT NOT NULL CHECK (cause <> ''),
     target     TEXT NOT NULL CHECK (length(target) = 42 AND target = lower(target)),
     data       TEXT NOT NULL CHECK (substr(data, 1, 2) = '0x'),
-    value      TEXT NOT NULL CHECK (length(value) = 64),
+    value      TEXT NOT NULL CHECK (length(value) BETWEEN 3 AND 66), -- wei, as encoding.py writes numbers
     chain_id   INTEGER NOT NULL CHECK (chain_id > 0),
     wanted_at  INTEGER NOT NULL,            -- wall time, like not_before and done_at
     state      TEXT NOT NULL DEFAULT 'wanted' CHECK (
@@ -44,8 +44,8 @@ CREATE TABLE attempt (
     signer       TEXT NOT NULL,
     nonce        INTEGER NOT NULL CHECK (nonce >= 0),
     gas          INTEGER NOT NULL CHECK (gas > 0),
-    cap          TEXT NOT NULL CHECK (length(cap) = 64), -- wei for a unit of gas, at most
-    tip          TEXT CHECK (length(tip) = 64),          -- NULL on a chain that knows one price only
+    cap          TEXT NOT NULL CHECK (length(cap) BETWEEN 3 AND 66), -- wei for a unit of gas, at most
+    tip          TEXT CHECK (length(tip) BETWEEN 3 AND 66),          -- NULL where there is one price only
     void         INTEGER NOT NULL CHECK (void IN (0, 1)), -- does nothing but use its nonce up
     signed_at    INTEGER NOT NULL,          -- wall time, like broadcast_at
     signed_block INTEGER NOT NULL,          -- the chain's head then
