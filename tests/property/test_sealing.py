@@ -38,7 +38,7 @@ places = st.builds(
     st.binary(min_size=20, max_size=20).map(lambda raw: f"0x{raw.hex()}"),
     st.integers(0, 2**256 - 1),
 )
-words = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+words = st.text(st.characters(codec="utf-8"), max_size=40)
 details = st.builds(
     Details, words, words, words, st.integers(0, 65535), st.lists(words, max_size=4).map(tuple)
 )
