@@ -49,6 +49,7 @@ CALLS: Final = (
     "guest.set_authorized_keys",
     "guest.set_gecos",
     "guest.end_sessions",
+    "guest.host_keys",
     "node.version",
     "node.put_snippet",
     "node.drop_snippet",

@@ -302,6 +302,10 @@ class GuestShell(Protocol):
         """End every session of `user`."""
         ...
 
+    async def host_keys(self, node: str, vmid: int) -> tuple[str, ...]:
+        """Read the public keys of the guest's SSH server, as the guest tells them; bounded."""
+        ...
+
 
 class GuestShells(Protocol):
     """The ways into guests: each kind has its own."""

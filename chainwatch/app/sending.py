@@ -1,17 +1,26 @@
-"""Who sends the daemon's own transactions: one for each chain that the configuration names."""
+"""Who sends the daemon's own transactions, one for each chain named, and what is owed there."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from chainwatch.chain import profiles
 from chainwatch.chain.rpc import Endpoints
 from chainwatch.chain.sender.gateway import Gateway
 from chainwatch.chain.sender.keys import HotKey
-from chainwatch.chain.sender.looks import looks_of
+from chainwatch.chain.sender.lease_looks import LEASE_LOOKS
+from chainwatch.chain.sender.looks import Looks, looks_of
+from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import Config
 from chainwatch.config.sender import SenderChainConfig
+from chainwatch.control.promises import Promises
 from chainwatch.control.sender import Limits, Sender
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.stores import Stores
+from provisioner.ports import GuestShells
+from provisioner.site import Site
+
+#: The profile of the contract that is told of deliveries.
+OURS: Final = "lease"
 
 
 def senders(
@@ -29,7 +38,7 @@ def senders(
             gateway=Gateway(chain.chain_id, key.address, pools),
             key=key,
             limits=Limits(chain.ceiling, chain.least_balance),
-            looks={each.source.name: looks_of(profiles.of(each)) for each in on_it},
+            looks={each.source.name: _looks(each) for each in on_it},
             contracts={each.source.name: each.source.contract for each in on_it},
             sendings=stores.sendings,
             journal=stores.journal,
@@ -39,6 +48,28 @@ def senders(
         )
 
     return tuple(map(sender, config.sender.chains))
+
+
+def promises(
+    config: Config, made: Sequence[Sender], guests: GuestShells, site: Site, clock: Clock
+) -> Promises:
+    """Return who works out what is owed on the contracts that we send to."""
+    ours = [each.source for each in config.sources if each.source.profile == OURS]
+    sent = [each for each in ours if news_of(made, each.name)]
+    return Promises(
+        sources={(each.chain_id, each.contract.lower()): each.name for each in sent},
+        guests=guests,
+        site=site,
+        clock=clock,
+        gives_back=config.policy.gives_back,
+        news={each.name: news_of(made, each.name) for each in sent},
+    )
+
+
+def _looks(settings: SourceSettings) -> Looks:
+    """Return what can be looked up on a source: of our own contract, everything."""
+    common = looks_of(profiles.of(settings))
+    return {**common, **LEASE_LOOKS} if settings.source.profile == OURS else common
 
 
 def news_of(made: Sequence[Sender], source: str) -> list[Callable[[], None]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chainwatch.app.sending import news_of, senders
+from chainwatch.app.sending import news_of, promises, senders
 from chainwatch.app.sites import firewalls, site
 from chainwatch.chain import profiles
 from chainwatch.chain.audit import StateReader
@@ -159,6 +159,7 @@ class _Wiring:
             self.hypervisor, self.snapshots, stores.alarms, clock, self.rooms.welcome
         )
         self.senders = senders(config, ways.endpoints, stores, clock)
+        self.promises = promises(config, self.senders, self.guests, self.site, clock)
         self.sources = {
             each.source.name: SourceStatus(each, clock, clock.monotonic())
             for each in config.sources
@@ -265,6 +266,7 @@ class _Wiring:
             width=self.config.policy.workers,
             begun=self.begun.set,
             sights=self.sights,
+            promises=self.promises,
         )
 
     def poller(self) -> TaskPoller:

@@ -117,7 +117,8 @@ class PolicyConfig:
     """How far the daemon may go; durations in seconds, `default_grace` of chain time.
 
     `backups` is None where machines are destroyed without one, `repairs` false where what somebody
-    changed on a machine is left so.
+    changed on a machine is left so; `gives_back` that a lease which was not delivered in time is
+    cancelled without being asked.
     """
 
     default_grace: int
@@ -128,6 +129,7 @@ class PolicyConfig:
     quarantine: int
     backups: BackupPolicy | None = None
     repairs: bool = True
+    gives_back: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +380,7 @@ def _policy(table: Policy) -> PolicyConfig:
         quarantine=table.quarantine,
         backups=backups if table.on_destroy == "backup" else None,
         repairs=table.drift == "repair",
+        gives_back=table.cancel_undelivered == "overdue",
     )
 
 

@@ -54,6 +54,13 @@ class Policy(Table):
         "and that it stays off is always put right.",
         examples=["repair"],
     )
+    cancel_undelivered: Literal["overdue", "never"] = Field(
+        default="overdue",
+        description="What becomes of a lease whose delivery time is over for good while its "
+        "machine does not run: `overdue` cancels it on the chain, so that its buyer has all back "
+        "at once; with `never` he takes it back himself. `chainwatch cancel` does it at any time.",
+        examples=["overdue"],
+    )
     on_destroy: Literal["nothing", "backup"] = Field(
         default="nothing",
         description="What comes before a destroy: `backup` makes one on `backup_storage` and "

@@ -32,7 +32,7 @@ def wakes(facts: Facts, decisions: Iterable[Decision]) -> Wakes:
     """
     finals = [decision.final_time for decision in decisions if decision.final_time is not None]
     final_time = facts.source.final_time
-    if facts.lease != facts.final:
+    if facts.lease != facts.final or facts.unripe:
         finals.append(facts.source.chain_time)
     if facts.lease and final_time is not None and facts.lease.expires_at > final_time:
         finals.append(facts.lease.expires_at)

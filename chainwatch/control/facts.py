@@ -5,11 +5,16 @@ single snapshot, so that no decision ever mixes an old lease with a new chain ti
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from chainwatch.control.sources import Sources
 from chainwatch.domain.desired import Facts
 from chainwatch.store.operations import Operations
 from chainwatch.store.standings import Standings
+from provisioner.model import Verb
+
+#: What an owner asks for on the chain, and what loses data: it waits until that is final.
+AT_FINALITY: Final = frozenset({Verb.REINSTALL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,14 @@ class FactsReader:
         source = self.sources.get(standing.source) if standing else None
         if standing is None or source is None:
             return None
-        wish = standing.wish
+        wish, final = standing.wish, standing.state.final
+        unripe = (
+            wish is not None
+            and wish.block is not None
+            and wish.verb in AT_FINALITY
+            and (final is None or wish.block > final.number)
+        )
+        ordered = None if unripe else wish
         return Facts(
             id=standing.id,
             lease=standing.lease,
@@ -41,6 +53,10 @@ class FactsReader:
             source=source.view(standing.state),
             hold=standing.hold,
             former=standing.former | await self.operations.nonces(lease),
-            order=wish.order if wish else None,
-            ordered_of=wish.nonce if wish else "",
+            order=ordered.order if ordered else None,
+            ordered_of=ordered.nonce if ordered else "",
+            ordered_at=ordered.said_at if ordered else None,
+            unripe=unripe,
+            dealings=standing.dealings,
+            larger=standing.larger,
         )

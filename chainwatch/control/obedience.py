@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 OBEYING: Final = frozenset(step.name for step in TABLE if step.obeys)
 #: How often what an order takes is tried before it is given up.
 TRIES: Final = 10
+#: Seconds of chain time after which what an owner asked for is not what he wants now.
+TOO_OLD: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,18 @@ class Obedience:
     clock: Clock
 
     async def misled(self, facts: Facts) -> bool:
-        """Refuse an order to a machine that its lease no longer is about; true if there was one."""
+        """Refuse an order that nobody means any more; true if there was one.
+
+        It was to a machine that its lease no longer is about, or an owner asked long ago.
+        """
         order, lease = facts.order, facts.lease
-        if order is None or (lease is not None and lease.nonce == facts.ordered_of):
+        if order is None:
             return False
         said = "the chain says now that the lease has another machine than the one that was meant"
+        if lease is not None and lease.nonce == facts.ordered_of:
+            if facts.ordered_at is None or facts.source.chain_time - facts.ordered_at < TOO_OLD:
+                return False
+            said = "it was asked for more than a day ago, and could not be done since: ask again"
         await self._end(str(facts.id), order.number, "refused", said)
         return True
 

@@ -16,6 +16,7 @@ import structlog
 from chainwatch.control.breaker import Breaker
 from chainwatch.control.nodes import NodeWatch
 from chainwatch.control.passes import Outcome
+from chainwatch.control.promises import Promises
 from chainwatch.control.reconciler import Reconciler
 from chainwatch.control.sights import Sights
 from chainwatch.control.verdict import (
@@ -31,6 +32,7 @@ from chainwatch.control.verdict import (
 )
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
+from chainwatch.store.dealings import Owed
 from chainwatch.store.leases import Leases
 from chainwatch.store.workqueue import WorkItem, WorkQueue
 from provisioner.errors import HypervisorDown, NodeDown
@@ -67,6 +69,7 @@ class Worker:
     width: int
     begun: Callable[[], None]
     sights: Sights
+    promises: Promises
     _busy: set[str] = field(default_factory=set)
     _restless: dict[str, float] = field(default_factory=dict)
     _alarmed: set[tuple[str, str]] = field(default_factory=set)
@@ -91,6 +94,7 @@ class Worker:
         self._soon.pop(item.key, None)
         try:
             outcome = await self.reconciler.reconcile(item.key)
+            owed = await self.promises.of(outcome)
         except Exception as error:
             # The one boundary: a bug in one lease's pass must not stop the others.
             log.exception("pass failed", lease=item.key)
@@ -111,8 +115,12 @@ class Worker:
         judged = verdict(outcome, item.attempts)
         if outcome.through:
             judged = Done(None)  # what it comes to is seen when its turn to be looked at has come
+        if owed is not None and owed.refused is not None:
+            judged = Done(0)  # what can't be done is not wanted any more
         self._note(item.key, outcome)
-        await self._settle(item, outcome, judged)
+        await self._settle(item, outcome, judged, owed)
+        if owed is not None:
+            self.promises.tell(owed)
         await self._call_the_next()
 
     def _note(self, lease: str, outcome: Outcome) -> None:
@@ -160,7 +168,9 @@ class Worker:
             del self._soon[key]
         return await self.work.due(self.clock.now(), free, self._busy, early)
 
-    async def _settle(self, item: WorkItem, outcome: Outcome, judged: Verdict) -> None:
+    async def _settle(
+        self, item: WorkItem, outcome: Outcome, judged: Verdict, owed: Owed | None
+    ) -> None:
         _tell(item.key, outcome, judged)
         if outcome.facts is not None and outcome.passes:
             await self.leases.set_wakes(
@@ -168,16 +178,16 @@ class Worker:
             )
         await self._sound(item.key, outcome, judged)
         judged = await self._patiently(item.key, outcome, judged)
-        now = self.clock.now()
+        now, also = self.clock.now(), owed.write if owed else None
         match judged:
             case Done(after):
-                await self.work.done(item, None if after is None else now + ceil(after))
+                await self.work.done(item, None if after is None else now + ceil(after), also)
                 if after:
                     self._soon[item.key] = self.clock.monotonic() + after
             case Failed(error, after):
-                await self.work.failed(item, error, now + after)
+                await self.work.failed(item, error, now + after, also)
             case Parked(reason):
-                await self.work.park(item, reason, now)
+                await self.work.park(item, reason, now, also)
 
     async def _patiently(self, lease: str, outcome: Outcome, judged: Verdict) -> Verdict:
         """Look less often at what does not get on, and tell of it after a while.

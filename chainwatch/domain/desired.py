@@ -11,9 +11,11 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from chainwatch.domain.dealings import NOTHING, Dealings
 from chainwatch.domain.events import ZERO_ADDRESS
 from chainwatch.domain.lease import Lease, LeaseId, Phase, Plan, phase
 from chainwatch.domain.plans import NO_RULES, PlanRules
+from chainwatch.domain.sendings import Kind as Saying
 from provisioner.model import (
     Access,
     DesiredMachine,
@@ -70,7 +72,10 @@ class Facts:
 
     `lease` is folded to the confirmed head, `final` to the finalized block; either is None where
     its view knows no such lease. `former` are nonces that this token had in other mints. `order` is
-    the next one, and `ordered_of` the nonce of the machine that it is to.
+    the next one, `ordered_of` the nonce of the machine that it is to, and `ordered_at` when its
+    owner asked for it (chain time); `unripe` that there is one which waits for the finalized view.
+    `dealings` is what was said of its delivery, and `larger` the plan of the upgrade that is asked
+    for.
     """
 
     id: LeaseId
@@ -82,6 +87,10 @@ class Facts:
     former: frozenset[str] = frozenset()
     order: Order | None = None
     ordered_of: str = ""
+    ordered_at: int | None = None
+    unripe: bool = False
+    dealings: Dealings = NOTHING
+    larger: Plan | None = None
 
     @property
     def nonces(self) -> tuple[str, ...]:
@@ -99,7 +108,7 @@ def desired(facts: Facts, nonce: str, policy: Policy) -> DesiredMachine:
         nonce=nonce,
         name=machine_name(facts.id, nonce),
         presence=_presence(facts, lease),
-        spec=_spec(facts.plan) if lease else None,
+        spec=_spec(_sold(facts)) if lease and not facts.dealings.cancelled else None,
         access=access,
         held=facts.hold is not None,
         ended=not _paid(facts, lease),
@@ -107,7 +116,7 @@ def desired(facts: Facts, nonce: str, policy: Policy) -> DesiredMachine:
         retirement=_retirement(facts, nonce, policy),
         gecos=_gecos(facts, access),
         order=facts.order if lease and facts.ordered_of == nonce else None,
-        terms=policy.plans.of(facts.id, facts.plan) if lease else ANY_TERMS,
+        terms=policy.plans.of(facts.id, _sold(facts)) if lease else ANY_TERMS,
     )
 
 
@@ -121,7 +130,10 @@ def deadline(facts: Facts) -> int | None:
     """Return the chain time at which this lease will want something else by itself."""
     if facts.lease is None or phase(facts.lease, facts.source.chain_time) is not Phase.ACTIVE:
         return None
-    return facts.lease.expires_at
+    wanted = facts.dealings.upgrade
+    if wanted is None or wanted.deadline <= facts.source.chain_time:
+        return facts.lease.expires_at
+    return min(facts.lease.expires_at, wanted.deadline)
 
 
 def _paid(facts: Facts, lease: Lease | None) -> bool:
@@ -135,6 +147,18 @@ def _presence(facts: Facts, lease: Lease | None) -> Presence:
         return Presence.RUNNING
     trusted = facts.source.live and not facts.source.halted
     return Presence.SUSPENDED if trusted and facts.hold is None else Presence.AS_IS
+
+
+def grows(facts: Facts) -> bool:
+    """Say whether the machine is to become one of the larger plan before the lease does."""
+    wanted = facts.dealings.upgrade
+    if wanted is None or facts.larger is None or facts.dealings.has(Saying.REFUSE, wanted.cause):
+        return False
+    return facts.source.chain_time < wanted.deadline
+
+
+def _sold(facts: Facts) -> Plan | None:
+    return facts.larger if grows(facts) else facts.plan
 
 
 def _spec(plan: Plan | None) -> MachineSpec | None:

@@ -77,6 +77,21 @@ class Delivered(Struct, frozen=True, gc=False):
     delivered_at: int
 
 
+class ConnectionPublished(Struct, frozen=True, gc=False):
+    """How to get into the machine was said, sealed to whoever owned the lease; `blob` is 0x hex."""
+
+    token: int
+    blob: str
+
+
+class UpgradeUpdated(Struct, frozen=True, gc=False):
+    """The owner asks for plan `plan` until `deadline`, and has paid for it; plan 0: no upgrade."""
+
+    token: int
+    plan: int
+    deadline: int
+
+
 class PlanChanged(Struct, frozen=True, gc=False):
     """The lease is now of another plan; nothing else about it changed."""
 
@@ -99,6 +114,8 @@ LeaseEvent: TypeAlias = (
     | ExpiryUpdated
     | KeysChanged
     | Delivered
+    | ConnectionPublished
+    | UpgradeUpdated
     | PlanChanged
     | ActionRequested
 )

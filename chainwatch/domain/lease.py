@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from chainwatch.domain.events import (
     ZERO_ADDRESS,
     ActionRequested,
+    ConnectionPublished,
     Delivered,
     ExpiryUpdated,
     KeysChanged,
@@ -32,6 +33,7 @@ from chainwatch.domain.events import (
     PlanEvent,
     PlanTerms,
     Transferred,
+    UpgradeUpdated,
 )
 
 
@@ -142,7 +144,7 @@ def fold(lease: Lease | None, event: LeaseEvent, tx_hash: str) -> Lease | None:
             return lease and replace(lease, delivered_at=event.delivered_at)
         case PlanChanged():
             return lease and replace(lease, plan=event.plan)
-        case ActionRequested():
+        case ActionRequested() | ConnectionPublished() | UpgradeUpdated():
             return lease
         case _:
             assert_never(event)

@@ -10,9 +10,16 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What is done: `fill` uses up a nonce that would hold up all behind it."""
+    """What is done: `fill` uses up a nonce that would hold up all behind it.
+
+    `publish` tells anew how to get into a machine that was delivered; `upgrade` says that a machine
+    is the larger one that was asked for, and `refuse` that it will not be.
+    """
 
     DELIVER = "deliver"
+    PUBLISH = "publish"
+    UPGRADE = "upgrade"
+    REFUSE = "refuse"
     CANCEL = "cancel"
     BURN = "burn"
     MINT = "mint"

@@ -17,6 +17,7 @@ from msgspec.structs import fields
 
 from chainwatch.domain.events import (
     ActionRequested,
+    ConnectionPublished,
     Delivered,
     Event,
     ExpiryUpdated,
@@ -26,6 +27,7 @@ from chainwatch.domain.events import (
     PlanDefined,
     PlanTerms,
     Transferred,
+    UpgradeUpdated,
 )
 from chainwatch.domain.lease import Plan
 
@@ -40,6 +42,8 @@ KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
         "delivered": Delivered,
         "plan_changed": PlanChanged,
         "action_requested": ActionRequested,
+        "connection_published": ConnectionPublished,
+        "upgrade_updated": UpgradeUpdated,
     }
 )
 _KIND_OF: Final[Mapping[type[Event], str]] = {cls: kind for kind, cls in KINDS.items()}

@@ -16,7 +16,7 @@ from operator import lt
 from chainwatch.domain.batches import Batch, Rewind, Source, SourceState
 from chainwatch.domain.events import Block, Logged, PlanEvent
 from chainwatch.errors import NotAChain, SourceHalted
-from chainwatch.store import projection, workqueue
+from chainwatch.store import asked, projection, workqueue
 from chainwatch.store.database import Database, Reading, Row, Transaction
 from chainwatch.store.encoding import kind_of, packed, sortable
 from chainwatch.store.installation import source_named
@@ -131,6 +131,8 @@ class Journal:
             _store_events(tx, source, batch.events, wall)
             tx.hand_over()  # SQLite stores while Python folds
             dirty = projection.extend(tx, known, before, batch.events)
+            blocks = (*batch.blocks, batch.cursor)
+            await asked.heard(tx, known, before.leases, blocks, batch.events, now=wall)
             workqueue.renew(tx, dirty, "the chain said something new about it")
             final = _later(state.final, batch.final)
             await _move(tx, source, batch.cursor, final, batch.head)
@@ -154,6 +156,7 @@ class Journal:
             tokens = {row["token"] for row in marked} - {None}
             plans = {row["plan"] for row in marked} - {None}
             dirty = await projection.refold(tx, known, tokens, plans)
+            await asked.taken_back(tx, source, above, now=wall)
             workqueue.renew(tx, dirty, "the chain took back what it had said about it")
             await _move(tx, source, rewind.ancestor, state.final, rewind.head)
             await tx.run("DELETE FROM block WHERE source = ? AND number > ?", source, above)

@@ -8,10 +8,12 @@ the state of the source come out of one snapshot.
 from dataclasses import dataclass
 
 from chainwatch.domain.batches import SourceState
+from chainwatch.domain.dealings import NOTHING, Dealings
 from chainwatch.domain.desired import Hold
 from chainwatch.domain.events import ZERO_ADDRESS, Transferred
 from chainwatch.domain.lease import Lease, LeaseId, Plan, fold_all, nonce_of
 from chainwatch.store.database import Database, Reading
+from chainwatch.store.dealings import dealings_of
 from chainwatch.store.encoding import sortable
 from chainwatch.store.holds import hold_of
 from chainwatch.store.journal import state_of
@@ -29,7 +31,7 @@ class Standing:
     `lease` is folded to the cursor (None: a reorg took its mint back, `plan` is then the last
     known one), `final` to the finalized block (None: not minted there). `former` are the nonces of
     every other mint of the token that was ever seen, orphaned or not: their machines may stand.
-    `wish` is the oldest that is open.
+    `wish` is the oldest that is open, `larger` the plan of the upgrade in `dealings`.
     """
 
     id: LeaseId
@@ -41,6 +43,8 @@ class Standing:
     hold: Hold | None
     former: frozenset[str]
     wish: Wish | None = None
+    dealings: Dealings = NOTHING
+    larger: Plan | None = None
 
 
 class Standings:
@@ -56,6 +60,8 @@ class Standings:
             if row is None:
                 return None
             state = await state_of(read, row.source)
+            dealings = await dealings_of(read, row.source, lease, row.id.token)
+            wanted = dealings.upgrade.plan if dealings.upgrade else None
             return Standing(
                 id=row.id,
                 source=row.source,
@@ -66,6 +72,8 @@ class Standings:
                 hold=await hold_of(read, lease),
                 former=await _former(read, row),
                 wish=await wish_of(read, lease),
+                dealings=dealings,
+                larger=await plan_of(read, row.source, wanted),
             )
 
 

@@ -1,7 +1,7 @@
 """What is wanted of a machine, once: durable from when it is asked to how it ended.
 
-Whoever asks (an operator now) leaves a row, a line in the audit and a key that is due, in one
-commit. The oldest open wish of a lease is part of what its machine should be; it ends, done or
+Whoever asks leaves a row and a key that is due in one commit: an operator with a line in the
+audit, an owner with the event that says so (`store/asked.py`). The oldest open wish of a lease is part of what its machine should be; it ends, done or
 refused with a sentence, exactly once. Numbers grow with time and never come again.
 """
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from chainwatch.errors import OperatorError
 from chainwatch.store import audit, workqueue
-from chainwatch.store.database import Database, Reading
+from chainwatch.store.database import Database, Reading, Transaction
 from provisioner.model import Order, Verb
 
 #: Orders that take something away from who uses the machine: they need a reason.
@@ -19,17 +19,27 @@ TAKING: Final = frozenset({Verb.STOP, Verb.KILL, Verb.ROLLBACK, Verb.REINSTALL})
 #: Open wishes of one lease at most: whoever sees nothing happen should look, not order again.
 MOST: Final = 8
 
-_WISH: Final = "SELECT * FROM wish"
+#: What an owner asks for that is no order: it changes what the machine is to be.
+UPGRADE: Final = "upgrade"
+
+_WISH: Final = (
+    "SELECT number, lease, nonce, verb, name, uid, reason, asked_at, done_at, outcome, said, block,"
+    " said_at FROM wish"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One wish; times are wall seconds, the last three None while it is open."""
+    """One wish; times are wall seconds. Three are None while it is open.
+
+    `verb` is a `Verb`, or `UPGRADE`, of which `name` is the plan. `block` and `said_at` (chain
+    time) are where the owner said it on the chain, None for an operator's.
+    """
 
     number: int
     lease: str
     nonce: str
-    verb: Verb
+    verb: str
     name: str
     uid: int | None
     reason: str
@@ -37,11 +47,13 @@ class Wish:
     done_at: int | None = None
     outcome: str | None = None
     said: str | None = None
+    block: int | None = None
+    said_at: int | None = None
 
     @property
     def order(self) -> Order:
         """What the machine is to have done to it."""
-        return Order(self.number, self.verb, self.name)
+        return Order(self.number, Verb(self.verb), self.name)
 
 
 class Wishes:
@@ -70,13 +82,13 @@ class Wishes:
             (row,) = await tx.rows(
                 "INSERT INTO wish (number, lease, nonce, verb, name, uid, reason, asked_at) VALUES"
                 " (max(?7, 1 + (SELECT coalesce(max(number), 0) FROM wish)),"
-                " ?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING *",
+                " ?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING number",
                 *(lease, nonce, verb.value, name, uid, reason, now),
             )
             said = " ".join(filter(None, (verb.value, name)))
             await audit.record(tx, uid, said, lease, reason, now=now)
             workqueue.enqueue(tx, [lease], f"an operator asked for {verb.value}")
-        return _wish(row)
+        return Wish(row["number"], lease, nonce, verb.value, name, uid, reason, now)
 
     async def end(self, lease: str, number: int, outcome: str, said: str, *, now: int) -> None:
         """Close a wish, and make its lease due: there may be another. The first end counts."""
@@ -106,15 +118,23 @@ class Wishes:
         return [_wish(row) for row in rows]
 
 
+async def end_upgrade(tx: Transaction, lease: str, plan: int, said: str, *, now: int) -> None:
+    """Refuse the upgrade that an owner asked for, in the commit that says so on the chain."""
+    await tx.run(
+        "UPDATE wish SET done_at = ?, outcome = 'refused', said = ? WHERE lease = ? AND verb = ?"
+        " AND name = ? AND done_at IS NULL",
+        *(now, said, lease, UPGRADE, str(plan)),
+    )
+
+
 async def wish_of(read: Reading, lease: str) -> Wish | None:
-    """Return the oldest open wish of a lease, within a view that reads more."""
+    """Return the oldest open order of a lease, within a view that reads more."""
     row = await read.one(
-        f"{_WISH} WHERE lease = ? AND done_at IS NULL ORDER BY number LIMIT 1",
-        lease,
+        f"{_WISH} WHERE lease = ? AND verb <> ? AND done_at IS NULL ORDER BY number LIMIT 1",
+        *(lease, UPGRADE),
     )
     return None if row is None else _wish(row)
 
 
 def _wish(row: Row) -> Wish:
-    number, lease, nonce, verb, *rest = row
-    return Wish(number, lease, nonce, Verb(verb), *rest)
+    return Wish(*row)

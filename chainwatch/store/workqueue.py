@@ -7,10 +7,14 @@ stays parked until an operator says otherwise or the chain says something new ab
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from chainwatch.store.database import Database, Transaction
+
+#: What is written in the same commit.
+Also: TypeAlias = Callable[[Transaction], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +123,16 @@ class WorkQueue:
             )
         return None if row is None else row[0]
 
-    async def done(self, item: WorkItem, recheck_at: int | None = None) -> None:
-        """End a pass: the key leaves, or is due again at `recheck_at`; at once if there is news."""
+    async def done(
+        self, item: WorkItem, recheck_at: int | None = None, also: Also | None = None
+    ) -> None:
+        """End a pass: the key leaves, or is due again at `recheck_at`; at once if there is news.
+
+        `also` writes in the same commit what the pass leaves to be done elsewhere.
+        """
         async with self._db.transaction("work") as tx:
+            if also is not None:
+                await also(tx)
             if recheck_at is None:
                 await tx.run("DELETE FROM work WHERE key = ? AND seq = ?", item.key, item.seq)
             await tx.run(
@@ -130,18 +141,24 @@ class WorkQueue:
                 *(item.seq, recheck_at, item.key),
             )
 
-    async def failed(self, item: WorkItem, error: str, not_before: int) -> None:
+    async def failed(
+        self, item: WorkItem, error: str, not_before: int, also: Also | None = None
+    ) -> None:
         """End a failed pass: the key is due again at `not_before`; at once if there is news."""
         async with self._db.transaction("work") as tx:
+            if also is not None:
+                await also(tx)
             await tx.run(
                 "UPDATE work SET attempts = attempts + 1, last_error = ?,"
                 " not_before = CASE WHEN seq = ? THEN ? ELSE not_before END WHERE key = ?",
                 *(error, item.seq, not_before, item.key),
             )
 
-    async def park(self, item: WorkItem, reason: str, now: int) -> None:
+    async def park(self, item: WorkItem, reason: str, now: int, also: Also | None = None) -> None:
         """Give a key up until somebody speaks; if somebody has meanwhile, it stays due instead."""
         async with self._db.transaction("work") as tx:
+            if also is not None:
+                await also(tx)
             await tx.run(
                 "UPDATE work SET attempts = attempts + 1, last_error = ?, parked_at = ?,"
                 " parked_reason = ? WHERE key = ? AND seq = ?",

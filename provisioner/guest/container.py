@@ -3,7 +3,7 @@
 What it assumes of the guest: GNU or busybox `id`, `install`, `pkill` and `usermod`, and `useradd`
 where the account is missing. Arguments are arguments and never meet a shell, in the container
 either; keys go in over standard input. Whatever the guest answers is hostile: nothing of it is used
-beyond an exit code, and what it said is shown to people only, bounded.
+beyond an exit code and host keys, and what it said is shown to people only, bounded.
 """
 
 import re
@@ -14,6 +14,7 @@ from provisioner.errors import AgentSilent, Permanent, Transient, UnknownOutcome
 from provisioner.faultpoints import guarded
 from provisioner.gecos import command as gecos_command
 from provisioner.guest.node import SHOWN
+from provisioner.hostkeys import FILES, LONGEST, host_keys
 from provisioner.ports import Finished, NodeShell
 
 #: Seconds that each of our own commands may take in the guest, and that a question may.
@@ -75,6 +76,13 @@ class PctShell:
         # Everything in a container is root's: there it is what sshd opened for root that ends.
         whose = ["-f", "^sshd(-session)?: root[ @]"] if user == "root" else ["-u", user]
         await self._ours(node, vmid, ["pkill", "-KILL", *whose], codes=_ENDED)
+
+    @guarded("guest.host_keys")
+    async def host_keys(self, node: str, vmid: int) -> tuple[str, ...]:
+        """Read the beginning of the files in which they stand; one that is missing says nothing."""
+        words = ["head", "-q", "-c", str(LONGEST), *FILES]
+        ended = await self._ours(node, vmid, words, codes=(0, 1))
+        return host_keys(ended.output.decode(errors="replace").splitlines())
 
     async def run(
         self, node: str, vmid: int, words: Sequence[str], content: bytes = b"", limit: int = 30

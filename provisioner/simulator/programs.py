@@ -35,6 +35,13 @@ def _cat(_: GuestOs, __: tuple[str, ...], text: str) -> Run:
     return Run(output=text)
 
 
+def _head(system: GuestOs, words: tuple[str, ...], _: str) -> Run:
+    """`head -q -c BYTES FILE…`: 1 where one of them is missing."""
+    limit, paths = int(words[2]), words[3:]
+    found = [system.files[path][:limit] for path in paths if path in system.files]
+    return Run(int(len(found) < len(paths)), output="".join(found))
+
+
 def _hostname(system: GuestOs, _: tuple[str, ...], __: str) -> Run:
     return Run(output=f"{system.hostname}\n")
 
@@ -118,6 +125,7 @@ PROGRAMS: dict[str, Program] = {
     "true": _true,
     "echo": _echo,
     "cat": _cat,
+    "head": _head,
     "hostname": _hostname,
     "sleep": _sleep,
     "false": _false,

@@ -18,6 +18,7 @@ from chainwatch.domain.events import (
     ZERO_ADDRESS,
     ActionRequested,
     Block,
+    ConnectionPublished,
     Delivered,
     Event,
     ExpiryUpdated,
@@ -29,6 +30,7 @@ from chainwatch.domain.events import (
     PlanEvent,
     PlanTerms,
     Transferred,
+    UpgradeUpdated,
 )
 from tests.support.receipts_model import receipt, receipts_root
 
@@ -44,6 +46,8 @@ _SIGNATURES: dict[type, str] = {
     Delivered: "LeaseDelivered(uint256,uint64)",
     PlanChanged: "PlanChanged(uint256,uint256)",
     ActionRequested: "ActionRequested(uint256,uint8,bytes)",
+    ConnectionPublished: "ConnectionPublished(uint256,bytes)",
+    UpgradeUpdated: "UpgradeUpdate(uint256,uint256,uint64,uint256)",
     PlanDefined: "PlanDefined(uint256,string,uint8,uint32,uint32,uint32,uint64)",
     PlanTerms: "PlanTerms(uint256,address,uint256,uint32,bool)",
 }
@@ -101,7 +105,9 @@ def encoded(event: Event | RawEvent) -> tuple[tuple[str, ...], str]:
             return (topic, _word(token)), data
         case PlanDefined() | PlanTerms():
             return _encoded_plan(topic, event)
-        case Delivered() | PlanChanged() | ActionRequested():
+        case Delivered() | ConnectionPublished() | UpgradeUpdated():
+            return _encoded_dealing(topic, event)
+        case PlanChanged() | ActionRequested():
             return _encoded_later(topic, event)
 
 
@@ -115,18 +121,29 @@ def _encoded_plan(topic: str, event: PlanEvent) -> tuple[tuple[str, ...], str]:
             return (topic, _word(plan)), _hex(types, [payment_token, price, cap, on_sale])
 
 
-def _encoded_later(
-    topic: str, event: Delivered | PlanChanged | ActionRequested
-) -> tuple[tuple[str, ...], str]:
+def _encoded_later(topic: str, event: PlanChanged | ActionRequested) -> tuple[tuple[str, ...], str]:
     """What is said of a lease only after its purchase."""
     match event:
-        case Delivered(token, delivered_at):
-            return (topic, _word(token)), _hex(["uint64"], [delivered_at])
         case PlanChanged(token, plan):
             return (topic, _word(token), _word(plan)), "0x"
         case ActionRequested(token, kind, said):
             data = _hex(["bytes"], [bytes.fromhex(said.removeprefix("0x"))])
             return (topic, _word(token), _word(kind)), data
+
+
+def _encoded_dealing(
+    topic: str, event: Delivered | ConnectionPublished | UpgradeUpdated
+) -> tuple[tuple[str, ...], str]:
+    """What is said because of what the daemon did, or is to do."""
+    match event:
+        case Delivered(token, delivered_at):
+            return (topic, _word(token)), _hex(["uint64"], [delivered_at])
+        case ConnectionPublished(token, blob):
+            data = _hex(["bytes"], [bytes.fromhex(blob.removeprefix("0x"))])
+            return (topic, _word(token)), data
+        case UpgradeUpdated(token, plan, deadline):
+            types = ["uint256", "uint64", "uint256"]
+            return (topic, _word(token)), _hex(types, [plan, deadline, 0])
 
 
 @dataclass(frozen=True, slots=True)

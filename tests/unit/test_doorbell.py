@@ -50,6 +50,9 @@ class Guests:
     async def end_sessions(self, node: str, vmid: int, user: str) -> None:
         raise NotImplementedError
 
+    async def host_keys(self, node: str, vmid: int) -> tuple[str, ...]:
+        raise NotImplementedError
+
 
 def bell_at(guests: Guests, at_once: int = 4) -> Doorbell:
     return Doorbell(Shells(guests, guests), at_once, guests.monotonic)

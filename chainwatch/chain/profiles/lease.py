@@ -29,17 +29,20 @@ from chainwatch.chain.profiles.erc721 import NONEXISTENT, Erc721Profile, decoder
 from chainwatch.chain.wire import RawLog
 from chainwatch.domain.events import (
     ActionRequested,
+    ConnectionPublished,
     Delivered,
     KeysChanged,
     LeaseMinted,
     PlanChanged,
     PlanDefined,
     PlanTerms,
+    UpgradeUpdated,
 )
 
 MAX_KEY_BYTES: Final = 1024
 MAX_NAME_LENGTH: Final = 64
 MAX_ACTION_BYTES: Final = 256
+MAX_CONNECTION_BYTES: Final = 2048
 
 _KEY_TYPES: Final = (
     "ssh-rsa",
@@ -118,6 +121,21 @@ def _keys_changed(log: RawLog) -> Decoded:
 def _delivered(log: RawLog) -> Decoded:
     expect(log, topics=2, words=1)
     return Decoded(Delivered(int.from_bytes(log.topics[1]), seconds(uint(word(log.data, 0), 64))))
+
+
+def _connection_published(log: RawLog) -> Decoded:
+    token = _only_indexed(log)
+    (raw,) = _dynamic(("bytes",), log.data)
+    blob = _bytes(raw)
+    if len(blob) > MAX_CONNECTION_BYTES:
+        raise Malformed(f"its connection has {len(blob)} bytes, more than {MAX_CONNECTION_BYTES}")
+    return Decoded(ConnectionPublished(token, f"0x{blob.hex()}"))
+
+
+def _upgrade_updated(log: RawLog) -> Decoded:
+    expect(log, topics=2, words=3)
+    deadline = seconds(uint(word(log.data, 1), 64))
+    return Decoded(UpgradeUpdated(int.from_bytes(log.topics[1]), word(log.data, 0), deadline))
 
 
 def _plan_changed(log: RawLog) -> Decoded:
@@ -232,6 +250,8 @@ PROFILE: Final = Erc721Profile(
             "LeaseMinted(uint256,uint256,address,uint256,uint256)": _minted,
             "KeysChanged(uint256,string,bytes)": _keys_changed,
             "LeaseDelivered(uint256,uint64)": _delivered,
+            "ConnectionPublished(uint256,bytes)": _connection_published,
+            "UpgradeUpdate(uint256,uint256,uint64,uint256)": _upgrade_updated,
             "PlanChanged(uint256,uint256)": _plan_changed,
             "ActionRequested(uint256,uint8,bytes)": _action_requested,
             "PlanDefined(uint256,string,uint8,uint32,uint32,uint32,uint64)": _plan_defined,
@@ -246,8 +266,6 @@ PROFILE: Final = Erc721Profile(
         "PlanPromises(uint256,uint64,uint16)",
         "LeaseRenewed(uint256,address,uint64,uint256)",
         "RenewalsAllowed(uint256,bool)",
-        "ConnectionPublished(uint256,bytes)",
-        "UpgradeUpdate(uint256,uint256,uint64,uint256)",
         "EscrowUpdate(uint256,uint256,uint64)",
         "Refunded(uint256,address,uint256,uint256)",
         "CreditUpdate(address,address,uint256)",

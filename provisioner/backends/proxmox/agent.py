@@ -4,20 +4,22 @@ What it assumes of the guest: the agent runs and may write files, run `pkill` an
 cloud-init has made the user and its `~/.ssh/authorized_keys` at the first boot (a file that is only
 overwritten keeps its owner and mode); sshd reads that file. What it cannot give: a former owner had
 root inside and may have left other ways in; only a reinstall removes those. Whatever the guest
-answers is hostile: nothing of it is used beyond "it answered" and an exit code.
+answers is hostile: nothing of it is used beyond "it answered", an exit code, and host keys that are
+told to its own owner.
 """
 
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from provisioner.backends.proxmox.answers import flag, number, record
+from provisioner.backends.proxmox.answers import flag, number, record, text
 from provisioner.backends.proxmox.api import Api, ApiError, JsonValue, ParamValue
 from provisioner.backends.proxmox.bynode import ByNode
 from provisioner.backends.proxmox.errors import reading, sentence, writing
 from provisioner.errors import AgentSilent, Permanent, Transient
 from provisioner.faultpoints import guarded
 from provisioner.gecos import command as gecos_command
+from provisioner.hostkeys import FILES, host_keys
 
 #: Proxmox refuses more (`value may only be 61440 characters long`).
 LONGEST_FILE: Final = 61440
@@ -85,6 +87,21 @@ class AgentShell:
             code = await self._exit_code(node, vmid, number(record(started, "exec"), "pid"))
         if code not in _ENDED:
             raise Transient(f"guest {vmid}: `{' '.join(command)}` ended with exit code {code}")
+
+    @guarded("guest.host_keys")
+    async def host_keys(self, node: str, vmid: int) -> tuple[str, ...]:
+        """Read the files in which they stand; one that is not there is left out."""
+        said = []
+        for path in FILES:
+            with reading(f"host keys of guest {vmid}"):
+                try:
+                    data = await self._ask("GET", node, vmid, "file-read", {"file": path})
+                except ApiError as error:
+                    if "No such file or directory" not in sentence(error):
+                        raise
+                    continue
+            said.append(text(record(data, "file-read"), "content"))
+        return host_keys(said)
 
     async def _exit_code(self, node: str, vmid: int, pid: int) -> int:
         for _ in range(LOOKS):

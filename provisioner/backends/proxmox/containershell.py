@@ -50,6 +50,11 @@ class ContainerShell:
         """End the sessions of `user` from the node. Raises Permanent where nothing leads there."""
         await self._from_its_node(vmid).end_sessions(node, vmid, user)
 
+    @guarded("guest.host_keys")
+    async def host_keys(self, node: str, vmid: int) -> tuple[str, ...]:
+        """Read them from the node; where nothing leads there, none are known."""
+        return () if self._inside is None else await self._inside.host_keys(node, vmid)
+
     def _from_its_node(self, vmid: int) -> GuestShell:
         if self._inside is None:
             raise Permanent(

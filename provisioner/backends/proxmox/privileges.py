@@ -214,6 +214,9 @@ CALLS: Final[Calls] = {
     ),
     f"POST {_AGENT}/exec": (Need(Scope.MACHINES, ("VM.Monitor",), (_UNRESTRICTED,)),),
     f"GET {_AGENT}/exec-status": (Need(Scope.MACHINES, ("VM.Monitor",), (_UNRESTRICTED,)),),
+    f"GET {_AGENT}/file-read": (
+        Need(Scope.MACHINES, ("VM.Monitor",), ("VM.GuestAgent.FileRead", _UNRESTRICTED)),
+    ),
     f"POST {_AGENT}/file-write": (
         Need(Scope.MACHINES, ("VM.Monitor",), ("VM.GuestAgent.FileWrite", _UNRESTRICTED)),
     ),

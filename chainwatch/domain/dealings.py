@@ -1,0 +1,76 @@
+"""What was said on the chain, and what we want said there, about the delivery of one lease.
+
+Everything here comes out of the journal and out of our own intents, in one view. So what is owed on
+the chain is a level, as a machine is: whoever looks again finds the same, and what is wanted
+already is not wanted twice. How it fails: a lost database has forgotten its intents, and the
+journal, which is read again, still says what came of them.
+"""
+
+from dataclasses import dataclass
+
+from chainwatch.domain.sendings import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """A larger plan, asked for by transaction `tx` and paid, until chain time `deadline`."""
+
+    plan: int
+    deadline: int
+    tx: str
+
+    @property
+    def cause(self) -> str:
+        """What an answer to it is wanted because of."""
+        return f"{self.plan} of {self.tx}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """Something that we want, or wanted, said: `data` is the call's."""
+
+    kind: Kind
+    cause: str
+    data: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dealings:
+    """How far it is with one lease.
+
+    `keys_by` is the transaction that gave the lease its present keys, '' before any did;
+    `published` the connection (0x hex) that was said last since then; `upgrade` the one that is
+    asked for; `dealt` is what we said ourselves, the newest first.
+    """
+
+    keys_by: str = ""
+    published: str | None = None
+    upgrade: Upgrade | None = None
+    dealt: tuple[Dealt, ...] = ()
+
+    def has(self, kind: Kind, cause: str) -> bool:
+        """Say whether something is wanted already, or was, whose cause begins with these words."""
+        words = f"{cause} "
+        return any(each.kind is kind and f"{each.cause} ".startswith(words) for each in self.dealt)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether we want all that was paid to go back."""
+        return any(each.kind is Kind.CANCEL and not each.failed for each in self.dealt)
+
+    def sealed_otherwise(self, mark: str) -> bool:
+        """Say whether what is published is ours, and sealed for another reader than `mark`."""
+        if self.published is None:
+            return False
+        inside = self.published.removeprefix("0x")
+        ours = [
+            each.cause.endswith(mark)
+            for each in self.dealt
+            if each.kind in (Kind.DELIVER, Kind.PUBLISH) and inside and inside in each.data
+        ]
+        return bool(ours) and not any(ours)
+
+
+#: A lease of which nothing was said.
+NOTHING: Dealings = Dealings()

@@ -1,0 +1,134 @@
+"""What is owed on the chain because of how a lease and its machine stand. Pure.
+
+Law: a delivery follows from a machine that was observed running, and once it is under way nothing
+else does; what was paid goes back at once when it can't be delivered any more, and never while the
+machine runs; a lease is burnt when the finalized view ends it, its grace is over, and its machine
+is gone. Whoever owns the lease is told how to get in when his key is final, once for each key.
+"""
+
+from dataclasses import dataclass
+
+from chainwatch.domain.desired import Facts, Hold
+from chainwatch.domain.lease import Lease, Phase, phase
+from chainwatch.domain.sealing import is_key
+from chainwatch.domain.sendings import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a pass saw of the machine that is paid for.
+
+    `started`: it was observed running once; `running`: it may run now; `gone`: there is none, and
+    none is owed; `grown`: it has all that the larger plan has; `hopeless`: why it never will.
+    """
+
+    started: bool = False
+    running: bool = True
+    gone: bool = False
+    grown: bool = False
+    hopeless: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Something that is owed on the chain, and because of what; `said` tells the owner why."""
+
+    kind: Kind
+    cause: str
+    said: str = ""
+
+
+def promised(facts: Facts, shown: Shown, *, gives_back: bool = True) -> Promise | None:
+    """Return what is owed now and not wanted yet.
+
+    `gives_back` says that what is not delivered in time is cancelled without being asked.
+    """
+    lease, source = facts.lease, facts.source
+    trusted = source.caught_up and source.live and not source.halted and not source.rereading
+    if lease is None or lease.burnt or not trusted:
+        return None
+    if not lease.delivered_at:
+        owed = _undelivered(facts, lease, shown, gives_back=gives_back)
+    else:
+        owed = _upgrade(facts, shown) or _connection(facts, lease, shown) or _end(facts, shown)
+    return None if owed is None or facts.dealings.has(owed.kind, owed.cause) else owed
+
+
+def mark(facts: Facts, lease: Lease) -> str:
+    """Return what tells a reader from every other one: who owned it, by which key."""
+    return f"to {lease.generation}:{facts.dealings.keys_by}"
+
+
+def can_seal(lease: Lease) -> bool:
+    """Say whether the lease has an encryption key, and one to which something can be sealed."""
+    key = bytes.fromhex(lease.encryption_key.removeprefix("0x"))
+    return bool(key) and is_key(key)
+
+
+def _undelivered(facts: Facts, lease: Lease, shown: Shown, *, gives_back: bool) -> Promise | None:
+    dealings, now = facts.dealings, facts.source.chain_time
+    if dealings.cancelled or dealings.has(Kind.DELIVER, lease.nonce):
+        return _overdue(facts, lease, shown) if gives_back else None
+    if now >= lease.expires_at:
+        return _overdue(facts, lease, shown) if gives_back else None
+    if not shown.started or facts.hold is Hold.SUSPEND or not _is_settled(facts, lease):
+        return None
+    return Promise(Kind.DELIVER, f"{lease.nonce} {mark(facts, lease)}")
+
+
+def _overdue(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
+    """Give back what is not delivered when its time is over for good."""
+    final, at = facts.final, facts.source.final_time
+    if final is None or at is None or final.nonce != lease.nonce or final.burnt:
+        return None
+    if final.delivered_at or at < final.expires_at or shown.running or facts.hold is not None:
+        return None
+    return Promise(Kind.CANCEL, lease.nonce)
+
+
+def _is_settled(facts: Facts, lease: Lease) -> bool:
+    """Say whether it can't be taken back who owns the lease: a buyer, or whose key is final."""
+    final = facts.final
+    return lease.generation == 0 or (
+        final is not None and (final.nonce, final.generation) == (lease.nonce, lease.generation)
+    )
+
+
+def _connection(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
+    final, dealings, to = facts.final, facts.dealings, mark(facts, lease)
+    if not can_seal(lease) or final is None or not shown.started:
+        return None
+    if phase(lease, facts.source.chain_time) is not Phase.ACTIVE:
+        return None
+    who = (final.nonce, final.generation, final.encryption_key, bool(final.delivered_at))
+    if who != (lease.nonce, lease.generation, lease.encryption_key, True):
+        return None
+    if dealings.published is not None and not dealings.sealed_otherwise(to):
+        return None
+    return Promise(Kind.PUBLISH, to)
+
+
+def _upgrade(facts: Facts, shown: Shown) -> Promise | None:
+    wanted = facts.dealings.upgrade
+    if wanted is None or facts.dealings.has(Kind.REFUSE, wanted.cause):
+        return None
+    if facts.source.chain_time >= wanted.deadline:
+        return Promise(
+            Kind.REFUSE, wanted.cause, "it was not done within the time that was promised"
+        )
+    if shown.hopeless is not None:
+        return Promise(Kind.REFUSE, wanted.cause, shown.hopeless)
+    if not shown.grown or facts.dealings.has(Kind.UPGRADE, wanted.cause):
+        return None
+    return Promise(Kind.UPGRADE, wanted.cause)
+
+
+def _end(facts: Facts, shown: Shown) -> Promise | None:
+    final, at, plan = facts.final, facts.source.final_time, facts.plan
+    if final is None or at is None or plan is None or not plan.defined or facts.hold is not None:
+        return None
+    if final.burnt or facts.lease is None or final.nonce != facts.lease.nonce:
+        return None
+    over = final.delivered_at and at >= final.expires_at + plan.grace
+    still = facts.lease.expires_at == final.expires_at
+    return Promise(Kind.BURN, final.nonce) if over and still and shown.gone else None

@@ -1,0 +1,136 @@
+"""What owners ask for on the chain, as wishes: written with the events that say so, each once.
+
+Law: a request is a wish from the commit that stores its event, whatever is read again and in
+whatever block it comes back; one that a reorg takes back before anything was begun for it is
+refused, and wanted again should it come back. Who sells a lease asks for nothing more. How it
+fails: what was begun already is brought to its end, for a machine must not be left in the middle.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from chainwatch.domain.batches import Source
+from chainwatch.domain.events import (
+    ZERO_ADDRESS,
+    ActionRequested,
+    Block,
+    Logged,
+    PlanChanged,
+    Transferred,
+    UpgradeUpdated,
+)
+from chainwatch.domain.lease import Lease, lease_ids
+from chainwatch.store.database import Transaction
+from chainwatch.store.wishes import MOST, UPGRADE
+from provisioner.model import Verb
+
+#: What the contract's numbers ask for.
+VERBS: Final[Mapping[int, str]] = {
+    1: Verb.REBOOT,
+    2: Verb.START,
+    3: Verb.STOP,
+    4: Verb.REINSTALL,
+    5: UPGRADE,
+}
+TAKEN_BACK: Final = "a reorg took the request back"
+SOLD: Final = "the lease changed hands meanwhile"
+WITHDRAWN: Final = "it was taken back, or refused, on the chain"
+TOO_MANY: Final = "too many requests of this lease are not done yet"
+BY_OWNER: Final = "its owner asked on the chain"
+
+_NEW: Final = """
+INSERT INTO wish (
+    number, lease, nonce, verb, name, uid, reason, asked_at, source, event, block, said_at
+) VALUES (
+    max(?8, 1 + (SELECT coalesce(max(number), 0) FROM wish)),
+    ?1, ?2, ?3, ?4, NULL, ?5, ?6, ?7, ?9, ?10, ?8
+)
+ON CONFLICT (event) DO UPDATE SET block = excluded.block, said_at = excluded.said_at
+RETURNING number, outcome, said
+"""
+_REFUSE: Final = (
+    "UPDATE wish SET done_at = ?, outcome = 'refused', said = ? WHERE done_at IS NULL"
+    " AND event IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM operation WHERE operation.wish = wish.number)"
+)
+
+
+async def heard(
+    tx: Transaction,
+    source: Source,
+    leases: Mapping[int, Lease | None],
+    blocks: Sequence[Block],
+    events: Sequence[Logged],
+    *,
+    now: int,
+) -> None:
+    """Make wishes of what `events` ask for, and end those that they settle.
+
+    `leases` are the leases as they stand after `events`, `blocks` those that hold them.
+    """
+    ids = lease_ids(source.chain_id, source.contract)
+    times = {block.number: block.timestamp for block in blocks}
+    places: Counter[tuple[str, int]] = Counter()
+    for logged in events:
+        match logged.event:
+            case ActionRequested(token, kind, data):
+                place = places[logged.tx_hash, token]
+                places[logged.tx_hash, token] += 1
+                lease = leases.get(token)
+                if lease is not None and kind in VERBS:
+                    key = f"{source.name}:{logged.tx_hash}:{token}:{place}"
+                    name = str(int(data[2:66] or "0", 16)) if kind == 5 else ""
+                    wanted = (f"{ids}{token}", lease.nonce, VERBS[kind], name)
+                    at = times[logged.block]
+                    await _asked(tx, source.name, wanted, key, (logged.block, at), now=now)
+            case Transferred(token, sender, _) if sender != ZERO_ADDRESS:
+                await tx.run(
+                    f"{_REFUSE} AND lease = ? AND verb <> ?", *(now, SOLD, f"{ids}{token}", UPGRADE)
+                )
+            case PlanChanged(token, plan):
+                await _upgraded(tx, f"{ids}{token}", plan, now)
+            case UpgradeUpdated(token, 0, _):
+                await tx.run(
+                    f"{_REFUSE} AND lease = ? AND verb = ?",
+                    *(now, WITHDRAWN, f"{ids}{token}", UPGRADE),
+                )
+            case _:
+                pass
+
+
+async def taken_back(tx: Transaction, source: str, above: int, *, now: int) -> None:
+    """Refuse what is asked for in blocks above this one, and was not begun."""
+    await tx.run(f"{_REFUSE} AND source = ? AND block > ?", *(now, TAKEN_BACK, source, above))
+
+
+async def _asked(
+    tx: Transaction,
+    source: str,
+    wanted: tuple[str, str, str, str],
+    key: str,
+    where: tuple[int, int],
+    *,
+    now: int,
+) -> None:
+    block, at = where
+    many = await tx.rows(
+        "SELECT 1 FROM wish WHERE lease = ? AND done_at IS NULL AND event IS NOT ?", wanted[0], key
+    )
+    (row,) = await tx.rows(_NEW, *wanted, BY_OWNER, now, source, at, key, block)
+    if row["said"] == TAKEN_BACK:
+        await tx.run(
+            "UPDATE wish SET done_at = NULL, outcome = NULL, said = NULL,"
+            " number = 1 + (SELECT max(number) FROM wish) WHERE number = ?",
+            row["number"],
+        )
+    elif row["outcome"] is None and len(many) >= MOST:
+        await tx.run(f"{_REFUSE} AND number = ?", *(now, TOO_MANY, row["number"]))
+
+
+async def _upgraded(tx: Transaction, lease: str, plan: int, now: int) -> None:
+    await tx.run(
+        "UPDATE wish SET done_at = ?, outcome = 'done', said = ? WHERE lease = ? AND verb = ?"
+        " AND name = ? AND done_at IS NULL",
+        *(now, f"the lease is of plan {plan} now", lease, UPGRADE, str(plan)),
+    )
