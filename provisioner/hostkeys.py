@@ -1,8 +1,8 @@
 """The public keys of a guest's SSH server, as far as what the guest says are any. Pure.
 
-A guest may say anything. What is not a short line of a known type, with a blob of that same type, is
-left out; so is every comment, and what is beyond a few. What is left can be told to the guest's own
-owner, and is used for nothing else. How it fails: who gets none checks the key himself.
+A guest may say anything. What is not a short line of a known type, with a blob of that same type,
+is left out; so is every comment, and what is beyond a few. What is left can be told to the guest's
+own owner, and is used for nothing else. How it fails: who gets none checks the key himself.
 """
 
 import base64

@@ -1,8 +1,9 @@
 """What is wanted of a machine, once: durable from when it is asked to how it ended.
 
 Whoever asks leaves a row and a key that is due in one commit: an operator with a line in the
-audit, an owner with the event that says so (`store/asked.py`). The oldest open wish of a lease is part of what its machine should be; it ends, done or
-refused with a sentence, exactly once. Numbers grow with time and never come again.
+audit, an owner with the event that says so (`store/asked.py`). The oldest open order of a lease is
+part of what its machine should be; it ends, done or refused with a sentence, exactly once. Numbers
+grow with time and never come again.
 """
 
 from dataclasses import dataclass

@@ -13,6 +13,7 @@ from chainwatch.chain.profiles.lease import MAX_KEY_BYTES, MAX_NAME_LENGTH
 from chainwatch.chain.wire import RawLog
 from chainwatch.domain.events import (
     ActionRequested,
+    ConnectionPublished,
     Delivered,
     Event,
     KeysChanged,
@@ -20,6 +21,7 @@ from chainwatch.domain.events import (
     PlanChanged,
     PlanDefined,
     PlanTerms,
+    UpgradeUpdated,
 )
 from tests.support.chain_model import RawEvent, encoded
 from tests.support.telling import ADDRESSES, AMOUNTS, TOKENS, U32, cut_short, log_of, only
@@ -35,6 +37,8 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(KeysChanged, TOKENS, SSH_KEYS, KEYS),
     st.builds(Delivered, TOKENS, st.integers(0, LAST_SECOND)),
     st.builds(PlanChanged, TOKENS, TOKENS),
+    st.builds(ConnectionPublished, TOKENS, st.binary(max_size=64).map(lambda b: f"0x{b.hex()}")),
+    st.builds(UpgradeUpdated, TOKENS, TOKENS, st.integers(0, LAST_SECOND)),
     st.builds(ActionRequested, TOKENS, st.integers(0, 255), KEYS),
     st.builds(
         PlanDefined, TOKENS, LINES, st.integers(0, 255), U32, U32, U32, st.integers(0, LAST_SECOND)
