@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from chainwatch.domain.sendings import State
-from tests.support.estate import HOST_KEY, Estate, estate
+from chainwatch.domain.sealing import Unsealable
+from chainwatch.domain.sendings import Kind, State
+from tests.support.estate import GRACE, HOST_KEY, HOUR, KEY_FILE, SMALL, Estate, estate
+from tests.support.lease_contract import Reverted
+from provisioner import faultpoints
+from tests.support.realm import BOBS_KEY, FIRST, TEMPLATE, Crash
 
 
 @pytest.fixture
@@ -25,3 +29,151 @@ async def test_a_buyer_is_delivered_once_and_decrypts_how_to_get_in(it: Estate) 
     await it.turns(5)
     assert [each.state for each in await it.sendings(token)] == [State.FINAL]
     assert len(await it.said("ConnectionPublished")) == 1
+
+
+@pytest.mark.parametrize("point", ["commit.work.before", "commit.work.after"])
+async def test_a_crash_at_the_commit_that_owes_it_delivers_once(it: Estate, point: str) -> None:
+    token = await it.buy()
+    near = False
+
+    def die(reached: str) -> None:
+        nonlocal near
+        near = near or reached == "guest.host_keys.after"
+        if near and reached == point:
+            raise Crash(point)
+
+    faultpoints.arm(die)
+    await it.is_delivered(token)
+    assert it.crashes == 1
+    assert len(await it.said("LeaseDelivered")) == 1
+    assert len(await it.sendings(token, Kind.DELIVER)) == 1
+    assert (await it.read_by(it.alice, token)).ipv4 == "203.0.113.10"
+
+
+async def test_a_delivery_that_a_reorg_takes_back_is_there_once_in_the_end(it: Estate) -> None:
+    token = await it.buy()
+    before = None
+    while not await it.delivered_at(token):
+        await it.anvil.mine(1)
+        before = await it.anvil.rpc("evm_snapshot")
+        await it.turns(1)
+    await it.anvil.rpc("evm_revert", before)
+    assert not await it.delivered_at(token)
+    await it.anvil.mine(2)
+    await it.is_delivered(token)
+    assert len(await it.said("LeaseDelivered")) == 1
+    assert (await it.read_by(it.alice, token)).ipv4 == "203.0.113.10"
+
+
+@pytest.mark.parametrize("key", [b"", b"\x00" * 32, b"not a key"])
+async def test_without_a_key_that_can_be_sealed_to_it_is_delivered_all_the_same(
+    it: Estate, key: bytes
+) -> None:
+    token = await it.buy(key=key)
+    await it.is_delivered(token)
+    assert await it.said("ConnectionPublished") == []
+    assert [each.intent.kind for each in await it.sendings(token)] == [Kind.DELIVER]
+    await it.shop.set_keys(token, it.alice, "", it.public(it.alice))
+    await it.finalize()
+    await it.turns(6)
+    assert (await it.read_by(it.alice, token)).user == "debian"
+
+
+async def test_whoever_buys_it_later_is_told_when_his_key_is_final_and_the_seller_is_not(
+    it: Estate,
+) -> None:
+    token = await it.buy()
+    await it.is_delivered(token)
+    await it.shop.transfer(token, it.alice, it.bob)
+    await it.finalize()
+    await it.turns(6)
+    assert await it.sendings(token, Kind.PUBLISH) == []
+    await it.shop.set_keys(token, it.bob, BOBS_KEY, it.public(it.bob))
+    await it.anvil.mine(1)
+    await it.turns(1)
+    assert await it.sendings(token, Kind.PUBLISH) == []
+    await it.finalize()
+    await it.turns(8)
+    assert (await it.read_by(it.bob, token)).host_keys == (HOST_KEY,)
+    with pytest.raises(Unsealable):
+        await it.read_by(it.alice, token)
+    assert len(await it.said("ConnectionPublished")) == 2
+    assert len(await it.said("LeaseDelivered")) == 1
+
+
+async def test_a_key_that_comes_back_is_told_again(it: Estate) -> None:
+    token = await it.buy()
+    await it.is_delivered(token)
+    for who in (it.bob, it.alice):
+        await it.shop.set_keys(token, it.alice, "", it.public(who))
+        await it.finalize()
+        await it.turns(8)
+        assert (await it.read_by(who, token)).user == "debian"
+    assert len(await it.said("ConnectionPublished")) == 3
+
+
+async def test_a_lease_that_somebody_delivered_is_not_delivered_again(it: Estate) -> None:
+    token = await it.buy()
+    await it.shop.deliver(token)
+    await it.finalize()
+    await it.turns(40)
+    assert await it.sendings(token, Kind.DELIVER) == []
+    assert (await it.read_by(it.alice, token)).user == "debian"
+
+
+async def test_after_the_database_is_lost_nobody_is_told_twice(it: Estate) -> None:
+    token = await it.buy()
+    await it.is_delivered(token)
+    await it.db.close()
+    for file in it.config.installation.state_dir.glob("estate.db*"):
+        file.unlink()
+    await it.reopen()
+    await it.daemon.rebuild.run(0)
+    await it.turns(20)
+    assert await it.sendings(token) == []
+    assert len(await it.said("ConnectionPublished")) == 1
+
+
+async def test_a_guest_that_lies_about_its_host_keys_gives_none(it: Estate) -> None:
+    template = it.cluster.guest(TEMPLATE).os
+    template.files[KEY_FILE] = "ssh-ed25519 AAAA\nssh-rsa " + "A" * 4000
+    token = await it.buy()
+    await it.is_delivered(token)
+    assert (await it.read_by(it.alice, token)).host_keys == ()
+
+
+# --------------------------------------------------------------------------- what ends otherwise
+
+
+async def test_what_is_not_delivered_in_time_goes_back_at_once_and_nobody_asked(
+    it: Estate,
+) -> None:
+    it.cluster.guest(TEMPLATE).has_agent = False  # so that it is never seen to run
+    token = await it.buy()
+    await it.turns(8)
+    assert it.running()
+    await it.pass_time(HOUR + 1)
+    await it.turns(20)
+    assert not it.running()
+    assert [each.intent.kind for each in await it.sendings(token)] == [Kind.CANCEL]
+    await it.finalize()
+    await it.turns(4)
+    assert await it.credit(it.alice) == HOUR * SMALL.price_per_second
+    assert (await it.sendings(token))[0].state is State.FINAL
+
+
+async def test_a_lease_whose_grace_is_over_is_burnt_after_its_machine_is_gone(it: Estate) -> None:
+    token = await it.buy()
+    await it.is_delivered(token)
+    await it.pass_time(HOUR + 1)
+    await it.turns(20)
+    assert await it.sendings(token, Kind.BURN) == []
+    await it.pass_time(GRACE)
+    for _ in range(6):
+        await it.turns(8)
+        await it.pass_time(60)
+    assert FIRST not in it.cluster.inventory().guests
+    (burn,) = await it.sendings(token, Kind.BURN)
+    assert burn.state is State.FINAL
+    with pytest.raises(Reverted):
+        await it.shop.owner_of(token)

@@ -45,19 +45,19 @@ async def test_status_and_show_say_what_is_to_be_sent_and_what_it_waits_for(
     async with counter(tmp_path, adjust=sending) as at:
         lease = str(at.realm.buy(1))
         await at.realm.settle()
-        intent = Intent("model", Kind.DELIVER, lease, "its machine runs", Call(CONTRACT, "0x01"))
+        intent = Intent("model", Kind.MINT, lease, "its machine runs", Call(CONTRACT, "0x01"))
         await at.realm.daemon.stores.sendings.want(intent, now=1)
         await at.realm.daemon.supervisor.senders[0].attempt()
         said = await at.type("status")
         assert ADDRESS in said.out
         assert "has 0 left, less than" in said.out
-        assert "nobody knows how to look for a deliver" in said.out
+        assert "nobody knows how to look for a mint" in said.out
         shown = await at.type("show", "1")
         assert "Transactions of our own" in shown.out
         (sender,) = json.loads((await at.type("status", "--json")).out)["senders"]
-        assert (sender["address"], sender["wanted"], sender["balance"]) == (ADDRESS, 1, "0")
-        (one,) = sender["sendings"]
-        assert (one["kind"], one["state"], one["lease"]) == ("deliver", "wanted", lease)
+        assert (sender["address"], sender["wanted"], sender["balance"]) == (ADDRESS, 2, "0")
+        wanted = [(each["kind"], each["state"], each["lease"]) for each in sender["sendings"]]
+        assert sorted(wanted) == [("deliver", "wanted", lease), ("mint", "wanted", lease)]
 
 
 async def test_status_says_that_a_spike_holds_everything_up(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from chainwatch.domain.sealing import Place
 from chainwatch.domain.sealing import opened as unsealed
 from chainwatch.domain.sendings import Kind, Sending
 from chainwatch.store.database import Database
+from chainwatch.store.installation import check_installation
 from chainwatch.store.wishes import Wish
 from provisioner import faultpoints
 from provisioner.simulator.cluster import Cluster
@@ -199,6 +200,18 @@ class Estate:
         await self.db.close()
         path = self.config.installation.state_dir / "estate.db"
         self.db = await Database.open(path, create=False)
+        self.daemon = _wired(self.config, self.pool, self.cluster, self.db)
+        self.surveyed = False
+
+    async def reopen(self) -> None:
+        """Start the daemon with a new database, the old one being lost."""
+        path = self.config.installation.state_dir / "estate.db"
+        self.db = await Database.open(path, create=True)
+        await check_installation(
+            self.db,
+            self.config.installation.id,
+            [each.source for each in self.config.sources],
+        )
         self.daemon = _wired(self.config, self.pool, self.cluster, self.db)
         self.surveyed = False
 
