@@ -7,9 +7,9 @@ import pytest
 
 from chainwatch.domain.sealing import Unsealable
 from chainwatch.domain.sendings import Kind, State
+from provisioner import faultpoints
 from tests.support.estate import GRACE, HOST_KEY, HOUR, KEY_FILE, SMALL, Estate, estate
 from tests.support.lease_contract import Reverted
-from provisioner import faultpoints
 from tests.support.realm import BOBS_KEY, FIRST, TEMPLATE, Crash
 
 
