@@ -70,6 +70,7 @@ class Routes:
             web.post("/leases/{lease:.+}/suspend", self._suspend),
             web.post("/leases/{lease:.+}/unsuspend", self._unsuspend),
             web.post("/leases/{lease:.+}/retry", self._retry),
+            web.post("/leases/{lease:.+}/cancel", self._cancel),
             web.post("/leases/{lease:.+}/orders", self._order),
             web.post("/leases/{lease:.+}/adopt/{vmid}", self._adopt),
             web.post("/pause", self._pause),
@@ -176,6 +177,10 @@ class Routes:
         body = await _body(request, "reason")
         parked = await self._desk.retry(_lease(request), body["reason"], _uid(request))
         return _json({"was_parked": parked})
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        body = await _body(request, "reason")
+        return _json(await self._desk.cancel(_lease(request), body["reason"], _uid(request)))
 
     async def _order(self, request: web.Request) -> web.Response:
         body = await _body(request, "order", "snapshot", "reason")

@@ -95,6 +95,8 @@ def _chain(story: Answer, source: Answer) -> list[Pair]:
     rows += _view(confirmed, now) if confirmed else [("mint", "taken back by a reorg")]
     if plan:
         rows.append(("plan", _plan(plan)))
+    if story.text("delivery"):
+        rows.append(("delivery", story.text("delivery")))
     if final is None:
         rows.append(("final", Cell("not minted in the finalized view yet", "yellow")))
     elif confirmed and final.fields != confirmed.fields:

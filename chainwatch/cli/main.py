@@ -50,6 +50,7 @@ for _command in (
     orders.suspend,
     orders.unsuspend,
     orders.retry,
+    wishes.cancel,
     wishes.start,
     wishes.stop,
     wishes.kill,

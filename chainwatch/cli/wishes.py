@@ -1,7 +1,8 @@
-"""Orders about one machine: start, stop, kill, reboot, snapshot, rollback, reinstall; and adopt.
+"""Orders about one machine: start, stop, kill, reboot, snapshot, rollback, reinstall.
 
-The daemon does them as soon as it may, and says in `chainwatch show` what came of each. What loses
-data asks first; in a script `--yes` stands for the answer.
+And what settles whose a machine is: adopt, and cancel for one that can't be had. The daemon does
+them as soon as it may, and says in `chainwatch show` what came of each. What loses data asks first;
+in a script `--yes` stands for the answer.
 """
 
 from typing import Annotated, TypeAlias
@@ -61,6 +62,15 @@ def reinstall(
     """Destroy a machine and make it anew, with the same VMID and addresses."""
     _agree(f"Everything that is inside the machine of {lease} is lost. Make it anew?", yes=yes)
     _order(socket, lease, "reinstall", reason)
+
+
+def cancel(
+    lease: Lease, *, reason: Reason, yes: Yes = False, socket: Socket = DEFAULT_SOCKET
+) -> None:
+    """Give back all that was paid for a lease that was not delivered."""
+    _agree(f"{lease} is burnt on the chain, and its buyer has all back. Cancel it?", yes=yes)
+    Client(socket).post(lease_route(lease, "cancel"), {"reason": reason})
+    typer.echo(f"{lease} will be cancelled; `chainwatch show {lease}` says how far that is")
 
 
 def adopt(

@@ -15,6 +15,7 @@ from typing import Final
 from chainwatch.control import stories
 from chainwatch.control.adoption import Adoption, Candidate
 from chainwatch.control.checkup import checkup
+from chainwatch.control.giving_back import cancelling, not_cancelled
 from chainwatch.control.outlook import Outlook
 from chainwatch.control.passes import Outcome
 from chainwatch.control.readings import EventLine, Finding, LeaseLine, LeaseStory, Status
@@ -24,6 +25,7 @@ from chainwatch.control.survey import Orphan
 from chainwatch.control.verdict import ALARMS
 from chainwatch.domain.desired import Hold
 from chainwatch.domain.lease import LeaseId, Plan
+from chainwatch.domain.sendings import Intent
 from chainwatch.errors import OperatorError
 from chainwatch.store.alarms import Alarm
 from chainwatch.store.audit import AuditEntry
@@ -100,6 +102,7 @@ class Desk:
             confirmed=stories.view(row.lease),
             final=stories.view(facts.final if facts else None),
             plan=stories.plan_reading(facts.plan if facts else None),
+            delivery=stories.delivery(facts) if facts else None,
             source=source,
             machines=tuple(
                 stories.machine(each, current=row.lease is not None and number == 0)
@@ -176,6 +179,22 @@ class Desk:
         )
         self.outlook.supervisor.worker.bell.set()
         return wish
+
+    async def cancel(self, name: str, reason: str, uid: int) -> Intent:
+        """Give back at once all that was paid for a lease that was not delivered."""
+        row = await self._found(name)
+        key, promises = str(row.id), self.outlook.supervisor.worker.promises
+        source = promises.source_of(row.id)
+        if source is None:
+            raise OperatorError(f"nothing is said to the contract of {key}: configure [sender]")
+        if why := not_cancelled(await self._explained(key), name):
+            raise OperatorError(why)
+        intent = cancelling(source, row.id, row.nonce)
+        if not await self.outlook.stores.sendings.order(intent, uid, reason, now=self._now()):
+            raise OperatorError(f"it was tried before; `chainwatch show {name}` says how it ended")
+        self.outlook.supervisor.worker.bell.set()
+        promises.tell(intent)
+        return intent
 
     async def candidate(self, name: str, vmid: int) -> Candidate:
         """Return what is known of a machine that may be a lease's; changes nothing."""

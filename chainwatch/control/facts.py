@@ -16,6 +16,9 @@ from provisioner.model import Verb
 #: What an owner asks for on the chain, and what loses data: it waits until that is final.
 AT_FINALITY: Final = frozenset({Verb.REINSTALL})
 
+#: The profile of contracts that know deliveries: our own.
+DELIVERING: Final = "lease"
+
 
 @dataclass(frozen=True, slots=True)
 class FactsReader:
@@ -57,6 +60,7 @@ class FactsReader:
             ordered_of=ordered.nonce if ordered else "",
             ordered_at=ordered.said_at if ordered else None,
             unripe=unripe,
+            delivers=source.settings.source.profile == DELIVERING,
             dealings=standing.dealings,
             larger=standing.larger,
         )

@@ -78,9 +78,9 @@ class Promises:
         refused = wanted.plan if wanted and owed.kind is Kind.REFUSE else None
         return Owed(intent, self.clock.now(), refused, owed.said)
 
-    def tell(self, owed: Owed) -> None:
+    def tell(self, intent: Intent) -> None:
         """Say that something new is wanted on a source."""
-        for call in self.news.get(owed.intent.source, ()):
+        for call in self.news.get(intent.source, ()):
             call()
 
     async def _call(self, facts: Facts, lease: Lease, seen: Pass, owed: Promise) -> Call:

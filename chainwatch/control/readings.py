@@ -343,7 +343,8 @@ class LeaseStory:
     """Everything about one lease, from what the chain said to what it waits for.
 
     `confirmed` is at the cursor, `final` at the finalized block; None where that view knows no such
-    lease. `waits` says why nothing (more) happens now, None when all is as desired. The wakes are
+    lease. `delivery` says how far the delivery is, None where the contract knows none. `waits` says
+    why nothing (more) happens now, None when all is as desired. The wakes are
     chain times at which it is looked at again by itself.
     """
 
@@ -351,6 +352,7 @@ class LeaseStory:
     confirmed: View | None
     final: View | None
     plan: PlanReading | None
+    delivery: str | None
     source: SourceReading
     machines: tuple[MachineStory, ...]
     waits: str | None

@@ -16,12 +16,16 @@ from chainwatch.control.readings import (
     View,
     Wanted,
 )
+from chainwatch.domain.desired import Facts
 from chainwatch.domain.events import PlanEvent
 from chainwatch.domain.lease import Lease, Plan, phase
+from chainwatch.domain.promises import can_seal, mark
+from chainwatch.domain.sendings import Kind
 from chainwatch.store.encoding import kind_of
 from chainwatch.store.journal import JournalEntry
 from chainwatch.store.leases import LeaseRow
 from provisioner.model import DesiredMachine, Observed
+from provisioner.moments import utc
 from provisioner.terms import Terms
 
 #: The phase of a lease whose mint a reorg took back.
@@ -67,6 +71,34 @@ def view(lease: Lease | None) -> View | None:
         burnt=lease.burnt,
         nonce=lease.nonce,
     )
+
+
+def delivery(facts: Facts) -> str | None:
+    """Say how far the delivery of a lease is, and whether its owner was told how to get in."""
+    lease, dealings = facts.lease, facts.dealings
+    if not facts.delivers or lease is None or lease.burnt:
+        return None
+    if not lease.delivered_at:
+        if dealings.cancelled:
+            return "not delivered: it is cancelled, and all that was paid goes back"
+        under_way = "its delivery is under way" if dealings.has(Kind.DELIVER, lease.nonce) else ""
+        return f"not delivered yet, due until {utc(lease.expires_at)}; {under_way}".rstrip("; ")
+    parts = [f"delivered on {utc(lease.delivered_at)}", _told_how(facts, lease)]
+    if dealings.upgrade is not None:
+        wanted = dealings.upgrade
+        parts.append(f"plan {wanted.plan} is asked for until {utc(wanted.deadline)}")
+    return "; ".join(parts)
+
+
+def _told_how(facts: Facts, lease: Lease) -> str:
+    published = facts.dealings.published is not None
+    if not lease.encryption_key:
+        return "its owner has published no encryption key, so he is told nothing"
+    if not can_seal(lease):
+        return "nothing can be sealed to its encryption key: its owner must publish another"
+    if published and not facts.dealings.sealed_otherwise(mark(facts, lease)):
+        return "its owner was told how to get in"
+    return "its owner is told how to get in when his key is final"
 
 
 def plan_reading(plan: Plan | None) -> PlanReading | None:

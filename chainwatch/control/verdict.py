@@ -36,6 +36,12 @@ BACKUP: Final = 1800  # each try may take an hour, and nobody waits for it
 LEFTOVERS: Final = 60
 LONGEST_BACKOFF: Final = 300
 
+#: What is said besides of a lease that is given up before its buyer has got anything.
+UNDELIVERED: Final = (
+    "; its buyer has paid and has nothing: mend it and `chainwatch retry`, or give all back at "
+    "once with `chainwatch cancel`"
+)
+
 #: Alarms about one lease; what an outcome no longer says is cleared when the lease is settled.
 ALARMS: Final = (
     "parked",
@@ -141,7 +147,9 @@ def _recheck(each: Pass) -> float | None:
 def notices(outcome: Outcome, judged: Verdict) -> Iterator[Notice]:
     """Say which alarms an outcome is worth."""
     if isinstance(judged, Parked):
-        yield Notice("parked", "critical", judged.reason)
+        facts = outcome.facts
+        owed = facts and facts.delivers and facts.lease and not facts.lease.delivered_at
+        yield Notice("parked", "critical", f"{judged.reason}{UNDELIVERED if owed else ''}")
     for each in outcome.passes:
         yield from _notices(each)
 

@@ -74,8 +74,8 @@ class Facts:
     its view knows no such lease. `former` are nonces that this token had in other mints. `order` is
     the next one, `ordered_of` the nonce of the machine that it is to, and `ordered_at` when its
     owner asked for it (chain time); `unripe` that there is one which waits for the finalized view.
-    `dealings` is what was said of its delivery, and `larger` the plan of the upgrade that is asked
-    for.
+    `delivers` says that its contract knows deliveries; `dealings` is what was said of its own, and
+    `larger` the plan of the upgrade that is asked for.
     """
 
     id: LeaseId
@@ -89,6 +89,7 @@ class Facts:
     ordered_of: str = ""
     ordered_at: int | None = None
     unripe: bool = False
+    delivers: bool = False
     dealings: Dealings = NOTHING
     larger: Plan | None = None
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from chainwatch.domain.sendings import Attempt, Call, Intent, Kind, Offer, Sending, State
+from chainwatch.store import audit, workqueue
 from chainwatch.store.database import Database, Reading, Row, Transaction
 from chainwatch.store.encoding import number_of, sortable
 
@@ -49,6 +50,13 @@ class Sendings:
     async def want(self, intent: Intent, *, now: int) -> bool:
         """Want something that no other commit causes; false where it was wanted before."""
         async with self._db.transaction("sending_want") as tx:
+            return await want(tx, intent, now=now)
+
+    async def order(self, intent: Intent, uid: int, reason: str, *, now: int) -> bool:
+        """Want something because user `uid` says so; false where it was wanted before."""
+        async with self._db.transaction("sending_want") as tx:
+            await audit.record(tx, uid, intent.kind.value, intent.lease, reason, now=now)
+            workqueue.enqueue(tx, [intent.lease], f"an operator asked for {intent.kind.value}")
             return await want(tx, intent, now=now)
 
     # ------------------------------------------------------------------------------------- reading

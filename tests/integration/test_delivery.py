@@ -7,8 +7,10 @@ import pytest
 
 from chainwatch.domain.sealing import Unsealable
 from chainwatch.domain.sendings import Kind, State
+from chainwatch.errors import OperatorError
 from provisioner import faultpoints
-from tests.support.estate import GRACE, HOST_KEY, HOUR, KEY_FILE, SMALL, Estate, estate
+from provisioner.simulator.faults import Fault, FaultName
+from tests.support.estate import GRACE, HOST_KEY, HOUR, KEY_FILE, LARGE, SMALL, Estate, estate
 from tests.support.lease_contract import Reverted
 from tests.support.realm import BOBS_KEY, FIRST, TEMPLATE, Crash
 
@@ -177,3 +179,120 @@ async def test_a_lease_whose_grace_is_over_is_burnt_after_its_machine_is_gone(it
     assert burn.state is State.FINAL
     with pytest.raises(Reverted):
         await it.shop.owner_of(token)
+
+
+async def test_an_operator_gives_back_what_parks_for_good_and_its_buyer_has_all_at_once(
+    it: Estate,
+) -> None:
+    it.cluster.arm(never("POST", "*/clone", "Parameter verification failed."))
+    token = await it.buy()
+    await it.turns(4)
+    desk = it.desk()
+    assert "chainwatch cancel" in {a.name: a.text for a in await desk.alarms()}["parked"]
+    await desk.cancel(str(token), "its template is gone", 0)
+    with pytest.raises(OperatorError, match="is being cancelled"):
+        await desk.cancel(str(token), "again", 0)
+    await it.turns(2)
+    await it.finalize()
+    await it.turns(4)
+    assert await it.credit(it.alice) == HOUR * SMALL.price_per_second
+    assert [each.state for each in await it.sendings(token)] == [State.FINAL]
+
+
+async def test_nobody_cancels_what_runs(it: Estate) -> None:
+    it.cluster.guest(TEMPLATE).has_agent = False
+    token = await it.buy()
+    await it.turns(8)
+    assert it.running()
+    with pytest.raises(OperatorError, match="stop it first"):
+        await it.desk().cancel(str(token), "a test", 0)
+    assert await it.sendings(token) == []
+
+
+async def test_show_says_how_far_the_delivery_is(it: Estate) -> None:
+    token = await it.buy(key=b"\x00" * 32)
+    await it.turns(1)
+    assert "not delivered yet" in str((await it.desk().show(str(token))).delivery)
+    await it.is_delivered(token)
+    assert "must publish another" in str((await it.desk().show(str(token))).delivery)
+    await it.shop.set_keys(token, it.alice, "", it.public(it.alice))
+    for _ in range(2):
+        await it.finalize()
+        await it.turns(4)
+    assert "was told how to get in" in str((await it.desk().show(str(token))).delivery)
+
+
+# ------------------------------------------------------------------------------------- upgrades
+
+
+async def wants_more(it: Estate, token: int) -> None:
+    price = LARGE.price_per_second * HOUR
+    await it.shop.deployed.send("requestUpgrade", token, 2, 10**18, sender=it.alice, value=price)
+    await it.anvil.mine(1)
+
+
+async def test_an_upgrade_grows_the_machine_first_and_is_then_said_to_be_done(it: Estate) -> None:
+    token = await it.buy()
+    await it.is_delivered(token)
+    await wants_more(it, token)
+
+    async def done() -> bool:
+        return await it.shop.deployed.call(int, "planOf", token) == 2
+
+    await it.until(done)
+    assert hardware(it) == (4, 4096)
+    await it.finalize()
+    await it.turns(4)
+    (wish,) = await it.wishes(token)
+    assert (wish.verb, wish.name, wish.outcome) == ("upgrade", "2", "done")
+    assert [each.state for each in await it.sendings(token, Kind.UPGRADE)] == [State.FINAL]
+    assert hardware(it) == (4, 4096)
+
+
+async def test_an_upgrade_that_can_not_be_is_refused_with_its_reason_and_paid_back(
+    it: Estate,
+) -> None:
+    token = await it.buy()
+    await it.is_delivered(token)
+    it.cluster.arm(never("PUT", "*/resize", "Parameter verification failed."))
+    await wants_more(it, token)
+    await it.turns(6)
+    await it.finalize()
+    await it.turns(6)
+    (wish,) = await it.wishes(token)
+    assert (wish.verb, wish.outcome) == ("upgrade", "refused")
+    assert wish.said is not None
+    assert "Parameter verification failed" in wish.said
+    assert await it.credit(it.alice) > 0
+    assert await it.shop.deployed.call(int, "planOf", token) == 1
+    assert hardware(it) == (2, 2048)
+    assert [each.state for each in await it.sendings(token, Kind.REFUSE)] == [State.FINAL]
+
+
+async def test_an_upgrade_that_is_not_done_in_time_is_paid_back(it: Estate) -> None:
+    token = await it.buy(seconds=3 * HOUR)
+    await it.is_delivered(token)
+    await it.desk().pause("effects", "a test", 0)
+    await wants_more(it, token)
+    await it.turns(4)
+    await it.pass_time(HOUR + 1)
+    await it.desk().resume_all("a test", 0)
+    await it.turns(6)
+    await it.finalize()
+    await it.turns(6)
+    assert [each.intent.kind for each in await it.sendings(token)] == [Kind.DELIVER, Kind.REFUSE]
+    assert [(wish.verb, wish.outcome) for wish in await it.wishes(token)] == [
+        ("upgrade", "refused")
+    ]
+    assert hardware(it) == (2, 2048)
+
+
+def never(method: str, path: str, text: str) -> Fault:
+    """Return a refusal that nothing mends."""
+    return Fault(FaultName.REFUSE, method, path, status=400, text=text, lasting=True)
+
+
+def hardware(it: Estate) -> tuple[int, int]:
+    """Return cores and MiB that the machine has from its next boot on."""
+    config = {**it.guest().config, **it.guest().pending}
+    return int(str(config["cores"])), int(str(config["memory"]))

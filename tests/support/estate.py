@@ -14,12 +14,14 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from eth_utils.address import to_checksum_address
 
-from chainwatch.app import Adapters, Daemon, opened, wire
+from chainwatch.app import Adapters, Daemon, desk, opened, wire
 from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.rpc import RpcPool
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import Config
 from chainwatch.config.sender import SenderChainConfig, SenderConfig
+from chainwatch.control.desk import Desk
+from chainwatch.control.pulse import Pulse
 from chainwatch.credentials import Secret
 from chainwatch.domain import details
 from chainwatch.domain.batches import Source
@@ -50,7 +52,9 @@ from tests.support.realm import (
 HOUR: Final = 3_600
 GRACE: Final = 7_200
 SMALL: Final = PlanOffer(name="small", cores=2, memory_mib=2048, disk_gib=20, grace=GRACE)
-LARGE: Final = replace(SMALL, name="large", cores=4, memory_mib=4096, disk_gib=40)
+LARGE: Final = replace(
+    SMALL, name="large", cores=4, memory_mib=4096, disk_gib=40, price_per_second=2_000
+)
 HOST_KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUfGc4XyMUNk9i3QpmMwTB1IQ0cNOdpMhDXjQFvP1WA"
 KEY_FILE: Final = "/etc/ssh/ssh_host_ed25519_key.pub"
 
@@ -202,6 +206,12 @@ class Estate:
         self.db = await Database.open(path, create=False)
         self.daemon = _wired(self.config, self.pool, self.cluster, self.db)
         self.surveyed = False
+
+    def desk(self) -> Desk:
+        """Return the desk at which operators ask and order."""
+        ways = Adapters({"shop": self.pool}, DirectApi(self.cluster))
+        pulse = Pulse(self.daemon.supervisor.clock, lambda: None)
+        return desk(self.config, ways, self.daemon, pulse)
 
     async def reopen(self) -> None:
         """Start the daemon with a new database, the old one being lost."""
