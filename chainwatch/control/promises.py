@@ -19,7 +19,7 @@ from chainwatch.control.passes import Outcome, Pass
 from chainwatch.domain.desired import Facts, grows
 from chainwatch.domain.details import Details, written
 from chainwatch.domain.lease import Lease, LeaseId
-from chainwatch.domain.promises import Promise, Shown, promised
+from chainwatch.domain.promises import Promise, Shown, is_settled, promised
 from chainwatch.domain.sealing import Place, Unsealable, sealed
 from chainwatch.domain.sendings import Call, Intent, Kind
 from chainwatch.runtime.clock import Clock
@@ -86,7 +86,7 @@ class Promises:
     async def _call(self, facts: Facts, lease: Lease, seen: Pass, owed: Promise) -> Call:
         if plain := _PLAIN.get(owed.kind):
             return plain(facts.id)
-        blob = await self._blob(facts.id, lease, seen)
+        blob = await self._blob(facts.id, lease, seen) if is_settled(facts, lease) else b""
         tell = lease_calls.deliver if owed.kind is Kind.DELIVER else lease_calls.publish
         return tell(facts.id, lease.owner, blob)
 

@@ -71,7 +71,7 @@ def _undelivered(facts: Facts, lease: Lease, shown: Shown, *, gives_back: bool) 
         return _overdue(facts, lease, shown) if gives_back else None
     if now >= lease.expires_at:
         return _overdue(facts, lease, shown) if gives_back else None
-    if not shown.started or facts.hold is Hold.SUSPEND or not _is_settled(facts, lease):
+    if not shown.started or facts.hold is Hold.SUSPEND:
         return None
     return Promise(Kind.DELIVER, f"{lease.nonce} {mark(facts, lease)}")
 
@@ -86,8 +86,12 @@ def _overdue(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
     return Promise(Kind.CANCEL, lease.nonce)
 
 
-def _is_settled(facts: Facts, lease: Lease) -> bool:
-    """Say whether it can't be taken back who owns the lease: a buyer, or whose key is final."""
+def is_settled(facts: Facts, lease: Lease) -> bool:
+    """Say whether it can't be taken back who owns the lease: its buyer, or who is final.
+
+    A delivery does not wait for it, or passing a token to and fro would keep it off; what is told
+    with it does.
+    """
     final = facts.final
     return lease.generation == 0 or (
         final is not None and (final.nonce, final.generation) == (lease.nonce, lease.generation)

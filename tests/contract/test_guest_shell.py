@@ -150,3 +150,11 @@ async def test_what_a_guest_says_is_bounded_and_decides_little(
     with pytest.raises(error) as raised:
         await world.shell.set_authorized_keys(NODE, VMID, "debian", BOB)
     assert len(str(raised.value)) < 1000
+
+
+async def test_a_guests_host_keys_are_read_and_one_that_has_none_tells_none(world: World) -> None:
+    await world.booted()
+    assert await world.shell.host_keys(NODE, VMID) == ()
+    path = "/etc/ssh/ssh_host_ed25519_key.pub"
+    world.see(lambda cluster: cluster.guest(VMID).os.files.update({path: f"{ALICE} root@guest\n"}))
+    assert await world.shell.host_keys(NODE, VMID) == (" ".join(ALICE.split()[:2]),)

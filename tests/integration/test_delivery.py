@@ -103,6 +103,23 @@ async def test_whoever_buys_it_later_is_told_when_his_key_is_final_and_the_selle
     assert len(await it.said("LeaseDelivered")) == 1
 
 
+async def test_passing_a_token_to_and_fro_keeps_no_delivery_off(it: Estate) -> None:
+    token = await it.buy()
+    owners = [it.alice, it.bob]
+    for _ in range(6):
+        await it.shop.transfer(token, *owners)
+        owners.reverse()
+        await it.anvil.mine(1)
+        await it.turns(6)
+    assert await it.delivered_at(token)
+    assert await it.said("ConnectionPublished") == []
+    await it.shop.set_keys(token, owners[0], "", it.public(owners[0]))
+    for _ in range(2):
+        await it.finalize()
+        await it.turns(8)
+    assert (await it.read_by(owners[0], token)).user == "debian"
+
+
 async def test_a_key_that_comes_back_is_told_again(it: Estate) -> None:
     token = await it.buy()
     await it.is_delivered(token)
@@ -226,7 +243,7 @@ async def test_show_says_how_far_the_delivery_is(it: Estate) -> None:
 
 
 async def wants_more(it: Estate, token: int) -> None:
-    price = LARGE.price_per_second * HOUR
+    price = LARGE.price_per_second * 3 * HOUR
     await it.shop.deployed.send("requestUpgrade", token, 2, 10**18, sender=it.alice, value=price)
     await it.anvil.mine(1)
 
