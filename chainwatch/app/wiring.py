@@ -137,11 +137,7 @@ class _Wiring:
             os_template=config.machines.os_template,
             container_storage=config.machines.container_storage,
         )
-        self.hypervisor = ProxmoxHypervisor(
-            ways.api,
-            self.machines,
-            clock.monotonic,
-        )
+        self.hypervisor = ProxmoxHypervisor(ways.api, self.machines, clock.monotonic)
         self.node_shell = HelperShell(ways.nodes) if ways.nodes else None
         inside = PctShell(self.node_shell) if self.node_shell else None
         self.guests = Shells(AgentShell(ways.api, clock.sleep), ContainerShell(ways.api, inside))

@@ -64,6 +64,8 @@ SETTINGS: Final = ProxmoxSettings(
     backup_storage="vault",
 )
 CHECKED: Final = {"GET /version", "GET /access/permissions", "GET /cluster/firewall/options"}
+#: What is read only where deliveries are sent.
+DELIVERED: Final = {"GET /nodes/{node}/qemu/{vmid}/agent/file-read"}
 
 
 def all_of(estate: Estate) -> Iterator[tuple[str, str]]:
@@ -213,7 +215,7 @@ async def test_every_call_that_a_life_makes_is_in_the_table_and_no_other(tmp_pat
     alone = granted()
     await live_as_both(alone, alone)
     made.update(alone.see(lambda cluster: dict(cluster.inventory().calls)))
-    assert set(made) | CHECKED == set(CALLS) | set(BACKUP_CALLS)
+    assert set(made) | CHECKED | DELIVERED == set(CALLS) | set(BACKUP_CALLS)
 
 
 async def test_a_token_with_what_is_printed_lives_a_whole_life() -> None:

@@ -163,3 +163,9 @@ async def test_what_is_no_user_name_reaches_no_command(node: NodeWorld, user: st
 async def test_a_node_that_nobody_named_is_refused(node: NodeWorld) -> None:
     with pytest.raises(Permanent, match="has no line in nodes_ssh"):
         await node.shell.version("pve9")
+
+
+async def test_a_containers_host_keys_are_read_from_its_node(node: NodeWorld) -> None:
+    node.start_container(20001)
+    for key in await node.guest.host_keys(NODE, 20001):
+        assert re.fullmatch(r"(ssh-ed25519|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/=]+", key)

@@ -139,8 +139,7 @@ def _encoded_dealing(
         case Delivered(token, delivered_at):
             return (topic, _word(token)), _hex(["uint64"], [delivered_at])
         case ConnectionPublished(token, blob):
-            data = _hex(["bytes"], [bytes.fromhex(blob.removeprefix("0x"))])
-            return (topic, _word(token)), data
+            return (topic, _word(token)), _hex(["bytes"], [bytes.fromhex(blob[2:])])
         case UpgradeUpdated(token, plan, deadline):
             types = ["uint256", "uint64", "uint256"]
             return (topic, _word(token)), _hex(types, [plan, deadline, 0])
