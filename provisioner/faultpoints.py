@@ -49,7 +49,6 @@ CALLS: Final = (
     "guest.set_authorized_keys",
     "guest.set_gecos",
     "guest.end_sessions",
-    "guest.host_keys",
     "node.version",
     "node.put_snippet",
     "node.drop_snippet",
@@ -84,8 +83,10 @@ BY_HAND: Final = (
     "guest.inside",
 )
 
-#: What the daemon asks of a chain, and gives it, to send transactions of its own.
+#: What the daemon asks of a chain, and gives it, to send transactions of its own; and what it asks
+#: of a guest, to tell its owner.
 SENDING: Final = (
+    "guest.host_keys",
     "sender.account",
     "sender.look",
     "sender.simulate",
