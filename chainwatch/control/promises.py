@@ -32,6 +32,10 @@ from provisioner.steps.mark_started import MARK_STARTED
 
 log = structlog.get_logger(__name__)
 
+#: How often an owner is told anew in a day: telling costs us more than changing a key costs him.
+OFTEN: Final = 4
+DAY: Final = 86_400
+
 _PLAIN: Final[Mapping[Kind, Callable[[LeaseId], Call]]] = {
     Kind.CANCEL: lease_calls.cancel,
     Kind.BURN: lease_calls.burn,
@@ -69,7 +73,7 @@ class Promises:
         if seen is None:
             return None
         owed = promised(facts, _shown(facts, outcome, seen), gives_back=self.gives_back)
-        if owed is None:
+        if owed is None or (owed.kind is Kind.PUBLISH and self._told_often(facts)):
             return None
         call = await self._call(facts, facts.lease, seen, owed)
         log.info("owed", lease=str(facts.id), kind=owed.kind, cause=owed.cause)
@@ -77,6 +81,12 @@ class Promises:
         wanted = facts.dealings.upgrade
         refused = wanted.plan if wanted and owed.kind is Kind.REFUSE else None
         return Owed(intent, self.clock.now(), refused, owed.said)
+
+    def _told_often(self, facts: Facts) -> bool:
+        """Say whether an owner changes his key so often that he has to wait to be told."""
+        since = self.clock.now() - DAY
+        times = [each.wanted_at for each in facts.dealings.dealt if each.kind is Kind.PUBLISH]
+        return sum(at > since for at in times) >= OFTEN
 
     def tell(self, intent: Intent) -> None:
         """Say that something new is wanted on a source."""

@@ -27,12 +27,13 @@ class Upgrade:
 
 @dataclass(frozen=True, slots=True)
 class Dealt:
-    """Something that we want, or wanted, said: `data` is the call's."""
+    """Something that we want, or wanted, said, since `wanted_at`; `data` is the call's."""
 
     kind: Kind
     cause: str
     data: str
     failed: bool = False
+    wanted_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

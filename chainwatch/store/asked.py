@@ -55,6 +55,10 @@ _REFUSE: Final = (
     " AND NOT EXISTS (SELECT 1 FROM operation WHERE operation.wish = wish.number)"
 )
 
+_WAITING: Final = (
+    "SELECT DISTINCT lease FROM wish WHERE source = ? AND done_at IS NULL AND event IS NOT NULL"
+)
+
 
 async def heard(
     tx: Transaction,
@@ -72,6 +76,7 @@ async def heard(
     ids = lease_ids(source.chain_id, source.contract)
     times = {block.number: block.timestamp for block in blocks}
     places: Counter[tuple[str, int]] = Counter()
+    waiting = {row["lease"] for row in await tx.rows(_WAITING, source.name)}
     for logged in events:
         match logged.event:
             case ActionRequested(token, kind, data):
@@ -84,13 +89,16 @@ async def heard(
                     wanted = (f"{ids}{token}", lease.nonce, VERBS[kind], name)
                     at = times[logged.block]
                     await _asked(tx, source.name, wanted, key, (logged.block, at), now=now)
-            case Transferred(token, sender, _) if sender != ZERO_ADDRESS:
+                    waiting.add(f"{ids}{token}")
+            case Transferred(token, sender, _) if (
+                sender != ZERO_ADDRESS and f"{ids}{token}" in waiting
+            ):
                 await tx.run(
                     f"{_REFUSE} AND lease = ? AND verb <> ?", *(now, SOLD, f"{ids}{token}", UPGRADE)
                 )
-            case PlanChanged(token, plan):
+            case PlanChanged(token, plan) if f"{ids}{token}" in waiting:
                 await _upgraded(tx, f"{ids}{token}", plan, now)
-            case UpgradeUpdated(token, 0, _):
+            case UpgradeUpdated(token, 0, _) if f"{ids}{token}" in waiting:
                 await tx.run(
                     f"{_REFUSE} AND lease = ? AND verb = ?",
                     *(now, WITHDRAWN, f"{ids}{token}", UPGRADE),

@@ -47,7 +47,8 @@ _SAID: Final = (
     " ORDER BY block, log_index"
 )
 _DEALT: Final = (
-    "SELECT kind, cause, data, state FROM sending WHERE lease = ? ORDER BY id DESC LIMIT 100"
+    "SELECT kind, cause, data, state, wanted_at FROM sending WHERE lease = ?"
+    " ORDER BY id DESC LIMIT 100"
 )
 
 
@@ -67,8 +68,8 @@ async def dealings_of(read: Reading, source: str, lease: str, token: int) -> Dea
                 upgrade = Upgrade(plan, deadline, logged.tx_hash) if plan else None
     rows = await read.rows(_DEALT, lease)
     dealt = (
-        Dealt(Kind(row["kind"]), row["cause"], row["data"], row["state"] == "failed")
-        for row in rows
+        Dealt(Kind(kind), cause, data, state == "failed", wanted_at)
+        for kind, cause, data, state, wanted_at in rows
     )
     return Dealings(keys_by, published, upgrade, tuple(dealt))
 

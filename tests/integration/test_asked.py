@@ -10,6 +10,7 @@ from chainwatch.domain.events import ActionRequested
 from chainwatch.store.asked import SOLD, TAKEN_BACK, TOO_MANY
 from chainwatch.store.wishes import MOST, Wish
 from provisioner.model import Verb
+from tests.support.amnesia import forget, rebuild
 from tests.support.office import desk_of
 from tests.support.realm import FIRST, GRACE, Crash, Realm, crash_at, realm
 
@@ -164,6 +165,24 @@ async def test_what_the_contract_never_says_is_no_wish(world: Realm) -> None:
     ask(world, 0, 6, 255)
     await world.settle()
     assert await wishes(world) == []
+
+
+async def test_a_database_that_is_made_again_does_nothing_a_second_time(world: Realm) -> None:
+    world.finalize()
+    ask(world, REBOOT)
+    ask(world, REINSTALL)
+    world.finalize()
+    await world.settle()
+    assert await ends(world) == [(Verb.REBOOT, "done"), (Verb.REINSTALL, "done")]
+    before = boots(world)
+    world.guest().os.files["/home/debian/diary"] = "dear diary"
+    await forget(world)
+    await rebuild(world)
+    await desk_of(world).resume_all("a test", 0)
+    await world.settle()
+    assert "/home/debian/diary" in world.guest().os.files
+    assert boots(world) == before
+    assert await ends(world) == [(Verb.REBOOT, "done"), (Verb.REINSTALL, "done")]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chainwatch.control.promises import DAY, OFTEN
 from chainwatch.domain.sealing import Unsealable
 from chainwatch.domain.sendings import Kind, State
 from chainwatch.errors import OperatorError
@@ -313,3 +314,19 @@ def hardware(it: Estate) -> tuple[int, int]:
     """Return cores and MiB that the machine has from its next boot on."""
     config = {**it.guest().config, **it.guest().pending}
     return int(str(config["cores"])), int(str(config["memory"]))
+
+
+async def test_who_changes_his_key_over_and_over_is_not_told_at_the_operators_cost(
+    it: Estate,
+) -> None:
+    token = await it.buy()
+    await it.is_delivered(token)
+    for place in range(OFTEN + 2):
+        await it.shop.set_keys(token, it.alice, "", it.public(str(place)))
+        await it.finalize()
+        await it.turns(3, seconds=1)
+    assert len(await it.sendings(token, Kind.PUBLISH)) == OFTEN
+    it.cluster.advance(DAY)
+    await it.desk().retry(str(token), "a day has passed", 0)
+    await it.turns(4, seconds=1)
+    assert (await it.read_by(str(OFTEN + 1), token)).user == "debian"
