@@ -83,10 +83,11 @@ BY_HAND: Final = (
     "guest.inside",
 )
 
-#: What the daemon asks of a chain, and gives it, to send transactions of its own; and what it asks
-#: of a guest, to tell its owner.
+#: What is asked of a guest, to tell its owner how to get in.
+TELLING: Final = ("guest.host_keys",)
+
+#: What the daemon asks of a chain, and gives it, to send transactions of its own.
 SENDING: Final = (
-    "guest.host_keys",
     "sender.account",
     "sender.look",
     "sender.simulate",
@@ -128,7 +129,7 @@ SENDING_COMMITS: Final = (
 
 POINTS: Final = frozenset(
     f"{name}.{edge}"
-    for name in CALLS + BY_HAND + COMMITS + SENDING + SENDING_COMMITS
+    for name in CALLS + BY_HAND + TELLING + COMMITS + SENDING + SENDING_COMMITS
     for edge in ("before", "after")
 )
 

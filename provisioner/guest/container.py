@@ -1,9 +1,9 @@
 """The way into a container: `pct exec` on its node, which runs there as the container's root.
 
-What it assumes of the guest: GNU or busybox `id`, `install`, `pkill` and `usermod`, and `useradd`
-where the account is missing. Arguments are arguments and never meet a shell, in the container
-either; keys go in over standard input. Whatever the guest answers is hostile: nothing of it is used
-beyond an exit code and host keys, and what it said is shown to people only, bounded.
+What it assumes of the guest: GNU or busybox `head`, `id`, `install`, `pkill` and `usermod`, and
+`useradd` where the account is missing. Arguments are arguments and never meet a shell, in the
+container either; keys go in over standard input. Whatever the guest answers is hostile: nothing of
+it is used beyond an exit code and host keys, and what it said is shown to people only, bounded.
 """
 
 import re

@@ -60,6 +60,32 @@ async def test_status_and_show_say_what_is_to_be_sent_and_what_it_waits_for(
         assert sorted(wanted) == [("deliver", "wanted", lease), ("mint", "wanted", lease)]
 
 
+async def test_cancel_asks_gives_back_what_was_paid_and_makes_no_machine(tmp_path: Path) -> None:
+    async with counter(tmp_path, adjust=sending) as at:
+        lease = str(at.realm.buy(1))
+        await at.realm.read()
+        assert (await at.type("cancel", "1", "--reason", "no room for it")).code != 0
+        said = await at.type("cancel", "1", "--reason", "no room for it", "--yes")
+        assert "will be cancelled" in said.out
+        await at.realm.settle()
+        assert at.realm.guests() == {}
+        (sent,) = await at.realm.daemon.stores.sendings.of(lease, 9)
+        assert sent.intent.kind is Kind.CANCEL
+        assert "all that was paid goes back" in " ".join((await at.type("show", "1")).out.split())
+        again = await at.type("cancel", "1", "--reason", "no room for it", "--yes")
+        assert "is being cancelled already" in again.err
+        (entry, *_) = await at.desk.audit(1)
+        assert (entry.what, entry.why) == ("cancel", "no room for it")
+
+
+async def test_without_a_key_nobody_can_cancel(tmp_path: Path) -> None:
+    async with counter(tmp_path) as at:
+        at.realm.buy(1)
+        await at.realm.read()
+        said = await at.type("cancel", "1", "--reason", "a test", "--yes")
+        assert (said.code, "configure [sender]" in said.err) == (1, True)
+
+
 async def test_status_says_that_a_spike_holds_everything_up(tmp_path: Path) -> None:
     async with running() as anvil, post(tmp_path, anvil) as it:
         await it.base_fee(100 * GWEI)

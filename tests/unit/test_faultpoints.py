@@ -49,6 +49,7 @@ def test_every_call_in_the_registry_is_somebodys() -> None:
     assert named(r"@guarded\(\"([\w.]+)\"\)") == {
         *faultpoints.CALLS,
         *faultpoints.BY_HAND,
+        *faultpoints.TELLING,
         *faultpoints.SENDING,
     }
 

@@ -47,7 +47,7 @@ def test_every_point_of_a_port_belongs_to_one_of_its_methods() -> None:
     prefixes = tuple(f"{prefix}." for prefix, *_ in PORTS)
     assert called == {
         call
-        for call in faultpoints.CALLS + faultpoints.BY_HAND + faultpoints.SENDING
+        for call in faultpoints.CALLS + faultpoints.BY_HAND + faultpoints.TELLING
         if call.startswith(prefixes)
     }
 
