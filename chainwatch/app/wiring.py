@@ -315,6 +315,7 @@ class _Wiring:
             site=self.site,
             clock=self.clock,
             suspects=self.suspects,
+            sights=self.sights,
             wake=self.bell.set,
         )
 
