@@ -6,11 +6,12 @@ reading, asked for by somebody who watches, and none waits for a task. Errors ar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from provisioner.model import Kind, PowerState
 from provisioner.ports import Finished
+from provisioner.terms import DiskLimits
 
 #: A number that is not known: the guest's agent did not answer, or Proxmox does not count it.
 UNKNOWN = -1
@@ -61,6 +62,15 @@ class Throttle:
     rate: int | None = None
     iops_read: int | None = None
     iops_write: int | None = None
+
+    def on(self, disk: DiskLimits) -> DiskLimits:
+        """Return the boot disk's limits when it had these."""
+        reading, writing = self.iops_read, self.iops_write
+        return replace(
+            disk,
+            iops_read=disk.iops_read if reading is None else reading,
+            iops_write=disk.iops_write if writing is None else writing,
+        )
 
 
 @dataclass(frozen=True, slots=True)

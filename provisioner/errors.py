@@ -13,6 +13,8 @@ NO_CONTAINERS: Final = (
     "this lease bought a container, and no container can be made here: set machines.os_template "
     "and machines.container_storage, restart, then retry"
 )
+#: What is said to whoever wants the disk of a container limited.
+NO_DISK_LIMITS: Final = "Proxmox has no limits for the disk of a container"
 
 
 class ProvisionError(Exception):

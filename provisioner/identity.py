@@ -46,9 +46,15 @@ def access_stamp(access: Access) -> str:
 
 
 def settings_stamp(settings: GuestSettings) -> str:
-    """Return the stamp of having written `settings`."""
+    """Return the stamp of having written `settings`.
+
+    A disk without limits is not said, so that stamps from before there were any stay what they are.
+    """
     said = {name: getattr(settings, name) for name in GuestSettings.__slots__}
+    limits = asdict(said.pop("disk_limits"))
     plain = {k: sorted(v) if isinstance(v, frozenset) else v for k, v in said.items()}
+    if any(limits.values()):
+        plain["disk_limits"] = limits
     return hashlib.sha256(_canonical(plain).encode()).hexdigest()[:32]
 
 

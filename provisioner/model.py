@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from provisioner.isolation import Isolation
-from provisioner.terms import ANY_TERMS, Terms
+from provisioner.terms import ANY_TERMS, UNLIMITED, DiskLimits, Terms
 
 #: Proxmox's lock on a clone that is being made; it carries neither name nor description yet.
 CLONING: Final = "clone"
@@ -263,7 +263,8 @@ class GuestSettings:
     value); `link_up` is false when the guest's cable is pulled; `cicustom`
     names the snippet that its cloud-init is read from, empty for the settings above. `vlan` is 0
     without one, `trunks` are the VLANs passed on as they are; `rate` (megabytes a second) and
-    `cpu_limit` (busy cores) are 0 without a limit.
+    `cpu_limit` (busy cores) are 0 without a limit. `disk_limits` are the boot disk's; a container
+    has none.
     """
 
     name: str
@@ -286,6 +287,7 @@ class GuestSettings:
     trunks: str = ""
     rate: float = 0
     cpu_limit: float = 0
+    disk_limits: DiskLimits = UNLIMITED
     leftovers: frozenset[str] = field(default_factory=frozenset)
 
 

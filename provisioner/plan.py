@@ -8,8 +8,9 @@ lock, nothing is due: judging a machine in the middle of a change is how machine
 from dataclasses import dataclass, replace
 from typing import Final
 
+from provisioner.errors import NO_DISK_LIMITS
 from provisioner.identity import access_stamp
-from provisioner.model import DesiredMachine, Observed, PowerState, Presence
+from provisioner.model import DesiredMachine, Kind, Observed, PowerState, Presence
 from provisioner.moments import utc
 from provisioner.site import Site
 from provisioner.steps.access import ACCESS
@@ -106,6 +107,8 @@ def _told(site: Site, want: DesiredMachine, have: Observed, found: Decision) -> 
             f"its disk keeps its {config.disk_gib} GiB, though {want.spec.disk_gib} are sold: "
             "a disk is never shrunk"
         )
+    if want.terms.disk is not None and config.kind is Kind.CONTAINER:
+        said.append(f"its plan's limits for its disk are left out: {NO_DISK_LIMITS}")
     pending = have.hardware not in ((0, 0), (shown.cores, shown.memory_mib))
     if pending and have.power is PowerState.RUNNING:
         said.append(

@@ -73,8 +73,8 @@ class Site:
         """Return the settings that `want` should show, given what was stamped on it.
 
         Where it is not known what was sold, hardware and network stay as they are, unless it was
-        never configured. What a plan does not say of VLAN and rate stays the template's. The cable
-        is pulled while a former owner may still enter the guest.
+        never configured. What a plan does not say of VLAN, rate and the disk's limits stays the
+        template's. The cable is pulled while a former owner may still enter the guest.
         """
         have, terms, identity = config.settings, want.terms, self.identity(want, vmid)
         cloud_init = config.kind is Kind.VM
@@ -104,6 +104,7 @@ class Site:
             trunks="" if vlan else have.trunks,
             rate=rate or have.rate,
             cpu_limit=have.cpu_limit if throttled or not known else terms.cpu_limit or 0,
+            disk_limits=terms.disk if known and cloud_init and terms.disk else have.disk_limits,
         )
 
     def drifted(self, wanted: GuestSettings, have: GuestSettings, stamps: Stamps) -> frozenset[str]:

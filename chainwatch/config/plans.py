@@ -16,7 +16,7 @@ from chainwatch.config.machines import AnyIpv6, Inbounds, Ipv4, Machines, Vmid
 from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import inbound_ports
 from provisioner.ranges import AddressRange
-from provisioner.terms import Terms
+from provisioner.terms import UNLIMITED, DiskLimits, Terms
 
 NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$")]
 
@@ -27,6 +27,48 @@ class PlanIpv4(Ipv4):
 
 class PlanIpv6(AnyIpv6):
     """The IPv6 addresses that machines of this plan have instead."""
+
+
+class PlanDisk(Table):
+    """What a virtual machine of this plan may take of its boot disk; what is left out, all it can.
+
+    Whoever writes the table decides all four, and no total or burst of the template's stays.
+    """
+
+    mbps_read: float | None = Field(
+        default=None,
+        gt=0,
+        le=10_240,
+        description="Most megabytes a second that are read.",
+        examples=[200.0],
+    )
+    mbps_write: float | None = Field(
+        default=None,
+        gt=0,
+        le=10_240,
+        description="Most megabytes a second that are written.",
+        examples=[100.0],
+    )
+    iops_read: int | None = Field(
+        default=None,
+        gt=0,
+        le=10_000_000,
+        description="Most operations a second that read.",
+        examples=[2000],
+    )
+    iops_write: int | None = Field(
+        default=None,
+        gt=0,
+        le=10_000_000,
+        description="Most operations a second that write.",
+        examples=[1000],
+    )
+
+    def limits(self) -> DiskLimits:
+        """Return them in the words of a machine."""
+        return DiskLimits(
+            self.mbps_read or 0, self.mbps_write or 0, self.iops_read or 0, self.iops_write or 0
+        )
 
 
 class Plans(Table):
@@ -99,6 +141,7 @@ class Plans(Table):
         description="Whether they may reach port 25 of others, instead of `machines.smtp`.",
         examples=["allowed"],
     )
+    disk: PlanDisk | None = None
     ipv4: PlanIpv4 | None = None
     ipv6: PlanIpv6 | None = None
 
@@ -114,6 +157,7 @@ class Plans(Table):
             vlan=self.vlan,
             rate=self.rate,
             cpu_limit=self.cpu_limit,
+            disk=self.disk.limits() if self.disk else None,
             ipv4=self.ipv4.range() if self.ipv4 else None,
             ipv6=self.ipv6.range() if self.ipv6 else None,
             nodes=frozenset(self.nodes),
@@ -129,6 +173,8 @@ class Plans(Table):
             found.append(("", "says neither or both of plan and name; write one of them"))
         if self.plan is not None and self.source is None:
             found.append(("source", "is missing: plans of two contracts may have one number"))
+        if self.disk and self.disk.limits() == UNLIMITED:
+            found.append(("disk", "limits nothing; write a limit, or leave the table out"))
         for version, addresses in ((4, self.ipv4), (6, self.ipv6)):
             if addresses and (":" in addresses.first) != (version == 6):
                 found.append((f"ipv{version}.first", f"is not an IPv{version} address"))

@@ -259,7 +259,7 @@ async def test_limits_of_a_container_are_written_beside_what_is_there_and_lifted
     limited = shown()
     changed = {key for key in limited if limited[key] != before.get(key)} - {"description"}
     assert changed == {key for keys in CONTAINER_KEYS.values() for key in keys}
-    with pytest.raises(Declined, match="no limit of operations"):
+    with pytest.raises(Declined, match="no limits for the disk of a container"):
         await limit(Throttle(iops_read=5))
     await limit(Throttle(0, 0, 0, 0, 0))
     after = shown()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from provisioner.backends.proxmox import disklimits
 from provisioner.backends.proxmox.answers import Record, number, record, records, text, upid
 from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.bynode import ByNode
@@ -16,7 +17,7 @@ from provisioner.backends.proxmox.errors import reading, sentence, writing
 from provisioner.backends.proxmox.guestconfig import parse
 from provisioner.backends.proxmox.paths import guest_path
 from provisioner.controls import UNKNOWN, ConsoleTicket, SnapshotRow, Throttle, Usage
-from provisioner.errors import Declined, Permanent, Transient
+from provisioner.errors import NO_DISK_LIMITS, Declined, Permanent, Transient
 from provisioner.faultpoints import guarded
 from provisioner.model import Kind, PowerState
 
@@ -211,16 +212,16 @@ def _limited(raw: Record, limits: Throttle, kind: Kind) -> dict[str, ParamValue]
             gone.append(key)
     if limits.rate is not None:
         send["net0"] = _with(_line(raw, "net0"), {"rate": _megabytes(limits.rate)})
-    operations = {"iops_rd": limits.iops_read, "iops_wr": limits.iops_write}
+    operations = (limits.iops_read, limits.iops_write)
     if kind is Kind.CONTAINER:
-        if any(operations.values()):
-            raise Declined("Proxmox has no limit of operations for a container")
-    elif any(value is not None for value in operations.values()):
+        if any(operations):
+            raise Declined(NO_DISK_LIMITS)
+    elif operations != (None, None):
         disk = parse(raw).disk
         if disk is None:
             raise Permanent("it has no boot disk to limit: mend its boot order")
-        given = {key: str(value or "") for key, value in operations.items() if value is not None}
-        send[disk] = _with(_line(raw, disk), given)
+        line = text(raw, disk)
+        send[disk] = disklimits.write(line, limits.on(disklimits.read(line)))
     if gone:
         send["delete"] = ",".join(gone)
     return {key: value for key, value in send.items() if value != raw.get(key)}
