@@ -58,8 +58,9 @@ class Terms:
 
     `vlan` is 1 to 4094, `rate` megabytes a second for the network card, `cpu_limit` how many cores
     may be busy at once; `disk` is for virtual machines, and decides all limits of theirs.
-    `templates` are VMIDs. A plan that names any addresses has only those. `smtp` is whether port 25
-    of others may be reached.
+    `templates` are VMIDs. A plan that names any addresses has only those, and `host_routes` says
+    whether their nodes route the IPv6 ones. `smtp` is whether port 25 of others may be reached;
+    `cloud_init` names the template of their user-data.
     """
 
     bridge: str | None = None
@@ -73,6 +74,8 @@ class Terms:
     templates: tuple[int, ...] = ()
     inbound: Inbound | None = None
     smtp: bool | None = None
+    cloud_init: str | None = None
+    host_routes: bool = False
 
 
 #: A plan that says nothing.

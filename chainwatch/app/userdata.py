@@ -22,13 +22,20 @@ KEPT = 256
 
 
 def snippets(config: Config) -> Snippets | None:
-    """Return how machines get user-data of ours, None where Proxmox's own settings suffice."""
-    template, nodes = config.machines.cloud_init, config.nodes
-    if template is None or nodes is None:
+    """Return how machines get user-data of ours, None where Proxmox's own settings suffice.
+
+    A plan's template goes before the one for all machines.
+    """
+    usual, nodes = config.machines.cloud_init, config.nodes
+    named = [rule.terms.cloud_init for rule in config.plans.rules if rule.terms.cloud_init]
+    if nodes is None or not (usual or named):
         return None
     rendered = lru_cache(KEPT)(user_data)
 
-    def render(want: DesiredMachine, vmid: int, uuid: str) -> str:
+    def render(want: DesiredMachine, vmid: int, uuid: str) -> str | None:
+        template = want.terms.cloud_init or usual
+        if template is None:
+            return None
         wallet = _wallet(want, config.machines.pool, vmid, uuid) if template == "nft-auth" else None
         facts = GuestFacts(want.name, config.machines.user, want.access.ssh_key, wallet)
         return rendered(template, facts)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chainwatch.app.sites import firewalls, site
+from chainwatch.app.sites import firewalls, routing, site
 from chainwatch.chain import profiles
 from chainwatch.chain.audit import StateReader
 from chainwatch.chain.heads import HeadFeed
@@ -279,7 +279,7 @@ class _Wiring:
 
     def care(self) -> NodeCare | None:
         """Return who takes care of the nodes, None where nobody can."""
-        nodes, machines = self.config.nodes, self.config.machines
+        nodes = self.config.nodes
         if nodes is None or self.node_shell is None:
             return None
         return NodeCare(
@@ -295,8 +295,8 @@ class _Wiring:
                 nodes=tuple(dict.fromkeys(line.split()[0] for line in nodes.known_hosts)),
                 snippets=True,
                 isolate=nodes.isolate,
-                routes_to=machines.bridge if machines.host_routes else None,
             ),
+            routing=routing(self.config, self.stores, self.sources),
         )
 
     def inspection(self) -> Inspection:

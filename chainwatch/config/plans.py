@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from chainwatch.config.machines import AnyIpv6, Inbounds, Ipv4, Machines, Vmid
+from chainwatch.config.machines import Inbounds, Ipv4, Ipv6, Machines, Vmid
 from chainwatch.config.table import Problems, Table
-from chainwatch.config.values import inbound_ports
+from chainwatch.config.values import cloud_init_template, inbound_ports
 from provisioner.ranges import AddressRange
 from provisioner.terms import UNLIMITED, DiskLimits, Terms
 
@@ -25,7 +25,7 @@ class PlanIpv4(Ipv4):
     """The IPv4 addresses that machines of this plan have instead."""
 
 
-class PlanIpv6(AnyIpv6):
+class PlanIpv6(Ipv6):
     """The IPv6 addresses that machines of this plan have instead."""
 
 
@@ -141,6 +141,12 @@ class Plans(Table):
         description="Whether they may reach port 25 of others, instead of `machines.smtp`.",
         examples=["allowed"],
     )
+    cloud_init: Annotated[str, AfterValidator(cloud_init_template)] | None = Field(
+        default=None,
+        description="Template of their cloud-init user-data, instead of `machines.cloud_init`; "
+        "needs `[nodes_ssh]`.",
+        examples=["webserver"],
+    )
     disk: PlanDisk | None = None
     ipv4: PlanIpv4 | None = None
     ipv6: PlanIpv6 | None = None
@@ -164,6 +170,8 @@ class Plans(Table):
             templates=self.template_vms,
             inbound=self.firewall,
             smtp=None if self.smtp is None else self.smtp == "allowed",
+            cloud_init=self.cloud_init,
+            host_routes=self.ipv6 is not None and self.ipv6.host_routes,
         )
 
     @model_validator(mode="after")

@@ -333,6 +333,10 @@ class File(BaseSettings):
             "machines.cloud_init": self.machines.cloud_init is not None,
             "machines.ipv6.host_routes": ipv6 is not None and ipv6.host_routes,
         }
+        for index, plan in enumerate(self.plans):
+            own = plan.ipv6 is not None and plan.ipv6.host_routes
+            wanted[f"plans.{index}.cloud_init"] = plan.cloud_init is not None
+            wanted[f"plans.{index}.ipv6.host_routes"] = own
         text = "needs the nodes over SSH; write a table [nodes_ssh]"
         found = [(key, text) for key, is_wanted in wanted.items() if is_wanted]
         if found and self.nodes_ssh is None:

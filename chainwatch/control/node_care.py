@@ -10,12 +10,12 @@ configuration names another. How it fails: one alarm for a node, and the next lo
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Interface
 from typing import Final
 
 import structlog
 
 from chainwatch.control.nodes import NodeWatch
+from chainwatch.control.routing import Routing
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
 from chainwatch.store.operations import Operations
@@ -33,12 +33,11 @@ ALARM: Final = "node-ssh"
 
 @dataclass(frozen=True, slots=True)
 class Duties:
-    """What is to be kept right: `routes_to` is the bridge that addresses are routed to, if any."""
+    """What is to be kept right on which nodes, besides routes."""
 
     nodes: tuple[str, ...]
     snippets: bool
     isolate: bool
-    routes_to: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,7 @@ class NodeCare:
     clock: Clock
     pool: Pool
     duties: Duties
+    routing: Routing
 
     async def run(self) -> None:
         """Look for ever."""
@@ -75,8 +75,8 @@ class NodeCare:
         try:
             ours = await self._standing_on(node, snapshot)
             await self._isolate(node, ours)
-            await self._route(node, ours)
             await self._sweep(node)
+            await self._route(node, ours)
         except ProvisionError as error:
             log.warning("node not tended", node=node, error=str(error))
             await self.alarms.raise_(ALARM, node, "warning", str(error), self.clock.now())
@@ -101,18 +101,22 @@ class NodeCare:
             log.info("ports isolated", vmid=vmid, node=node)
 
     async def _route(self, node: str, ours: Collection[int]) -> None:
-        bridge = self.duties.routes_to
-        if bridge is None or not ours:
+        """Put routes back; an interface that takes none keeps nobody on another one waiting."""
+        if not (self.routing.wanted and ours):
             return
-        there = await self.shell.routes(node)
-        for vmid in ours:
-            cidr = self.pool.addresses(vmid).ipv6
-            if cidr is None:
+        there, failed = await self.shell.routes(node), dict[str, ProvisionError]()
+        for vmid, (address, to) in (await self.routing.routes(ours)).items():
+            if there.get(address) == to or to in failed:
                 continue
-            address = str(IPv6Interface(cidr).ip)
-            if there.get(address) != bridge:
-                await self.shell.route(node, address, bridge)
-                log.info("route put back", vmid=vmid, node=node, address=address)
+            try:
+                await self.shell.route(node, address, to)
+            except ProvisionError as error:
+                failed[to] = error
+            else:
+                log.info("route put back", vmid=vmid, node=node, address=address, to=to)
+        first = next(iter(failed.values()), None)
+        if first is not None:
+            raise first
 
     async def _sweep(self, node: str) -> None:
         """Drop what no machine needs; a snippet is always put after its machine exists."""

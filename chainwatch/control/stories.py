@@ -146,9 +146,11 @@ def _terms(terms: Terms) -> dict[str, str]:
         "nodes": ", ".join(sorted(terms.nodes)),
         "template_vms": ", ".join(map(str, terms.templates)),
         "firewall": terms.inbound and str(terms.inbound),
+        "cloud_init": terms.cloud_init,
         "smtp": {None: None, True: "allowed", False: "blocked"}[terms.smtp],
         "ipv4": terms.ipv4 and f"{terms.ipv4.first} via {terms.ipv4.gateway}",
         "ipv6": terms.ipv6 and f"{terms.ipv6.first} via {terms.ipv6.gateway}",
+        "host_routes": terms.host_routes and "yes",
     }
     return {key: str(value) for key, value in told.items() if value}
 

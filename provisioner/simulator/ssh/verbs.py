@@ -148,7 +148,8 @@ def _route_add(asked: Asked) -> str:
         address = IPv6Address(text)
     except AddressValueError:
         raise Failed(64, "not an IPv6 address") from None
-    ours = address in IPv6Network(asked.system.rules.prefix) and text == text.lower()
+    prefixes = map(IPv6Network, asked.system.rules.prefix.split())
+    ours = any(address in each for each in prefixes) and text == text.lower()
     if what != "add" or not ours or bridge not in asked.system.rules.bridges:
         raise Failed(64, "not an address or a bridge of ours")
     boot = asked.state.nodes[asked.node].up_since
