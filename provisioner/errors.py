@@ -35,6 +35,13 @@ class Locked(Transient):
     """
 
 
+class Withdrawn(Locked):
+    """The order that a step was to be taken for was withdrawn meanwhile; nothing was begun.
+
+    What to do: nothing.
+    """
+
+
 class Crowded(Transient):
     """As many clones run as may run at once; it is this one's turn when one of them has ended.
 
