@@ -92,9 +92,8 @@ class Target:
             raise Permanent("cloud-init of our own needs the nodes over SSH: write [nodes_ssh]")
         uuid = uuid_of(self.site.identity(self.want, self.vmid))
         content = self.site.snippets.content(self.want, self.vmid, uuid)
-        if content is None:
-            raise LookupError(f"VM {self.vmid} has no user-data to put into {name}")
-        await self.nodes.put_snippet(self.node, name, content)
+        if content is not None:
+            await self.nodes.put_snippet(self.node, name, content)
 
 
 Due = Callable[[Site, DesiredMachine, Observed], str | None]

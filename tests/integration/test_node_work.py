@@ -1,16 +1,21 @@
 """What the daemon does on nodes over SSH: cloud-init of our own, host routes, isolated ports."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from chainwatch.config import Config, NodesConfig
 from chainwatch.control.checkup import checkup
+from chainwatch.credentials import Secret
 from chainwatch.domain.events import KeysChanged
 from provisioner import faultpoints
+from provisioner.allocate import AddressRange
 from provisioner.render import names
 from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.ssh.system import NodeSystem
 from tests.support.realm import (
     ALICES_KEY,
     BOBS_KEY,
@@ -22,14 +27,45 @@ from tests.support.realm import (
     crash_at,
     realm,
 )
-from tests.support.tending import NODE, reaching, system, tended
 
+NODE: Final = "pve"
+NODES: Final = NodesConfig("root", 22, Secret(b"not used here"), (f"{NODE} 192.0.2.11 t k",))
 #: What the daemon does on a node by itself; the other verbs are for containers and for `check`.
 PASSED: Final = tuple(
     call
     for call in faultpoints.CALLS
     if call.startswith("node.") and call not in {"node.pct_exec", "node.version"}
 )
+
+
+def reaching(
+    template: str | None = None, *, isolate: bool = False, routes: bool = False
+) -> Callable[[Config], Config]:
+    """Return the change that lets a configuration reach its nodes."""
+
+    def adjust(config: Config) -> Config:
+        six = AddressRange("2001:db8::10/64", "2001:db8::1") if routes else None
+        machines = replace(
+            config.machines,
+            pool=replace(config.machines.pool, ipv6=six),
+            cloud_init=template,
+            host_routes=routes,
+        )
+        return replace(config, machines=machines, nodes=replace(NODES, isolate=isolate))
+
+    return adjust
+
+
+def system(world: Realm) -> NodeSystem:
+    return world.cluster.state.systems.setdefault(NODE, NodeSystem())
+
+
+async def tended(world: Realm) -> None:
+    """Have the nodes looked at, by a snapshot of now."""
+    care = world.daemon.supervisor.care
+    assert care is not None
+    world.cluster.advance(10)
+    await care.look()
 
 
 async def lived(world: Realm) -> None:

@@ -13,9 +13,9 @@ from chainwatch.domain.plans import PlanRule, PlanRules
 from provisioner.allocate import AddressRange
 from provisioner.simulator.ssh.system import HelperRules, NodeSystem
 from provisioner.terms import Terms
+from tests.integration.test_node_work import NODE, reaching, system, tended
 from tests.support.chain_model import minted
 from tests.support.realm import ALICE, ALICES_KEY, FIRST, GRACE, Realm, realm
-from tests.support.tending import NODE, reaching, system, tended
 
 
 @pytest.fixture
