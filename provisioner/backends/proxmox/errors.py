@@ -214,7 +214,7 @@ TABLE: Final = (
         "volume '.*' does not exist|^volume_size_info on .* failed|could not get size of",
         advice="is its storage mounted? put the volume back",
     ),
-    Meaning("backup failed", Transient, "^job errors$", advice="the task's log says why"),
+    Meaning("backup failed", Transient, "^job errors$", advice="read the task's log, it says why"),
     Meaning(
         "program failed",
         Transient,
