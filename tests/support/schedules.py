@@ -26,6 +26,7 @@ from provisioner.simulator.modes.mode import Mode
 from tests.support.chain_model import plan_events
 from tests.support.judge import KEYS, Judge
 from tests.support.lives import stamps
+from tests.support.matrix import settled
 from tests.support.realm import ALICE, BOB, FIRST, GRACE, HOUR, TEMPLATE, TOKEN, Realm, realm
 from tests.support.tenancies import Tenancy, latest
 from tests.support.verbs import NODES, OFF, cluster
@@ -206,7 +207,8 @@ class Schedule:
             with suppress(ProvisionError):
                 await self.world.daemon.supervisor.resync.survey()
             await self.world.daemon.supervisor.resync.enqueue_all("periodic resync")
-            await self.world.settle(4000, self.look)
+            self.world.finalize()
+            await settled(self.world, self.look)
             self.world.confirm()
             self.world.cluster.advance(pause)
             self.look()
