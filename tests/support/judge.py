@@ -210,15 +210,15 @@ class Judge:
         assert off or guest.running, f"{vmid} is paid for and does not run"
         assert off or guest.booted, f"{vmid} runs and never came up"
         config = guest.config | guest.pending  # a running machine takes it over when it is stopped
-        sold = tuple(int(config[key]) for key in ("cores", "memory", "onboot"))
+        sold = tuple(int(config[key] or 0) for key in ("cores", "memory", "onboot"))
         seen = (*sold, guest.boot_disk_size() // 2**30)
         assert seen == (2, 2048, 1, self.disk_gib), f"{vmid} has {seen}"
         assert bool(config.get("protection")) == (tenancy.token in self.holds)
         assert "cipassword" not in config
         self._isolated(vmid)
-        assert guest.link_up
-        if off:
+        if off:  # who may enter is settled when it is started
             return
+        assert guest.link_up
         for owner, key in KEYS.items():
             wanted = tenancy.owner == owner and tenancy.key == key
             assert cluster.admits(vmid, key) == wanted, f"{vmid}: {key[-7:]}, {tenancy}"

@@ -121,6 +121,7 @@ class Run:
         await self._operate()
         await self._go_on(WATCHED)
         await self._remove_what_is_named()
+        await self.world.daemon.supervisor.resync.enqueue_all("periodic resync")
         await self._go_on(PATIENCE)
         self.judge.rest()
         await self._order_done(before, times=1 if ended is None else 2)
