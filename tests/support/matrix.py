@@ -28,7 +28,7 @@ AT_LOGIN: Final = frozenset({FaultName.UNAUTHORIZED, FaultName.UNREACHABLE})
 SSH: Final = "SSH"
 #: What is said on the chain meanwhile may fall into any call.
 OF_THE_CHAIN, OVER_SSH = 61, 60
-#: What is being sold is not sold once more meanwhile: whose key it is that comes then, nobody knows.
+#: Who is being sold to does not sell meanwhile: whose key it is that comes then, nobody knows.
 SOLD_ANYWAY: Final = ("transfer", OF_THE_CHAIN, 1)
 #: The longest that nobody looks at anything, in seconds.
 LULL: Final = 10.0
