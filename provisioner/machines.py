@@ -207,6 +207,8 @@ class Machines:
         """Close a destroy once its volumes are gone too; until then it is told, and not over."""
         node, vmid = operation.node, operation.vmid
         left = await self.hypervisor.volumes(node, vmid, destroyed_by=operation.upid)
+        if left and not await self.hypervisor.vmid_is_free(vmid):
+            left = ()  # somebody else has the VMID now: what carries it may be theirs
         if not left:
             await self.log.finish(operation.id, "ok")
         return replace(seen, leftovers=tuple(left))

@@ -86,6 +86,9 @@ def decide(site: Site, want: DesiredMachine, have: Observed) -> Decision:
     if have.config is not None and have.config.lock is not None:
         text = "where no task works on it, unlock it"
         return Decision(None, f"VM {have.vmid} is locked ({have.config.lock}); {text}")
+    if have.leftovers:  # its destroy is not over, and nothing is made in its place before it is
+        left = ", ".join(have.leftovers)
+        return Decision(None, f"VM {have.vmid} is destroyed, but left {left}: remove by hand")
     for step in TABLE:
         if reason := step.due(site, want, have):
             return Decision(step, reason)
@@ -119,9 +122,6 @@ def _told(site: Site, want: DesiredMachine, have: Observed, found: Decision) -> 
 
 
 def _nothing_due(want: DesiredMachine, have: Observed) -> Decision:
-    if have.leftovers:
-        left = ", ".join(have.leftovers)
-        return Decision(None, f"VM {have.vmid} is destroyed, but left {left}: remove by hand")
     if have.config is None:
         return Decision(None, "no machine, and none is owed", settled=True)
     if have.power is PowerState.UNKNOWN:

@@ -14,8 +14,10 @@ from chainwatch.domain.events import KeysChanged
 from provisioner import faultpoints
 from provisioner.allocate import AddressRange
 from provisioner.render import names
+from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.ssh.system import NodeSystem
+from tests.support.backing import BACKUPS, backing_up
 from tests.support.realm import (
     ALICES_KEY,
     BOBS_KEY,
@@ -169,6 +171,46 @@ async def test_a_crash_around_work_on_a_node_ends_in_one_machine_and_no_leftover
         assert world.cluster.inventory().leaked_snippets() == ()
         assert set(system(world).routes) == {"2001:db8::10"}
         assert system(world).isolated == {FIRST: world.guest().boots}
+
+
+async def test_a_machine_whose_node_lacks_its_snippet_gets_it_before_it_starts(
+    devbox: Realm,
+) -> None:
+    devbox.buy()
+    await devbox.settle()
+    devbox.pass_time(2 * HOUR)
+    await devbox.settle()
+    kept = dict(system(devbox).snippets)
+    system(devbox).snippets.clear()  # as on the node to which somebody moved it
+    devbox.renew()
+    devbox.confirm()
+    await devbox.settle()
+    assert devbox.running() == [FIRST]
+    assert system(devbox).snippets == kept
+
+
+async def test_a_machine_that_comes_back_from_a_backup_gets_its_snippet_anew(
+    tmp_path: Path,
+) -> None:
+    cluster = Cluster()
+    cluster.add_storage(BACKUPS.storage, "nfs")
+    both = reaching("devbox")
+    async with realm(
+        tmp_path, cluster=cluster, adjust=lambda config: backing_up(both(config))
+    ) as world:
+        world.buy()
+        await world.settle()
+        for seconds in (2 * HOUR, GRACE + 1):
+            world.pass_time(seconds)
+            world.finalize()
+            await lived(world)
+        assert world.guests() == {}
+        assert system(world).snippets == {}
+        world.renew()
+        world.confirm()
+        await world.settle()
+        assert world.running() == [FIRST]
+        assert len(system(world).snippets) == 1
 
 
 async def test_snippets_of_others_and_lists_that_prove_nothing_drop_nothing(
