@@ -66,12 +66,14 @@ class Target:
     async def put_config(self, stamps: Stamps) -> None:
         """Write the wanted settings and `stamps` in one call, against the observed digest.
 
-        A snippet that they name and the machine had not is on its node before.
+        A snippet that they name is on its node before, where the machine did not name it yet or is
+        not configured: what a restored one names was taken away with the one that it was.
         """
         settings = self.site.settings(self.want, self.vmid, self.config, stamps)
         applied = None if self.site.repairs else settings_stamp(settings)
         stamps = replace(stamps, applied=applied)
-        if settings.cicustom not in ("", self.config.settings.cicustom):
+        named = self.config.settings.cicustom if self.have.stamps.configured else ""
+        if settings.cicustom not in ("", named):
             await self._put_snippet(name_in(settings.cicustom))
         await self.hypervisor.configure(
             self.node,

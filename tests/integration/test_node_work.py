@@ -16,6 +16,7 @@ from provisioner.allocate import AddressRange
 from provisioner.render import names
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.ssh.system import NodeSystem
+from tests.support.backing import keeping
 from tests.support.realm import (
     ALICES_KEY,
     BOBS_KEY,
@@ -135,6 +136,26 @@ async def test_a_snippet_follows_its_owner_and_goes_with_its_machine(devbox: Rea
     assert devbox.guests() == {}
     await tended(devbox)
     assert system(devbox).snippets == {}
+
+
+async def test_a_machine_that_comes_back_from_its_backup_has_its_snippet_again(
+    tmp_path: Path,
+) -> None:
+    async with keeping(tmp_path, adjust=reaching("devbox")) as world:
+        world.buy()
+        await world.settle()
+        for seconds in (2 * HOUR, GRACE + HOUR):
+            world.pass_time(seconds)
+            world.finalize()
+            await world.settle()
+        await tended(world)
+        assert (world.guests(), system(world).snippets) == ({}, {})
+        world.renew(lasts=100 * GRACE)
+        world.finalize()
+        await world.settle()
+        (name,) = system(world).snippets
+        assert world.guest().config["cicustom"] == f"user=local:snippets/{name}"
+        assert world.running() == [FIRST]
 
 
 async def test_a_node_that_cannot_be_written_to_leaves_the_machine_unconfigured_until_it_can(
