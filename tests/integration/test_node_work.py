@@ -15,6 +15,7 @@ from provisioner import faultpoints
 from provisioner.allocate import AddressRange
 from provisioner.render import names
 from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.outages import restart_network
 from provisioner.simulator.ssh.system import NodeSystem
 from tests.support.backing import keeping
 from tests.support.realm import (
@@ -169,6 +170,17 @@ async def test_a_node_that_cannot_be_written_to_leaves_the_machine_unconfigured_
     assert devbox.running() == [FIRST]
     await tended(devbox)
     assert devbox.cluster.inventory().leaked_snippets() == ()
+
+
+async def test_what_a_restart_of_its_network_took_from_a_node_is_put_back(tmp_path: Path) -> None:
+    async with realm(tmp_path, adjust=reaching(isolate=True, routes=True)) as world:
+        world.buy()
+        await lived(world)
+        before = dict(system(world).routes), dict(system(world).isolated)
+        restart_network(world.cluster.state, NODE)
+        assert (system(world).routes, system(world).isolated) == ({}, {})
+        await tended(world)
+        assert (system(world).routes, system(world).isolated) == before
 
 
 @pytest.mark.parametrize("edge", ["before", "after"])
