@@ -169,6 +169,8 @@ class Executor:
         """
         snapshot = await self.snapshots.get()
         demand = _demand(want)
+        if restored:
+            demand = replace(demand, kind=have.backups[0].archive.kind)
         offer = await self.rooms.offer(demand, snapshot, now)
         if restored:
             offer = _within(offer, have.backups[0].nodes)

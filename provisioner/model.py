@@ -122,13 +122,17 @@ class BackupPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A backup as its storage shows it, of the VMID `vmid`; size in bytes, `made_at` wall time."""
+    """A backup as its storage shows it, of the VMID `vmid`; size in bytes, `made_at` wall time.
+
+    `kind` is what the guest was.
+    """
 
     volid: str
     vmid: int
     made_at: int
     size: int
     notes: str
+    kind: Kind = Kind.VM
 
 
 @dataclass(frozen=True, slots=True)

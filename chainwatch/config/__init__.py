@@ -29,7 +29,6 @@ from chainwatch.config.policy import Policy
 from chainwatch.config.problems import problems, unknown_variables
 from chainwatch.credentials import Secret
 from chainwatch.domain.batches import Source
-from chainwatch.domain.lease import Plan
 from chainwatch.domain.plans import NO_RULES, PlanRule, PlanRules
 from chainwatch.errors import Fatal
 from provisioner import faultpoints
@@ -304,21 +303,8 @@ def _source(table: schema.Source) -> SourceSettings:
         timeout=table.timeout,
         requests_per_second=table.requests_per_second,
         verify=table.verify,
-        plan=_plan(table.name, table.plan) if table.plan else None,
+        plan=table.plan.of(table.name) if table.plan else None,
         ignore_events=table.ignore_events,
-    )
-
-
-def _plan(source: str, table: schema.SourcePlan) -> Plan:
-    """Return what a source sells: all its leases are of one plan, which has the source's name."""
-    return Plan(
-        id=0,
-        name=source,
-        cores=table.cores,
-        memory_mib=table.memory_mib,
-        disk_gib=table.disk_gib,
-        grace=table.grace,
-        defined=True,
     )
 
 

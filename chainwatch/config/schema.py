@@ -42,6 +42,8 @@ from chainwatch.config.values import (
     websocket_url,
 )
 from chainwatch.credentials import Secret
+from chainwatch.domain.desired import KINDS
+from chainwatch.domain.lease import Plan
 
 DEFAULT_PROFILE: Final = "lease"
 
@@ -77,6 +79,13 @@ class Installation(Table):
 class SourcePlan(Table):
     """What every lease of a source is sold as, where the contract knows no plans."""
 
+    kind: Literal["vm", "container"] = Field(
+        default="vm",
+        description="What each machine is: `vm`, a virtual machine cloned from "
+        "`machines.template_vms`, or `container`, unpacked from `machines.os_template`. One that "
+        "exists stays what it is.",
+        examples=["vm"],
+    )
     cores: int = Field(gt=0, description="Cores of each machine.", examples=[2])
     memory_mib: int = Field(gt=0, description="Memory of each machine, in MiB.", examples=[4096])
     disk_gib: int = Field(
@@ -88,6 +97,19 @@ class SourcePlan(Table):
         "ended.",
         examples=[604800],
     )
+
+    def of(self, source: str) -> Plan:
+        """Return the plan of which all leases of `source` are: it has the source's name."""
+        return Plan(
+            id=0,
+            name=source,
+            kind=next(number for number, kind in KINDS.items() if kind == self.kind),
+            cores=self.cores,
+            memory_mib=self.memory_mib,
+            disk_gib=self.disk_gib,
+            grace=self.grace,
+            defined=True,
+        )
 
 
 class Source(Table):

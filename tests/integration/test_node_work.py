@@ -16,8 +16,9 @@ from provisioner.allocate import AddressRange
 from provisioner.render import names
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.outages import restart_network
 from provisioner.simulator.ssh.system import NodeSystem
-from tests.support.backing import BACKUPS, backing_up
+from tests.support.backing import BACKUPS, backing_up, keeping
 from tests.support.realm import (
     ALICES_KEY,
     BOBS_KEY,
@@ -139,6 +140,26 @@ async def test_a_snippet_follows_its_owner_and_goes_with_its_machine(devbox: Rea
     assert system(devbox).snippets == {}
 
 
+async def test_a_machine_that_comes_back_from_its_backup_has_its_snippet_again(
+    tmp_path: Path,
+) -> None:
+    async with keeping(tmp_path, adjust=reaching("devbox")) as world:
+        world.buy()
+        await world.settle()
+        for seconds in (2 * HOUR, GRACE + HOUR):
+            world.pass_time(seconds)
+            world.finalize()
+            await world.settle()
+        await tended(world)
+        assert (world.guests(), system(world).snippets) == ({}, {})
+        world.renew(lasts=100 * GRACE)
+        world.finalize()
+        await world.settle()
+        (name,) = system(world).snippets
+        assert world.guest().config["cicustom"] == f"user=local:snippets/{name}"
+        assert world.running() == [FIRST]
+
+
 async def test_a_node_that_cannot_be_written_to_leaves_the_machine_unconfigured_until_it_can(
     devbox: Realm,
 ) -> None:
@@ -150,6 +171,17 @@ async def test_a_node_that_cannot_be_written_to_leaves_the_machine_unconfigured_
     assert devbox.running() == [FIRST]
     await tended(devbox)
     assert devbox.cluster.inventory().leaked_snippets() == ()
+
+
+async def test_what_a_restart_of_its_network_took_from_a_node_is_put_back(tmp_path: Path) -> None:
+    async with realm(tmp_path, adjust=reaching(isolate=True, routes=True)) as world:
+        world.buy()
+        await lived(world)
+        before = dict(system(world).routes), dict(system(world).isolated)
+        restart_network(world.cluster.state, NODE)
+        assert (system(world).routes, system(world).isolated) == ({}, {})
+        await tended(world)
+        assert (system(world).routes, system(world).isolated) == before
 
 
 @pytest.mark.parametrize("edge", ["before", "after"])
