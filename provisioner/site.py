@@ -119,13 +119,16 @@ class Site:
         return frozenset() if differ & GUARDED else frozenset(differ)
 
     def _cicustom(self, want: DesiredMachine, vmid: int, have: GuestSettings) -> str:
-        """Return the snippet that is wanted; a machine that nobody starts keeps the one it has."""
-        if self.snippets is None:
+        """Return the snippet that is wanted; a machine that nobody starts keeps the one it has.
+
+        So does one that was made by hand, when what it was made with is not at hand any more.
+        """
+        if self.snippets is not None and want.presence is Presence.RUNNING:
+            return self.snippets.cicustom(want, vmid, uuid_of(self.identity(want, vmid)))
+        if self.snippets is None and want.card is None:
             return ""
-        if want.presence is not Presence.RUNNING:
-            name = name_in(have.cicustom)
-            return have.cicustom if name and vmid_of(name) == vmid else ""
-        return self.snippets.cicustom(want, vmid, uuid_of(self.identity(want, vmid)))
+        name = name_in(have.cicustom)
+        return have.cicustom if name and vmid_of(name) == vmid else ""
 
     def unmade(self, spec: MachineSpec) -> GuestConfig:
         """Return the configuration of a guest that is about to be made: nothing is set."""

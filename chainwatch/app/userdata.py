@@ -5,7 +5,6 @@ message that is signed: a signature for one machine opens no other, here or at a
 """
 
 from functools import lru_cache
-from ipaddress import ip_interface
 
 from chainwatch.config import Config
 from chainwatch.domain.lease import LeaseId
@@ -15,8 +14,6 @@ from provisioner.model import DesiredMachine
 from provisioner.render import GuestFacts, Wallet, user_data
 from provisioner.snippets import Snippets
 
-#: Port on which a machine's signing page is served.
-SIGNING_PORT = 8443
 #: How many machines' user-data is kept: a pass asks for the same one again and again.
 KEPT = 256
 
@@ -49,11 +46,4 @@ def _wallet(want: DesiredMachine, pool: Pool, vmid: int, uuid: str) -> Wallet:
     except ValueError as error:
         raise Permanent(f"a wallet's login is for leases only: {error}") from None
     addresses = pool.addresses(vmid, want.terms)
-    address = ip_interface(addresses.ipv4 or addresses.ipv6 or "::").ip
-    host = f"[{address}]" if address.version == 6 else str(address)
-    return Wallet(
-        address=want.access.owner,
-        token=token,
-        machine_id=f"{want.key}#{uuid}",
-        signing_url=f"https://{host}:{SIGNING_PORT}",
-    )
+    return Wallet.at(addresses, want.access.owner, token, want.key, uuid)
