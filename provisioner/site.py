@@ -42,6 +42,7 @@ class Site:
     `plan_ranges` are the addresses that plans hand out besides the pool's; `inbound` and `smtp`
     are for the plans that do not say. `backups` is None where a machine is destroyed without one;
     `repairs` is false where settings that somebody changed by hand are left so, and told of.
+    `wallet_login` says that virtual machines have a login that asks their account whose it is.
     """
 
     signer: Signer
@@ -55,6 +56,7 @@ class Site:
     snippets: Snippets | None = None
     backups: BackupPolicy | None = None
     repairs: bool = True
+    wallet_login: bool = False
     inbound: Inbound = OPEN
     smtp: bool = False
     plan_ranges: tuple[AddressRange, ...] = ()

@@ -2,11 +2,13 @@
 
 A wallet's login is bound to the lease and to the machine's uuid, both of which are named in the
 message that is signed: a signature for one machine opens no other, here or at another operator's.
+While it is not final whose a lease is, its machine says that it is nobody's.
 """
 
 from functools import lru_cache
 
 from chainwatch.config import Config
+from chainwatch.domain.events import ZERO_ADDRESS
 from chainwatch.domain.lease import LeaseId
 from provisioner.allocate import Pool
 from provisioner.errors import Permanent
@@ -33,7 +35,7 @@ def snippets(config: Config) -> Snippets | None:
         template = want.terms.cloud_init or usual
         if template is None:
             return None
-        wallet = _wallet(want, config.machines.pool, vmid, uuid) if template == "nft-auth" else None
+        wallet = _wallet(want, config.machines.pool, vmid, uuid)
         facts = GuestFacts(want.name, config.machines.user, want.access.ssh_key, wallet)
         return rendered(template, facts)
 
@@ -46,4 +48,5 @@ def _wallet(want: DesiredMachine, pool: Pool, vmid: int, uuid: str) -> Wallet:
     except ValueError as error:
         raise Permanent(f"a wallet's login is for leases only: {error}") from None
     addresses = pool.addresses(vmid, want.terms)
-    return Wallet.at(addresses, want.access.owner, token, want.key, uuid)
+    owner = want.access.owner if want.access.settled else ZERO_ADDRESS
+    return Wallet.at(addresses, owner, token, want.key, uuid)

@@ -87,6 +87,11 @@ class Target:
         patience = self.site.shutdown_timeout
         return await self.hypervisor.shutdown(self.node, self.vmid, patience, kind=self.kind)
 
+    async def say(self, gecos: str) -> None:
+        """Have the owner's account inside say whose it is."""
+        user = self.site.account(self.kind)
+        await self.guests.of(self.kind).set_gecos(self.node, self.vmid, user, gecos)
+
     async def _put_snippet(self, name: str) -> None:
         if self.nodes is None or self.site.snippets is None:
             raise Permanent("cloud-init of our own needs the nodes over SSH: write [nodes_ssh]")
