@@ -95,7 +95,8 @@ class Stamps:
     owed has been observed running; `suspended_at` is the chain time (s) at which the machine was
     observed stopped, and `ended` says that it was for the lease's end and not by order alone.
     `ordered` is the number of the last order that was done to it, 0 when none was; `applied` a hash
-    of the settings that were written last, where what others change is left to them.
+    of the settings that were written last, where what others change is left to them; `gecos` a hash
+    of what the account inside was made to say of its owner, None while that is not known.
     """
 
     configured: str | None = None
@@ -106,6 +107,7 @@ class Stamps:
     ended: bool = False
     ordered: int = 0
     applied: str | None = None
+    gecos: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ def site(config: Config) -> Site:
         snippets=snippets(config),
         inbound=machines.inbound,
         smtp=machines.smtp,
+        wallet_login=machines.wallet_login,
         backups=config.policy.backups,
         repairs=config.policy.repairs,
         plan_ranges=tuple(

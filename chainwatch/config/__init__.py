@@ -108,6 +108,7 @@ class MachinesConfig:
     host_routes: bool = False
     inbound: Inbound = OPEN
     smtp: bool = False
+    wallet_login: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +345,7 @@ def _machines(table: Machines) -> MachinesConfig:
         answer_timeout=table.answer_timeout,
         inbound=table.firewall,
         smtp=table.smtp == "allowed",
+        wallet_login=table.wallet_login,
         cloud_init=table.cloud_init,
         host_routes=table.ipv6 is not None and table.ipv6.host_routes,
     )
@@ -351,10 +353,7 @@ def _machines(table: Machines) -> MachinesConfig:
 
 def _nodes(table: NodesSsh) -> NodesConfig:
     return NodesConfig(
-        user=table.user,
-        port=table.port,
-        key=table.key_file,
-        known_hosts=table.known_hosts,
+        *(table.user, table.port, table.key_file, table.known_hosts),
         snippets=table.snippets,
         snippet_storage=table.snippet_storage,
         isolate=table.isolate,

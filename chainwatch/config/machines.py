@@ -130,6 +130,13 @@ class Machines(Table):
         description="Whether they may reach port 25 of others, by which spam is sent.",
         examples=["allowed"],
     )
+    wallet_login: bool = Field(
+        default=False,
+        description="Whether the templates have a login that reads the GECOS field: it is then "
+        "written at the first boot too, by two calls for each virtual machine. With `cloud_init` "
+        "the user-data says it, and in containers their node, for no call.",
+        examples=[True],
+    )
     shutdown_timeout: int = Field(
         default=60,
         gt=0,

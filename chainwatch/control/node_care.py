@@ -7,7 +7,6 @@ when no guest has its VMID any more, by the cluster's own word for that VMID, or
 configuration names another. How it fails: one alarm for a node, and the next look tries again.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +21,7 @@ from chainwatch.store.operations import Operations
 from provisioner.allocate import Pool
 from provisioner.errors import AgentSilent, ProvisionError
 from provisioner.ports import ClusterSnapshot, Hypervisor, NodeShell, Snapshots
-from provisioner.snippets import name_in, vmid_of
+from provisioner.sweeping import Sweeper
 
 log = structlog.get_logger(__name__)
 
@@ -122,28 +121,15 @@ class NodeCare:
         """Drop what no machine needs; a snippet is always put after its machine exists."""
         if not self.duties.snippets:
             return
-        names: dict[int, list[str]] = defaultdict(list)
-        for name in await self.shell.snippets(node):
-            if vmid_of(name) in self.pool:
-                names[vmid_of(name)].append(name)
-        if not names:
-            return
-        snapshot = await self.snapshots.get(newer_than=self.clock.monotonic())
-        for vmid, found in names.items():
-            for name in await self._needless(vmid, found, snapshot):
-                await self.shell.drop_snippet(node, name)
-                log.info("snippet dropped", name=name, node=node)
+        sweeper = Sweeper(
+            *(self.shell, self.hypervisor, self.snapshots, self.pool),
+            self.clock.monotonic,
+            self._changing,
+        )
+        for name in await sweeper.needless(node):
+            await self.shell.drop_snippet(node, name)
+            log.info("snippet dropped", name=name, node=node)
 
-    async def _needless(
-        self, vmid: int, names: Sequence[str], snapshot: ClusterSnapshot
-    ) -> Sequence[str]:
-        row = snapshot.guests.get(vmid)
-        if row is None:
-            return names if await self.hypervisor.vmid_is_free(vmid) else ()
-        if len(names) == 1 or row.node not in snapshot.nodes:
-            return ()
-        if any(each.vmid == vmid for _, each in await self.operations.open_all()):
-            return ()  # one of them may be the next
-        config = await self.hypervisor.config(row.node, vmid)
-        kept = "" if config is None else name_in(config.settings.cicustom)
-        return [name for name in names if name != kept] if kept in names else ()
+    async def _changing(self, _node: str, vmid: int) -> bool:
+        """Say whether something is under way on a machine that may have it name another snippet."""
+        return any(each.vmid == vmid for _, each in await self.operations.open_all())

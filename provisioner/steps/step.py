@@ -95,6 +95,11 @@ class Target:
         patience = self.site.shutdown_timeout
         return await self.hypervisor.shutdown(self.node, self.vmid, patience, kind=self.kind)
 
+    async def say(self, gecos: str) -> None:
+        """Have the owner's account inside say whose it is."""
+        user = self.site.account(self.kind)
+        await self.guests.of(self.kind).set_gecos(self.node, self.vmid, user, gecos)
+
     async def _put_snippet(self, cicustom: str) -> None:
         if not cicustom:
             return

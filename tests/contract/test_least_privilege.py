@@ -115,7 +115,7 @@ async def live(world: World) -> None:
     await world.hypervisor.power(NODE, VMID)
     assert await world.hypervisor.volumes(NODE, VMID)
     await world.ok(await world.hypervisor.take_snapshot(NODE, VMID, "kept"))
-    assert await world.hypervisor.snapshots(NODE, VMID) == ["kept"]
+    assert [row.name for row in await world.hypervisor.snapshots(NODE, VMID)] == ["kept"]
     await world.ok(await world.hypervisor.roll_back(NODE, VMID, "kept"))
     await world.ok(await world.hypervisor.start(NODE, VMID))
     await world.ok(await world.hypervisor.stop(NODE, VMID))

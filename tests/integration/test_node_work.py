@@ -104,7 +104,8 @@ async def test_every_template_starts_a_machine(template: str, tmp_path: Path) ->
         await world.settle()
         assert world.running() == [FIRST]
         (text,) = system(world).snippets.values()
-        assert (b"wallet=0xa1" in text) == (template == "nft-auth")
+        assert b"wallet=0xa1" in text
+        assert (b"pam_web3" in text) == (template == "nft-auth")
 
 
 async def test_without_a_template_nothing_is_put_on_a_node(tmp_path: Path) -> None:
