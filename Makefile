@@ -92,11 +92,6 @@ soak: setup ## Let N new histories happen to a few machines, 200 N to their VMID
 test-contracts: setup ## Run the tests of the lease contract on a chain
 	@$(PY) -m pytest --quiet tests/integration/test_contract.py tests/integration/test_contract_life.py
 
-.PHONY: test-system
-test-system: setup ## Build a template for real and boot two clones of it (root; installs packages of Debian)
-	@tests/system/prepare
-	@timeout --kill-after=30 20m $(PY) -m pytest --verbose tests/system
-
 # --------------------------------------------------------------------------------------- now and then
 
 .PHONY: requirements
