@@ -17,6 +17,7 @@ const PRODUCTS = {
 };
 const FIXTURES = {
   Crier: "src/test/Crier.sol",
+  ERC1967Proxy: "@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol",
   Subscription: "src/test/Subscription.sol",
 };
 const FOLDERS = [

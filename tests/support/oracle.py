@@ -4,7 +4,7 @@ Slow and simple on purpose, and without a line of the reader that it judges.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from web3.exceptions import LogTopicError
 from web3.types import EventData
@@ -20,6 +20,9 @@ from chainwatch.domain.events import (
     Transferred,
 )
 from tests.support.lease_contract import Deployed
+
+_NEVER: Final = 2**62 - 1
+"""What stands for every time that is later."""
 
 
 class Watched(Protocol):
@@ -78,6 +81,10 @@ def _event(name: str, said: Mapping[str, object]) -> Event | None:
             )
         case "SubscriptionUpdate", {"tokenId": int(token), "expiration": int(until)}:
             return ExpiryUpdated(token, until)
+        case "KeyExtended", {"tokenId": int(token), "newTimestamp": int(until)}:
+            return ExpiryUpdated(token, min(until, _NEVER))
+        case "ExpirationChanged", {"tokenId": int(token), "newExpiration": int(until)}:
+            return ExpiryUpdated(token, min(until, _NEVER))
         case "KeysChanged", {
             "tokenId": int(token),
             "sshKey": str(ssh),
