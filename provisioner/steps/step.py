@@ -86,9 +86,11 @@ class Target:
     async def keep_snippet(self) -> None:
         """See that the snippet which the machine's settings name is on the node where it stands.
 
-        It may have come there from another one, and without it Proxmox does not start it.
+        It may have come there from another one, and without it Proxmox does not start it. What a
+        machine made by hand was given is known to its maker alone.
         """
-        await self._put_snippet(self.config.settings.cicustom)
+        if self.want.card is None:
+            await self._put_snippet(self.config.settings.cicustom)
 
     async def shut_down(self) -> str:
         """Shut the guest down, by force where it does not listen; returns the task."""
