@@ -65,6 +65,9 @@ class Departures:
                 except Refused as refused:
                     await self._refused(each, refused.text)
                     continue
+                except RpcError as error:  # of this call alone: it holds up nobody else
+                    await self._refused(each, f"the node can't try it: {error.message}"[:200])
+                    continue
                 if spent is None:
                     room = 0
                     continue
@@ -102,18 +105,16 @@ class Departures:
     async def _conclude(self, view: View, each: Sending, look: Look, seen: Seen) -> None:
         """End what needs no sending once the final block says so too."""
         end = State.FINAL if seen.word is Word.DONE else State.FAILED
-        why = f"{seen.why}: it ends when that is final"
-        if view.final is not None:
-            try:
-                (final,) = await self.hand.gateway.look(view, [look], final=True)
-            except RpcError:
-                why = f"{seen.why}; no endpoint tells whether that is final (its state is pruned)"
-            else:
-                if final.word is seen.word:
-                    now = self.hand.clock.now()
-                    await self.hand.sendings.end(each.id, end, seen.why, now=now)
-                    await self._sent(each)
-                    return
+        why = seen.why if seen.word is Word.UNKNOWN else f"{seen.why}: it ends when that is final"
+        if view.final is not None and seen.word is not Word.UNKNOWN:
+            (final,) = await self.hand.gateway.look(view, [look], final=True)
+            if final.word is seen.word:
+                now = self.hand.clock.now()
+                await self.hand.sendings.end(each.id, end, seen.why, now=now)
+                await self._sent(each)
+                return
+            if final.word is Word.UNKNOWN:
+                why = f"{why}, and at the final block {final.why}"
         await self._waits(each, why)
 
     async def _refused(self, each: Sending, why: str) -> None:

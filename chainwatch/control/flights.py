@@ -162,6 +162,8 @@ class Flights:
         seen = await self.hand.gateway.look(view, looks)
         for each, found in zip(waiting, seen, strict=True):
             last = each.last
+            if found.word is Word.UNKNOWN:
+                continue  # what it would do is not known, so it is not done
             forbidden = each.intent.kind in TAKING and each.intent.lease in held
             wanted = found.word is Word.WANTED and not forbidden
             if not wanted and not last.void:
@@ -171,6 +173,8 @@ class Flights:
                 continue
             if last.hash not in traces.known and (wanted or last.void):
                 await self.hand.send(each)
+            elif last.hash in traces.known and each.state is State.SIGNED:
+                await self.hand.sendings.sent(each.id, last.hash, now=self.hand.clock.now())
             self._tell_of_stuck(view, each, told)
 
     def _look(self, each: Sending) -> Look:

@@ -9,6 +9,7 @@ is done again.
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -38,6 +39,9 @@ log = structlog.get_logger(__name__)
 EVERY: Final = 15.0
 #: Seconds between two looks at the account while there is nothing to do.
 IDLE: Final = 60.0
+#: Seconds after which an alarm is said again whose numbers alone have changed.
+SAY_EVERY: Final = 60
+_NUMBER: Final = re.compile(r"[0-9.]+")
 OTHER_KEY: Final = "sender-other-key"
 ALARMS: Final[Mapping[str, Severity]] = {
     FEES: "warning",
@@ -83,6 +87,7 @@ class Sender:
     told: Told = field(default_factory=Told)
     doubts: Doubts = field(default_factory=Doubts)
     _standing: dict[str, int] | None = None
+    _said: dict[str, str] = field(default_factory=dict)
     _seen_at: float | None = None
 
     @property
@@ -188,12 +193,17 @@ class Sender:
             self._standing = {alarm.name: alarm.last_raised for alarm in ours}
         now = self.clock.now()
         for name, severity in ALARMS.items():
-            if name in told.alarms:
-                await self.alarms.raise_(name, self.subject, severity, told.alarms[name], now)
-                self._standing[name] = now
+            text = told.alarms.get(name)
+            if text is not None:
+                shape = _NUMBER.sub("", text)
+                if self._said.get(name) == shape and now < self._standing.get(name, 0) + SAY_EVERY:
+                    continue
+                await self.alarms.raise_(name, self.subject, severity, text, now)
+                self._standing[name], self._said[name] = now, shape
             elif name in self._standing and now >= self._standing[name] + LINGERS.get(name, 0):
                 await self.alarms.clear(name, self.subject)
                 del self._standing[name]
+                self._said.pop(name, None)
 
     async def _pause(self) -> None:
         try:

@@ -102,7 +102,7 @@ async def live_badly(it: Installation, way: Relay) -> None:
 
 def give_hot_key(it: Installation) -> None:
     """Give the daemon a key of its own in a keystore, and a chain to send on."""
-    keystore = Account.encrypt(HOT_KEY, PASSWORD, kdf="pbkdf2", iterations=10)
+    keystore = Account.encrypt(bytes.fromhex(HOT_KEY), PASSWORD, kdf="pbkdf2", iterations=10)
     for name, text in (("sender-keystore", json.dumps(keystore)), ("sender-password", PASSWORD)):
         (it.folder / name).touch(0o600)
         (it.folder / name).write_text(text)

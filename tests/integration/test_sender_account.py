@@ -3,13 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from chainwatch.chain.rpc import Call as RpcCall
-from chainwatch.chain.rpc import Rpc, RpcError, RpcPool
-from chainwatch.chain.standing import Health
+from chainwatch.chain.rpc import RpcError
 from chainwatch.control.departures import LET_ALONE
 from chainwatch.control.flights import (
     GAP,
@@ -20,8 +17,9 @@ from chainwatch.control.sender import IDLE, OTHER_KEY
 from chainwatch.credentials import Secret
 from chainwatch.domain.desired import Hold
 from chainwatch.domain.sendings import Kind, State
+from chainwatch.errors import RpcUnavailable
 from tests.support.anvil import running
-from tests.support.post import ADDRESS, GWEI, Post, blind, post
+from tests.support.post import ADDRESS, BOX, GWEI, Post, Spoilt, blind, post
 
 
 @pytest.fixture
@@ -176,43 +174,12 @@ async def test_a_hold_stops_what_takes_a_lease_away_though_it_is_under_way(
 # -------------------------------------------------------------------------------------- endpoints
 
 
-class Inventive:
-    """An endpoint that tells of receipts that never were."""
-
-    def __init__(self, honest: Rpc) -> None:
-        self._honest = honest
-
-    name = "a liar's"
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._honest, name)
-
-    async def batch(self, calls: Sequence[RpcCall]) -> list[object | RpcError]:
-        answers = await self._honest.batch(calls)
-        return [
-            _invented(params[0]) if method == "eth_getTransactionReceipt" else answer
-            for (method, params), answer in zip(calls, answers, strict=True)
-        ]
-
-
-def _invented(tx_hash: object) -> dict[str, object]:
+def invented(method: str, params: Sequence[object], answer: object) -> object:
+    """Tell of receipts that never were."""
+    if method != "eth_getTransactionReceipt":
+        return answer
     where = {"blockNumber": "0x1", "blockHash": "0x" + "11" * 32}
-    return {"transactionHash": tx_hash, "status": "0x1", **where}
-
-
-class Both:
-    """The liar first, then an honest endpoint."""
-
-    def __init__(self, honest: RpcPool) -> None:
-        self._honest = honest
-
-    def ranked(self) -> Sequence[Rpc]:
-        (rpc,) = self._honest.ranked()
-        return [cast("Rpc", Inventive(rpc)), rpc]
-
-    def health(self) -> Sequence[Health]:
-        (known,) = self._honest.health()
-        return [replace(known, host="a liar's"), known]
+    return {"transactionHash": params[0], "status": "0x1", **where}
 
 
 async def test_one_endpoint_alone_does_not_end_what_another_knows_nothing_of(it: Post) -> None:
@@ -222,13 +189,94 @@ async def test_one_endpoint_alone_does_not_end_what_another_knows_nothing_of(it:
     (pending,) = await it.pending()
     await it.drop(pending)
     (pool,) = it.pools.values()
-    it.sender.gateway._pools = (Both(pool),)
+    it.sender.gateway._pools = (Spoilt(pool, invented, beside=True),)
     await it.turns(4)
     doubted = await it.only()
     assert doubted.state is State.MINED
-    assert doubted.why == "a second endpoint tells otherwise than a liar's what became of it"
+    assert doubted.why == "a second endpoint tells otherwise than spoilt what became of it"
     it.sender.gateway._pools = (pool,)
     await it.turn()
     await finalized(it)
     assert (await it.times(7), await it.nonce()) == (1, 1)
     assert await it.states() == [State.FINAL]
+
+
+async def test_a_call_that_no_node_can_try_holds_up_nobody_else(it: Post) -> None:
+    it.look_by(blind)
+    await it.want_coins(BOX, 10**30)
+    await it.want(7)
+    await it.turn()
+    await finalized(it)
+    poor, other = await it.sendings()
+    assert (poor.state, other.state) == (State.WANTED, State.FINAL)
+    assert "the node can't try it" in str(poor.why)
+    assert (await it.times(7), await it.nonce()) == (1, 1)
+
+
+async def test_what_cannot_be_looked_for_is_not_sent(it: Post) -> None:
+    def silent(method: str, _: Sequence[object], answer: object) -> object:
+        return RpcError(-32000, "missing trie node") if method == "eth_call" else answer
+
+    (pool,) = it.pools.values()
+    it.sender.gateway._pools = (Spoilt(pool, silent),)
+    await it.want(7)
+    await it.turn()
+    assert (await it.only()).why == "the node does not tell: missing trie node"
+    assert await it.pending() == []
+
+
+async def test_what_somebody_else_did_does_not_end_where_no_node_has_the_final_state(
+    it: Post,
+) -> None:
+    def pruned(method: str, params: Sequence[object], answer: object) -> object:
+        final = method == "eth_call" and not isinstance(params[1], dict)
+        return RpcError(-32000, "missing trie node") if final else answer
+
+    (pool,) = it.pools.values()
+    it.sender.gateway._pools = (Spoilt(pool, pruned),)
+    deployer, *_ = await it.anvil.accounts()
+    await it.anvil.rpc("evm_setAutomine", True)
+    await it.contract.send("deliver", 7, b"y", sender=deployer)
+    await it.anvil.rpc("evm_setAutomine", False)
+    await finalized(it)
+    await it.want(7)
+    await it.turn()
+    assert "at the final block the node does not tell" in str((await it.only()).why)
+    it.sender.gateway._pools = (pool,)
+    it.wait(LET_ALONE)
+    await it.turn()
+    assert await it.states() == [State.FINAL]
+    assert (await it.times(7), await it.nonce()) == (1, 0)
+
+
+async def test_a_node_that_knows_neither_what_is_pending_nor_a_tip_is_good_enough(
+    it: Post,
+) -> None:
+    def plain(method: str, params: Sequence[object], answer: object) -> object:
+        odd = method == "eth_maxPriorityFeePerGas" or "pending" in params
+        return RpcError(-32601, "not supported") if odd else answer
+
+    (pool,) = it.pools.values()
+    it.sender.gateway._pools = (Spoilt(pool, plain),)
+    await it.want(7)
+    await it.turn()
+    await finalized(it)
+    assert (await it.times(7), await it.nonce()) == (1, 1)
+
+
+async def test_a_broadcast_whose_reply_is_lost_is_found_and_not_sent_twice(it: Post) -> None:
+    def lost(method: str, _: Sequence[object], answer: object) -> object:
+        if method == "eth_sendRawTransaction":
+            raise RpcUnavailable("the connection was reset")
+        return answer
+
+    (pool,) = it.pools.values()
+    it.sender.gateway._pools = (Spoilt(pool, lost),)
+    await it.want(7)
+    await it.turn()
+    assert await it.states() == [State.SIGNED]
+    assert len(await it.pending()) == 1
+    await it.turn()
+    assert await it.states() == [State.BROADCAST]
+    await finalized(it)
+    assert (await it.times(7), await it.nonce()) == (1, 1)

@@ -9,16 +9,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from eth_abi.abi import encode
 from eth_account import Account
 
 from chainwatch.app import Adapters, Daemon, wire
 from chainwatch.chain.profiles.signatures import selector
-from chainwatch.chain.rpc import RpcPool
+from chainwatch.chain.rpc import Call as RpcCall
+from chainwatch.chain.rpc import Rpc, RpcError, RpcPool
 from chainwatch.chain.sender.looks import WANTED, Answer, Look, Seen, Word
 from chainwatch.chain.settings import SourceSettings
+from chainwatch.chain.standing import Health
 from chainwatch.config import Config
 from chainwatch.config.sender import SenderChainConfig, SenderConfig
 from chainwatch.control.sender import Sender
@@ -91,6 +93,42 @@ def delivery(
     data = selector("deliver(uint256,bytes)") + encode(["uint256", "bytes"], [token, b"x"]).hex()
     lease = str(LeaseId(chain_id, contract.lower(), token))
     return Intent(source, kind, lease, "test", Call(contract.lower(), data))
+
+
+Spoil = Callable[[str, Sequence[object], object], object]
+
+
+class _SpoiltRpc:
+    """An endpoint whose answers go through `spoil`, which may raise or give an `RpcError`."""
+
+    def __init__(self, honest: Rpc, spoil: Spoil) -> None:
+        self._honest, self._spoil = honest, spoil
+
+    name = "spoilt"
+
+    async def call(self, method: str, *params: object) -> object:
+        return self._spoil(method, params, await self._honest.call(method, *params))
+
+    async def batch(self, calls: Sequence[RpcCall]) -> list[object | RpcError]:
+        answers = zip(calls, await self._honest.batch(calls), strict=True)
+        return [self._spoil(method, params, answer) for (method, params), answer in answers]
+
+
+class Spoilt:
+    """The only endpoint spoilt, or a spoilt one before it (`beside`)."""
+
+    def __init__(self, pool: RpcPool, spoil: Spoil, *, beside: bool = False) -> None:
+        self._pool, self._spoil, self._beside = pool, spoil, beside
+
+    def ranked(self) -> Sequence[Rpc]:
+        (rpc,) = self._pool.ranked()
+        odd = cast("Rpc", _SpoiltRpc(rpc, self._spoil))
+        return [odd, rpc] if self._beside else [odd]
+
+    def health(self) -> Sequence[Health]:
+        (known,) = self._pool.health()
+        odd = replace(known, host="spoilt")
+        return [odd, known] if self._beside else [odd]
 
 
 @dataclass(slots=True)

@@ -17,11 +17,15 @@ from chainwatch.domain.sendings import Kind, Sending
 
 
 class Word(Enum):
-    """What a look says: the effect is still wanted, is there, or can't be wanted any more."""
+    """What a look says: the effect is still wanted, is there, can't be wanted any more; or nothing.
+
+    `UNKNOWN` is for the gateway to say, of what the node does not tell.
+    """
 
     WANTED = auto()
     DONE = auto()
     MOOT = auto()
+    UNKNOWN = auto()
 
 
 @dataclass(frozen=True, slots=True)
