@@ -12,8 +12,9 @@ from typing import Final
 
 import structlog
 
+from chainwatch.chain.rpc import RpcError
 from chainwatch.chain.sender.gateway import Mined, Traces, View
-from chainwatch.chain.sender.looks import NOTHING_TO_SEE, Look, Looks, Word
+from chainwatch.chain.sender.looks import NOTHING_TO_SEE, Look, Looks, Word, plain
 from chainwatch.control.hand import Hand, Refused, Told
 from chainwatch.domain.sendings import TAKING, Attempt, Sending, State
 from chainwatch.errors import Transient
@@ -185,9 +186,12 @@ class Flights:
         try:
             return await self.hand.again(view, each, told, void=void)
         except Refused as refused:  # it is not replaced by what would fail as well
-            if each.why != refused.text:
-                await self.hand.sendings.waits(each.id, refused.text)
-            return False
+            why = refused.text
+        except RpcError as error:
+            why = f"the node can't try what would replace it: {plain(error.message)}"
+        if each.why != why:
+            await self.hand.sendings.waits(each.id, why)
+        return False
 
     def _is_stuck(self, view: View, each: Sending) -> bool:
         """Say whether it should have been mined: it is next, or offers less than is asked."""
@@ -223,7 +227,12 @@ class Flights:
             return
         told.alarms[GAP] = f"{what}: what somebody else sent with it is gone; it is used up now"
         for nonce in range(view.nonce, lowest):
-            if not await self.hand.fill(view, nonce, source, told):
+            try:
+                filled = await self.hand.fill(view, nonce, source, told)
+            except Refused as refused:
+                told.alarms[GAP] = f"{what}, and it can't be used up: {refused.text}"
+                return
+            if not filled:
                 return
 
 

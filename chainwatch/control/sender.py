@@ -132,7 +132,7 @@ class Sender:
         """Say whether there is nothing to do, and the account was seen not long ago."""
         now = self.clock.monotonic()
         if self._seen_at is not None and now < self._seen_at + IDLE and self.trouble is None:
-            return not await self.sendings.open(self.chain_id)
+            return not await self.sendings.open(self.chain_id, 1)
         return False
 
     async def step(self, told: Told) -> None:
@@ -143,10 +143,11 @@ class Sender:
             raise RpcUnavailable("no source of the chain is read yet, or all of them have halted")
         view = self.view = await self.gateway.account(cursor, final)
         self._seen_at = self.clock.monotonic()
-        everything = await self.sendings.open(self.chain_id)
-        ours = [each for each in everything if each.signer in (None, self.key.address)]
-        if len(ours) < len(everything):
-            told.alarms[OTHER_KEY] = _other_key(everything[0].signer, len(everything) - len(ours))
+        everything = await self.sendings.at_hand(self.chain_id, self.clock.now())
+        known = (None, self.key.address)
+        ours = [each for each in everything if each.signer in known]
+        if others := [each.signer for each in everything if each.signer not in known]:
+            told.alarms[OTHER_KEY] = _other_key(str(others[0]), len(others))
         hand = self._hand()
         flights = Flights(hand, self.looks, self.doubts)
         bound = [each for each in ours if each.nonce is not None]
@@ -229,7 +230,7 @@ def _goes_on(state: SourceState) -> bool:
     return state.halted is None and state.reread_to is None
 
 
-def _other_key(signer: str | None, count: int) -> str:
+def _other_key(signer: str, count: int) -> str:
     return (
         f"{count} transactions are under way that {signer} signed, which is not the configured "
         "key: put it back until they are final, they are not sent again without it"

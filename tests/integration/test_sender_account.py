@@ -241,7 +241,9 @@ async def test_what_somebody_else_did_does_not_end_where_no_node_has_the_final_s
     await finalized(it)
     await it.want(7)
     await it.turn()
-    assert "at the final block the node does not tell" in str((await it.only()).why)
+    assert "the final block says so too, of which the node does not tell" in str(
+        (await it.only()).why
+    )
     it.sender.gateway._pools = (pool,)
     it.wait(LET_ALONE)
     await it.turn()

@@ -15,7 +15,7 @@ from chainwatch.chain import headers
 from chainwatch.chain.rpc import Call as RpcCall
 from chainwatch.chain.rpc import Endpoints, Rpc, RpcError
 from chainwatch.chain.sender.fees import Market
-from chainwatch.chain.sender.looks import Answer, Look, Refusal, Seen, Word
+from chainwatch.chain.sender.looks import Answer, Look, Refusal, Seen, Word, plain
 from chainwatch.chain.tip import SYNCING, check_synced
 from chainwatch.chain.wire import block_hash, count, header, quantity, raw_bytes
 from chainwatch.domain.events import Block
@@ -217,7 +217,7 @@ class Gateway:
                 if any(word in refused.message.lower() for word in _KNOWN):
                     taken = True
                 else:
-                    said.append(f"{rpc.name}: {refused.message}")
+                    said.append(f"{rpc.name}: {plain(refused.message)}")
             except Transient as trouble:
                 said.append(f"{rpc.name}: {trouble}")
             else:
@@ -265,7 +265,7 @@ def _judged(look: Look, answers: Sequence[object]) -> Seen:
         elif answer.reverted:
             read.append(Refusal(answer.data, answer.message))
         else:
-            return Seen(Word.UNKNOWN, f"the node does not tell: {answer.message}"[:200])
+            return Seen(Word.UNKNOWN, f"the node does not tell: {plain(answer.message)}")
     return look.judge(read)
 
 

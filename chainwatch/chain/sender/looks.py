@@ -36,6 +36,9 @@ class Seen:
     why: str = ""
 
 
+#: Characters of what a node or a contract says that are kept.
+_LONGEST: Final = 200
+
 WANTED: Final = Seen(Word.WANTED)
 
 
@@ -59,6 +62,12 @@ class Look:
 
 
 Looks: TypeAlias = Mapping[Kind, Callable[[Sending], Look]]
+
+
+def plain(text: str) -> str:
+    """Return what a node or a contract says as one short line that can be shown."""
+    return "".join(sign if sign.isprintable() else "·" for sign in text[:_LONGEST])
+
 
 #: A nonce that holds up others is always worth filling.
 NOTHING_TO_SEE: Final = Look((), lambda _: WANTED)
