@@ -27,7 +27,7 @@ const FOLDERS = [
 const SIZE_LIMIT = 24576; // bytes of deployed code, EIP-170
 
 const SETTINGS = {
-  optimizer: { enabled: true, runs: 200 },
+  optimizer: { enabled: true, runs: 20 }, // at 200, Lease passes the size limit by 138 bytes
   evmVersion: "cancun",
   metadata: { bytecodeHash: "none", appendCBOR: false },
   outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },

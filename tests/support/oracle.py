@@ -10,11 +10,14 @@ from web3.exceptions import LogTopicError
 from web3.types import EventData
 
 from chainwatch.domain.events import (
+    ActionRequested,
+    Delivered,
     Event,
     ExpiryUpdated,
     KeysChanged,
     LeaseMinted,
     Logged,
+    PlanChanged,
     PlanDefined,
     PlanTerms,
     Transferred,
@@ -78,6 +81,12 @@ def _event(name: str, said: Mapping[str, object]) -> Event | None:
             )
         case "SubscriptionUpdate", {"tokenId": int(token), "expiration": int(until)}:
             return ExpiryUpdated(token, until)
+        case "LeaseDelivered", {"tokenId": int(token), "deliveredAt": int(at)}:
+            return Delivered(token, at)
+        case "PlanChanged", {"tokenId": int(token), "planId": int(plan)}:
+            return PlanChanged(token, plan)
+        case "ActionRequested", {"tokenId": int(token), "kind": int(kind), "data": bytes(raw)}:
+            return ActionRequested(token, kind, f"0x{raw.hex()}" if raw else "")
         case "KeysChanged", {
             "tokenId": int(token),
             "sshKey": str(ssh),
