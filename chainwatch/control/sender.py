@@ -35,8 +35,9 @@ from chainwatch.store.sendings import Sendings
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two passes while no block is read.
+#: Seconds between two passes while no block is read, and at least: a long history is read fast.
 EVERY: Final = 15.0
+LEAST: Final = 1.0
 #: Seconds between two looks at the account while there is nothing to do.
 IDLE: Final = 60.0
 #: Seconds after which an alarm is said again whose numbers alone have changed.
@@ -110,6 +111,7 @@ class Sender:
         """Send for ever."""
         while True:
             await self.attempt()
+            await self.clock.sleep(LEAST)
             await self._pause()
 
     async def attempt(self) -> None:

@@ -13,7 +13,7 @@ from chainwatch.control.flights import (
     KEY_USED,
 )
 from chainwatch.control.hand import BALANCE
-from chainwatch.control.sender import IDLE, OTHER_KEY
+from chainwatch.control.sender import IDLE, LINGERS, OTHER_KEY
 from chainwatch.credentials import Secret
 from chainwatch.domain.desired import Hold
 from chainwatch.domain.sendings import Kind, State
@@ -54,6 +54,12 @@ async def test_a_nonce_that_somebody_else_used_is_told_and_another_taken_when_th
     await finalized(it)
     assert (await it.times(7), await it.nonce()) == (1, 2)
     assert await it.states() == [State.FINAL]
+    await it.restart()
+    await it.turn()
+    assert KEY_USED in await it.alarms(), "a thief is gone in a moment"
+    it.wait(LINGERS[KEY_USED])
+    await it.turn()
+    assert KEY_USED not in await it.alarms()
 
 
 async def test_somebody_elses_pending_transaction_of_our_key_is_told(it: Post) -> None:
