@@ -135,7 +135,7 @@ async def test_a_spike_that_overtakes_what_is_under_way_holds_it_up_and_never_pa
 
 
 async def test_a_chain_with_one_price_is_offered_that_price(tmp_path: Path) -> None:
-    async with running(hardfork="berlin") as anvil, post(tmp_path, anvil, bare=True) as it:
+    async with running(hardfork="berlin") as anvil, post(tmp_path, anvil, address=BOX) as it:
         it.look_by(blind)
         await it.want_coins(BOX, 5)
         await it.turn()

@@ -49,10 +49,10 @@ BOX: Final = "0x" + "b0" * 20
 _SOLD: Final = Plan(id=0, name=NAME, cores=1, memory_mib=1024, disk_gib=10, grace=60, defined=True)
 
 
-def source_on(contract: str, chain_id: int, url: str, name: str = NAME) -> SourceSettings:
+def source_on(contract: str, chain_id: int, url: str, name: str, profile: str) -> SourceSettings:
     """Return a source that reads `contract`: one confirmation, finality by the node's tag."""
     return SourceSettings(
-        source=Source(name, chain_id, contract.lower(), 0, "erc5643"),
+        source=Source(name, chain_id, contract.lower(), 0, profile),
         http=(url,),
         ws=(),
         confirmations=1,
@@ -61,7 +61,7 @@ def source_on(contract: str, chain_id: int, url: str, name: str = NAME) -> Sourc
         stale_after=3600.0,
         max_range=100,
         timeout=5.0,
-        plan=_SOLD,
+        plan=None if profile == "lease" else _SOLD,
     )
 
 
@@ -298,29 +298,30 @@ async def post(
     ceiling: int = CEILING,
     coins: int = COIN,
     sources: int = 1,
-    bare: bool = False,
+    address: str | None = None,
+    profile: str = "erc5643",
 ) -> AsyncIterator[Post]:
     """Open a post on `anvil`, which mines on purpose only from then on.
 
-    A `bare` one has no contract, for chains that can't run ours.
+    With an `address` it reads that one, and has no contract of its own.
     """
     deployer, *_ = await anvil.accounts()
     await anvil.rpc("evm_setAutomine", True)
     contracts = (
         []
-        if bare
+        if address
         else [await deploy(anvil, fixture("Deliveries"), sender=deployer) for _ in range(sources)]
     )
     await anvil.rpc("anvil_setBalance", ADDRESS, hex(coins))
     await anvil.rpc("evm_setAutomine", False)
     await anvil.mine(4)
-    addresses = [BOX] if bare else [contract.address for contract in contracts]
+    addresses = [address] if address else [contract.address for contract in contracts]
     names = [NAME if place == 0 else f"{NAME}-{place}" for place in range(len(addresses))]
     settings = replace(
         config(folder),
         sources=tuple(
-            source_on(address, chain_id, anvil.url, name)
-            for address, name in zip(addresses, names, strict=True)
+            source_on(each, chain_id, anvil.url, name, profile)
+            for each, name in zip(addresses, names, strict=True)
         ),
         sender=SenderConfig(Secret(KEY), (SenderChainConfig(chain_id, ceiling, COIN // 100),)),
     )
