@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chainwatch.app.sending import news_of, senders
-from chainwatch.app.sites import firewalls, site
+from chainwatch.app.sites import firewalls, routing, site
 from chainwatch.chain import profiles
 from chainwatch.chain.audit import StateReader
 from chainwatch.chain.heads import HeadFeed
@@ -137,11 +137,7 @@ class _Wiring:
             os_template=config.machines.os_template,
             container_storage=config.machines.container_storage,
         )
-        self.hypervisor = ProxmoxHypervisor(
-            ways.api,
-            self.machines,
-            clock.monotonic,
-        )
+        self.hypervisor = ProxmoxHypervisor(ways.api, self.machines, clock.monotonic)
         self.node_shell = HelperShell(ways.nodes) if ways.nodes else None
         inside = PctShell(self.node_shell) if self.node_shell else None
         self.guests = Shells(AgentShell(ways.api, clock.sleep), ContainerShell(ways.api, inside))
@@ -282,7 +278,7 @@ class _Wiring:
 
     def care(self) -> NodeCare | None:
         """Return who takes care of the nodes, None where nobody can."""
-        nodes, machines = self.config.nodes, self.config.machines
+        nodes = self.config.nodes
         if nodes is None or self.node_shell is None:
             return None
         return NodeCare(
@@ -298,8 +294,8 @@ class _Wiring:
                 nodes=tuple(dict.fromkeys(line.split()[0] for line in nodes.known_hosts)),
                 snippets=True,
                 isolate=nodes.isolate,
-                routes_to=machines.bridge if machines.host_routes else None,
             ),
+            routing=routing(self.config, self.stores, self.sources),
         )
 
     def inspection(self) -> Inspection:
@@ -318,6 +314,7 @@ class _Wiring:
             site=self.site,
             clock=self.clock,
             suspects=self.suspects,
+            sights=self.sights,
             wake=self.bell.set,
         )
 

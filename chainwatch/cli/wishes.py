@@ -1,4 +1,4 @@
-"""Orders about one machine: start, stop, kill, reboot, snapshot, rollback, reinstall; and adopt.
+"""Orders about one machine: its power, its snapshots, reinstall; taking one back; and adopt.
 
 The daemon does them as soon as it may, and says in `chainwatch show` what came of each. What loses
 data asks first; in a script `--yes` stands for the answer.
@@ -61,6 +61,19 @@ def reinstall(
     """Destroy a machine and make it anew, with the same VMID and addresses."""
     _agree(f"Everything that is inside the machine of {lease} is lost. Make it anew?", yes=yes)
     _order(socket, lease, "reinstall", reason)
+
+
+def withdraw(
+    lease: Lease,
+    number: Annotated[int, typer.Argument(metavar="ORDER", help="The order's number.")],
+    *,
+    reason: Reason = "",
+    socket: Socket = DEFAULT_SOCKET,
+) -> None:
+    """Take an order back that has not begun."""
+    route = lease_route(lease, f"orders/{number}/withdraw")
+    Client(socket).post(route, {"reason": reason})
+    typer.echo(f"order {number} is withdrawn; nothing is done for it")
 
 
 def adopt(

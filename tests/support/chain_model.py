@@ -8,6 +8,7 @@ given a `tamper` function that sees every answer and may return another one, or 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from eth_abi.abi import encode
 from web3 import Web3
@@ -83,6 +84,7 @@ def _hex(types: list[str], values: list[object]) -> str:
     return "0x" + encode(types, values).hex()
 
 
+@cache
 def encoded(event: Event | RawEvent) -> tuple[tuple[str, ...], str]:
     """An event's topics and data, as the contract would emit them."""
     if isinstance(event, RawEvent):
@@ -171,7 +173,7 @@ class ModelBlock:
             "parentHash": self.block.parent,
             "timestamp": hex(self.block.timestamp),
             "logsBloom": f"0x{bloom:0512x}",
-            "receiptsRoot": receipts_root(self.receipts(contract)),
+            "receiptsRoot": _receipts_root(self, contract),
         }
 
     def receipts(self, contract: str) -> list[Json]:
@@ -186,6 +188,12 @@ class ModelBlock:
         return told
 
 
+@cache
+def _receipts_root(block: ModelBlock, contract: str) -> str:
+    return receipts_root(block.receipts(contract))
+
+
+@cache
 def _bloom_bits(value: str) -> int:
     digest = bytes(Web3.keccak(hexstr=value))
     bits = 0
