@@ -129,7 +129,8 @@ class Source(Table):
     profile: Annotated[str, AfterValidator(known_profile)] = Field(
         default=DEFAULT_PROFILE,
         description="How the contract's logs are read: `lease` for the contract of this project, "
-        "`erc5643` for any other ERC-721 with subscriptions, which needs `[source.plan]`.",
+        "`erc5643` for any other ERC-721 with subscriptions, `unlock` for a lock of Unlock "
+        "Protocol; these two need `[source.plan]`.",
         examples=["lease"],
     )
     start_block: int = Field(
@@ -197,8 +198,8 @@ class Source(Table):
     )
     ignore_events: tuple[EventSignature, ...] = Field(
         default=(),
-        description="Events of the contract that are known and mean nothing here (profile "
-        "`erc5643`); any other that the profile does not read raises an alarm.",
+        description="Events of the contract that are known and mean nothing here (profiles "
+        "`erc5643` and `unlock`); any other that the profile does not read raises an alarm.",
         examples=[["MetadataUpdate(uint256)"]],
     )
     plan: SourcePlan | None = None

@@ -90,7 +90,7 @@ async def test_a_backup_that_fails_delays_the_destroy_and_is_told(tmp_path: Path
         assert "backup-failed" not in await world.alarms()
 
 
-@pytest.mark.parametrize("trouble", ["full", "away", "locked", "unknown"])
+@pytest.mark.parametrize("trouble", ["full", "away", "locked", "unknown", "elsewhere"])
 async def test_no_way_in_which_a_backup_fails_is_tried_hot(tmp_path: Path, trouble: str) -> None:
     async with keeping(tmp_path) as world:
         vault = world.cluster.state.storages["vault"]
@@ -98,6 +98,8 @@ async def test_no_way_in_which_a_backup_fails_is_tried_hot(tmp_path: Path, troub
             vault.size = 0
         elif trouble == "away":
             vault.active = False
+        elif trouble == "elsewhere":
+            vault.nodes = ("another",)
         elif trouble == "unknown":
             del world.cluster.state.storages["vault"]
         else:

@@ -53,7 +53,7 @@ async def test_a_plan_without_a_template_has_the_one_of_all_machines_or_none(
         assert world.running() == [FIRST]
         assert len(system(world).snippets) == (0 if usual is None else 1)
         assert ("cicustom" in world.guest().config) is (usual is not None)
-        assert not any(b"wallet" in text for text in system(world).snippets.values())
+        assert not any(b"pam_web3" in text for text in system(world).snippets.values())
 
 
 async def test_another_template_reaches_a_machine_that_exists_and_the_old_one_goes(

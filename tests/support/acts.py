@@ -255,7 +255,7 @@ _MORE: Final = {
     ("provision", "qemu"): (
         *("hypervisor.clone", "hypervisor.isolation", "node.put_snippet", "hypervisor.resize"),
     ),
-    ("provision", "lxc"): ("hypervisor.create_container",),
+    ("provision", "lxc"): ("hypervisor.create_container", "guest.set_gecos", "node.pct_exec"),
     ("transfer", "qemu"): ("node.put_snippet", "node.drop_snippet"),
     ("transfer", "lxc"): ("node.pct_exec",),
     ("rollback", "lxc"): ("node.pct_exec",),
@@ -263,7 +263,7 @@ _MORE: Final = {
         *("hypervisor.clone", "hypervisor.isolation", "node.put_snippet", "hypervisor.resize"),
     ),
     ("restore", "qemu"): ("node.put_snippet",),
-    ("reinstall", "lxc"): ("hypervisor.create_container",),
+    ("reinstall", "lxc"): ("hypervisor.create_container", "guest.set_gecos", "node.pct_exec"),
 }
 
 

@@ -112,7 +112,7 @@ class Run:
             return Played(Outcome.UNTOUCHED)
         self._judge_blindness()
         ended = await self._refused_order()
-        if resting and (ended is None or mode.number == OF_THE_CHAIN):
+        if resting and (ended is None or self._overtaken):
             await self._order_done(before, times=1)
             return Played(Outcome.BY_ITSELF)
         sentences = await self._sentences()
@@ -250,14 +250,19 @@ class Run:
         wish = await self._wish()
         return wish if wish is not None and wish.outcome == "refused" else None
 
+    @property
+    def _overtaken(self) -> bool:
+        """Whether what was ordered may have no sense any more: whose it was, or what is gone."""
+        word, number = self.case.verb.order, self.case.mode.number
+        return number == OF_THE_CHAIN or (number == GONE and word is Word.ROLLBACK)
+
     async def _order_done(self, before: int, times: int) -> None:
         """See that what was ordered was done, and done once; `times` it was ordered."""
         word, wish, gone = self.case.verb.order, await self._wish(), self.case.mode.number == GONE
         if word is None:
             return
         assert wish is not None
-        overtaken = self.case.mode.number == OF_THE_CHAIN or (gone and word is Word.ROLLBACK)
-        if overtaken and wish.outcome == "refused":
+        if self._overtaken and wish.outcome == "refused":
             assert wish.said
             return
         assert wish.outcome == "done", wish

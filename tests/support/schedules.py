@@ -186,6 +186,7 @@ class Schedule:
         for token in TOKENS:
             await self.world.daemon.stores.work.unpark(str(self.world.lease(token)))
         await self._settle()
+        await settled(self.world, self.look)  # the last block may have been somebody's last
         self.judge.rest()
         assert await verify(self.world.db) == []
 
