@@ -7,6 +7,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
+FORGE := cd contracts && node_modules/.bin/forge
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
@@ -52,16 +53,18 @@ demo: setup ## Tell a machine's whole life, on a real chain (ARGS=--json for one
 
 .PHONY: test
 test: setup ## Run the tests, in as many processes as there are cores (ARGS="tests/unit -k lease" for some)
+	@$(if $(ARGS),,$(FORGE) test --gas-snapshot-emit=false)
 	@$(PY) -m pytest --quiet --numprocesses=auto --maxprocesses=4 --dist=loadscope $(ARGS)
 
 .PHONY: check
-check: setup ## Format, lint, types, import rules, dependencies, compiled contracts
+check: setup ## Format, lint, types, import rules, dependencies, compiled contracts and their gas
 	@$(BIN)/ruff format --quiet --check . || { echo "check: run .venv/bin/ruff format ." >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --strict chainwatch provisioner tests
 	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/deptry .
 	@node contracts/build.mjs --check
+	@$(FORGE) test --match-path test/Gas.t.sol --gas-snapshot-check=true --gas-snapshot-emit=false
 
 .PHONY: bench
 bench: setup ## Measure how soon a purchase is a machine, and for how many calls
@@ -89,7 +92,8 @@ soak: setup ## Let N new histories happen to a few machines, 200 N to their VMID
 		--dist=load --maxschedchunk=1 $(or $(ARGS),$(SOAKED))
 
 .PHONY: test-contracts
-test-contracts: setup ## Run the tests of the lease contract on a chain
+test-contracts: setup ## Run the tests of the lease contract, by forge and on a chain
+	@$(FORGE) test --gas-snapshot-emit=false
 	@$(PY) -m pytest --quiet tests/integration/test_contract.py tests/integration/test_contract_life.py
 
 # --------------------------------------------------------------------------------------- now and then
@@ -101,6 +105,6 @@ requirements: setup ## Pin the newest releases, with their hashes
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	@rm -rf .venv build dist *.egg-info contracts/node_modules \
+	@rm -rf .venv build dist *.egg-info contracts/node_modules contracts/out contracts/cache \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

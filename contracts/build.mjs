@@ -17,6 +17,7 @@ const PRODUCTS = {
 };
 const FIXTURES = {
   Crier: "src/test/Crier.sol",
+  Deliveries: "src/test/Deliveries.sol",
   ERC1967Proxy: "@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol",
   Subscription: "src/test/Subscription.sol",
 };
@@ -27,7 +28,7 @@ const FOLDERS = [
 const SIZE_LIMIT = 24576; // bytes of deployed code, EIP-170
 
 const SETTINGS = {
-  optimizer: { enabled: true, runs: 200 },
+  optimizer: { enabled: true, runs: 20 }, // at 200, Lease passes the size limit by 138 bytes
   evmVersion: "cancun",
   metadata: { bytecodeHash: "none", appendCBOR: false },
   outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },

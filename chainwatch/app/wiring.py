@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from chainwatch.app.sending import news_of, senders
 from chainwatch.app.sites import firewalls, routing, site
 from chainwatch.chain import profiles
 from chainwatch.chain.audit import StateReader
@@ -136,11 +137,7 @@ class _Wiring:
             os_template=config.machines.os_template,
             container_storage=config.machines.container_storage,
         )
-        self.hypervisor = ProxmoxHypervisor(
-            ways.api,
-            self.machines,
-            clock.monotonic,
-        )
+        self.hypervisor = ProxmoxHypervisor(ways.api, self.machines, clock.monotonic)
         self.node_shell = HelperShell(ways.nodes) if ways.nodes else None
         inside = PctShell(self.node_shell) if self.node_shell else None
         self.guests = Shells(AgentShell(ways.api, clock.sleep), ContainerShell(ways.api, inside))
@@ -157,6 +154,7 @@ class _Wiring:
         self.nodes = NodeWatch(
             self.hypervisor, self.snapshots, stores.alarms, clock, self.rooms.welcome
         )
+        self.senders = senders(config, ways.endpoints, stores, clock)
         self.sources = {
             each.source.name: SourceStatus(each, clock, clock.monotonic())
             for each in config.sources
@@ -180,6 +178,7 @@ class _Wiring:
             breaker=self.breaker,
             nodes=self.nodes,
             care=self.care(),
+            senders=self.senders,
             firewalls=self.firewalls(resync),
             inspection=self.inspection(),
             operations=stores.operations,
@@ -375,7 +374,7 @@ class _Wiring:
             unread=UnreadLogs(settings, self.stores.alarms, self.clock),
             quarantines=Quarantines(name, endpoints, self.stores.alarms, self.clock),
             feed=HeadFeed(settings.ws, hint.set, poll=settings.poll_interval),
-            wake=_all(self.bell.set, lookout.news),
+            wake=_all(self.bell.set, lookout.news, *news_of(self.senders, name)),
             hint=hint,
         )
 

@@ -6,6 +6,7 @@ How it fails: before anything else has started, with Fatal and a line for each p
 """
 
 import tomllib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from chainwatch.config.nodes import NodesSsh
 from chainwatch.config.plans import Plans
 from chainwatch.config.policy import Policy
 from chainwatch.config.problems import problems, unknown_variables
+from chainwatch.config.sender import SenderConfig
 from chainwatch.credentials import Secret
 from chainwatch.domain.batches import Source
 from chainwatch.domain.plans import NO_RULES, PlanRule, PlanRules
@@ -163,6 +165,7 @@ class Config:
     log: LogConfig
     nodes: NodesConfig | None = None
     plans: PlanRules = NO_RULES
+    sender: SenderConfig | None = None
 
     @property
     def plan_templates(self) -> tuple[int, ...]:
@@ -255,13 +258,15 @@ def _credentials(environ: Mapping[str, str]) -> dict[str, object]:
         "identity-key": ("installation", "identity_key_file"),
         "proxmox-token": ("proxmox", "token_file"),
         "node-key": ("nodes_ssh", "key_file"),
+        "sender-key": ("sender", "key_file"),
+        "sender-keystore": ("sender", "keystore_file"),
+        "sender-password": ("sender", "password_file"),
     }
-    folder = environ.get("CREDENTIALS_DIRECTORY")
-    return {
-        table: {key: Path(folder, name)}
-        for name, (table, key) in keys.items()
-        if folder and Path(folder, name).exists()
-    }
+    folder, found = environ.get("CREDENTIALS_DIRECTORY"), defaultdict[str, dict[str, Path]](dict)
+    for name, (table, key) in keys.items():
+        if folder and Path(folder, name).exists():
+            found[table][key] = Path(folder, name)
+    return {**found}
 
 
 # ----------------------------------------------------------------------------- what becomes of them
@@ -282,6 +287,7 @@ def _config(file: schema.File) -> Config:
         log=LogConfig(level=file.log.level, format=file.log.format),
         nodes=_nodes(file.nodes_ssh) if file.nodes_ssh else None,
         plans=PlanRules(tuple(_plan_rule(table, file.source) for table in file.plans)),
+        sender=file.sender.settled() if file.sender else None,
     )
 
 

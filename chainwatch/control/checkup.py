@@ -2,9 +2,10 @@
 
 Each source is asked what the daemon would ask at its start, the hypervisor for a list that can be
 believed, what our token may do there and what its templates are like, nodes over SSH for their
-helper, plans whether their machines can be what the configuration says, and the database whether
-its rows are what its journal says. Every finding is said, the good ones too: silence would not tell
-what was looked at. Of plans only what is wrong is said.
+helper, plans whether their machines can be what the configuration says, the hot key's account for
+its balance and roles, and the database whether its rows are what its journal says. Every finding is
+said, the good ones too: silence would not tell what was looked at. Of plans only what is wrong is
+said.
 """
 
 from typing import Final
@@ -14,6 +15,7 @@ from chainwatch.control.ingest import Ingest
 from chainwatch.control.node_care import NodeCare
 from chainwatch.control.readings import Finding
 from chainwatch.control.resync import Resync
+from chainwatch.control.sender_check import check_sender
 from chainwatch.control.supervisor import Supervisor
 from chainwatch.domain.desired import KINDS
 from chainwatch.domain.lease import LeaseId
@@ -30,7 +32,7 @@ MOST: Final = 50
 
 
 async def checkup(supervisor: Supervisor, db: Database, *, deep: bool) -> list[Finding]:
-    """Look at sources, hypervisor, nodes, plans and database, in this order.
+    """Look at sources, hypervisor, nodes, plans, hot key and database, in this order.
 
     `deep`: at all leases as well.
     """
@@ -38,6 +40,7 @@ async def checkup(supervisor: Supervisor, db: Database, *, deep: bool) -> list[F
     found += [await _hypervisor(supervisor.resync), *await _cluster(supervisor.inspection)]
     found += await _nodes(supervisor.care)
     found += await _plans(supervisor, Leases(db))
+    found += [each for sender in supervisor.senders for each in await check_sender(sender)]
     found += await _database(db)
     return found + (await deep_check(supervisor.lookouts) if deep else [])
 

@@ -6,18 +6,25 @@ after time travel too. A plan paid in an ERC-20 wants the buyer's `approve` on t
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from chainwatch.demo.anvil import Anvil
 from chainwatch.demo.deployed import Deployed, Receipt, deploy
 
 NATIVE = "0x" + "0" * 40
 _PATIENCE_S = 3600
+_PAYMENT_TOKEN, _PRICE = 8, 12
+"""Where they stand in the contract's `Plan`."""
+
+Purchase: TypeAlias = tuple[int, str, int, int, int, str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class PlanOffer:
     """What an admin puts on sale. Kind 0 is a VM, 1 a container; grace in seconds; the price per
     second in the smallest unit of the payment token (zero address: the native coin); cap 0: none.
+    It is delivered within `delivery_time` seconds; an early end costs `end_fee` hundredths of a
+    percent of the unused rest.
     """
 
     name: str = "small"
@@ -29,6 +36,8 @@ class PlanOffer:
     payment_token: str = NATIVE
     price_per_second: int = 1_000
     cap: int = 0
+    delivery_time: int = 3600
+    end_fee: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,7 @@ class LeaseContract:
     deployed: Deployed
     admin: str
     treasurer: str
+    provisioner: str
 
     @property
     def address(self) -> str:
@@ -47,15 +57,11 @@ class LeaseContract:
         """Puts a plan on sale and gives its id, counted from 1."""
         await self.deployed.send(
             "createPlan",
-            offer.name,
-            offer.kind,
-            offer.cores,
-            offer.memory_mib,
-            offer.disk_gib,
-            offer.grace,
-            offer.payment_token,
-            offer.price_per_second,
-            offer.cap,
+            (
+                *(offer.name, offer.kind, offer.cores, offer.memory_mib, offer.disk_gib),
+                *(offer.grace, offer.delivery_time, offer.end_fee),
+                *(offer.payment_token, offer.price_per_second, offer.cap),
+            ),
             sender=self.admin,
         )
         return await self.deployed.call(int, "planCount")
@@ -80,23 +86,47 @@ class LeaseContract:
         encryption_key: bytes = b"",
         recipient: str | None = None,
     ) -> tuple[int, Receipt]:
-        """Buys a lease for exactly its price; gives its token id and the receipt."""
+        """Buys a lease for exactly its price; gives its token id and the receipt.
+
+        Its time begins only with `deliver`.
+        """
         amount = await self.price(plan) * seconds
         native = await self.payment_token(plan) == NATIVE
         head = await self.deployed.anvil.block()
         receipt = await self.deployed.send(
             "mint",
-            plan,
-            recipient or buyer,
-            seconds,
-            amount,
-            head.timestamp + _PATIENCE_S,
-            ssh_key,
-            encryption_key,
+            purchase(
+                plan,
+                recipient or buyer,
+                seconds,
+                amount,
+                head.timestamp + _PATIENCE_S,
+                ssh_key=ssh_key,
+                encryption_key=encryption_key,
+            ),
             sender=buyer,
             value=amount if native else 0,
         )
         return _token_of(receipt), receipt
+
+    async def deliver(self, token: int, connection: bytes = b"") -> Receipt:
+        """Says that the machine is there: the lease's time begins."""
+        owner = await self.owner_of(token)
+        return await self.deployed.send(
+            "deliver", token, owner, connection, sender=self.provisioner
+        )
+
+    async def cancel_undelivered(self, token: int) -> Receipt:
+        """Gives all that was paid back; the token is burned."""
+        return await self.deployed.send("cancelUndelivered", token, sender=self.provisioner)
+
+    async def refund(self, token: int, owner: str) -> Receipt:
+        """Takes back what was not delivered in time, as credit; the token is burned."""
+        return await self.deployed.send("refund", token, sender=owner)
+
+    async def claim(self, payment_token: str, account: str) -> Receipt:
+        """Takes out all that `account` is owed."""
+        return await self.deployed.send("claim", payment_token, account, sender=account)
 
     async def renew(self, token: int, seconds: int, payer: str) -> Receipt:
         """Renews a lease for exactly its price; the payer may be anyone."""
@@ -128,6 +158,10 @@ class LeaseContract:
     async def burn(self, token: int, owner: str) -> Receipt:
         return await self.deployed.send("burn", token, sender=owner)
 
+    async def collect(self, *tokens: int) -> Receipt:
+        """Makes what was earned of these leases the operator's."""
+        return await self.deployed.send("collect", list(tokens), sender=self.treasurer)
+
     async def withdraw(self, payment_token: str, recipient: str, amount: int) -> Receipt:
         return await self.deployed.send(
             "withdraw", payment_token, recipient, amount, sender=self.treasurer
@@ -143,17 +177,31 @@ class LeaseContract:
 
     async def price(self, plan: int) -> int:
         """What a second of a new lease costs now."""
-        return int((await self.deployed.call(tuple, "plan", plan))[7])
+        return int((await self.deployed.call(tuple, "plan", plan))[_PRICE])
 
     async def payment_token(self, plan: int) -> str:
-        return str((await self.deployed.call(tuple, "plan", plan))[6])
+        return str((await self.deployed.call(tuple, "plan", plan))[_PAYMENT_TOKEN])
+
+
+def purchase(
+    plan: int,
+    recipient: str,
+    seconds: int,
+    max_amount: int,
+    deadline: int,
+    *,
+    ssh_key: str = "",
+    encryption_key: bytes = b"",
+) -> Purchase:
+    """What a buyer wants, as the contract's `Purchase`."""
+    return plan, recipient, seconds, max_amount, deadline, ssh_key, encryption_key
 
 
 async def open_shop(anvil: Anvil) -> LeaseContract:
-    """Deploys `Lease`: the first account is its admin, the last its treasurer."""
-    admin, *_, treasurer = await anvil.accounts()
-    deployed = await deploy(anvil, "Lease", admin, treasurer, sender=admin)
-    return LeaseContract(deployed, admin, treasurer)
+    """Deploys `Lease`: its admin is the first account, its provisioner and treasurer the last."""
+    admin, *_, provisioner, treasurer = await anvil.accounts()
+    deployed = await deploy(anvil, "Lease", admin, treasurer, provisioner, sender=admin)
+    return LeaseContract(deployed, admin, treasurer, provisioner)
 
 
 async def issue_token(anvil: Anvil, holder: str, supply: int) -> Deployed:

@@ -12,6 +12,9 @@ from chainwatch.demo.narrator import moment
 
 Name = Callable[[object], str]
 
+_UNTOLD = frozenset({"EscrowUpdate", "CreditUpdate", "MetadataUpdate", "RenewalsAllowed"})
+"""What no act of the story turns on."""
+
 
 def told(receipt: Receipt, name: Name) -> str:
     """Tell what one transaction did; `name` turns an account into somebody's name."""
@@ -27,15 +30,26 @@ def _fact(event: Said, name: Name) -> Iterator[str]:
             yield f"{token} is minted for {name(values['to'])}"
         case "Transfer":
             yield f"{token} goes from {name(values['from'])} to {name(values['to'])}"
-        case "LeaseMinted":
-            yield f"{name(values['payer'])} paid {values['paid']} for plan {values['planId']}"
         case "SubscriptionUpdate":
-            yield f"{token} is paid until {moment(int(str(values['expiration'])))}"
+            yield f"{token} holds until {moment(int(str(values['expiration'])))}"
+        case "LeaseDelivered":
+            yield f"{token} is delivered, and its time begins"
         case "KeysChanged" if values["sshKey"]:
             yield f"{token} lets in {str(values['sshKey']).rpartition(' ')[2]}"
-        case "Approval" if "value" in values:
-            yield f"{name(values['owner'])} lets the shop take {values['value']} of the ERC-20"
         case "KeysChanged":
             yield f"{token} has no SSH key"
+        case other if other not in _UNTOLD:
+            yield _paid(event, name)
+
+
+def _paid(event: Said, name: Name) -> str:
+    values = event.values
+    match event.name:
+        case "LeaseMinted":
+            return f"{name(values['payer'])} paid {values['paid']} for plan {values['planId']}"
+        case "LeaseRenewed":
+            return f"{name(values['payer'])} paid {values['paid']} more"
+        case "Approval" if "value" in values:
+            return f"{name(values['owner'])} lets the shop take {values['value']} of the ERC-20"
         case other:
-            yield f"{other} {dict(values)}"
+            return f"{other} {dict(values)}"

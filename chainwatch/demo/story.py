@@ -69,6 +69,7 @@ class Story:
             enters = scene.enters(self.first, scene.stage.alice)
             await bill.until("Alice's SSH key gets into the machine of lease 1", enters)
             await self._as_sold(self.first, SMALL)
+            await self._delivered(self.first)
             await bill.until("the daemon is content", scene.content(self.first))
             bill.certain("there is one machine, not two", so=len(await scene.ours()) == 1)
 
@@ -96,6 +97,7 @@ class Story:
             enters = scene.enters(self.second, carol)
             await scene.playbill.until("Carol's SSH key gets into the machine of lease 2", enters)
             await self._as_sold(self.second, LARGE)
+            await self._delivered(self.second)
             await scene.playbill.until("the daemon is content", scene.content(self.second))
             alice = scene.enters(self.second, stage.alice)
             scene.playbill.certain("Alice's key does not", so=not await alice())
@@ -204,6 +206,12 @@ class Story:
         )
         what = f"{plan.cores} cores, {plan.memory_mib} MiB, {plan.disk_gib} GiB"
         self.scene.playbill.certain(f"the machine is what plan {plan.name} sells: {what}", so=so)
+
+    async def _delivered(self, token: int) -> None:
+        """The operator says on-chain that the machine is there: from here on, its time is paid."""
+        self.scene.people(f"the operator delivers lease {token}")
+        await self.scene.mined(await self.scene.stage.shop.deliver(token))
+        await self._known_expiry(token)
 
     async def _known_expiry(self, token: int) -> None:
         expires_at = await self.scene.stage.shop.expires_at(token)

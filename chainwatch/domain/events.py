@@ -70,8 +70,38 @@ class KeysChanged(Struct, frozen=True, gc=False):
     encryption_key: str
 
 
+class Delivered(Struct, frozen=True, gc=False):
+    """The lease's time runs since `delivered_at`; until then, its expiry was provisional."""
+
+    token: int
+    delivered_at: int
+
+
+class PlanChanged(Struct, frozen=True, gc=False):
+    """The lease is now of another plan; nothing else about it changed."""
+
+    token: int
+    plan: int
+
+
+class ActionRequested(Struct, frozen=True, gc=False):
+    """The owner asks for something; `kind` is the contract's number, `data` is 0x hex or empty."""
+
+    token: int
+    kind: int
+    data: str
+
+
 PlanEvent: TypeAlias = PlanDefined | PlanTerms
-LeaseEvent: TypeAlias = LeaseMinted | Transferred | ExpiryUpdated | KeysChanged
+LeaseEvent: TypeAlias = (
+    LeaseMinted
+    | Transferred
+    | ExpiryUpdated
+    | KeysChanged
+    | Delivered
+    | PlanChanged
+    | ActionRequested
+)
 Event: TypeAlias = PlanEvent | LeaseEvent
 
 

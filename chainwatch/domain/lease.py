@@ -2,9 +2,11 @@
 
 `fold` is pure and total: any order-preserving list of events gives one state, and folding a list
 again gives the same. Access follows the owner only. What the fold must never do is compute an
-expiry: it takes the last absolute one. A token minted again (after a burn, or after a reorg) is
-another lease with another nonce. Contracts differ in whether they say the expiry before or after
-the mint of the same transaction; `mints_first` makes that one case.
+expiry: it takes the last absolute one. That of a lease which is not delivered yet is the end of its
+delivery time: until then it counts as paid, and after it there is nothing but a refund. A token
+minted again (after a burn, or after a reorg) is another lease with another nonce. Contracts differ
+in whether they say the expiry before or after the mint of the same transaction; `mints_first` makes
+that one case.
 """
 
 import hashlib
@@ -18,11 +20,14 @@ from msgspec.structs import replace
 
 from chainwatch.domain.events import (
     ZERO_ADDRESS,
+    ActionRequested,
+    Delivered,
     ExpiryUpdated,
     KeysChanged,
     LeaseEvent,
     LeaseMinted,
     Logged,
+    PlanChanged,
     PlanDefined,
     PlanEvent,
     PlanTerms,
@@ -66,6 +71,7 @@ class Lease(Struct, frozen=True, gc=False):
     """A lease at some block. `expires_at` is chain seconds; `plan` is None until the chain said.
 
     `generation` counts changes of owner since the mint. `burnt` leases have no owner any more.
+    `delivered_at` is 0 before the delivery, and where a contract knows no deliveries.
     """
 
     token: int
@@ -77,6 +83,7 @@ class Lease(Struct, frozen=True, gc=False):
     ssh_key: str = ""
     encryption_key: str = ""
     burnt: bool = False
+    delivered_at: int = 0
 
 
 class Plan(Struct, frozen=True, gc=False):
@@ -131,6 +138,12 @@ def fold(lease: Lease | None, event: LeaseEvent, tx_hash: str) -> Lease | None:
             return lease and _told(
                 lease, lease.plan, lease.expires_at, event.ssh_key, event.encryption_key
             )
+        case Delivered():
+            return lease and replace(lease, delivered_at=event.delivered_at)
+        case PlanChanged():
+            return lease and replace(lease, plan=event.plan)
+        case ActionRequested():
+            return lease
         case _:
             assert_never(event)
 
@@ -149,6 +162,7 @@ def _told(
         ssh_key=ssh_key,
         encryption_key=encryption_key,
         burnt=lease.burnt,
+        delivered_at=lease.delivered_at,
     )
 
 

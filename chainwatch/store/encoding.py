@@ -16,10 +16,13 @@ from typing import Final
 from msgspec.structs import fields
 
 from chainwatch.domain.events import (
+    ActionRequested,
+    Delivered,
     Event,
     ExpiryUpdated,
     KeysChanged,
     LeaseMinted,
+    PlanChanged,
     PlanDefined,
     PlanTerms,
     Transferred,
@@ -34,6 +37,9 @@ KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
         "transferred": Transferred,
         "expiry_updated": ExpiryUpdated,
         "keys_changed": KeysChanged,
+        "delivered": Delivered,
+        "plan_changed": PlanChanged,
+        "action_requested": ActionRequested,
     }
 )
 _KIND_OF: Final[Mapping[type[Event], str]] = {cls: kind for kind, cls in KINDS.items()}

@@ -27,7 +27,7 @@ from chainwatch.store.encoding import event_from, number_of, packed, plan_from, 
 
 LEASE = (
     "SELECT id, source, token, owner, nonce, generation, plan, expires_at, ssh_key,"
-    " encryption_key, burnt, wake_at, wake_final_at FROM lease"
+    " encryption_key, burnt, delivered_at, wake_at, wake_final_at FROM lease"
 )
 EVENT = (
     "SELECT id, source, block, block_hash, log_index, tx_hash, kind, token, plan, fields, seen_at,"
@@ -52,6 +52,7 @@ def lease_from(row: Row) -> Lease | None:
         ssh_key=row["ssh_key"],
         encryption_key=row["encryption_key"],
         burnt=bool(row["burnt"]),
+        delivered_at=row["delivered_at"],
     )
 
 
@@ -170,12 +171,13 @@ def _write_leases(tx: Transaction, source: Source, leases: Mapping[int, Lease | 
     rows = [_lease_row(source, ids, lease) for lease in leases.values() if lease is not None]
     tx.insert(
         "lease (id, source, token, owner, nonce, generation, plan, expires_at, ssh_key,"
-        " encryption_key, burnt)",
+        " encryption_key, burnt, delivered_at)",
         rows,
         "ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, nonce = excluded.nonce,"
         " generation = excluded.generation, plan = excluded.plan,"
         " expires_at = excluded.expires_at, ssh_key = excluded.ssh_key,"
-        " encryption_key = excluded.encryption_key, burnt = excluded.burnt",
+        " encryption_key = excluded.encryption_key, burnt = excluded.burnt,"
+        " delivered_at = excluded.delivered_at",
     )
     return {str(row[0]) for row in rows}
 
@@ -193,6 +195,7 @@ def _lease_row(source: Source, ids: str, lease: Lease) -> tuple[str | int | None
         lease.ssh_key,
         lease.encryption_key,
         int(lease.burnt),
+        lease.delivered_at,
     )
 
 

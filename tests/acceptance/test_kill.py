@@ -21,8 +21,12 @@ from tests.support.daemon import Grounds
 from tests.support.deaths import COVERING, Case, cases, named, played, stage
 
 #: What no act here passes: a reorg's, where test_kill_reading.py kills; a halt's, at which
-#: test_crashes.py crashes; and what the command line does, and no daemon.
-ELSEWHERE: Final = edges("commit.rewind", "commit.source", *faultpoints.BY_HAND)
+#: test_crashes.py crashes; the sender's, at which test_sender_crashes.py does; and what the command
+#: line does, and no daemon.
+ELSEWHERE: Final = edges(
+    *("commit.rewind", "commit.source", *faultpoints.BY_HAND),
+    *(*faultpoints.SENDING, *faultpoints.SENDING_COMMITS),
+)
 CASES: Final = cases("qemu")
 #: The acts in which a machine changes because of its lease or by order, for both kinds.
 LIFE: Final = (

@@ -32,7 +32,7 @@ from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.settings import ProxmoxEndpoint, ProxmoxSettings
 from tests.bench.recorder import Recorder
 from tests.support.anvil import CHAIN_ID, Anvil, running
-from tests.support.lease_contract import LeaseContract, PlanOffer, open_shop
+from tests.support.lease_contract import LeaseContract, PlanOffer, open_shop, purchase
 from tests.support.pve import NODE, TEMPLATE
 from tests.support.realm import ALICES_KEY
 from tests.support.realm import config as small
@@ -66,7 +66,7 @@ class Rig:
         """Send a purchase to the chain; it is in no block yet."""
         far = 2**63
         mint = self.shop.deployed.contract.functions.mint(
-            1, self.buyer, LASTS, self.price * LASTS, far, ALICES_KEY, b""
+            purchase(1, self.buyer, LASTS, self.price * LASTS, far, ssh_key=ALICES_KEY)
         )
         sender = AsyncWeb3.to_checksum_address(self.buyer)
         await mint.transact({"from": sender, "value": Wei(self.price * LASTS), "gas": GAS})

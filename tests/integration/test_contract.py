@@ -10,8 +10,26 @@ import pytest
 from web3 import AsyncWeb3
 
 from chainwatch import artifacts
-from tests.support.lease_contract import NATIVE, LeaseContract, PlanOffer, Reverted, issue_token
-from tests.support.town import COIN, GRACE, HOUR, OFFER, PRICE, Town, founded, said, timestamp_of
+from tests.support.lease_contract import (
+    NATIVE,
+    LeaseContract,
+    PlanOffer,
+    Reverted,
+    issue_token,
+    purchase,
+)
+from tests.support.town import (
+    COIN,
+    DELIVERY,
+    GRACE,
+    HOUR,
+    OFFER,
+    PRICE,
+    Town,
+    founded,
+    said,
+    timestamp_of,
+)
 
 ROOT = Path(__file__).parents[2]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDx alice@example"
@@ -28,11 +46,14 @@ async def town() -> AsyncIterator[Town]:
 
 async def test_a_new_plan_says_its_facts_once_and_its_terms_absolutely(town: Town) -> None:
     created = await town.shop.deployed.send(
-        "createPlan", "large", 1, 8, 16384, 200, GRACE, NATIVE, 7, 3, sender=town.shop.admin
+        "createPlan",
+        ("large", 1, 8, 16384, 200, GRACE, HOUR, 500, NATIVE, 7, 3),
+        sender=town.shop.admin,
     )
     changed = await town.shop.set_terms(2, 9, cap=4, on_sale=False)
     assert said(created) == [
         ("PlanDefined", 2, "large", 1, 8, 16384, 200, GRACE),
+        ("PlanPromises", 2, HOUR, 500),
         ("PlanTerms", 2, NATIVE, 7, 3, True),
     ]
     assert said(changed) == [("PlanTerms", 2, NATIVE, 9, 4, False)]
@@ -50,6 +71,8 @@ async def test_a_new_plan_says_its_facts_once_and_its_terms_absolutely(town: Tow
         (PlanOffer(disk_gib=0), "EmptyMachine"),
         (PlanOffer(grace=365 * 86400 + 1), "GraceTooLong"),
         (PlanOffer(price_per_second=0), "PriceIsZero"),
+        (PlanOffer(delivery_time=299), "DeliveryTimeNotAllowed"),
+        (PlanOffer(end_fee=2501), "EndFeeTooHigh"),
         (PlanOffer(payment_token="0x" + "00" * 19 + "99"), "NotAToken"),
     ],
 )
@@ -60,17 +83,21 @@ async def test_a_plan_that_cannot_be_kept_is_refused(
         await town.shop.create_plan(offer)
 
 
-async def test_only_the_admin_sells_and_only_the_treasurer_withdraws(town: Town) -> None:
+async def test_only_the_admin_sells_the_treasurer_withdraws_and_the_provisioner_delivers(
+    town: Town,
+) -> None:
     await town.shop.mint(1, town.alice)
-    stranger = LeaseContract(town.shop.deployed, town.bob, town.bob)
+    stranger = LeaseContract(town.shop.deployed, town.bob, town.bob, town.bob)
+    admin = LeaseContract(town.shop.deployed, town.bob, town.shop.admin, town.shop.admin)
     for attempt in (
         lambda: stranger.create_plan(OFFER),
         lambda: stranger.set_terms(1, 1),
         lambda: stranger.pause_sales(True),
         lambda: stranger.withdraw(NATIVE, town.bob, 1),
-        lambda: LeaseContract(town.shop.deployed, town.bob, town.shop.admin).withdraw(
-            NATIVE, town.bob, 1
-        ),
+        lambda: stranger.deliver(1),
+        lambda: stranger.cancel_undelivered(1),
+        lambda: admin.withdraw(NATIVE, town.bob, 1),
+        lambda: admin.deliver(1),
     ):
         with pytest.raises(Reverted, match="AccessControlUnauthorizedAccount"):
             await attempt()
@@ -89,11 +116,12 @@ async def test_a_purchase_says_owner_price_expiry_and_keys_in_this_order(town: T
     token, receipt = await town.shop.mint(
         1, town.alice, seconds=HOUR, ssh_key=KEY, encryption_key=b"\x01\x02", recipient=town.bob
     )
-    expiry = await timestamp_of(town, receipt) + HOUR
+    expiry = await timestamp_of(town, receipt) + DELIVERY
     assert said(receipt) == [
         ("Transfer", NATIVE, town.bob, token),
         ("LeaseMinted", token, 1, town.alice, HOUR, HOUR * PRICE),
         ("SubscriptionUpdate", token, expiry),
+        ("EscrowUpdate", token, HOUR * PRICE, 0),
         ("KeysChanged", token, KEY, b"\x01\x02"),
     ]
     assert token == 1
@@ -106,7 +134,7 @@ async def test_a_purchase_says_owner_price_expiry_and_keys_in_this_order(town: T
 async def test_a_purchase_without_keys_says_nothing_about_keys(town: Town) -> None:
     _, receipt = await town.shop.mint(1, town.alice)
     names = [event.name for event in receipt.events]
-    assert names == ["Transfer", "LeaseMinted", "SubscriptionUpdate"]
+    assert names == ["Transfer", "LeaseMinted", "SubscriptionUpdate", "EscrowUpdate"]
 
 
 async def test_native_coin_beyond_the_price_comes_back(town: Town) -> None:
@@ -134,7 +162,10 @@ async def test_native_coin_sent_to_a_plan_paid_in_erc20_is_refused(town: Town) -
     await coin.send("approve", town.shop.address, COIN, sender=town.alice)
     with pytest.raises(Reverted, match="NativeCoinNotTaken"):
         await town.shop.deployed.send(
-            "mint", plan, town.alice, HOUR, COIN, 2**63, "", b"", sender=town.alice, value=1
+            "mint",
+            purchase(plan, town.alice, HOUR, COIN, 2**63),
+            sender=town.alice,
+            value=1,
         )
 
 
@@ -182,7 +213,7 @@ async def test_a_plan_that_is_off_sale_or_unknown_is_not_sold(town: Town) -> Non
 
 async def test_the_cap_counts_expired_leases_until_they_are_burned(town: Town) -> None:
     await town.shop.set_terms(1, PRICE, cap=1)
-    first, _ = await town.shop.mint(1, town.alice)
+    first = await town.delivered()
     await town.anvil.advance_to(await town.shop.expires_at(first))
     with pytest.raises(Reverted, match="SoldOut"):
         await town.shop.mint(1, town.bob)
@@ -218,7 +249,7 @@ async def test_keys_of_exactly_the_longest_length_are_taken(town: Town) -> None:
 
 
 async def test_a_pause_stops_sales_only(town: Town) -> None:
-    token, _ = await town.shop.mint(1, town.alice)
+    token = await town.delivered()
     assert said(await town.shop.pause_sales(True)) == [("SalesPaused", True)]
     with pytest.raises(Reverted, match="SalesArePaused"):
         await town.shop.mint(1, town.bob)
@@ -234,7 +265,7 @@ async def test_a_pause_stops_sales_only(town: Town) -> None:
 
 
 async def test_the_standards_it_follows_are_announced(town: Town) -> None:
-    announced = {"01ffc9a7", "80ac58cd", "5b5e139f", "8c65f84d", "7965db0b"}
+    announced = {"01ffc9a7", "80ac58cd", "5b5e139f", "8c65f84d", "7965db0b", "49064906"}
     for interface in announced:
         assert await town.shop.deployed.call(bool, "supportsInterface", bytes.fromhex(interface))
     unknown = bytes.fromhex("ffffffff")
@@ -250,6 +281,9 @@ def test_the_events_that_readers_rely_on_keep_their_signatures() -> None:
         "LeaseMinted(uint256*,uint256*,address*,uint256,uint256)",
         "SubscriptionUpdate(uint256*,uint64)",
         "KeysChanged(uint256*,string,bytes)",
+        "LeaseDelivered(uint256*,uint64)",
+        "PlanChanged(uint256*,uint256*)",
+        "ActionRequested(uint256*,uint8*,bytes)",
         "Transfer(address*,address*,uint256*)",
     }
 

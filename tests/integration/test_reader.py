@@ -18,9 +18,10 @@ from chainwatch.chain.settings import SourceSettings
 from chainwatch.domain.batches import LatestLease, Rewind, Source
 from chainwatch.errors import Fatal, RpcUnavailable, SourceHalted
 from tests.support.anvil import CHAIN_ID
+from tests.support.lease_contract import PlanOffer
 from tests.support.ledger import Ledger
 from tests.support.oracle import truth
-from tests.support.town import Town, founded
+from tests.support.town import COIN, Town, founded
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8Mkwgtjc8zTUx4 alice@x"
 
@@ -60,6 +61,7 @@ async def a_busy_day(town: Town) -> None:
     shop, alice, bob = town.shop, town.alice, town.bob
     token, _ = await shop.mint(1, alice, ssh_key=KEY, encryption_key=b"\x01\x02")
     await town.anvil.mine(9)
+    await shop.deliver(token, b"sealed")
     await shop.renew(token, 600, bob)
     await shop.transfer(token, alice, bob)
     await shop.set_keys(token, bob, KEY)
@@ -69,6 +71,10 @@ async def a_busy_day(town: Town) -> None:
     await shop.pause_sales(False)
     await town.anvil.mine(11)
     await shop.mint(1, bob)
+    await shop.deployed.send("requestAction", token, 4, b"debian-12", sender=bob)
+    larger = await shop.create_plan(PlanOffer(name="large", cores=2))
+    await shop.deployed.send("requestUpgrade", token, larger, COIN, sender=bob, value=COIN)
+    await shop.deployed.send("completeUpgrade", token, sender=shop.provisioner)
     await shop.end(token, bob)
     await shop.burn(token, bob)
 

@@ -17,13 +17,17 @@ from chainwatch.chain.rpc import Call, Rpc, RpcError
 from chainwatch.chain.standing import Health
 from chainwatch.domain.events import (
     ZERO_ADDRESS,
+    ActionRequested,
     Block,
+    Delivered,
     Event,
     ExpiryUpdated,
     KeysChanged,
     LeaseMinted,
     Logged,
+    PlanChanged,
     PlanDefined,
+    PlanEvent,
     PlanTerms,
     Transferred,
 )
@@ -38,6 +42,9 @@ _SIGNATURES: dict[type, str] = {
     LeaseMinted: "LeaseMinted(uint256,uint256,address,uint256,uint256)",
     ExpiryUpdated: "SubscriptionUpdate(uint256,uint64)",
     KeysChanged: "KeysChanged(uint256,string,bytes)",
+    Delivered: "LeaseDelivered(uint256,uint64)",
+    PlanChanged: "PlanChanged(uint256,uint256)",
+    ActionRequested: "ActionRequested(uint256,uint8,bytes)",
     PlanDefined: "PlanDefined(uint256,string,uint8,uint32,uint32,uint32,uint64)",
     PlanTerms: "PlanTerms(uint256,address,uint256,uint32,bool)",
 }
@@ -45,7 +52,7 @@ _SIGNATURES: dict[type, str] = {
 
 @dataclass(frozen=True, slots=True)
 class RawEvent:
-    """A log that is none of our six events: topics and data as they are."""
+    """A log that is none of our events: topics and data as they are."""
 
     topics: tuple[str, ...]
     data: str = "0x"
@@ -94,12 +101,34 @@ def encoded(event: Event | RawEvent) -> tuple[tuple[str, ...], str]:
         case KeysChanged(token, ssh, key):
             data = _hex(["string", "bytes"], [ssh, bytes.fromhex(key.removeprefix("0x"))])
             return (topic, _word(token)), data
+        case PlanDefined() | PlanTerms():
+            return _encoded_plan(topic, event)
+        case Delivered() | PlanChanged() | ActionRequested():
+            return _encoded_later(topic, event)
+
+
+def _encoded_plan(topic: str, event: PlanEvent) -> tuple[tuple[str, ...], str]:
+    match event:
         case PlanDefined(plan, name, kind, cores, memory, disk, grace):
             types = ["string", "uint8", "uint32", "uint32", "uint32", "uint64"]
             return (topic, _word(plan)), _hex(types, [name, kind, cores, memory, disk, grace])
         case PlanTerms(plan, payment_token, price, cap, on_sale):
             types = ["address", "uint256", "uint32", "bool"]
             return (topic, _word(plan)), _hex(types, [payment_token, price, cap, on_sale])
+
+
+def _encoded_later(
+    topic: str, event: Delivered | PlanChanged | ActionRequested
+) -> tuple[tuple[str, ...], str]:
+    """What is said of a lease only after its purchase."""
+    match event:
+        case Delivered(token, delivered_at):
+            return (topic, _word(token)), _hex(["uint64"], [delivered_at])
+        case PlanChanged(token, plan):
+            return (topic, _word(token), _word(plan)), "0x"
+        case ActionRequested(token, kind, said):
+            data = _hex(["bytes"], [bytes.fromhex(said.removeprefix("0x"))])
+            return (topic, _word(token), _word(kind)), data
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +294,10 @@ class ChainModel:
                 return self._of_hash(digest).receipts(self.contract)
             case "eth_call", [{"to": str(_), "data": str(data)}, {"blockHash": str(digest)}]:
                 return self._called(data, self._of_hash(digest).block.number)
+            case (("eth_getTransactionCount" | "eth_getBalance"), [str(_), str(_)]):
+                return "0x0"
+            case "eth_gasPrice", []:
+                return "0x1"
         raise RpcError(-32601, f"the method {method} does not exist")
 
     def _numbered(self, tag: str) -> ModelBlock | None:

@@ -1,6 +1,6 @@
 """A real lease contract for tests: the demo's own buyers, under the tests' roof."""
 
-from chainwatch.demo.buyer import NATIVE, LeaseContract, PlanOffer, issue_token, open_shop
+from chainwatch.demo.buyer import NATIVE, LeaseContract, PlanOffer, issue_token, open_shop, purchase
 from chainwatch.demo.deployed import Deployed, Receipt, Reverted, Said
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "Said",
     "issue_token",
     "open_shop",
+    "purchase",
 ]

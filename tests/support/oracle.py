@@ -10,11 +10,14 @@ from web3.exceptions import LogTopicError
 from web3.types import EventData
 
 from chainwatch.domain.events import (
+    ActionRequested,
+    Delivered,
     Event,
     ExpiryUpdated,
     KeysChanged,
     LeaseMinted,
     Logged,
+    PlanChanged,
     PlanDefined,
     PlanTerms,
     Transferred,
@@ -79,18 +82,34 @@ def _event(name: str, said: Mapping[str, object]) -> Event | None:
             return LeaseMinted(
                 token, plan, payer.lower(), _int(a["secondsBought"]), _int(a["paid"])
             )
-        case "SubscriptionUpdate", {"tokenId": int(token), "expiration": int(until)}:
-            return ExpiryUpdated(token, until)
-        case "KeyExtended", {"tokenId": int(token), "newTimestamp": int(until)}:
-            return ExpiryUpdated(token, min(until, _NEVER))
-        case "ExpirationChanged", {"tokenId": int(token), "newExpiration": int(until)}:
-            return ExpiryUpdated(token, min(until, _NEVER))
+        case "LeaseDelivered", {"tokenId": int(token), "deliveredAt": int(at)}:
+            return Delivered(token, at)
+        case "PlanChanged", {"tokenId": int(token), "planId": int(plan)}:
+            return PlanChanged(token, plan)
+        case "ActionRequested", {"tokenId": int(token), "kind": int(kind), "data": bytes(raw)}:
+            return ActionRequested(token, kind, f"0x{raw.hex()}" if raw else "")
         case "KeysChanged", {
             "tokenId": int(token),
             "sshKey": str(ssh),
             "encryptionKey": bytes(raw),
         }:
             return KeysChanged(token, ssh, f"0x{raw.hex()}" if raw else "")
+    return _expiry(name, said) or _plan(name, said)
+
+
+def _expiry(name: str, said: Mapping[str, object]) -> Event | None:
+    match name, dict(said):
+        case "SubscriptionUpdate", {"tokenId": int(token), "expiration": int(until)}:
+            return ExpiryUpdated(token, until)
+        case "KeyExtended", {"tokenId": int(token), "newTimestamp": int(until)}:
+            return ExpiryUpdated(token, min(until, _NEVER))
+        case "ExpirationChanged", {"tokenId": int(token), "newExpiration": int(until)}:
+            return ExpiryUpdated(token, min(until, _NEVER))
+    return None
+
+
+def _plan(name: str, said: Mapping[str, object]) -> Event | None:
+    match name, dict(said):
         case "PlanDefined", {"planId": int(plan), "name": str(name), **rest}:
             keys = ("kind", "cores", "memoryMiB", "diskGiB", "grace")
             return PlanDefined(plan, name, *(_int(rest[key]) for key in keys))

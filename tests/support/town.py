@@ -5,13 +5,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tests.support.anvil import Anvil, running
-from tests.support.lease_contract import LeaseContract, PlanOffer, Receipt, open_shop
+from tests.support.lease_contract import LeaseContract, PlanOffer, Receipt, open_shop, purchase
 
 HOUR = 3600
 GRACE = 2 * HOUR
+DELIVERY = HOUR
 PRICE = 1_000
 COIN = 10**18
-OFFER = PlanOffer(grace=GRACE, price_per_second=PRICE)
+OFFER = PlanOffer(grace=GRACE, price_per_second=PRICE, delivery_time=DELIVERY, end_fee=1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,12 @@ class Town:
     async def balance(self, who: str) -> int:
         return int(str(await self.anvil.rpc("eth_getBalance", who, "latest")), 16)
 
+    async def delivered(self, *, ssh_key: str = "") -> int:
+        """Alice's lease of an hour, whose time runs; returns its token."""
+        token, _ = await self.shop.mint(1, self.alice, seconds=HOUR, ssh_key=ssh_key)
+        await self.shop.deliver(token)
+        return token
+
     async def next_second(self, token: int, seconds_after_expiry: int) -> None:
         """The next transaction is mined that long after the expiry of the lease."""
         timestamp = await self.shop.expires_at(token) + seconds_after_expiry
@@ -38,9 +45,11 @@ class Town:
     ) -> Receipt:
         """Alice's purchase of plan 1 with guards and value as she likes."""
         return await self.shop.deployed.send(
-            "mint", 1, self.alice, seconds, maximum, deadline, "", b"",
-            sender=self.alice, value=value,
-        )  # fmt: skip
+            "mint",
+            purchase(1, self.alice, seconds, maximum, deadline),
+            sender=self.alice,
+            value=value,
+        )
 
 
 @asynccontextmanager

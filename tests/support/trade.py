@@ -1,4 +1,4 @@
-"""A seeded trade on a lease contract: purchases, renewals and transfers, several to a block.
+"""A seeded trade on a lease contract: deals of all kinds, several to a block.
 
 Nobody waits for a receipt and nobody asks whether a token still exists: after a reorg some of them
 do not, and then the transaction is mined and says nothing, as on any chain.
@@ -12,7 +12,7 @@ from typing import Final
 from web3 import AsyncWeb3
 
 from chainwatch.demo.anvil import Anvil
-from tests.support.lease_contract import LeaseContract
+from tests.support.lease_contract import LeaseContract, purchase
 
 _GAS: Final = hex(1_000_000)
 _LATER: Final = 2**63
@@ -40,7 +40,7 @@ class Trade:
     _kinds: Sequence[Callable[[], dict[str, object]]] = field(init=False)
 
     def __post_init__(self) -> None:
-        changes = (self._renewal, self._transfer, self._new_keys)
+        changes = (self._delivery, self._renewal, self._transfer, self._new_keys)
         self._kinds = changes if self.on_purpose else (self._mint, *changes)
 
     def on(self, chain: Anvil, seed: int) -> "Trade":
@@ -103,7 +103,12 @@ class Trade:
         self.tokens += 1
         buyer, seconds = self._person(), self.random.randint(self.lasts, 2 * self.lasts)
         cost = seconds * self.price
-        return self._asked(buyer, "mint", 1, buyer, seconds, cost, _LATER, _KEY, b"", value=cost)
+        wanted = purchase(1, buyer, seconds, cost, _LATER, ssh_key=_KEY)
+        return self._asked(buyer, "mint", wanted, value=cost)
+
+    def _delivery(self) -> dict[str, object]:
+        """One that was delivered already says nothing."""
+        return self._asked(self.shop.provisioner, "deliver", self._token(), self._person(), b"")
 
     def _renewal(self) -> dict[str, object]:
         token, seconds = self._token(), self.random.randint(60, 600)

@@ -11,7 +11,16 @@ from chainwatch.chain import profiles
 from chainwatch.chain.decode import LAST_SECOND
 from chainwatch.chain.profiles.lease import MAX_KEY_BYTES, MAX_NAME_LENGTH
 from chainwatch.chain.wire import RawLog
-from chainwatch.domain.events import Event, KeysChanged, LeaseMinted, PlanDefined, PlanTerms
+from chainwatch.domain.events import (
+    ActionRequested,
+    Delivered,
+    Event,
+    KeysChanged,
+    LeaseMinted,
+    PlanChanged,
+    PlanDefined,
+    PlanTerms,
+)
 from tests.support.chain_model import RawEvent, encoded
 from tests.support.telling import ADDRESSES, AMOUNTS, TOKENS, U32, cut_short, log_of, only
 
@@ -24,6 +33,9 @@ KEYS = st.binary(max_size=64).map(lambda raw: f"0x{raw.hex()}" if raw else "")
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(LeaseMinted, TOKENS, TOKENS, ADDRESSES, AMOUNTS, AMOUNTS),
     st.builds(KeysChanged, TOKENS, SSH_KEYS, KEYS),
+    st.builds(Delivered, TOKENS, st.integers(0, LAST_SECOND)),
+    st.builds(PlanChanged, TOKENS, TOKENS),
+    st.builds(ActionRequested, TOKENS, st.integers(0, 255), KEYS),
     st.builds(
         PlanDefined, TOKENS, LINES, st.integers(0, 255), U32, U32, U32, st.integers(0, LAST_SECOND)
     ),

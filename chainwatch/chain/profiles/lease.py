@@ -27,10 +27,19 @@ from chainwatch.chain.decode import (
 )
 from chainwatch.chain.profiles.erc721 import NONEXISTENT, Erc721Profile, decoders, ignored
 from chainwatch.chain.wire import RawLog
-from chainwatch.domain.events import KeysChanged, LeaseMinted, PlanDefined, PlanTerms
+from chainwatch.domain.events import (
+    ActionRequested,
+    Delivered,
+    KeysChanged,
+    LeaseMinted,
+    PlanChanged,
+    PlanDefined,
+    PlanTerms,
+)
 
 MAX_KEY_BYTES: Final = 1024
 MAX_NAME_LENGTH: Final = 64
+MAX_ACTION_BYTES: Final = 256
 
 _KEY_TYPES: Final = (
     "ssh-rsa",
@@ -104,6 +113,28 @@ def _keys_changed(log: RawLog) -> Decoded:
     encryption, encryption_doubt = _encryption_key(encryption_key)
     doubts = [doubt for doubt in (ssh_doubt, encryption_doubt) if doubt is not None]
     return Decoded(KeysChanged(token, ssh, encryption), "; ".join(doubts) or None)
+
+
+def _delivered(log: RawLog) -> Decoded:
+    expect(log, topics=2, words=1)
+    return Decoded(Delivered(int.from_bytes(log.topics[1]), seconds(uint(word(log.data, 0), 64))))
+
+
+def _plan_changed(log: RawLog) -> Decoded:
+    expect(log, topics=3, words=0)
+    return Decoded(PlanChanged(int.from_bytes(log.topics[1]), int.from_bytes(log.topics[2])))
+
+
+def _action_requested(log: RawLog) -> Decoded:
+    if len(log.topics) != 3:
+        raise Malformed(f"expected 3 topics, got {len(log.topics)}")
+    expect_words(log)
+    _, token, kind = map(int.from_bytes, log.topics)
+    (raw,) = _dynamic(("bytes",), log.data)
+    data = _bytes(raw)
+    if len(data) > MAX_ACTION_BYTES:
+        raise Malformed(f"its data has {len(data)} bytes, more than {MAX_ACTION_BYTES}")
+    return Decoded(ActionRequested(token, uint(kind, 8), f"0x{data.hex()}" if data else ""))
 
 
 def _ssh_key(raw: bytes) -> tuple[str, str | None]:
@@ -200,6 +231,9 @@ PROFILE: Final = Erc721Profile(
         {
             "LeaseMinted(uint256,uint256,address,uint256,uint256)": _minted,
             "KeysChanged(uint256,string,bytes)": _keys_changed,
+            "LeaseDelivered(uint256,uint64)": _delivered,
+            "PlanChanged(uint256,uint256)": _plan_changed,
+            "ActionRequested(uint256,uint8,bytes)": _action_requested,
             "PlanDefined(uint256,string,uint8,uint32,uint32,uint32,uint64)": _plan_defined,
             "PlanTerms(uint256,address,uint256,uint32,bool)": _plan_terms,
         }
@@ -209,6 +243,16 @@ PROFILE: Final = Erc721Profile(
         "RoleGranted(bytes32,address,address)",
         "RoleRevoked(bytes32,address,address)",
         "SalesPaused(bool)",
+        "PlanPromises(uint256,uint64,uint16)",
+        "LeaseRenewed(uint256,address,uint64,uint256)",
+        "RenewalsAllowed(uint256,bool)",
+        "ConnectionPublished(uint256,bytes)",
+        "UpgradeUpdate(uint256,uint256,uint64,uint256)",
+        "EscrowUpdate(uint256,uint256,uint64)",
+        "Refunded(uint256,address,uint256,uint256)",
+        "CreditUpdate(address,address,uint256)",
+        "MetadataUpdate(uint256)",
+        "BatchMetadataUpdate(uint256,uint256)",
         "Withdrawn(address,address,uint256)",
     ),
     absent=(NONEXISTENT,),

@@ -10,7 +10,7 @@ import {IERC5643} from "../IERC5643.sol";
 contract Subscription is ERC721, IERC5643 {
     mapping(uint256 tokenId => uint64) private _expirations;
 
-    event MetadataUpdate(uint256 tokenId);
+    event Chatter(uint256 tokenId);
 
     constructor() ERC721("Subscription", "SUB") {}
 
@@ -37,7 +37,7 @@ contract Subscription is ERC721, IERC5643 {
 
     /// @notice Says what has nothing to do with leases.
     function chatter(uint256 tokenId) external {
-        emit MetadataUpdate(tokenId);
+        emit Chatter(tokenId);
     }
 
     /// @notice Says an expiry in an event of the same name with another type.

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Holding, Plan, Upgrade} from "./LeaseTypes.sol";
+import {Ledger} from "./Ledger.sol";
+import {Plans} from "./Plans.sol";
+
+/// @title What an owner wants of the machine, and how an upgrade is paid
+/// @notice An upgrade's price is set aside when it is asked for. Done within the wanted plan's delivery time, it is paid
+/// for the time that is left then, and the rest is the owner's; refused or overdue, all of it is.
+abstract contract Upgrades is Plans, Ledger {
+    uint8 private constant LAST_ACTION = 4;
+    uint8 private constant UPGRADE = 5;
+
+    /// @notice Asks for something to be done with the machine: 1 reboot, 2 start, 3 stop, 4 reinstall.
+    /// @param data At most `MAX_ACTION_LENGTH` bytes; what it means, the kind says.
+    function requestAction(uint256 tokenId, uint8 kind, bytes calldata data) external onlyOwnerOf(tokenId) {
+        if (kind == 0 || kind > LAST_ACTION) revert UnknownAction(kind);
+        _requireShort(data, MAX_ACTION_LENGTH);
+        _running(tokenId);
+        emit ActionRequested(tokenId, kind, data);
+    }
+
+    /// @notice Asks for the machine to become one of a larger plan, of the same kind and payment token, for the time that
+    /// is left; pays the difference, which is set aside until it is done. Native coin beyond it is sent back.
+    /// @param maxAmount Reverts if the difference is more than this.
+    function requestUpgrade(
+        uint256 tokenId,
+        uint256 planId,
+        uint256 maxAmount
+    ) external payable nonReentrant onlyOwnerOf(tokenId) {
+        Holding storage holding = _running(tokenId);
+        if (_upgrades[tokenId].planId != 0) revert UpgradePending(tokenId);
+        Plan storage wanted = _takeFromStock(planId);
+        _requireUpgrade(holding.planId, planId);
+        _settle(tokenId);
+        uint256 amount = _due(holding, wanted.pricePerSecond);
+        if (amount > maxAmount) revert PriceAboveMaximum(amount, maxAmount);
+        uint64 deadline = uint64(block.timestamp) + wanted.deliveryTime;
+        _upgrades[tokenId] = Upgrade(uint32(planId), deadline, wanted.pricePerSecond, amount);
+        emit ActionRequested(tokenId, UPGRADE, abi.encode(planId));
+        emit UpgradeUpdate(tokenId, planId, deadline, amount);
+        _sayEscrow(tokenId);
+        _take(wanted.paymentToken, amount);
+    }
+
+    /// @notice The machine is one of the wanted plan now. What the time that is left costs more goes into escrow, and
+    /// what is left of what was set aside becomes the owner's credit.
+    function completeUpgrade(uint256 tokenId) external onlyRole(PROVISIONER_ROLE) {
+        Holding storage holding = _running(tokenId);
+        Upgrade memory wanted = _wanted(tokenId);
+        if (block.timestamp >= wanted.deadline) revert DeliveryOverdue(tokenId, wanted.deadline);
+        _settle(tokenId);
+        uint256 due = _due(holding, wanted.pricePerSecond);
+        if (due > wanted.aside) due = wanted.aside;
+        --_plans[holding.planId].live;
+        holding.planId = wanted.planId;
+        holding.pricePerSecond = wanted.pricePerSecond;
+        holding.escrow += due;
+        holding.freeUntil = uint64(block.timestamp) + FREE_END_PERIOD;
+        emit PlanChanged(tokenId, wanted.planId);
+        emit MetadataUpdate(tokenId);
+        _sayEscrow(tokenId);
+        _forget(tokenId, wanted.aside - due);
+    }
+
+    /// @notice The upgrade can't be done: all that was set aside becomes the owner's credit.
+    function refuseUpgrade(uint256 tokenId) external onlyRole(PROVISIONER_ROLE) {
+        _wanted(tokenId);
+        _dropUpgrade(tokenId);
+    }
+
+    /// @notice Takes back an upgrade that was not done in time: all that was set aside becomes credit.
+    function withdrawUpgrade(uint256 tokenId) external onlyOwnerOf(tokenId) {
+        uint64 deadline = _wanted(tokenId).deadline;
+        if (block.timestamp < deadline) revert DeliveryNotOverdue(tokenId, deadline);
+        _dropUpgrade(tokenId);
+    }
+
+    /// @notice The upgrade that is asked for; plan zero is none.
+    function upgradeOf(uint256 tokenId) external view returns (Upgrade memory) {
+        return _upgrades[tokenId];
+    }
+
+    // --- inside --------------------------------------------------------------------------------------------------
+
+    /// @dev Gives what was set aside back, if there is an upgrade at all.
+    function _dropUpgrade(uint256 tokenId) internal {
+        Upgrade storage wanted = _upgrades[tokenId];
+        if (wanted.planId == 0) return;
+        --_plans[wanted.planId].live;
+        _forget(tokenId, wanted.aside);
+    }
+
+    function _forget(uint256 tokenId, uint256 back) private {
+        delete _upgrades[tokenId];
+        if (back != 0) _credit(_paymentToken(_holdings[tokenId]), _ownerOf(tokenId), back);
+        emit UpgradeUpdate(tokenId, 0, 0, 0);
+    }
+
+    function _wanted(uint256 tokenId) private view returns (Upgrade memory wanted) {
+        wanted = _upgrades[tokenId];
+        if (wanted.planId == 0) revert NoUpgrade(tokenId);
+    }
+
+    /// @dev What the time that is left of a settled lease costs at `price` beyond what its escrow holds.
+    function _due(Holding storage holding, uint128 price) private view returns (uint256) {
+        uint256 cost = price * (holding.expiration - block.timestamp);
+        return cost > holding.escrow ? cost - holding.escrow : 0;
+    }
+
+    function _requireUpgrade(uint256 from, uint256 to) private view {
+        Plan storage less = _plans[from];
+        Plan storage more = _plans[to];
+        bool same = less.kind == more.kind && less.paymentToken == more.paymentToken && from != to;
+        bool larger = more.cores >= less.cores && more.memoryMiB >= less.memoryMiB && more.diskGiB >= less.diskGiB;
+        if (!same || !larger) revert NotAnUpgrade(from, to);
+    }
+}

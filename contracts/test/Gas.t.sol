@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Purchase} from "../src/LeaseTypes.sol";
+import {Shop} from "./support/Shop.sol";
+import {vm} from "./support/Vm.sol";
+
+/// @title What calls cost: kept in snapshots/Lease.json, and the same however many leases there are
+contract GasTest is Shop {
+    /// forge-config: default.isolate = true
+    function test_what_calls_cost() public {
+        bought(1, BOB, HOUR);
+        Purchase memory wanted = purchase(1, ALICE, HOUR);
+        wanted.sshKey = KEY;
+        wanted.encryptionKey = _sealed(32);
+        vm.prank(ALICE);
+        lease.mint{value: HOUR * PRICE}(wanted);
+        vm.snapshotGasLastCall("Lease", "mint");
+        bytes memory connection = _sealed(320);
+        vm.prank(PROVISIONER);
+        lease.deliver(2, ALICE, connection);
+        vm.snapshotGasLastCall("Lease", "deliver");
+        skip(HOUR / 2);
+        renew(2, BOB, HOUR);
+        vm.snapshotGasLastCall("Lease", "renew");
+        vm.prank(ALICE);
+        lease.transferFrom(ALICE, CAROL, 2);
+        vm.snapshotGasLastCall("Lease", "transfer");
+        skip(HOUR / 2);
+        collect(2);
+        vm.snapshotGasLastCall("Lease", "collect one");
+        vm.prank(CAROL);
+        lease.end(2);
+        vm.snapshotGasLastCall("Lease", "end");
+        vm.prank(CAROL);
+        lease.claim(NATIVE, payable(CAROL));
+        vm.snapshotGasLastCall("Lease", "claim");
+    }
+
+    function test_no_call_costs_more_when_there_are_more_leases() public {
+        uint256[6] memory few = _costs();
+        for (uint256 i = 0; i < 300; ++i) bought(1, BOB, 100 * HOUR);
+        uint256[6] memory many = _costs();
+        for (uint256 i = 0; i < few.length; ++i) {
+            vm.assertLe(many[i], few[i] + 100, "a call costs more where there are more leases");
+        }
+    }
+
+    /// @dev As costly as random bytes are.
+    function _sealed(uint256 length) private pure returns (bytes memory sealed_) {
+        sealed_ = new bytes(length);
+        for (uint256 i = 0; i < length; ++i) sealed_[i] = 0xff;
+    }
+
+    /// @dev The same life once more; what it finds written already, it finds so both times.
+    function _costs() private returns (uint256[6] memory costs) {
+        uint256 warm = bought(1, ALICE, HOUR);
+        skip(1);
+        collect(warm);
+        uint256 left = gasleft();
+        uint256 token = buy(1, ALICE, HOUR);
+        costs[0] = left - (left = gasleft());
+        deliver(token);
+        costs[1] = left - (left = gasleft());
+        skip(60);
+        left = gasleft();
+        renew(token, BOB, HOUR);
+        costs[2] = left - (left = gasleft());
+        collect(token);
+        costs[3] = left - (left = gasleft());
+        vm.prank(ALICE);
+        lease.transferFrom(ALICE, CAROL, token);
+        costs[4] = left - (left = gasleft());
+        vm.prank(CAROL);
+        lease.end(token);
+        costs[5] = left - gasleft();
+        vm.prank(CAROL);
+        lease.transferFrom(CAROL, ALICE, token);
+    }
+}
