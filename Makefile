@@ -83,16 +83,18 @@ bench-machines: setup ## Measure a thousand purchases at once, and what ten thou
 	@$(PY) -m tests.bench.machines $(ARGS)
 
 .PHONY: soak
-soak: setup ## Let N new histories happen to a few machines, 200 N to their VMIDs, kill a daemon 2 N times, and at each fault point of every act (N=500)
+soak: setup ## Let N new histories happen to a few machines, 200 N to their VMIDs, kill a daemon 2 N times, and at each fault point of every act (N=500), and deal 40,000 times with the contract
 	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --quiet tests/property/test_machines.py tests/property/test_vmids.py
 	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --verbose tests/acceptance/test_kill_reading.py
 	@CHAINWATCH_SOAK=1 $(PY) -m pytest --verbose tests/acceptance/test_kill.py tests/acceptance/test_kill_containers.py
+	@CHAINWATCH_SOAK=40 $(PY) -m pytest --quiet tests/integration/test_contract_fold.py
 	@CHAINWATCH_SOAK=1 $(PY) -m pytest --quiet tests/integration/test_schedules.py tests/integration/test_modes.py
 
 .PHONY: test-contracts
 test-contracts: setup ## Run the tests of the lease contract, by forge and on a chain
 	@$(FORGE) test --gas-snapshot-emit=false
-	@$(PY) -m pytest --quiet tests/integration/test_contract.py tests/integration/test_contract_life.py
+	@$(PY) -m pytest --quiet tests/integration/test_contract.py tests/integration/test_contract_life.py \
+		tests/integration/test_contract_fold.py
 
 # --------------------------------------------------------------------------------------- now and then
 
