@@ -82,13 +82,14 @@ bench-simulator: setup ## Measure how many API calls a second the stand-in answe
 bench-machines: setup ## Measure a thousand purchases at once, and what ten thousand machines cost (ARGS=--json)
 	@$(PY) -m tests.bench.machines $(ARGS)
 
+SOAKED := $(addprefix tests/,acceptance/test_kill_reading.py acceptance/test_kill.py \
+	acceptance/test_kill_containers.py property/test_vmids.py property/test_machines.py \
+	integration/test_schedules.py integration/test_modes.py)
+
 .PHONY: soak
-soak: setup ## Let N new histories happen to a few machines, 200 N to their VMIDs, kill a daemon 2 N times, and at each fault point of every act (N=500), and deal 40,000 times with the contract
-	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --quiet tests/property/test_machines.py tests/property/test_vmids.py
-	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --verbose tests/acceptance/test_kill_reading.py
-	@CHAINWATCH_SOAK=1 $(PY) -m pytest --verbose tests/acceptance/test_kill.py tests/acceptance/test_kill_containers.py
-	@CHAINWATCH_SOAK=40 $(PY) -m pytest --quiet tests/integration/test_contract_fold.py
-	@CHAINWATCH_SOAK=1 $(PY) -m pytest --quiet tests/integration/test_schedules.py tests/integration/test_modes.py
+soak: setup ## Let N new histories happen to a few machines, 200 N to their VMIDs, kill a daemon 2 N times, and at each fault point of every act (N=500, ARGS=tests/… for some)
+	@CHAINWATCH_SOAK=$(or $(N),500) $(PY) -m pytest --verbose --numprocesses=auto --maxprocesses=4 \
+		--dist=load --maxschedchunk=1 $(or $(ARGS),$(SOAKED))
 
 .PHONY: test-contracts
 test-contracts: setup ## Run the tests of the lease contract, by forge and on a chain

@@ -17,6 +17,7 @@ const PRODUCTS = {
 };
 const FIXTURES = {
   Crier: "src/test/Crier.sol",
+  Deliveries: "src/test/Deliveries.sol",
   Subscription: "src/test/Subscription.sol",
 };
 const FOLDERS = [

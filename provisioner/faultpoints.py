@@ -83,6 +83,18 @@ BY_HAND: Final = (
     "guest.inside",
 )
 
+#: What the daemon asks of a chain, and gives it, to send transactions of its own.
+SENDING: Final = (
+    "sender.account",
+    "sender.look",
+    "sender.simulate",
+    "sender.traces",
+    "sender.testimony",
+    "sender.has_role",
+    "sender.final_nonce",
+    "sender.broadcast",
+)
+
 COMMITS: Final = (
     "commit.migrate",
     "commit.install",
@@ -102,8 +114,20 @@ COMMITS: Final = (
     "commit.audit",
 )
 
+#: What is committed of them.
+SENDING_COMMITS: Final = (
+    "commit.sending_want",
+    "commit.sending_signed",
+    "commit.sending_broadcast",
+    "commit.sending_seen",
+    "commit.sending_waits",
+    "commit.sending_end",
+)
+
 POINTS: Final = frozenset(
-    f"{name}.{edge}" for name in CALLS + BY_HAND + COMMITS for edge in ("before", "after")
+    f"{name}.{edge}"
+    for name in CALLS + BY_HAND + COMMITS + SENDING + SENDING_COMMITS
+    for edge in ("before", "after")
 )
 
 Handler = Callable[[str], None]

@@ -74,6 +74,7 @@ def _families(status: Status) -> Iterator[Metric]:
     yield from _websockets(status.sources)
     yield from _machines(status)
     yield from _work(status)
+    yield from _senders(status)
     yield from _said_by_people(status)
 
 
@@ -188,6 +189,36 @@ def _work(status: Status) -> Iterator[Metric]:
     )
     yield _gauge("destroys_spent", "Destroys begun within the hour.", [((), status.destroys.spent)])
     yield _gauge("destroys_allowed", "Destroys an hour.", [((), status.destroys.allowed)])
+
+
+def _senders(status: Status) -> Iterator[Metric]:
+    by_account = [((str(each.chain_id), each.address), each) for each in status.senders]
+    yield _gauge(
+        "sender_balance_wei",
+        "What the account of the hot key has.",
+        [(label, None if s.balance is None else float(s.balance)) for label, s in by_account],
+        ("chain_id", "address"),
+    )
+    yield _gauge(
+        "sender_waiting",
+        "Whether something keeps its transactions from going on.",
+        [(label, float(bool(s.waits))) for label, s in by_account],
+        ("chain_id", "address"),
+    )
+    yield _gauge(
+        "sendings",
+        "Transactions of our own that have not ended.",
+        [
+            ((*label, state), count)
+            for label, s in by_account
+            for state, count in (
+                ("wanted", s.wanted),
+                ("under_way", s.under_way),
+                ("mined", s.mined),
+            )
+        ],
+        ("chain_id", "address", "state"),
+    )
 
 
 def _said_by_people(status: Status) -> Iterator[Metric]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from chainwatch.app.sending import news_of, senders
 from chainwatch.app.sites import firewalls, site
 from chainwatch.chain import profiles
 from chainwatch.chain.audit import StateReader
@@ -157,6 +158,7 @@ class _Wiring:
         self.nodes = NodeWatch(
             self.hypervisor, self.snapshots, stores.alarms, clock, self.rooms.welcome
         )
+        self.senders = senders(config, ways.endpoints, stores, clock)
         self.sources = {
             each.source.name: SourceStatus(each, clock, clock.monotonic())
             for each in config.sources
@@ -180,6 +182,7 @@ class _Wiring:
             breaker=self.breaker,
             nodes=self.nodes,
             care=self.care(),
+            senders=self.senders,
             firewalls=self.firewalls(resync),
             inspection=self.inspection(),
             operations=stores.operations,
@@ -374,7 +377,7 @@ class _Wiring:
             unread=UnreadLogs(settings, self.stores.alarms, self.clock),
             quarantines=Quarantines(name, endpoints, self.stores.alarms, self.clock),
             feed=HeadFeed(settings.ws, hint.set, poll=settings.poll_interval),
-            wake=_all(self.bell.set, lookout.news),
+            wake=_all(self.bell.set, lookout.news, *news_of(self.senders, name)),
             hint=hint,
         )
 

@@ -8,11 +8,12 @@ imports web3 through here, and the limit is Python's own again before anything i
 
 import sys
 
+from eth_account import Account
 from web3 import AsyncHTTPProvider, Web3
 
 sys.setrecursionlimit(1000)
 
-__all__ = ["AsyncHTTPProvider", "keccak"]
+__all__ = ["Account", "AsyncHTTPProvider", "keccak"]
 
 
 def keccak(value: bytes) -> bytes:

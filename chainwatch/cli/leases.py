@@ -21,6 +21,7 @@ from chainwatch.cli.printing import (
     span,
     table,
 )
+from chainwatch.cli.senders import show_sendings
 
 Pair: TypeAlias = tuple[str, str | Cell]
 
@@ -204,6 +205,7 @@ def _lists(story: Answer) -> None:
         heading("Orders, newest first")
         asked = [_order(each) for each in story.all("orders")]
         table(("ASKED", "NUMBER", "ORDER", "BY", "WHY", "OUTCOME", "SAID"), asked, "")
+    show_sendings(story.all("sendings"))
     heading("Operations, newest first")
     columns, operations = operation_rows(story.all("operations"), with_key=False)
     table(columns, operations, "none yet")

@@ -15,6 +15,7 @@ from chainwatch.cli.printing import (
     span,
     table,
 )
+from chainwatch.cli.senders import show_senders
 
 
 def status(*, socket: Socket = DEFAULT_SOCKET, as_json: AsJson = False) -> None:
@@ -36,6 +37,7 @@ def status(*, socket: Socket = DEFAULT_SOCKET, as_json: AsJson = False) -> None:
         [row for source in found.all("sources") for row in _endpoints(source)],
         "none",
     )
+    show_senders(found.all("senders"))
     _room(found.one("room"))
     _forbidden(found)
     _alarmed(found.all("alarms"), found.number("now"))

@@ -6,6 +6,7 @@ How it fails: before anything else has started, with Fatal and a line for each p
 """
 
 import tomllib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,9 @@ from chainwatch.config.nodes import NodesSsh
 from chainwatch.config.plans import Plans
 from chainwatch.config.policy import Policy
 from chainwatch.config.problems import problems, unknown_variables
+from chainwatch.config.sender import SenderConfig
 from chainwatch.credentials import Secret
 from chainwatch.domain.batches import Source
-from chainwatch.domain.lease import Plan
 from chainwatch.domain.plans import NO_RULES, PlanRule, PlanRules
 from chainwatch.errors import Fatal
 from provisioner import faultpoints
@@ -163,6 +164,7 @@ class Config:
     log: LogConfig
     nodes: NodesConfig | None = None
     plans: PlanRules = NO_RULES
+    sender: SenderConfig | None = None
 
     @property
     def plan_templates(self) -> tuple[int, ...]:
@@ -255,13 +257,15 @@ def _credentials(environ: Mapping[str, str]) -> dict[str, object]:
         "identity-key": ("installation", "identity_key_file"),
         "proxmox-token": ("proxmox", "token_file"),
         "node-key": ("nodes_ssh", "key_file"),
+        "sender-key": ("sender", "key_file"),
+        "sender-keystore": ("sender", "keystore_file"),
+        "sender-password": ("sender", "password_file"),
     }
-    folder = environ.get("CREDENTIALS_DIRECTORY")
-    return {
-        table: {key: Path(folder, name)}
-        for name, (table, key) in keys.items()
-        if folder and Path(folder, name).exists()
-    }
+    folder, found = environ.get("CREDENTIALS_DIRECTORY"), defaultdict[str, dict[str, Path]](dict)
+    for name, (table, key) in keys.items():
+        if folder and Path(folder, name).exists():
+            found[table][key] = Path(folder, name)
+    return {**found}
 
 
 # ----------------------------------------------------------------------------- what becomes of them
@@ -282,6 +286,7 @@ def _config(file: schema.File) -> Config:
         log=LogConfig(level=file.log.level, format=file.log.format),
         nodes=_nodes(file.nodes_ssh) if file.nodes_ssh else None,
         plans=PlanRules(tuple(_plan_rule(table, file.source) for table in file.plans)),
+        sender=file.sender.settled() if file.sender else None,
     )
 
 
@@ -304,21 +309,8 @@ def _source(table: schema.Source) -> SourceSettings:
         timeout=table.timeout,
         requests_per_second=table.requests_per_second,
         verify=table.verify,
-        plan=_plan(table.name, table.plan) if table.plan else None,
+        plan=table.plan.sold_as(table.name) if table.plan else None,
         ignore_events=table.ignore_events,
-    )
-
-
-def _plan(source: str, table: schema.SourcePlan) -> Plan:
-    """Return what a source sells: all its leases are of one plan, which has the source's name."""
-    return Plan(
-        id=0,
-        name=source,
-        cores=table.cores,
-        memory_mib=table.memory_mib,
-        disk_gib=table.disk_gib,
-        grace=table.grace,
-        defined=True,
     )
 
 

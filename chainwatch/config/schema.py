@@ -1,6 +1,6 @@
 """Every key that a person may write, with its default, its meaning and an example.
 
-Here, in `machines.py` and in `nodes.py`, and nowhere else: the reference
+Here, in `machines.py`, `nodes.py` and `sender.py`, and nowhere else: the reference
 (docs/reference/config.md) is held against them by a test, and a refused value is answered with the
 example. Each table checks its own keys and whether they can go together; what is wrong is raised as
 a ValueError that completes the sentence "KEY: …" and quotes nothing that may be a secret in the
@@ -24,6 +24,7 @@ from chainwatch.config.machines import Machines
 from chainwatch.config.nodes import NodesSsh
 from chainwatch.config.plans import Plans, plan_problems
 from chainwatch.config.policy import Policy
+from chainwatch.config.sender import Sender
 from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import (
     absolute,
@@ -42,6 +43,7 @@ from chainwatch.config.values import (
     websocket_url,
 )
 from chainwatch.credentials import Secret
+from chainwatch.domain.lease import Plan
 
 DEFAULT_PROFILE: Final = "lease"
 
@@ -88,6 +90,18 @@ class SourcePlan(Table):
         "ended.",
         examples=[604800],
     )
+
+    def sold_as(self, name: str) -> Plan:
+        """Return what the source `name` sells: all its leases are of one plan, named like it."""
+        return Plan(
+            id=0,
+            name=name,
+            cores=self.cores,
+            memory_mib=self.memory_mib,
+            disk_gib=self.disk_gib,
+            grace=self.grace,
+            defined=True,
+        )
 
 
 class Source(Table):
@@ -321,6 +335,7 @@ class File(BaseSettings):
     proxmox: Proxmox
     machines: Machines
     nodes_ssh: NodesSsh | None = None
+    sender: Sender | None = None
     plans: tuple[Plans, ...] = ()
     policy: Policy = Policy()
     admin: Admin = Admin()
@@ -343,6 +358,19 @@ class File(BaseSettings):
     def _plans_go_with_the_rest(self) -> Self:
         names = [source.name for source in self.source]
         found = list(plan_problems(self.plans, self.machines, names, self.proxmox.nodes))
+        if found:
+            raise Problems(found)
+        return self
+
+    @model_validator(mode="after")
+    def _sends_where_it_reads(self) -> Self:
+        chains = {source.chain_id for source in self.source}
+        text = "is no source's chain; write one that a source is on, or leave the table out"
+        found = [
+            (f"sender.chains.{place}.chain_id", text)
+            for place, table in enumerate(self.sender.chains if self.sender else ())
+            if table.chain_id not in chains
+        ]
         if found:
             raise Problems(found)
         return self

@@ -83,6 +83,20 @@ def node_key(path: object) -> Secret:
     return secret
 
 
+def sender_key(path: object) -> Secret:
+    from chainwatch.chain.sender.keys import bare_key  # as above
+
+    secret = _secret_at(path)
+    try:
+        return Secret(bare_key(secret.reveal()))
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
+
+
+def secret_file(path: object) -> Secret:
+    return _secret_at(path)
+
+
 def host_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
     from provisioner.guest.doors import doors  # as above
 

@@ -2,8 +2,8 @@
 
 Each source is asked what the daemon would ask at its start, the hypervisor for a list that can be
 believed, what our token may do there and what its templates are like, nodes over SSH for their
-helper, and the database whether its
-rows are what its journal says. Every finding is said, the good ones too: silence would not tell
+helper, the hot key's account for its balance and roles, and the database whether its rows are what
+its journal says. Every finding is said, the good ones too: silence would not tell
 what was looked at.
 """
 
@@ -14,6 +14,7 @@ from chainwatch.control.ingest import Ingest
 from chainwatch.control.node_care import NodeCare
 from chainwatch.control.readings import Finding
 from chainwatch.control.resync import Resync
+from chainwatch.control.sender_check import check_sender
 from chainwatch.control.supervisor import Supervisor
 from chainwatch.errors import ChainwatchError
 from chainwatch.store.database import Database
@@ -26,10 +27,11 @@ MOST: Final = 50
 
 
 async def checkup(supervisor: Supervisor, db: Database, *, deep: bool) -> list[Finding]:
-    """Look at sources, hypervisor, nodes and database, in this order; `deep`: at all leases."""
+    """Look at sources, hypervisor, nodes, hot key, database, in order; `deep`: at all leases."""
     found = [await _source(ingest) for ingest in supervisor.ingests]
     found += [await _hypervisor(supervisor.resync), *await _cluster(supervisor.inspection)]
     found += await _nodes(supervisor.care)
+    found += [each for sender in supervisor.senders for each in await check_sender(sender)]
     found += await _database(db)
     return found + (await deep_check(supervisor.lookouts) if deep else [])
 

@@ -18,6 +18,7 @@ from chainwatch.control.checkup import checkup
 from chainwatch.control.outlook import Outlook
 from chainwatch.control.passes import Outcome
 from chainwatch.control.readings import EventLine, Finding, LeaseLine, LeaseStory, Status
+from chainwatch.control.sender_outlook import reading as sender_reading
 from chainwatch.control.source_desk import SourceDesk
 from chainwatch.control.survey import Orphan
 from chainwatch.control.verdict import ALARMS
@@ -112,6 +113,7 @@ class Desk:
             alarms=tuple(alarm for alarm in await stores.alarms.all() if alarm.subject == key),
             operations=tuple(await stores.operations.recent(RECENT, key)),
             orders=tuple(await stores.wishes.of(key, RECENT)),
+            sendings=tuple(map(sender_reading, await stores.sendings.of(key, RECENT))),
             events=tuple(map(stories.event, await stores.leases.history(key))),
         )
 

@@ -11,6 +11,7 @@ from typing import Final
 from chainwatch import __version__
 from chainwatch.chain.heads import HeadFeed
 from chainwatch.chain.rpc import Endpoints
+from chainwatch.control import sender_outlook
 from chainwatch.control.pulse import Pulse
 from chainwatch.control.readings import (
     Capacity,
@@ -71,6 +72,7 @@ class Outlook:
             due=counted.due,
             parked=counted.parked,
             destroys=await self._destroys(now),
+            senders=await sender_outlook.readings(self.supervisor.senders, self.stores.sendings),
             pauses=tuple(await self.stores.holds.pauses()),
             holds=tuple(await self.stores.holds.all()),
             alarms=tuple(await self.stores.alarms.all()),

@@ -155,6 +155,50 @@ class Destroys:
 
 
 @dataclass(frozen=True, slots=True)
+class SendingReading:
+    """A transaction of our own, wanted because of `cause`, and how far it is (`state`).
+
+    `tx_hash` is what was signed last for its present `nonce`, `signed` how much was; `why` says
+    what it waits for, or how it ended.
+    """
+
+    id: int
+    source: str
+    kind: str
+    lease: str
+    cause: str
+    state: str
+    nonce: int | None
+    tx_hash: str | None
+    offers_gwei: str | None
+    signed: int
+    block: int | None
+    why: str | None
+    wanted_at: int
+    done_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SenderReading:
+    """Our account on a chain as it was last seen, and what it has to do; `balance` in wei.
+
+    `asks_gwei` is what a unit of gas costs now; `waits` says what keeps transactions from going on.
+    """
+
+    chain_id: int
+    address: str
+    balance: str | None
+    nonce: int | None
+    asks_gwei: str | None
+    ceiling_gwei: str
+    wanted: int
+    under_way: int
+    mined: int
+    waits: tuple[str, ...]
+    sendings: tuple[SendingReading, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The daemon at a glance."""
 
@@ -174,6 +218,7 @@ class Status:
     due: int
     parked: int
     destroys: Destroys
+    senders: tuple[SenderReading, ...]
     pauses: tuple[Pause, ...]
     holds: tuple[HoldRow, ...]
     alarms: tuple[Alarm, ...]
@@ -316,6 +361,7 @@ class LeaseStory:
     alarms: tuple[Alarm, ...]
     operations: tuple[Operation, ...]
     orders: tuple[Wish, ...]
+    sendings: tuple[SendingReading, ...]
     events: tuple[EventLine, ...]
 
 

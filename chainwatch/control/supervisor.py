@@ -19,6 +19,7 @@ from chainwatch.control.node_care import NodeCare
 from chainwatch.control.nodes import NodeWatch
 from chainwatch.control.poller import TaskPoller
 from chainwatch.control.resync import Resync
+from chainwatch.control.sender import Sender
 from chainwatch.control.survey import Survey
 from chainwatch.control.worker import Worker
 from chainwatch.errors import Fatal
@@ -36,7 +37,7 @@ RootTask = Callable[[], Awaitable[None]]
 class Supervisor:
     """The daemon's loops; `feeds` wake the ingests, `alive` is called on every heartbeat.
 
-    `care` is None where nodes are not reached over SSH.
+    `care` is None where nodes are not reached over SSH, `senders` empty where there is no hot key.
     """
 
     ingests: Sequence[Ingest]
@@ -48,6 +49,7 @@ class Supervisor:
     breaker: Breaker
     nodes: NodeWatch
     care: NodeCare | None
+    senders: Sequence[Sender]
     firewalls: FirewallWatch
     inspection: Inspection
     operations: Operations
@@ -65,6 +67,7 @@ class Supervisor:
         return {
             **{f"ingest {ingest.name}": ingest.run for ingest in self.ingests},
             **{f"heads {name}": feed for name, feed in self.feeds.items()},
+            **{f"sender {each.chain_id}": each.run for each in self.senders},
             **{name: task for each in self.lookouts for name, task in each.tasks().items()},
             "hypervisor probe": self.breaker.run,
             "nodes": self.nodes.run,

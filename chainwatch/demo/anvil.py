@@ -138,11 +138,14 @@ class _Child(asyncio.SubprocessProtocol):
 
 
 @asynccontextmanager
-async def running(*, epoch: int = 1, chain_id: int = CHAIN_ID) -> AsyncIterator[Anvil]:
+async def running(
+    *, epoch: int = 1, chain_id: int = CHAIN_ID, hardfork: str | None = None
+) -> AsyncIterator[Anvil]:
     """A fresh chain at block 0 with `epoch` slots in an epoch, for as long as the block lasts."""
     loop = asyncio.get_running_loop()
     guard = ("setpriv", "--pdeathsig", "KILL")
-    chain = ("--chain-id", str(chain_id), "--slots-in-an-epoch", str(epoch))
+    rules = () if hardfork is None else ("--hardfork", hardfork)
+    chain = ("--chain-id", str(chain_id), "--slots-in-an-epoch", str(epoch), *rules)
     command = (*guard, str(_binary()), *_OPTIONS, *chain)
     transport, child = await loop.subprocess_exec(
         lambda: _Child(loop),

@@ -67,9 +67,14 @@ class Reading:
 class _Writer(aiosqlite.Connection):
     """A connection whose thread runs many statements without a word from the loop in between."""
 
-    async def run_all(self, statements: Sequence[_Statement]) -> None:
-        """Run each for each of its rows of values; after one that fails, none."""
-        await self._execute(self._run_all, statements)  # type: ignore[no-untyped-call] # aiosqlite's
+    def start(self, statements: Sequence[_Statement]) -> asyncio.Future[None]:
+        """Have each run for each of its rows of values, from now on; after one that fails, none.
+
+        Whatever is asked of the connection later comes after it. Returns its end.
+        """
+        ended = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((ended, partial(self._run_all, statements)))
+        return ended
 
     def _run_all(self, statements: Sequence[_Statement]) -> None:
         for sql, rows in statements:
@@ -79,17 +84,18 @@ class _Writer(aiosqlite.Connection):
 class Transaction(Reading):
     """A view that also writes; it sees what it has written.
 
-    What is inserted waits until something else is asked for, or the commit, and is then handed over
-    whole: SQLite works through it while Python does something else. So a row that is refused is
-    refused there, and nothing that was to come after it is written.
+    What is inserted waits until it is handed over, until something else is asked for, or the
+    commit, and then goes to SQLite whole, which works through it while Python does something else.
+    So a row that is refused is refused there, and the transaction with it.
     """
 
-    __slots__ = ("_waiting", "_writer")
+    __slots__ = ("_handed", "_waiting", "_writer")
 
     def __init__(self, writer: _Writer) -> None:
         super().__init__(writer)
         self._writer = writer
         self._waiting: list[_Statement] = []
+        self._handed: list[asyncio.Future[None]] = []
 
     async def rows(self, sql: str, *values: Value) -> list[Row]:
         await self.flush()
@@ -121,11 +127,23 @@ class Transaction(Reading):
                 self._waiting.append((_insertion(into, len(rows[0]), count, then), parts))
                 start = end
 
-    async def flush(self) -> None:
-        """Run what waits."""
+    def hand_over(self) -> None:
+        """Have SQLite begin with what waits."""
         if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            await self._writer.run_all(waiting)
+            self._handed.append(self._writer.start(self._waiting))
+            self._waiting = []
+
+    async def flush(self) -> None:
+        """Run what waits, to its end. Raises what SQLite says of a row that it refuses."""
+        self.hand_over()
+        while self._handed:
+            await self._handed.pop(0)
+
+    def forget(self) -> None:
+        """Leave what was handed over to its end, which no longer matters: it is rolled back."""
+        for ended in self._handed:
+            if not ended.cancel() and not ended.cancelled():
+                ended.exception()  # who rolls back knows a reason already
 
 
 @cache
@@ -181,8 +199,11 @@ class Database:
         async with self._writing, _undone_unless_committed(self._writer):
             await self._writer.execute_fetchall("BEGIN IMMEDIATE")
             tx = Transaction(self._writer)
-            yield tx
-            await tx.flush()
+            try:
+                yield tx
+                await tx.flush()
+            finally:
+                tx.forget()
             faultpoints.reach(before)
             await self._writer.execute_fetchall("COMMIT")
         faultpoints.reach(after)

@@ -1,8 +1,8 @@
 """How numbers and facts of a chain are written into SQLite, and read back the same.
 
 Law: what comes out equals what went in, for every uint256. SQLite's integers end at 2^63-1, so
-numbers that a contract chooses become 64 hex digits (which sort as the numbers do), and the fields
-of an event or a plan become JSON with integers as decimal strings.
+numbers that a contract chooses become hex digits after their count (which sort as the numbers do),
+and the fields of an event or a plan become JSON with integers as decimal strings.
 """
 
 import json
@@ -90,13 +90,25 @@ _SHAPES: Final[Mapping[type[Event | Plan], _Shape]] = {
 
 
 _BEYOND: Final = 2**256
+#: Hex digits that say how many follow.
+_COUNT: Final = 2
 
 
-def hex64(number: int) -> str:
-    """Write a uint256 as 64 hex digits. Raises ValueError outside its range."""
+def sortable(number: int) -> str:
+    """Write a uint256 as hex digits after their count (two hex digits): 42 is `022a`.
+
+    So texts sort as their numbers do, and the small numbers of which there are many take little
+    room in the indexes. Raises ValueError outside its range.
+    """
     if not 0 <= number < _BEYOND:
         raise ValueError(f"{number} is not a uint256")
-    return f"{number:064x}"
+    digits = f"{number:x}"
+    return f"{len(digits):02x}{digits}"
+
+
+def number_of(text: str) -> int:
+    """Read back what `sortable` wrote."""
+    return int(text[_COUNT:], 16)
 
 
 def kind_of(event: Event) -> str:

@@ -18,7 +18,7 @@ from chainwatch.domain.events import Block, Logged, PlanEvent
 from chainwatch.errors import NotAChain, SourceHalted
 from chainwatch.store import projection, workqueue
 from chainwatch.store.database import Database, Reading, Row, Transaction
-from chainwatch.store.encoding import hex64, kind_of, packed
+from chainwatch.store.encoding import kind_of, packed, sortable
 from chainwatch.store.installation import source_named
 
 _STATE = (
@@ -127,8 +127,10 @@ class Journal:
                     f"{_said(state.cursor)}"
                 )
             await _store_blocks(tx, source, batch)
-            dirty = await projection.extend(tx, known, batch.events)
+            before = await projection.stored(tx, known, batch.events)
             _store_events(tx, source, batch.events, wall)
+            tx.hand_over()  # SQLite stores while Python folds
+            dirty = projection.extend(tx, known, before, batch.events)
             workqueue.renew(tx, dirty, "the chain said something new about it")
             final = _later(state.final, batch.final)
             await _move(tx, source, batch.cursor, final, batch.head)
@@ -234,7 +236,7 @@ def _store_events(tx: Transaction, source: str, events: Sequence[Logged], wall: 
     tx.insert(
         "event (source, block, block_hash, log_index, tx_hash, kind, token, plan, fields, seen_at)",
         [_event_row(source, logged, wall) for logged in events],
-        "ON CONFLICT (source, block_hash, log_index) DO UPDATE SET orphaned_at = NULL,"
+        "ON CONFLICT (source, block, block_hash, log_index) DO UPDATE SET orphaned_at = NULL,"
         " tx_hash = excluded.tx_hash, kind = excluded.kind, token = excluded.token,"
         " plan = excluded.plan, fields = excluded.fields",
     )
@@ -250,8 +252,8 @@ def _event_row(source: str, logged: Logged, wall: int) -> tuple[str | int | None
         logged.log_index,
         logged.tx_hash,
         kind_of(event),
-        None if token is None else hex64(token),
-        None if plan is None else hex64(plan),
+        None if token is None else sortable(token),
+        None if plan is None else sortable(plan),
         packed(event),
         wall,
     )

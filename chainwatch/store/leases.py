@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from chainwatch.domain.lease import Lease, LeaseId, Plan
 from chainwatch.errors import OperatorError
 from chainwatch.store.database import Database, Reading, Row
-from chainwatch.store.encoding import hex64, plan_from
+from chainwatch.store.encoding import number_of, plan_from, sortable
 from chainwatch.store.journal import JournalEntry, entry_from
 from chainwatch.store.projection import EVENT, LEASE, lease_from
 
@@ -59,7 +59,7 @@ class Leases:
     async def by_token(self, token: int) -> LeaseRow | None:
         """Find a lease by its bare token id. Raises OperatorError when several sources have it."""
         async with self._db.reading() as read:
-            rows = await read.rows(f"{LEASE} WHERE token = ? ORDER BY id", hex64(token))
+            rows = await read.rows(f"{LEASE} WHERE token = ? ORDER BY id", sortable(token))
         if len(rows) > 1:
             ids = "\n  ".join(row["id"] for row in rows)
             raise OperatorError(f"token {token} is of several leases; say which:\n  {ids}")
@@ -94,7 +94,7 @@ class Leases:
                 return []
             rows = await read.rows(
                 f"{EVENT} WHERE source = ? AND token = ? ORDER BY block, log_index, id",
-                *(row.source, hex64(row.id.token)),
+                *(row.source, sortable(row.id.token)),
             )
         return [entry_from(found) for found in rows]
 
@@ -117,7 +117,7 @@ def _lease_row(row: Row) -> LeaseRow:
         source=row["source"],
         lease=lease_from(row),
         nonce=row["nonce"],
-        plan=None if row["plan"] is None else int(row["plan"], 16),
+        plan=None if row["plan"] is None else number_of(row["plan"]),
         wake_at=row["wake_at"],
         wake_final_at=row["wake_final_at"],
     )
@@ -144,6 +144,6 @@ async def plan_of(read: Reading, source: str, number: int | None) -> Plan | None
     if number is None:
         return None
     row = await read.one(
-        "SELECT fields FROM plan WHERE source = ? AND id = ?", source, hex64(number)
+        "SELECT fields FROM plan WHERE source = ? AND id = ?", source, sortable(number)
     )
     return None if row is None else plan_from(row["fields"])

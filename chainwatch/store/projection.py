@@ -8,6 +8,7 @@ nonce and plan, so that its machine is still found and given its grace.
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from chainwatch.domain.batches import Source
@@ -22,7 +23,7 @@ from chainwatch.domain.lease import (
     mints_first,
 )
 from chainwatch.store.database import Reading, Row, Transaction
-from chainwatch.store.encoding import event_from, hex64, packed, plan_from
+from chainwatch.store.encoding import event_from, number_of, packed, plan_from, sortable
 
 LEASE = (
     "SELECT id, source, token, owner, nonce, generation, plan, expires_at, ssh_key,"
@@ -42,12 +43,12 @@ def lease_from(row: Row) -> Lease | None:
     if row["owner"] is None:
         return None
     return Lease(
-        token=int(row["token"], 16),
+        token=number_of(row["token"]),
         owner=row["owner"],
         nonce=row["nonce"],
         generation=row["generation"],
-        plan=None if row["plan"] is None else int(row["plan"], 16),
-        expires_at=int(row["expires_at"], 16),
+        plan=None if row["plan"] is None else number_of(row["plan"]),
+        expires_at=number_of(row["expires_at"]),
         ssh_key=row["ssh_key"],
         encryption_key=row["encryption_key"],
         burnt=bool(row["burnt"]),
@@ -61,39 +62,52 @@ def logged_from(row: Row) -> Logged:
     return Logged(event, row["block"], row["block_hash"], row["log_index"], row["tx_hash"])
 
 
-async def extend(tx: Transaction, source: Source, events: Sequence[Logged]) -> set[str]:
-    """Fold new events, oldest first, onto the rows; returns the ids of the leases they change."""
-    said: list[PlanEvent] = []
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The rows that new events are folded onto, and the leases of the plans that they define."""
+
+    leases: dict[int, Lease | None]
+    plans: dict[int, Plan]
+    of_plans: set[str]
+
+
+async def stored(read: Reading, source: Source, events: Iterable[Logged]) -> Stored:
+    """Read the rows of what `events` are about, as they are before them."""
     tokens: set[int] = set()
+    plans: set[int] = set()
+    defined: set[int] = set()
     for logged in events:
         event = logged.event
         if isinstance(event, PlanEvent):
-            said.append(event)
+            plans.add(event.plan)
+            if isinstance(event, PlanDefined):
+                defined.add(event.plan)
         else:
             tokens.add(event.token)
-    leases = await _stored_leases(tx, source, tokens)
+    return Stored(
+        await _stored_leases(read, source, tokens),
+        await _stored_plans(read, source, plans),
+        await _leases_of(read, source, defined),
+    )
+
+
+def extend(tx: Transaction, source: Source, before: Stored, events: Sequence[Logged]) -> set[str]:
+    """Fold new events, oldest first, onto the rows; returns the ids of the leases they change."""
+    leases, plans = before.leases, before.plans
     for logged in mints_first(events):
         event = logged.event
-        if not isinstance(event, PlanEvent):
+        if isinstance(event, PlanEvent):
+            plans[event.plan] = fold_plan(plans.get(event.plan), event)
+        else:
             leases[event.token] = fold(leases.get(event.token), event, logged.tx_hash)
-    dirty = _write_leases(tx, source, leases)
-    return dirty | await _extend_plans(tx, source, said)
-
-
-async def _extend_plans(tx: Transaction, source: Source, said: Sequence[PlanEvent]) -> set[str]:
-    """Fold new facts of plans; returns the ids of the leases of those that were defined."""
-    plans = await _stored_plans(tx, source, {event.plan for event in said})
-    for event in said:
-        plans[event.plan] = fold_plan(plans.get(event.plan), event)
-    await _write_plans(tx, source, plans)
-    defined = {event.plan for event in said if isinstance(event, PlanDefined)}
-    return await _leases_of(tx, source, defined)
+    _write_plans(tx, source, plans)
+    return before.of_plans | _write_leases(tx, source, leases)
 
 
 async def refold(
     tx: Transaction, source: Source, tokens: Collection[str], plans: Collection[str]
 ) -> set[str]:
-    """Fold the whole histories of `tokens` and `plans` (64 hex digits) onto their rows."""
+    """Fold the whole histories of `tokens` and `plans` (as stored) onto their rows."""
     known = await _ids(tx, source, tokens)
     folded = await folded_leases(tx, source.name, tokens)
     _write_leases(tx, source, {lease.token: lease for lease in folded.values()})
@@ -103,16 +117,16 @@ async def refold(
         [(source.name, token) for token in tokens if token not in folded],
     )
     kept = await folded_plans(tx, source.name, plans)
-    await _write_plans(tx, source, {plan.id: plan for plan in kept.values()})
+    _write_plans(tx, source, {plan.id: plan for plan in kept.values()})
     await tx.many(
         "DELETE FROM plan WHERE source = ? AND id = ?",
         [(source.name, plan) for plan in plans if plan not in kept],
     )
-    return known | await _leases_of(tx, source, {int(plan, 16) for plan in plans})
+    return known | await _leases_of(tx, source, {number_of(plan) for plan in plans})
 
 
 async def folded_leases(read: Reading, source: str, tokens: Collection[str]) -> Mapping[str, Lease]:
-    """Fold the journal anew for `tokens` (64 hex digits); one that was never minted is missing."""
+    """Fold the journal anew for `tokens` (as stored); one that was never minted is missing."""
     folded = {}
     rows = await read.rows(
         f"{_TOKENS} ORDER BY token, block, log_index", source, json.dumps(list(tokens))
@@ -125,7 +139,7 @@ async def folded_leases(read: Reading, source: str, tokens: Collection[str]) -> 
 
 
 async def folded_plans(read: Reading, source: str, plans: Collection[str]) -> Mapping[str, Plan]:
-    """Fold the journal anew for `plans` (64 hex digits)."""
+    """Fold the journal anew for `plans` (as stored)."""
     folded: dict[str, Plan] = {}
     rows = await read.rows(
         f"{_PLANS} ORDER BY plan, block, log_index", source, json.dumps(list(plans))
@@ -141,7 +155,7 @@ async def _stored_leases(
     read: Reading, source: Source, tokens: Iterable[int]
 ) -> dict[int, Lease | None]:
     rows = await _among(read, source, tokens, f"{LEASE} WHERE source = ? AND token IN {_AMONG}")
-    return {int(row["token"], 16): lease_from(row) for row in rows}
+    return {number_of(row["token"]): lease_from(row) for row in rows}
 
 
 async def _stored_plans(read: Reading, source: Source, plans: Iterable[int]) -> dict[int, Plan]:
@@ -149,7 +163,7 @@ async def _stored_plans(read: Reading, source: Source, plans: Iterable[int]) -> 
         *(read, source, plans),
         "SELECT id, fields FROM plan WHERE source = ? AND id IN (SELECT value FROM json_each(?))",
     )
-    return {int(row["id"], 16): plan_from(row["fields"]) for row in rows}
+    return {number_of(row["id"]): plan_from(row["fields"]) for row in rows}
 
 
 def _write_leases(tx: Transaction, source: Source, leases: Mapping[int, Lease | None]) -> set[str]:
@@ -172,12 +186,12 @@ def _lease_row(source: Source, ids: str, lease: Lease) -> tuple[str | int | None
     return (
         f"{ids}{lease.token}",
         source.name,
-        hex64(lease.token),
+        sortable(lease.token),
         lease.owner,
         lease.nonce,
         lease.generation,
-        None if lease.plan is None else hex64(lease.plan),
-        hex64(lease.expires_at),
+        None if lease.plan is None else sortable(lease.plan),
+        sortable(lease.expires_at),
         lease.ssh_key,
         lease.encryption_key,
         int(lease.burnt),
@@ -185,11 +199,11 @@ def _lease_row(source: Source, ids: str, lease: Lease) -> tuple[str | int | None
     )
 
 
-async def _write_plans(tx: Transaction, source: Source, plans: Mapping[int, Plan]) -> None:
-    await tx.many(
-        "INSERT INTO plan (source, id, fields) VALUES (?, ?, ?)"
-        " ON CONFLICT (source, id) DO UPDATE SET fields = excluded.fields",
-        [(source.name, hex64(number), packed(plan)) for number, plan in plans.items()],
+def _write_plans(tx: Transaction, source: Source, plans: Mapping[int, Plan]) -> None:
+    tx.insert(
+        "plan (source, id, fields)",
+        [(source.name, sortable(number), packed(plan)) for number, plan in plans.items()],
+        "ON CONFLICT (source, id) DO UPDATE SET fields = excluded.fields",
     )
 
 
@@ -211,5 +225,5 @@ async def _leases_of(read: Reading, source: Source, plans: Iterable[int]) -> set
 
 async def _among(read: Reading, source: Source, numbers: Iterable[int], sql: str) -> list[Row]:
     """Return what `sql` finds of a source among these tokens or plans; for none, ask nothing."""
-    wanted = [hex64(number) for number in numbers]
+    wanted = [sortable(number) for number in numbers]
     return await read.rows(sql, source.name, json.dumps(wanted)) if wanted else []

@@ -140,7 +140,7 @@ async def _refold(
 async def _tokens(
     read: Reading, source: str, first: int, marked_at: int
 ) -> AsyncIterator[Sequence[str]]:
-    """Yield, some at a time, the tokens (64 hex digits) that events marked just now were about."""
+    """Yield, some at a time, the tokens (as stored) that events marked just now were about."""
     last = ""
     while True:
         rows = await read.rows(

@@ -11,7 +11,7 @@ from typing import Final
 from chainwatch.domain.batches import SourceState
 from chainwatch.domain.events import Block, Logged
 from chainwatch.store.database import Database, Reading
-from chainwatch.store.encoding import hex64
+from chainwatch.store.encoding import number_of, sortable
 from chainwatch.store.journal import state_of
 from chainwatch.store.leases import LeaseRow, row_of, rows_from
 from chainwatch.store.projection import EVENT, LEASE, logged_from
@@ -122,9 +122,9 @@ async def _minted(read: Reading, source: str, above: int) -> tuple[int, int]:
     row = await read.one(
         "SELECT count(*), max(token) FROM lease"
         " WHERE source = ? AND token > ? AND owner IS NOT NULL",
-        *(source, hex64(above)),
+        *(source, sortable(above)),
     )
-    return (0, above) if row is None or row[1] is None else (int(row[0]), int(row[1], 16))
+    return (0, above) if row is None or row[1] is None else (int(row[0]), number_of(row[1]))
 
 
 async def _missing(read: Reading, source: str, expected: int) -> int:
@@ -132,10 +132,10 @@ async def _missing(read: Reading, source: str, expected: int) -> int:
         rows = await read.rows(
             "SELECT token FROM lease WHERE source = ? AND token >= ? AND owner IS NOT NULL"
             " ORDER BY token LIMIT ?",
-            *(source, hex64(expected), _PAGE),
+            *(source, sortable(expected), _PAGE),
         )
         for row in rows:
-            if int(row["token"], 16) != expected:
+            if number_of(row["token"]) != expected:
                 return expected
             expected += 1
         if not rows:

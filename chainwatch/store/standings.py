@@ -12,7 +12,7 @@ from chainwatch.domain.desired import Hold
 from chainwatch.domain.events import ZERO_ADDRESS, Transferred
 from chainwatch.domain.lease import Lease, LeaseId, Plan, fold_all, nonce_of
 from chainwatch.store.database import Database, Reading
-from chainwatch.store.encoding import hex64
+from chainwatch.store.encoding import sortable
 from chainwatch.store.holds import hold_of
 from chainwatch.store.journal import state_of
 from chainwatch.store.leases import LeaseRow, plan_of, row_of
@@ -74,13 +74,15 @@ async def _at_final(read: Reading, row: LeaseRow, state: SourceState) -> Lease |
         return None
     rows = await read.rows(
         f"{_OF_TOKEN} AND block <= ? AND orphaned_at IS NULL ORDER BY block, log_index",
-        *(row.source, hex64(row.id.token), state.final.number),
+        *(row.source, sortable(row.id.token), state.final.number),
     )
     return fold_all(map(logged_from, rows))
 
 
 async def _former(read: Reading, row: LeaseRow) -> frozenset[str]:
-    rows = await read.rows(f"{_OF_TOKEN} AND kind = 'transferred'", row.source, hex64(row.id.token))
+    rows = await read.rows(
+        f"{_OF_TOKEN} AND kind = 'transferred'", row.source, sortable(row.id.token)
+    )
     minted = {
         nonce_of(logged.tx_hash, row.id.token)
         for logged in map(logged_from, rows)

@@ -12,6 +12,7 @@ from chainwatch.store.leases import Leases
 from chainwatch.store.operations import Operations
 from chainwatch.store.rereads import Rereads
 from chainwatch.store.samples import Samples
+from chainwatch.store.sendings import Sendings
 from chainwatch.store.standings import Standings
 from chainwatch.store.wishes import Wishes
 from chainwatch.store.workqueue import WorkQueue
@@ -33,6 +34,7 @@ class Stores:
     rereads: Rereads
     samples: Samples
     wishes: Wishes
+    sendings: Sendings
 
     @classmethod
     def over(cls, db: Database, wall: Callable[[], int]) -> "Stores":
@@ -50,4 +52,5 @@ class Stores:
             Rereads(db),
             Samples(db),
             Wishes(db),
+            Sendings(db),
         )

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from chainwatch.domain.lease import Lease
 from chainwatch.store.database import Database, Reading, Row
-from chainwatch.store.encoding import plan_from
+from chainwatch.store.encoding import number_of, plan_from
 from chainwatch.store.projection import LEASE, folded_leases, folded_plans, lease_from
 
 _SLICE = 500
@@ -70,7 +70,7 @@ async def _missing(db: Database) -> list[str]:
         said = []
         for source, group in groupby(rows, key=_source):
             minted = await folded_leases(read, source, [row["token"] for row in group])
-            said += [f"{source}: token {int(t, 16)} was minted and has no row" for t in minted]
+            said += [f"{source}: token {number_of(t)} was minted and has no row" for t in minted]
     return said
 
 
@@ -83,7 +83,7 @@ async def _plans(db: Database) -> list[str]:
             named = await read.rows("SELECT DISTINCT plan FROM event WHERE source = ?", source)
             folded = await folded_plans(read, source, [row["plan"] for row in named if row["plan"]])
             said += [
-                f"{source}: plan {int(plan, 16)} is stored as {stored.get(plan)},"
+                f"{source}: plan {number_of(plan)} is stored as {stored.get(plan)},"
                 f" its events say {folded.get(plan)}"
                 for plan in sorted(stored.keys() | folded.keys())
                 if stored.get(plan) != folded.get(plan)

@@ -20,8 +20,8 @@ from tests.support.daemon import Grounds, grounds
 from tests.support.deaths import ACTS, COVERING, KINDS, Case, cases, edges, named, played
 
 #: What no act here passes: a reorg's, where test_kill_reading.py kills; a halt's, a lost reply's
-#: a look at isolation's, an order's and a backup's, at which test_crashes.py crashes; and what no
-#: daemon does.
+#: a look at isolation's, an order's and a backup's, at which test_crashes.py crashes; the sender's,
+#: at which test_sender_crashes.py does; and what no daemon does.
 ELSEWHERE: Final = edges(
     *("commit.rewind", "commit.source", "hypervisor.tasks"),
     *("hypervisor.isolation", "guest.inside", "guest.run"),
@@ -29,6 +29,7 @@ ELSEWHERE: Final = edges(
     *("hypervisor.stop", "hypervisor.take_snapshot"),
     *("archive.archives", "archive.back_up", "archive.drop", "archive.restore"),
     *sorted({point.rpartition(".")[0] for point in faultpoints.POINTS if "controls." in point}),
+    *(*faultpoints.SENDING, *faultpoints.SENDING_COMMITS),
 )
 #: The acts in which a machine changes; the others are orders.
 LIFE: Final = ("provision", "extend", "suspend", "resume", "transfer", "resize", "destroy")

@@ -23,7 +23,9 @@ from tests.support.trade import Trade
 SOAK: Final = int(os.environ.get("CHAINWATCH_SOAK", "0"))
 #: Lives of one daemon; a longer soak has more daemons.
 KILLS: Final = min(2 * SOAK, 50) or 30
-SEEDS: Final = [int.from_bytes(os.urandom(4)) for _ in range(2 * SOAK // KILLS)] or [1]
+#: New ones in every run, and the same in each of its processes.
+RUN: Final = Random(os.environ.get("PYTEST_XDIST_TESTRUNUID") or os.urandom(8))
+SEEDS: Final = [RUN.getrandbits(32) for _ in range(2 * SOAK // KILLS)] or [1]
 
 #: Commits that a life passes in which nobody gives orders; a soak arms all there are.
 PASSED: Final = ("batch", "rewind", "enqueue", "work", "operation_begin", "operation_task")

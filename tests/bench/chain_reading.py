@@ -17,6 +17,7 @@ from chainwatch.chain.settings import SourceSettings
 from chainwatch.control.ingest import Ingest
 from chainwatch.runtime.clock import SystemClock
 from chainwatch.store.database import Database
+from chainwatch.store.encoding import sortable
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.direct import DirectApi
 from tests.bench.rig import configured
@@ -73,7 +74,7 @@ class Reader:
         async with self.db.reading() as read:
             row = await read.one(
                 "SELECT seq FROM work JOIN lease ON lease.id = work.key WHERE token = ?",
-                f"{token:064x}",
+                sortable(token),
             )
         return 0 if row is None else int(row[0])
 

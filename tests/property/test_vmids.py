@@ -214,14 +214,15 @@ happenings = st.one_of(
 
 
 @pytest.mark.timeout(0 if SOAK else 300)
+@pytest.mark.parametrize("part", range(1, 200 * SOAK // HISTORIES + 1) or [1])
 @settings(
-    max_examples=SOAK * 200 or HISTORIES,
+    max_examples=HISTORIES,
     derandomize=not SOAK,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(first=names, story=st.lists(happenings, min_size=4, max_size=16))
-def test_nothing_that_is_not_ours_is_touched(first: str, story: list[Happening]) -> None:
+def test_nothing_that_is_not_ours_is_touched(part: int, first: str, story: list[Happening]) -> None:
     Arena().play([lives(first), *story])
 
 

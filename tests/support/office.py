@@ -3,15 +3,18 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chainwatch.admin.server import AdminServer
 from chainwatch.app import Adapters, desk
+from chainwatch.config import Config
+from chainwatch.config.sender import SenderChainConfig, SenderConfig
 from chainwatch.control.desk import Desk
 from chainwatch.control.pulse import Pulse
+from chainwatch.credentials import Secret
 from provisioner.simulator.direct import DirectApi
 from tests.support.realm import Realm, realm
 
@@ -28,10 +31,18 @@ def desk_of(made: Realm) -> Desk:
 
 
 @asynccontextmanager
-async def office(folder: Path) -> AsyncIterator[tuple[Realm, Desk]]:
-    """Open a realm and a desk over it."""
-    async with realm(folder) as made:
+async def office(
+    folder: Path, *, adjust: Callable[[Config], Config] = lambda same: same
+) -> AsyncIterator[tuple[Realm, Desk]]:
+    """Open a realm and a desk over it; `adjust` changes the configuration."""
+    async with realm(folder, adjust=adjust) as made:
         yield made, desk_of(made)
+
+
+def sending(settings: Config) -> Config:
+    """Return a configuration with a hot key that sends on the model's chain."""
+    chain = SenderChainConfig(31337, ceiling=10**10, least_balance=1)
+    return replace(settings, sender=SenderConfig(Secret(b"\x5e" * 32), (chain,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +99,13 @@ async def ran(*words: str, nobody: bool = False, **environment: str) -> Said:
 
 @asynccontextmanager
 async def counter(
-    folder: Path, *, metrics: tuple[str, int] | None = None
+    folder: Path,
+    *,
+    metrics: tuple[str, int] | None = None,
+    adjust: Callable[[Config], Config] = lambda same: same,
 ) -> AsyncIterator[Counter]:
     """Open an office behind a socket in `folder`."""
-    async with office(folder) as (made, the_desk):
+    async with office(folder, adjust=adjust) as (made, the_desk):
         config = replace(made.config.admin, metrics_listen=metrics)
         async with AdminServer(config, the_desk) as server:
             yield Counter(made, the_desk, server, config.socket)

@@ -10,7 +10,7 @@ from chainwatch.admin.metrics import exposition
 from chainwatch.admin.routes import Routes
 from chainwatch.config import schema
 from chainwatch.control.desk import Desk
-from tests.support.office import office
+from tests.support.office import office, sending
 from tests.support.realm import FIRST
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -33,12 +33,13 @@ async def test_the_reference_lists_every_metric_with_its_type_and_labels(tmp_pat
         name.removesuffix("_total"): (kind, tuple(sorted(re.findall(r"`(\w+)`", labels))))
         for name, kind, labels in row.findall((REFERENCE / "metrics.md").read_text())
     }
-    async with office(tmp_path) as (town, desk):
+    async with office(tmp_path, adjust=sending) as (town, desk):
         town.buy(1)
         town.cluster.add_guest(FIRST + 1)  # so that an alarm stands
         await town.settle()
         town.buy(2)
         await town.turn()  # so that an operation is open
+        await town.daemon.supervisor.senders[0].attempt()
         assert await exposed(desk) == documented
 
 

@@ -39,11 +39,18 @@ def named(pattern: str) -> set[str]:
 
 def test_every_commit_is_in_the_registry_and_every_registered_one_is_used() -> None:
     committed = named(r"\.transaction\(\"(\w+)\"\)") | {"migrate"}
-    assert {f"commit.{name}" for name in committed} == set(faultpoints.COMMITS)
+    assert {f"commit.{name}" for name in committed} == {
+        *faultpoints.COMMITS,
+        *faultpoints.SENDING_COMMITS,
+    }
 
 
 def test_every_call_in_the_registry_is_somebodys() -> None:
-    assert named(r"@guarded\(\"([\w.]+)\"\)") == {*faultpoints.CALLS, *faultpoints.BY_HAND}
+    assert named(r"@guarded\(\"([\w.]+)\"\)") == {
+        *faultpoints.CALLS,
+        *faultpoints.BY_HAND,
+        *faultpoints.SENDING,
+    }
 
 
 def test_a_transaction_is_always_named_by_a_word_that_can_be_searched_for() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAWFUL = {
-    "chainwatch.chain.rpc": "import web3, eth_abi",
+    "chainwatch.chain.rpc": "import web3, eth_abi, eth_account",
     "chainwatch.cli.main": "import typer, rich",
     "chainwatch.cli.simulator": "import provisioner.simulator",
     "chainwatch.store.database": "import aiosqlite",

@@ -1,0 +1,132 @@
+"""What is wanted and not signed yet: looked up on the chain, tried for nothing, then signed.
+
+The effect is looked for first: one that is there already, whoever did it, is not sent but ends when
+the final block shows it too. Then the contract is asked whether it would take the call; a refusal
+is a reason and costs nothing. A refusal ends nothing, since it may be about the moment (a role that
+was not granted yet, a block that a reorg took): it is told, and tried again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from chainwatch.chain.rpc import RpcError
+from chainwatch.chain.sender.gateway import View
+from chainwatch.chain.sender.looks import Look, Looks, Seen, Word
+from chainwatch.control.hand import Hand, Refused, Told
+from chainwatch.domain.sendings import TAKING, Kind, Sending, State
+
+log = structlog.get_logger(__name__)
+
+REFUSED: Final = "sender-refused"
+#: Transactions that may be under way at once: a node keeps about so many of one account.
+WINDOW: Final = 16
+#: Looks of one pass, and for how many seconds what was found wanting is let alone.
+AT_ONCE: Final = 64
+LET_ALONE: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a pass may act on: sources that are read and go on, and leases that are held."""
+
+    sources: frozenset[str]
+    held: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Departures:
+    """Everything of one key on one chain that is wanted."""
+
+    hand: Hand
+    looks: Mapping[str, Looks]
+
+    async def send(
+        self,
+        view: View,
+        wanted: Sequence[Sending],
+        flying: Sequence[Sending],
+        ground: Ground,
+        told: Told,
+    ) -> None:
+        """Sign and send as many as may be under way, the oldest first."""
+        ready = await self._ready(wanted, ground)
+        seen = await self.hand.gateway.look(view, [look for _, look in ready])
+        room = WINDOW - len(flying)
+        budget = view.balance - sum(each.last.most(each.intent.call.value) for each in flying)
+        for (each, look), found in zip(ready, seen, strict=True):
+            if found.word is not Word.WANTED:
+                await self._conclude(view, each, look, found)
+            elif room > 0:
+                try:
+                    spent = await self.hand.begin(view, each, budget, told)
+                except Refused as refused:
+                    await self._refused(each, refused.text)
+                    continue
+                if spent is None:
+                    room = 0
+                    continue
+                await self._sent(each)
+                room, budget = room - 1, budget - spent
+
+    async def _ready(self, wanted: Sequence[Sending], ground: Ground) -> list[tuple[Sending, Look]]:
+        now = self.hand.clock.now()
+        ready: list[tuple[Sending, Look]] = []
+        for each in wanted:
+            if each.intent.kind is Kind.FILL:
+                await self.hand.sendings.end(each.id, State.FINAL, each.why, now=now)
+            elif each.not_before <= now and len(ready) < AT_ONCE:
+                look = self.looks.get(each.intent.source, {}).get(each.intent.kind)
+                why = self._obstacle(each, look, ground)
+                if why is None and look is not None:
+                    ready.append((each, look(each)))
+                elif why is not None:
+                    await self._waits(each, why)
+        return ready
+
+    def _obstacle(self, each: Sending, look: object, ground: Ground) -> str | None:
+        """Say what keeps it from being sent, whatever the chain says."""
+        intent = each.intent
+        if intent.source not in self.looks:
+            return f"source {intent.source} is not configured"
+        if intent.source not in ground.sources:
+            return f"source {intent.source} has halted, or is read again"
+        if look is None:
+            return f"nobody knows how to look for a {intent.kind} in a contract of that profile"
+        if intent.kind in TAKING and intent.lease in ground.held:
+            return "the lease is held"
+        return None
+
+    async def _conclude(self, view: View, each: Sending, look: Look, seen: Seen) -> None:
+        """End what needs no sending once the final block says so too."""
+        end = State.FINAL if seen.word is Word.DONE else State.FAILED
+        why = f"{seen.why}: it ends when that is final"
+        if view.final is not None:
+            try:
+                (final,) = await self.hand.gateway.look(view, [look], final=True)
+            except RpcError:
+                why = f"{seen.why}; no endpoint tells whether that is final (its state is pruned)"
+            else:
+                if final.word is seen.word:
+                    now = self.hand.clock.now()
+                    await self.hand.sendings.end(each.id, end, seen.why, now=now)
+                    await self._sent(each)
+                    return
+        await self._waits(each, why)
+
+    async def _refused(self, each: Sending, why: str) -> None:
+        log.warning("refused", lease=each.intent.lease, kind=each.intent.kind, why=why)
+        text = f"{each.intent.kind}: {why}; it is tried again every {LET_ALONE} s"
+        now = self.hand.clock.now()
+        await self.hand.alarms.raise_(REFUSED, each.intent.lease, "warning", text, now)
+        await self._waits(each, why)
+
+    async def _sent(self, each: Sending) -> None:
+        if each.why is not None:
+            await self.hand.alarms.clear(REFUSED, each.intent.lease)
+
+    async def _waits(self, each: Sending, why: str) -> None:
+        until = self.hand.clock.now() + LET_ALONE
+        await self.hand.sendings.waits(each.id, why, until=until)

@@ -1,0 +1,57 @@
+"""What is to be told of the daemon's own transactions: per chain, and one by one."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from chainwatch.chain.sender.fees import gwei
+from chainwatch.control.readings import SenderReading, SendingReading
+from chainwatch.control.sender import Sender
+from chainwatch.domain.sendings import Sending, State
+from chainwatch.store.sendings import Sendings
+
+#: Intents that are shown one by one.
+MOST: Final = 50
+
+
+async def readings(senders: Sequence[Sender], sendings: Sendings) -> tuple[SenderReading, ...]:
+    """Return how each sender does, without asking its chain."""
+    return tuple([_sender(each, await sendings.open(each.chain_id)) for each in senders])
+
+
+def _sender(sender: Sender, open_: Sequence[Sending]) -> SenderReading:
+    states = [each.state for each in open_]
+    view = sender.view
+    return SenderReading(
+        chain_id=sender.chain_id,
+        address=sender.key.address,
+        balance=None if view is None else str(view.balance),
+        nonce=None if view is None else view.nonce,
+        asks_gwei=None if view is None else gwei(view.market.asks),
+        ceiling_gwei=gwei(sender.limits.ceiling),
+        wanted=states.count(State.WANTED),
+        under_way=states.count(State.SIGNED) + states.count(State.BROADCAST),
+        mined=states.count(State.MINED),
+        waits=sender.waits,
+        sendings=tuple(map(reading, open_[:MOST])),
+    )
+
+
+def reading(each: Sending) -> SendingReading:
+    """Return one intent as it is shown."""
+    last = each.last if each.attempts else None
+    return SendingReading(
+        id=each.id,
+        source=each.intent.source,
+        kind=each.intent.kind,
+        lease=each.intent.lease,
+        cause=each.intent.cause,
+        state=each.state,
+        nonce=each.nonce,
+        tx_hash=None if last is None else last.hash,
+        offers_gwei=None if last is None else gwei(last.offer.cap),
+        signed=len(each.attempts),
+        block=each.block,
+        why=each.why,
+        wanted_at=each.wanted_at,
+        done_at=each.done_at,
+    )

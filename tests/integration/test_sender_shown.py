@@ -1,0 +1,122 @@
+"""What is told of the daemon's own transactions, to people and to programs; and of its key."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from eth_account import Account
+
+from chainwatch.chain.ethereum import keccak
+from chainwatch.chain.profiles.signatures import selector
+from chainwatch.chain.sender.keys import HotKey
+from chainwatch.control.sender_check import check_sender
+from chainwatch.domain.sendings import Call, Intent, Kind
+from tests.support.anvil import running
+from tests.support.chain_model import CONTRACT
+from tests.support.lease_contract import open_shop
+from tests.support.office import counter, sending
+from tests.support.post import GWEI, Post, post
+from tests.support.realm import realm
+
+ADDRESS = str(Account.from_key(b"\x5e" * 32).address).lower()
+
+
+async def test_without_a_key_nothing_is_sent(tmp_path: Path) -> None:
+    async with realm(tmp_path) as town:
+        supervisor = town.daemon.supervisor
+        assert supervisor.senders == ()
+        assert not any("sender" in name for name in supervisor._tasks())
+
+
+async def test_with_a_key_a_sender_is_one_of_the_root_tasks(tmp_path: Path) -> None:
+    async with realm(tmp_path, adjust=sending) as town:
+        supervisor = town.daemon.supervisor
+        assert "sender 31337" in supervisor._tasks()
+        town.confirm()
+        news = supervisor.senders[0].news
+        news.clear()
+        await town.read()
+        assert news.is_set()
+
+
+async def test_status_and_show_say_what_is_to_be_sent_and_what_it_waits_for(
+    tmp_path: Path,
+) -> None:
+    async with counter(tmp_path, adjust=sending) as at:
+        lease = str(at.realm.buy(1))
+        await at.realm.settle()
+        intent = Intent("model", Kind.DELIVER, lease, "its machine runs", Call(CONTRACT, "0x01"))
+        await at.realm.daemon.stores.sendings.want(intent, now=1)
+        await at.realm.daemon.supervisor.senders[0].attempt()
+        said = await at.type("status")
+        assert ADDRESS in said.out
+        assert "has 0 left, less than" in said.out
+        assert "nobody knows how to look for a deliver" in said.out
+        shown = await at.type("show", "1")
+        assert "Transactions of our own" in shown.out
+        (sender,) = json.loads((await at.type("status", "--json")).out)["senders"]
+        assert (sender["address"], sender["wanted"], sender["balance"]) == (ADDRESS, 1, "0")
+        (one,) = sender["sendings"]
+        assert (one["kind"], one["state"], one["lease"]) == ("deliver", "wanted", lease)
+
+
+async def test_status_says_that_a_spike_holds_everything_up(tmp_path: Path) -> None:
+    async with running() as anvil, post(tmp_path, anvil) as it:
+        await it.base_fee(100 * GWEI)
+        await it.mine()
+        await it.want(7)
+        await it.turn()
+        (why,) = it.sender.waits
+        assert why.startswith("the chain asks 100 gwei for a unit of gas")
+        assert it.sender.view is not None
+        assert it.sender.view.market.asks == 100 * GWEI
+
+
+async def test_a_chain_that_does_not_answer_is_told_and_changes_nothing(tmp_path: Path) -> None:
+    async with running() as anvil, post(tmp_path, anvil) as it:
+        await it.want(7)
+        before = await it.sendings()
+        pools, it.sender.gateway._pools = it.sender.gateway._pools, ()
+        await it.sender.attempt()
+        assert "nobody tells our account" in it.sender.waits[0]
+        assert await it.sendings() == before
+        it.sender.gateway._pools = pools
+        await it.turn()
+        assert it.sender.waits == ()
+
+
+async def test_a_check_says_address_balance_and_role_and_warns_of_too_many(
+    tmp_path: Path,
+) -> None:
+    async with running() as anvil, post(tmp_path, anvil) as it:
+        await anvil.rpc("evm_setAutomine", True)
+        shop = await open_shop(anvil)
+        it.sender.contracts = {"shop": shop.address}
+        found = await check_sender(it.sender)
+        assert [each.ok for each in found] == [True, False]
+        assert "has 1 of the chain's coin" in found[0].text
+        assert "does not have PROVISIONER_ROLE" in found[1].text
+        deployer, *_ = await anvil.accounts()
+        for role in ("TREASURER_ROLE", "PROVISIONER_ROLE"):
+            await grant(it, shop.address, role, deployer)
+        found = await check_sender(it.sender)
+        assert [each.ok for each in found] == [True, True, False]
+        assert "take out what was paid: revoke it" in found[2].text
+        it.sender.limits = replace(it.sender.limits, least_balance=2 * 10**18)
+        assert "less than 2: send it some" in (await check_sender(it.sender))[0].text
+
+
+async def test_a_check_of_a_contract_without_roles_says_that_it_cannot_tell(
+    tmp_path: Path,
+) -> None:
+    async with running() as anvil, post(tmp_path, anvil) as it:
+        found = await check_sender(it.sender)
+        assert [(each.ok, each.warning) for each in found] == [(True, False), (True, True)]
+
+
+async def grant(it: Post, contract: str, role: str, admin: str) -> None:
+    """Give our key a role at a contract."""
+    data = selector("grantRole(bytes32,address)") + keccak(role.encode()).hex()
+    address = HotKey(b"\x5e" * 32).address
+    request = {"from": admin, "to": contract, "data": f"{data}{int(address, 16):064x}"}
+    await it.anvil.rpc("eth_sendTransaction", request)
