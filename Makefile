@@ -94,7 +94,8 @@ soak: setup ## Let N new histories happen to a few machines, 200 N to their VMID
 .PHONY: test-contracts
 test-contracts: setup ## Run the tests of the lease contract, by forge and on a chain
 	@$(FORGE) test --gas-snapshot-emit=false
-	@$(PY) -m pytest --quiet tests/integration/test_contract.py tests/integration/test_contract_life.py
+	@$(PY) -m pytest --quiet tests/integration/test_contract.py tests/integration/test_contract_life.py \
+		tests/integration/test_contract_fold.py
 
 # --------------------------------------------------------------------------------------- now and then
 

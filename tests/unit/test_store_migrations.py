@@ -59,7 +59,7 @@ async def test_tokens_plans_and_expiries_of_64_digits_are_written_anew(tmp_path:
     assert [number_of(row["expires_at"]) for row in leases] == list(NUMBERS)
     assert leases[0]["plan"] is None
     assert [number_of(row["plan"]) for row in leases[1:]] == list(NUMBERS[1:])
-    assert {tuple(row)[-4:] for row in leases} == {("", 0, 5, None)}
+    assert {tuple(row)[-5:] for row in leases} == {("", 0, 5, None, 0)}
     assert [number_of(row["token"]) for row in tokens] == list(NUMBERS)
     assert [number_of(row["plan"]) for row in plans] == list(NUMBERS)
     assert [row["orphaned_at"] for row in tokens] == [None, *range(1, len(NUMBERS))]
