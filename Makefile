@@ -84,6 +84,7 @@ bench-machines: setup ## Measure a thousand purchases at once, and what ten thou
 
 SOAKED := $(addprefix tests/,acceptance/test_kill_reading.py acceptance/test_kill.py \
 	acceptance/test_kill_containers.py property/test_vmids.py property/test_machines.py \
+	property/test_sender.py integration/test_sender_crashes.py integration/test_contract_fold.py \
 	integration/test_schedules.py integration/test_modes.py)
 
 .PHONY: soak
@@ -94,7 +95,8 @@ soak: setup ## Let N new histories happen to a few machines, 200 N to their VMID
 .PHONY: test-contracts
 test-contracts: setup ## Run the tests of the lease contract, by forge and on a chain
 	@$(FORGE) test --gas-snapshot-emit=false
-	@$(PY) -m pytest --quiet tests/integration/test_contract.py tests/integration/test_contract_life.py
+	@$(PY) -m pytest --quiet tests/integration/test_contract.py tests/integration/test_contract_life.py \
+		tests/integration/test_contract_fold.py
 
 # --------------------------------------------------------------------------------------- now and then
 

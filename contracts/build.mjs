@@ -18,6 +18,7 @@ const PRODUCTS = {
 const FIXTURES = {
   Crier: "src/test/Crier.sol",
   Deliveries: "src/test/Deliveries.sol",
+  ERC1967Proxy: "@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol",
   Subscription: "src/test/Subscription.sol",
 };
 const FOLDERS = [

@@ -37,9 +37,9 @@ class Aside:
             return seen
         if config.lock is not None or seen.vmid is None or seen.node is None:
             return seen
-        names = await self.hypervisor.snapshots(seen.node, seen.vmid, kind=seen.kind)
+        there = await self.hypervisor.snapshots(seen.node, seen.vmid, kind=seen.kind)
         obeyed = await self.log.obeyed(order.number)
-        return replace(seen, snapshots=tuple(names), obeyed=obeyed)
+        return replace(seen, snapshots=tuple(row.name for row in there), obeyed=obeyed)
 
     async def _saved(self, want: DesiredMachine, seen: Observed) -> Observed:
         """Look for backups before a destroy, and where a machine is owed.

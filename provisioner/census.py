@@ -10,18 +10,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from provisioner import making
 from provisioner.errors import Locked, NotOurs, ProvisionError
 from provisioner.model import MAKING, Card, GuestConfig, Identity, Kind, Stamps
 from provisioner.names import PREFIX, key_of, name_of, shown
-from provisioner.ports import ClusterSnapshot, GuestRow, Hypervisor, Snapshots
+from provisioner.ports import ClusterSnapshot, GuestRow, Hypervisor, Place, Snapshots
 from provisioner.site import Site
 
 #: How many configurations are read at once.
 AT_ONCE: Final = 8
-#: How long a clone may run, in seconds, before its lock is taken for one that was left behind.
-DAY: Final = 86_400
-#: How the tasks end that make guests, whose VMID they need not carry.
-_MAKERS: Final = ("clone", "create", "restore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +164,13 @@ class Census:
 
     async def _unfinished(self, snapshot: ClusterSnapshot, row: GuestRow) -> Sighting:
         """A clone says whose it is when it ends; a lock that outlived its task says it never."""
-        for node in snapshot.nodes:
-            rows = await self.hypervisor.tasks(node, self.wall() - DAY)
-            if any(each.kind.endswith(_MAKERS) and each.ended is None for each in rows):
-                return _unclear(row, "is being cloned")
-        config = await self.hypervisor.config(row.node, row.vmid, kind=row.kind)
-        if config is None or config.lock in MAKING:
+        at, now = Place(row.vmid, row.node), self.wall()
+        found = await making.look(self.hypervisor, snapshot.nodes, now, at, row.kind)
+        if found.goes_on:
+            return _unclear(row, "is being cloned")
+        if found.config is None or found.config.lock in MAKING:
             return Sighting()
-        return self._proven(row, config)
+        return self._proven(row, found.config)
 
     def _proof(self, config: GuestConfig, vmid: int) -> tuple[Identity, Stamps] | None:
         return self.site.signer.prove(config.description, vmid)

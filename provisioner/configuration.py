@@ -60,7 +60,8 @@ class Misconfigured(ProvisionError):
 class Configuration:
     """All settings of one command; durations in seconds.
 
-    `nodes` is None where nodes are not reached over SSH.
+    `nodes` is None where nodes are not reached over SSH; `snippet_storage` keeps the user-data that
+    is put on them.
     """
 
     endpoint: ProxmoxEndpoint
@@ -72,6 +73,7 @@ class Configuration:
     unfinished_after: int
     result_prefix: str
     nodes: Login | None = None
+    snippet_storage: str = "local"
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
@@ -256,6 +258,7 @@ def _configuration(words: "_Typed") -> Configuration:
         unfinished_after=words.number("commands.unfinished_after"),
         result_prefix=words.text("commands.result_prefix"),
         nodes=_login(words),
+        snippet_storage=words.text("nodes_ssh.snippet_storage"),
     )
 
 

@@ -1,16 +1,17 @@
-"""What is done to one machine by hand, as protocols: the port behind the command line's verbs.
+"""What is done to one machine by hand alone, as protocols, behind the command line's verbs.
 
-Apart from `ports.Hypervisor` because no reconciling needs it: each method is one effect or one
-reading, asked for by somebody who watches, and none waits for a task. Errors are those of
-`provisioner.errors`, as there.
+Apart from `ports.Hypervisor`, which the verbs use too, because no reconciling needs it: each method
+is one effect or one reading, asked for by somebody who watches, and none waits for a task. Errors
+are those of `provisioner.errors`, as there.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from provisioner.model import Kind, PowerState
 from provisioner.ports import Finished
+from provisioner.terms import DiskLimits
 
 #: A number that is not known: the guest's agent did not answer, or Proxmox does not count it.
 UNKNOWN = -1
@@ -62,6 +63,15 @@ class Throttle:
     iops_read: int | None = None
     iops_write: int | None = None
 
+    def on(self, disk: DiskLimits) -> DiskLimits:
+        """Return the boot disk's limits when it had these."""
+        reading, writing = self.iops_read, self.iops_write
+        return replace(
+            disk,
+            iops_read=disk.iops_read if reading is None else reading,
+            iops_write=disk.iops_write if writing is None else writing,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ConsoleTicket:
@@ -74,15 +84,6 @@ class ConsoleTicket:
     ticket: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotRow:
-    """A snapshot of one guest; `taken_at` is wall seconds on its node."""
-
-    name: str
-    description: str
-    taken_at: int
-
-
 class Controls(Protocol):
     """What an operator may do to one guest. Effects return a task's UPID."""
 
@@ -93,10 +94,6 @@ class Controls(Protocol):
 
         None if it does not run.
         """
-        ...
-
-    async def stop(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
-        """Stop a guest at once, as if its power were cut, whatever shutdown is under way."""
         ...
 
     async def reboot(self, node: str, vmid: int, patience: int, *, kind: Kind = Kind.VM) -> str:
@@ -122,20 +119,6 @@ class Controls(Protocol):
 
     async def console(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> ConsoleTicket:
         """Open a guest's screen for one connection."""
-        ...
-
-    async def snapshots(
-        self, node: str, vmid: int, *, kind: Kind = Kind.VM
-    ) -> Sequence[SnapshotRow]:
-        """List a guest's snapshots, the oldest first."""
-        ...
-
-    async def take_snapshot(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
-        """Keep a guest's disks and configuration as they are."""
-        ...
-
-    async def roll_back(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
-        """Stop a guest and give it back what a snapshot has kept."""
         ...
 
     async def delete_snapshot(

@@ -13,6 +13,8 @@ NO_CONTAINERS: Final = (
     "this lease bought a container, and no container can be made here: set machines.os_template "
     "and machines.container_storage, restart, then retry"
 )
+#: What is said to whoever wants the disk of a container limited.
+NO_DISK_LIMITS: Final = "Proxmox has no limits for the disk of a container"
 
 
 class ProvisionError(Exception):
@@ -30,6 +32,13 @@ class Locked(Transient):
     """The machine carries a lock or an unfinished task; judging it now would be a mistake.
 
     What to do: nothing; the next pass looks again.
+    """
+
+
+class Withdrawn(Locked):
+    """The order that a step was to be taken for was withdrawn meanwhile; nothing was begun.
+
+    What to do: nothing.
     """
 
 

@@ -134,6 +134,11 @@ class Executor:
         """
         return self._line.call(await self.rooms.places(now), now) if self._line else []
 
+    def turn_of(self, key: str) -> Crowded | None:
+        """Say what a machine of `key` waits for that is to be made; None where it waits no more."""
+        place = self._line.place(key)
+        return None if place is None else _crowded(place)
+
     async def _begin(self, step: Step, want: DesiredMachine, place: Place) -> int:
         order = want.order.number if want.order and step.obeys else None
         return await self.log.begin(
@@ -164,13 +169,15 @@ class Executor:
         """
         snapshot = await self.snapshots.get()
         demand = _demand(want)
+        if restored:
+            demand = replace(demand, kind=have.backups[0].archive.kind)
         offer = await self.rooms.offer(demand, snapshot, now)
         if restored:
             offer = _within(offer, have.backups[0].nodes)
         admitted = self._line.admits(want.key, offer.places, now)
         spot = offer.pick() if admitted else None
         if spot is None:
-            raise Crowded("as many machines are being cloned as may be at once, or asked before")
+            raise _crowded(self._line.place(want.key))
         former = have.backups[0].identity.vmid if restored else None
         vmid = await self._vmid(want, snapshot, now, former)
         self.rooms.promise(vmid, spot, demand, now)
@@ -207,6 +214,12 @@ class Executor:
             return self.choice(want, taken) if self.choice else self.site.pool.choose(taken)
         except NoRoom as error:
             raise NoRoom(f"no machine can be made: {error}") from None
+
+
+def _crowded(place: int | None) -> Crowded:
+    said = "as many machines are being cloned as may be at once (clones_per_storage)"
+    waits = "waits for its turn" if place is None else f"waits for its turn, number {place} in line"
+    return Crowded(f"{waits}: {said}")
 
 
 def _of_backup(have: Observed) -> Place:

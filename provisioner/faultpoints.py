@@ -70,14 +70,10 @@ CALLS: Final = (
 #: What no reconciling does: the calls of the command line alone.
 BY_HAND: Final = (
     "controls.shut_down",
-    "controls.stop",
     "controls.reboot",
     "controls.usage",
     "controls.throttle",
     "controls.console",
-    "controls.snapshots",
-    "controls.take_snapshot",
-    "controls.roll_back",
     "controls.delete_snapshot",
     "guest.run",
     "guest.inside",

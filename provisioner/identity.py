@@ -26,7 +26,7 @@ NOTE: Final = "chainwatch-backup:1:"
 LONGEST_NOTE: Final = 1024
 #: Stamps that came later: while they say nothing they are left out of what is signed, so that
 #: machines from before keep theirs.
-LATER: Final = {"ordered": 0, "applied": None}
+LATER: Final = {"ordered": 0, "applied": None, "gecos": None}
 SETTLED: Final = ("settled", True)
 _NAMESPACE: Final = uuid.UUID("6f9619ff-4c1b-5e0a-9b1c-2f1d3a5b7c90")
 
@@ -45,10 +45,26 @@ def access_stamp(access: Access) -> str:
     return hashlib.sha256(_canonical(said).encode()).hexdigest()[:32]
 
 
+def gecos_stamp(gecos: str) -> str:
+    """Return the stamp of an account that says `gecos`."""
+    return hashlib.sha256(gecos.encode()).hexdigest()[:32]
+
+
+def says(stamps: Stamps, gecos: str) -> bool:
+    """Whether the account is known to say `gecos`; nothing is said where nothing is wanted."""
+    return not gecos or stamps.gecos == gecos_stamp(gecos)
+
+
 def settings_stamp(settings: GuestSettings) -> str:
-    """Return the stamp of having written `settings`."""
+    """Return the stamp of having written `settings`.
+
+    A disk without limits is not said, so that stamps from before there were any stay what they are.
+    """
     said = {name: getattr(settings, name) for name in GuestSettings.__slots__}
+    limits = asdict(said.pop("disk_limits"))
     plain = {k: sorted(v) if isinstance(v, frozenset) else v for k, v in said.items()}
+    if any(limits.values()):
+        plain["disk_limits"] = limits
     return hashlib.sha256(_canonical(plain).encode()).hexdigest()[:32]
 
 
@@ -210,7 +226,7 @@ def _parse_stamps(raw: dict[str, object]) -> Stamps:
         raw.get("access"),
         raw.get("suspended_at"),
     )
-    applied = raw.get("applied")
+    applied, gecos = raw.get("applied"), raw.get("gecos")
     generation, ordered = raw.get("generation"), raw.get("ordered", 0)
     return Stamps(
         generation=generation if isinstance(generation, int) else None,
@@ -221,6 +237,7 @@ def _parse_stamps(raw: dict[str, object]) -> Stamps:
         ended=raw.get("ended") is True,
         ordered=ordered if isinstance(ordered, int) else 0,
         applied=applied if isinstance(applied, str) else None,
+        gecos=gecos if isinstance(gecos, str) else None,
     )
 
 

@@ -231,6 +231,13 @@ KEYS: Final[Mapping[str, Key]] = {
             "A line for each node and host key: NODE ADDRESS TYPE KEY.",
             (f"pve1 192.0.2.11 {_SOME_HOST_KEY}",),
         ),
+        Key(
+            "snippet_storage",
+            "Storage with content type `snippets` that user-data is read from.",
+            "local",
+            "local",
+            pattern=r"[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]",
+        ),
     ),
     **_table(
         "policy",

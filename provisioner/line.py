@@ -42,6 +42,11 @@ class Line:
             self._called[key] = now
         return called
 
+    def place(self, key: str) -> int | None:
+        """Return who `key` is in line, the next one being 1; None where it does not wait."""
+        waiting = list(self._waiting)
+        return waiting.index(key) + 1 if key in self._waiting else None
+
     def __bool__(self) -> bool:
         return bool(self._waiting)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final
 
+from provisioner import making
 from provisioner.archives import Archives
 from provisioner.aside import Aside
 from provisioner.doorbell import LONGEST_BOOT, Doorbell, Ring
@@ -30,10 +31,10 @@ from provisioner.model import (
     Presence,
 )
 from provisioner.oplog import OperationLog
-from provisioner.ports import ClusterSnapshot, Hypervisor, Snapshots
+from provisioner.ports import ClusterSnapshot, Hypervisor, Place, Snapshots
 from provisioner.site import Site
 from provisioner.taskboard import TaskBoard
-from provisioner.taskwords import ONCE, REMOVING, TASKS, makes
+from provisioner.taskwords import ONCE, REMOVING, TASKS
 from provisioner.upids import kind_of
 
 #: How far a node's clock may be from ours when a lost task is searched for, in seconds.
@@ -44,8 +45,6 @@ EVIDENCE: Final = 1.0
 REBOOT: Final = 30
 #: How long the HA manager may take to stop a guest, its patience with it included, in seconds.
 HA_ROUNDS: Final = 180
-#: How long a clone may run, in seconds, before its lock is taken for one that was left behind.
-DAY: Final = 86_400
 
 
 class Fate(Enum):
@@ -207,6 +206,8 @@ class Machines:
         """Close a destroy once its volumes are gone too; until then it is told, and not over."""
         node, vmid = operation.node, operation.vmid
         left = await self.hypervisor.volumes(node, vmid, destroyed_by=operation.upid)
+        if left and not await self.hypervisor.vmid_is_free(vmid):
+            left = ()  # somebody else has the VMID now: what carries it may be theirs
         if not left:
             await self.log.finish(operation.id, "ok")
         return replace(seen, leftovers=tuple(left))
@@ -354,27 +355,14 @@ class Machines:
         self, node: str, seen: GuestConfig, vmid: int, online: Sequence[str]
     ) -> None:
         """Raise NotOurs for what will never be made, whether it says already whose it is."""
-        if await self._cut_off(node, seen, vmid, online):
+        at, now = Place(vmid, node), self.wall()
+        found = await making.look(self.hypervisor, online, now, at, seen.kind)
+        if found.config is not None and found.config.lock == seen.lock:
             tool = "qm" if seen.kind is Kind.VM else "pct"
             raise NotOurs(
                 f"VM {vmid} was left locked ({seen.lock}) by a task that was cut off and "
                 f"never ended: look at it, `{tool} unlock {vmid}`, destroy it, then retry"
             )
-
-    async def _cut_off(
-        self, node: str, seen: GuestConfig, vmid: int, online: Sequence[str]
-    ) -> bool:
-        """Say whether a clone's lock outlived its task, as it does when a node loses power.
-
-        No clone runs on any node that is online (it runs where the template is, which may be
-        another than `node`), and the lock is still there once that is known.
-        """
-        for each in online:
-            rows = await self.hypervisor.tasks(each, self.wall() - DAY)
-            if any(makes(row.kind) and row.ended is None for row in rows):
-                return False
-        config = await self.hypervisor.config(node, vmid, kind=seen.kind)
-        return config is not None and config.lock == seen.lock
 
     async def _liveliness(
         self, want: DesiredMachine, seen: Observed, answers: bool | None

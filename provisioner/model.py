@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from provisioner.isolation import Isolation
-from provisioner.terms import ANY_TERMS, Terms
+from provisioner.terms import ANY_TERMS, UNLIMITED, DiskLimits, Terms
 
 #: Proxmox's lock on a clone that is being made; it carries neither name nor description yet.
 CLONING: Final = "clone"
@@ -95,7 +95,8 @@ class Stamps:
     owed has been observed running; `suspended_at` is the chain time (s) at which the machine was
     observed stopped, and `ended` says that it was for the lease's end and not by order alone.
     `ordered` is the number of the last order that was done to it, 0 when none was; `applied` a hash
-    of the settings that were written last, where what others change is left to them.
+    of the settings that were written last, where what others change is left to them; `gecos` a hash
+    of what the account inside was made to say of its owner, None while that is not known.
     """
 
     configured: str | None = None
@@ -106,6 +107,7 @@ class Stamps:
     ended: bool = False
     ordered: int = 0
     applied: str | None = None
+    gecos: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +124,17 @@ class BackupPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A backup as its storage shows it, of the VMID `vmid`; size in bytes, `made_at` wall time."""
+    """A backup as its storage shows it, of the VMID `vmid`; size in bytes, `made_at` wall time.
+
+    `kind` is what the guest was.
+    """
 
     volid: str
     vmid: int
     made_at: int
     size: int
     notes: str
+    kind: Kind = Kind.VM
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +269,8 @@ class GuestSettings:
     value); `link_up` is false when the guest's cable is pulled; `cicustom`
     names the snippet that its cloud-init is read from, empty for the settings above. `vlan` is 0
     without one, `trunks` are the VLANs passed on as they are; `rate` (megabytes a second) and
-    `cpu_limit` (busy cores) are 0 without a limit.
+    `cpu_limit` (busy cores) are 0 without a limit. `disk_limits` are the boot disk's; a container
+    has none.
     """
 
     name: str
@@ -286,6 +293,7 @@ class GuestSettings:
     trunks: str = ""
     rate: float = 0
     cpu_limit: float = 0
+    disk_limits: DiskLimits = UNLIMITED
     leftovers: frozenset[str] = field(default_factory=frozenset)
 
 

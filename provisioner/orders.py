@@ -8,7 +8,8 @@ to a machine that nobody pays for is refused, so that it does not come true much
 from dataclasses import dataclass
 from typing import Final
 
-from provisioner.model import DesiredMachine, Observed, Order, Presence, Verb
+from provisioner.errors import NO_DISK_LIMITS
+from provisioner.model import DesiredMachine, Kind, Observed, Order, Presence, Verb
 
 #: What the end of an order is called when all went well.
 DONE: Final = {
@@ -43,6 +44,10 @@ def ended(want: DesiredMachine, have: Observed) -> Ended | None:
         return None  # one is owed: the order waits for it
     if have.stamps.ordered >= order.number:
         return Ended("done", DONE[order.verb])
+    if order.verb is Verb.REINSTALL and want.terms.disk and have.kind is Kind.CONTAINER:
+        return Ended(
+            "refused", f"it could not be made anew: {NO_DISK_LIMITS}, and its plan has some"
+        )
     return _of_snapshot(order, have) if have.snapshots is not None else None
 
 

@@ -8,8 +8,9 @@ lock, nothing is due: judging a machine in the middle of a change is how machine
 from dataclasses import dataclass, replace
 from typing import Final
 
+from provisioner.errors import NO_DISK_LIMITS
 from provisioner.identity import access_stamp
-from provisioner.model import DesiredMachine, Observed, PowerState, Presence
+from provisioner.model import DesiredMachine, Kind, Observed, PowerState, Presence
 from provisioner.moments import utc
 from provisioner.site import Site
 from provisioner.steps.access import ACCESS
@@ -85,6 +86,9 @@ def decide(site: Site, want: DesiredMachine, have: Observed) -> Decision:
     if have.config is not None and have.config.lock is not None:
         text = "where no task works on it, unlock it"
         return Decision(None, f"VM {have.vmid} is locked ({have.config.lock}); {text}")
+    if have.leftovers:  # its destroy is not over, and nothing is made in its place before it is
+        left = ", ".join(have.leftovers)
+        return Decision(None, f"VM {have.vmid} is destroyed, but left {left}: remove by hand")
     for step in TABLE:
         if reason := step.due(site, want, have):
             return Decision(step, reason)
@@ -106,6 +110,8 @@ def _told(site: Site, want: DesiredMachine, have: Observed, found: Decision) -> 
             f"its disk keeps its {config.disk_gib} GiB, though {want.spec.disk_gib} are sold: "
             "a disk is never shrunk"
         )
+    if want.terms.disk is not None and config.kind is Kind.CONTAINER:
+        said.append(f"its plan's limits for its disk are left out: {NO_DISK_LIMITS}")
     pending = have.hardware not in ((0, 0), (shown.cores, shown.memory_mib))
     if pending and have.power is PowerState.RUNNING:
         said.append(
@@ -116,9 +122,6 @@ def _told(site: Site, want: DesiredMachine, have: Observed, found: Decision) -> 
 
 
 def _nothing_due(want: DesiredMachine, have: Observed) -> Decision:
-    if have.leftovers:
-        left = ", ".join(have.leftovers)
-        return Decision(None, f"VM {have.vmid} is destroyed, but left {left}: remove by hand")
     if have.config is None:
         return Decision(None, "no machine, and none is owed", settled=True)
     if have.power is PowerState.UNKNOWN:

@@ -108,6 +108,15 @@ class Place:
     node: str
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    """A snapshot of one guest; `taken_at` is wall seconds on its node."""
+
+    name: str
+    description: str
+    taken_at: int
+
+
 class Hypervisor(Protocol):
     """A cluster that can hold machines. Writes return a task's UPID, or None when done.
 
@@ -214,24 +223,30 @@ class Hypervisor(Protocol):
         ...
 
     async def stop(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
-        """Stop a guest at once, as if its power were cut. Returns the UPID."""
+        """Stop a guest at once, as if its power were cut, whatever shutdown is under way.
+
+        Returns the UPID.
+        """
         ...
 
-    async def snapshots(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Sequence[str]:
-        """List a guest's snapshots by name, the oldest first."""
+    async def snapshots(
+        self, node: str, vmid: int, *, kind: Kind = Kind.VM
+    ) -> Sequence[SnapshotRow]:
+        """List a guest's snapshots, the oldest first."""
         ...
 
     async def take_snapshot(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
         """Keep a guest's disks and configuration as they are, as snapshot `name`.
 
-        Returns the UPID.
+        Returns the UPID. Raises Declined for what is no name.
         """
         ...
 
     async def roll_back(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
         """Stop a guest, and give it back the disks and configuration of a snapshot.
 
-        What its description then says is either's. Returns the UPID.
+        What its description then says is either's. Returns the UPID. Raises Declined for what is no
+        name.
         """
         ...
 

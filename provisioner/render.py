@@ -3,8 +3,9 @@
 A value is quoted whole wherever a template prints one, by the printing itself: no template can
 forget it. What comes out is parsed back and has to be the structure that the template has with
 harmless words in the same places. Names, keys and wallets are held against what they may be
-besides, because they go on to accounts, files and the GECOS field. How it fails: with Permanent,
-before anything has been sent anywhere.
+besides, because they go on to accounts, files and the GECOS field. What somebody wrote himself is
+bounded and looked through, and passed on as it is. How it fails: with Permanent, before anything
+has been sent anywhere.
 """
 
 import importlib.resources
@@ -13,12 +14,14 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_interface
 from typing import Any, Final, TypeAlias
 
 import yaml
 from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 
 from provisioner.errors import Permanent
+from provisioner.model import Addresses
 
 Value: TypeAlias = str | tuple[str, ...]
 #: What parsing gives: dictionaries, lists and plain values.
@@ -26,8 +29,15 @@ Tree: TypeAlias = Any
 
 #: The most that a machine's user-data may come to, in characters.
 LONGEST: Final = 61_440
+#: What somebody's own user-data begins with, and how deep it may be nested.
+HEADER: Final = "#cloud-config"
+DEEPEST: Final = 32
 #: The highest token id there is.
 LAST_TOKEN: Final = 2**256 - 1
+#: Port on which a machine's signing page is served.
+SIGNING_PORT: Final = 8443
+#: libyaml's where it is there: it is ten times as quick.
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _HOSTNAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -49,6 +59,13 @@ class Wallet:
     token: int
     machine_id: str
     signing_url: str
+
+    @classmethod
+    def at(cls, at: Addresses, address: str, token: int, key: str, uuid: str) -> "Wallet":
+        """Return the login of the machine (`key`, `uuid`) that has the addresses `at`."""
+        host = ip_interface(at.ipv4 or at.ipv6 or "::").ip
+        named = f"[{host}]" if host.version == 6 else str(host)
+        return cls(address, token, f"{key}#{uuid}", f"https://{named}:{SIGNING_PORT}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +100,45 @@ def user_data(template: str, facts: GuestFacts) -> str:
     if len(text) > LONGEST:
         raise Permanent(f"user-data of {len(text)} characters, {LONGEST} at most")
     return text
+
+
+def given(text: str) -> str:
+    """Return user-data that somebody wrote himself. Raises Permanent where it is no cloud-config.
+
+    It is looked through before it is parsed, so that neither its depth nor a name that stands for
+    much else costs more than its length.
+    """
+    if len(text) > LONGEST:
+        raise Permanent(f"user-data of more than {LONGEST} characters")
+    if text.partition("\n")[0].rstrip() != HEADER:
+        raise Permanent(f"user-data has to begin with the line {HEADER}")
+    try:
+        _shallow(text)
+        tree = _yaml(text)
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
+        raise Permanent(f"the user-data is no YAML: {_where(error)}") from None
+    if not isinstance(tree, dict) or not tree:
+        raise Permanent("the user-data is no YAML mapping, or an empty one")
+    return text
+
+
+def _shallow(text: str) -> None:
+    """Refuse what is nested without end, and aliases. Raises Permanent."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            raise Permanent("the user-data has an alias (`*name`): write out what it stands for")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise Permanent(f"the user-data is nested more than {DEEPEST} deep")
+
+
+def _where(error: Exception) -> str:
+    """Say what is wrong and where, bounded: the text itself may be anything."""
+    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
+    said = ascii(str(problem or type(error).__name__))[1:201]
+    return f"{said} (line {mark.line + 1})" if mark is not None else said
 
 
 def gecos(address: str, token: int) -> str:
@@ -129,8 +185,8 @@ def _filled(name: str, values: Mapping[str, Value], parse: Callable[[str], Tree]
 
 
 def _yaml(text: str) -> Tree:
-    """Parse YAML as `safe_load` does, by libyaml where it is there: it is ten times as quick."""
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    """Parse YAML as `safe_load` does."""
+    return yaml.load(text, Loader=_LOADER)  # noqa: S506 - both are safe
 
 
 def _tokens(values: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, str]]:

@@ -42,6 +42,7 @@ class Site:
     `plan_ranges` are the addresses that plans hand out besides the pool's; `inbound` and `smtp`
     are for the plans that do not say. `backups` is None where a machine is destroyed without one;
     `repairs` is false where settings that somebody changed by hand are left so, and told of.
+    `wallet_login` says that virtual machines have a login that asks their account whose it is.
     """
 
     signer: Signer
@@ -55,6 +56,7 @@ class Site:
     snippets: Snippets | None = None
     backups: BackupPolicy | None = None
     repairs: bool = True
+    wallet_login: bool = False
     inbound: Inbound = OPEN
     smtp: bool = False
     plan_ranges: tuple[AddressRange, ...] = ()
@@ -73,8 +75,8 @@ class Site:
         """Return the settings that `want` should show, given what was stamped on it.
 
         Where it is not known what was sold, hardware and network stay as they are, unless it was
-        never configured. What a plan does not say of VLAN and rate stays the template's. The cable
-        is pulled while a former owner may still enter the guest.
+        never configured. What a plan does not say of VLAN, rate and the disk's limits stays the
+        template's. The cable is pulled while a former owner may still enter the guest.
         """
         have, terms, identity = config.settings, want.terms, self.identity(want, vmid)
         cloud_init = config.kind is Kind.VM
@@ -104,6 +106,7 @@ class Site:
             trunks="" if vlan else have.trunks,
             rate=rate or have.rate,
             cpu_limit=have.cpu_limit if throttled or not known else terms.cpu_limit or 0,
+            disk_limits=terms.disk if known and cloud_init and terms.disk else have.disk_limits,
         )
 
     def drifted(self, wanted: GuestSettings, have: GuestSettings, stamps: Stamps) -> frozenset[str]:
@@ -118,13 +121,16 @@ class Site:
         return frozenset() if differ & GUARDED else frozenset(differ)
 
     def _cicustom(self, want: DesiredMachine, vmid: int, have: GuestSettings) -> str:
-        """Return the snippet that is wanted; a machine that nobody starts keeps the one it has."""
-        if self.snippets is None:
+        """Return the snippet that is wanted; a machine that nobody starts keeps the one it has.
+
+        So does one that was made by hand, when what it was made with is not at hand any more.
+        """
+        if self.snippets is not None and want.presence is Presence.RUNNING:
+            return self.snippets.cicustom(want, vmid, uuid_of(self.identity(want, vmid)))
+        if self.snippets is None and want.card is None:
             return ""
-        if want.presence is not Presence.RUNNING:
-            name = name_in(have.cicustom)
-            return have.cicustom if name and vmid_of(name) == vmid else ""
-        return self.snippets.cicustom(want, vmid, uuid_of(self.identity(want, vmid)))
+        name = name_in(have.cicustom)
+        return have.cicustom if name and vmid_of(name) == vmid else ""
 
     def unmade(self, spec: MachineSpec) -> GuestConfig:
         """Return the configuration of a guest that is about to be made: nothing is set."""

@@ -19,19 +19,24 @@ _NAME: Final = re.compile(r"chainwatch-([1-9][0-9]{2,8})-[0-9a-f]{8,64}\.yaml")
 class Snippets:
     """How machines get user-data of ours: `storage` keeps it, `render` makes it.
 
-    `render` gets the machine that is wanted, its VMID and its uuid, and may raise Permanent.
+    `render` gets the machine that is wanted, its VMID and its uuid, and may raise Permanent. It
+    returns None for a machine that has none of ours.
     """
 
     storage: str
-    render: Callable[[DesiredMachine, int, str], str]
+    render: Callable[[DesiredMachine, int, str], str | None]
 
-    def content(self, want: DesiredMachine, vmid: int, uuid: str) -> bytes:
-        """Return the user-data of `want` at `vmid`."""
-        return self.render(want, vmid, uuid).encode()
+    def content(self, want: DesiredMachine, vmid: int, uuid: str) -> bytes | None:
+        """Return the user-data of `want` at `vmid`, None where it has none of ours."""
+        text = self.render(want, vmid, uuid)
+        return None if text is None else text.encode()
 
     def cicustom(self, want: DesiredMachine, vmid: int, uuid: str) -> str:
-        """Return the setting that names the user-data of `want` at `vmid`."""
-        digest = hashlib.sha256(self.content(want, vmid, uuid)).hexdigest()[:16]
+        """Return the setting that names the user-data of `want` at `vmid`; empty without any."""
+        content = self.content(want, vmid, uuid)
+        if content is None:
+            return ""
+        digest = hashlib.sha256(content).hexdigest()[:16]
         return f"user={self.storage}:snippets/chainwatch-{vmid}-{digest}.yaml"
 
 

@@ -35,24 +35,47 @@ CLOSED: Final = Inbound(everything=False, tcp=(SSH,))
 
 
 @dataclass(frozen=True, slots=True)
+class DiskLimits:
+    """What a machine's boot disk may take at most; 0 where there is no limit.
+
+    In megabytes (of 1024 × 1024 bytes) and in operations a second. `other` is whatever else limits
+    a disk that was looked at, in the hypervisor's own words; a plan has nothing of it.
+    """
+
+    mbps_read: float = 0
+    mbps_write: float = 0
+    iops_read: int = 0
+    iops_write: int = 0
+    other: str = ""
+
+
+UNLIMITED: Final = DiskLimits()
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What a plan says; None and empty: what the site says, or the template where it says nothing.
 
     `vlan` is 1 to 4094, `rate` megabytes a second for the network card, `cpu_limit` how many cores
-    may be busy at once. `templates` are VMIDs. A plan that names any addresses has only those.
-    `smtp` is whether port 25 of others may be reached.
+    may be busy at once; `disk` is for virtual machines, and decides all limits of theirs.
+    `templates` are VMIDs. A plan that names any addresses has only those, and `host_routes` says
+    whether their nodes route the IPv6 ones. `smtp` is whether port 25 of others may be reached;
+    `cloud_init` names the template of their user-data.
     """
 
     bridge: str | None = None
     vlan: int | None = None
     rate: float | None = None
     cpu_limit: float | None = None
+    disk: DiskLimits | None = None
     ipv4: AddressRange | None = None
     ipv6: AddressRange | None = None
     nodes: frozenset[str] = frozenset()
     templates: tuple[int, ...] = ()
     inbound: Inbound | None = None
     smtp: bool | None = None
+    cloud_init: str | None = None
+    host_routes: bool = False
 
 
 #: A plan that says nothing.

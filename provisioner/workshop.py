@@ -44,6 +44,7 @@ from provisioner.ports import NodeShell
 from provisioner.rooms import Rooms
 from provisioner.shells import Shells
 from provisioner.site import Site
+from provisioner.snippets import Snippets as UserData
 from provisioner.steps.step import Step
 from provisioner.taskboard import TaskBoard
 
@@ -66,6 +67,11 @@ class Workshop:
     say: Callable[[str], None]
     seconds: float
     nodes: NodeShell | None = None
+
+    @property
+    def reached(self) -> frozenset[str]:
+        """The nodes that are reached over SSH."""
+        return frozenset(() if self.settings.nodes is None else self.settings.nodes.doors)
 
     @cached_property
     def hypervisor(self) -> ProxmoxHypervisor:
@@ -117,19 +123,32 @@ class Workshop:
         return replace(site, user=user, tags=site.tags | frozenset(card.tags))
 
     def driver(
-        self, card: Card | None, *, choice: Choice | None = None, node: str | None = None
+        self,
+        card: Card | None,
+        *,
+        choice: Choice | None = None,
+        node: str | None = None,
+        user_data: UserData | None = None,
     ) -> Driver:
-        """Return a driver for machines with this card, to be made on `node` if one is named."""
-        site, log = self.site(card), Intents(self.clock.now)
+        """Return a driver for machines with this card, to be made on `node` if one is named.
+
+        One with user-data of its own stands only where that can be put.
+        """
+        site = replace(self.site(card), snippets=user_data)
+        log = Intents(self.clock.now)
         board = TaskBoard(self.hypervisor, self.clock.monotonic)
         limits = self.settings.limits
+        if node is not None:
+            limits = replace(limits, nodes=frozenset({node}))
+        elif user_data is not None:
+            limits = replace(limits, nodes=self.reached & (limits.nodes or self.reached))
         rooms = Rooms(
             self.hypervisor,
             self.snapshots,
             log,
             site.pool,
             templates=self.settings.proxmox.templates,
-            limits=replace(limits, nodes=frozenset({node})) if node else limits,
+            limits=limits,
             container_storage=self.settings.proxmox.container_storage,
         )
         inside = None if self.nodes is None else PctShell(self.nodes)
@@ -145,6 +164,7 @@ class Workshop:
                 site,
                 rooms,
                 self.settings.quarantine,
+                nodes=self.nodes,
                 choice=choice,
             ),
             board,
@@ -176,16 +196,18 @@ class Workshop:
             except Locked as error:
                 await self.patience.outlast(error)
 
-    async def drives(self, found: Found) -> Driver:
+    async def drives(self, found: Found, user_data: UserData | None = None) -> Driver:
         """Return a driver that knows where a machine stands."""
-        driver = self.driver(found.card)
+        driver = self.driver(found.card, user_data=user_data)
         identity = found.identity
         await driver.log.adopt(identity.key, identity.nonce, found.vmid, found.node)
         return driver
 
-    async def reach(self, found: Found, want: DesiredMachine) -> Observed:
+    async def reach(
+        self, found: Found, want: DesiredMachine, user_data: UserData | None = None
+    ) -> Observed:
         """Take a machine that exists to what is wanted, unless its card changes meanwhile."""
-        driver = await self.drives(found)
+        driver = await self.drives(found, user_data)
         guard = Unchanged(driver.site.signer, want, found.card)
         return await driver.reach(want, guard)
 

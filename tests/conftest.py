@@ -29,3 +29,11 @@ def _no_request_was_rude(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if request.node.get_closest_marker("rude_requests") is None:
         assert manners.taken() == []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many cases of modes of failure there were: a test plays many of them in a soak."""
+    ended = [r for kind in ("passed", "failed") for r in terminalreporter.stats.get(kind, [])]
+    told = [value for report in ended for key, value in report.user_properties if key == "cases"]
+    if told:
+        terminalreporter.write_line(f"{sum(told)} cases of modes of failure were played")

@@ -72,6 +72,7 @@ class Routes:
             web.post("/leases/{lease:.+}/cancel", self._cancel),
             web.post("/leases/{lease:.+}/retry", self._retry),
             web.post("/leases/{lease:.+}/orders", self._order),
+            web.post("/leases/{lease:.+}/orders/{number}/withdraw", self._withdraw),
             web.post("/leases/{lease:.+}/adopt/{vmid}", self._adopt),
             web.post("/pause", self._pause),
             web.post("/resume-all", self._resume_all),
@@ -186,6 +187,11 @@ class Routes:
         body = await _body(request, "order", "snapshot", "reason")
         asked = (_verb(body.get("order", "")), body.get("snapshot", ""))
         wish = await self._desk.order(_lease(request), asked, body["reason"], _uid(request))
+        return _json(wish)
+
+    async def _withdraw(self, request: web.Request) -> web.Response:
+        reason, uid = (await _body(request, "reason"))["reason"], _uid(request)
+        wish = await self._desk.withdraw(_lease(request), _order_number(request), reason, uid)
         return _json(wish)
 
     async def _candidate(self, request: web.Request) -> web.Response:
@@ -313,6 +319,13 @@ def _verb(text: str) -> Verb:
 def _block(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) < MOST_BLOCKS):
         raise OperatorError("block is not the number of a block")
+    return int(text)
+
+
+def _order_number(request: web.Request) -> int:
+    text = request.match_info["number"]
+    if not (text.isascii() and text.isdecimal() and int(text) < 2**63):
+        raise OperatorError("the order's number is not one; `chainwatch show` lists them")
     return int(text)
 
 

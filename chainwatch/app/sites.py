@@ -1,10 +1,13 @@
-"""What a configuration makes of machines: the site that all have in common, and their firewalls.
+"""What a configuration makes of machines: the site that all share, their firewalls and routes.
 
 Nothing here opens anything: who prints or checks what machines will be like asks here as well.
 """
 
 from chainwatch.app.userdata import snippets
 from chainwatch.config import Config
+from chainwatch.control.routing import Routing
+from chainwatch.control.sources import Sources
+from chainwatch.store.stores import Stores
 from provisioner.identity import Signer
 from provisioner.isolation import Isolation
 from provisioner.site import Site
@@ -26,6 +29,7 @@ def site(config: Config) -> Site:
         snippets=snippets(config),
         inbound=machines.inbound,
         smtp=machines.smtp,
+        wallet_login=machines.wallet_login,
         backups=config.policy.backups,
         repairs=config.policy.repairs,
         plan_ranges=tuple(
@@ -34,6 +38,20 @@ def site(config: Config) -> Site:
             for each in (rule.terms.ipv4, rule.terms.ipv6)
             if each
         ),
+    )
+
+
+def routing(config: Config, stores: Stores, sources: Sources) -> Routing:
+    """Return which addresses are routed by the nodes that machines stand on, and where to."""
+    machines = config.machines
+    return Routing(
+        pool=machines.pool,
+        bridge=machines.bridge,
+        common=machines.host_routes,
+        rules=config.plans,
+        leases=stores.leases,
+        operations=stores.operations,
+        sources=sources,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chainwatch.app.sending import news_of, promises, senders
-from chainwatch.app.sites import firewalls, site
+from chainwatch.app.sites import firewalls, routing, site
 from chainwatch.chain import profiles
 from chainwatch.chain.audit import StateReader
 from chainwatch.chain.heads import HeadFeed
@@ -280,7 +280,7 @@ class _Wiring:
 
     def care(self) -> NodeCare | None:
         """Return who takes care of the nodes, None where nobody can."""
-        nodes, machines = self.config.nodes, self.config.machines
+        nodes = self.config.nodes
         if nodes is None or self.node_shell is None:
             return None
         return NodeCare(
@@ -296,8 +296,8 @@ class _Wiring:
                 nodes=tuple(dict.fromkeys(line.split()[0] for line in nodes.known_hosts)),
                 snippets=True,
                 isolate=nodes.isolate,
-                routes_to=machines.bridge if machines.host_routes else None,
             ),
+            routing=routing(self.config, self.stores, self.sources),
         )
 
     def inspection(self) -> Inspection:
@@ -316,6 +316,7 @@ class _Wiring:
             site=self.site,
             clock=self.clock,
             suspects=self.suspects,
+            sights=self.sights,
             wake=self.bell.set,
         )
 

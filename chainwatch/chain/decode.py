@@ -68,12 +68,31 @@ class Profile(Protocol):
         """The topic0 of events that are expected and say nothing about leases."""
 
     @property
+    def silent(self) -> Mapping[bytes, Callable[[RawLog], int | None]]:
+        """From topic0 to the token whose expiry such a log changes without saying it.
+
+        None for a log that changes none; raises `Malformed`.
+        """
+
+    @property
+    def topics(self) -> frozenset[bytes]:
+        """The topic0 of every event that something follows from."""
+
+    @property
     def plans_on_chain(self) -> bool:
         """Whether the contract says what it sells; else the source's configuration does."""
 
     @property
     def expiry_needs_token(self) -> bool:
         """Whether asking for the expiry of a token that does not exist reverts like `ownerOf`."""
+
+    @property
+    def expiry_bits(self) -> int:
+        """How many bits of the answer to `expiry_call` may be set."""
+
+    @property
+    def zero_is_nobody(self) -> bool:
+        """Whether the zero address as the owner says that there is no such token."""
 
     @property
     def contiguous(self) -> bool:
@@ -100,15 +119,14 @@ def decode(profile: Profile, logs: Iterable[RawLog]) -> tuple[list[Logged], list
     """The events of `logs`, in their order, and what could not be read."""
     events: list[Logged] = []
     unreadable: list[Unreadable] = []
-    decoders, ignored = profile.decoders, profile.ignored
+    decoders = profile.decoders
     for log in logs:
         topic = log.topics[0] if log.topics else b""
         decoder = decoders.get(topic)
-        if decoder is None:
-            if topic not in ignored:
-                unreadable.append(_unreadable(log, f"its topic is none of profile {profile.name}"))
-            continue
         try:
+            if decoder is None:
+                _check_known(profile, log, topic)
+                continue
             decoded = decoder(log)
         except Malformed as wrong:
             unreadable.append(_unreadable(log, str(wrong)))
@@ -117,6 +135,14 @@ def decode(profile: Profile, logs: Iterable[RawLog]) -> tuple[list[Logged], list
             unreadable.append(_unreadable(log, decoded.doubt))
         events.append(Logged(decoded.event, log.block, log.block_hash, log.log_index, log.tx_hash))
     return events, unreadable
+
+
+def _check_known(profile: Profile, log: RawLog, topic: bytes) -> None:
+    """Raise `Malformed` for a log that is no event, unless it is expected."""
+    if topic in profile.silent:
+        profile.silent[topic](log)
+    elif topic not in profile.ignored:
+        raise Malformed(f"its topic is none of profile {profile.name}")
 
 
 def expect(log: RawLog, topics: int, words: int) -> None:

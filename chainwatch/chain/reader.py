@@ -19,6 +19,7 @@ from chainwatch.chain.reorg import Behind, KnownBlocks, ancestor
 from chainwatch.chain.rpc import Rpc
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.chain.tip import Tip, ask_tip
+from chainwatch.chain.unsaid import Unsaid, in_order
 from chainwatch.chain.wire import Header, RawLog
 from chainwatch.domain.batches import Batch, Rewind, SourceState
 from chainwatch.domain.events import Block
@@ -56,8 +57,9 @@ class Reader:
         self._contract = settings.source.contract.lower()
         self._profile = profile
         self._known = known
-        watch = Watch(self._contract, profile.decoders)
+        watch = Watch(self._contract, profile.topics)
         self._proof = Proof(self._contract, watch, settings.verify)
+        self._unsaid = Unsaid(self._contract, profile)
         self._span = Span(settings.max_range)
 
     @guarded("chain.read")
@@ -113,7 +115,7 @@ class Reader:
             blocks, found = await self._each(rpc, state, first, end, said)
         else:
             blocks, found = await self._some(rpc, state, end, said)
-        return self._view(rpc, state, tip, blocks, found, final=end.block)
+        return await self._view(rpc, state, tip, blocks, found, final=end.block)
 
     async def _some(
         self, rpc: Rpc, state: SourceState, end: Header, said: list[RawLog]
@@ -161,7 +163,7 @@ class Reader:
         said = await logs.of_blocks(rpc, self._contract, fetched)
         found = await self._proof.settled(rpc, fetched, said)
         end = await self._final(rpc, state, tip, final)
-        return self._view(rpc, state, tip, blocks, found, final=end)
+        return await self._view(rpc, state, tip, blocks, found, final=end)
 
     async def _only_final(self, rpc: Rpc, state: SourceState, tip: Tip, final: int) -> View:
         """No new block, but more of the old ones are final now."""
@@ -171,7 +173,7 @@ class Reader:
         block = await self._final(rpc, state, tip, min(final, state.cursor.number))
         if block is None or block == state.final:
             return nothing
-        return self._view(rpc, state, tip, [], [], final=block)
+        return await self._view(rpc, state, tip, [], [], final=block)
 
     async def _final(self, rpc: Rpc, state: SourceState, tip: Tip, number: int) -> Block | None:
         """The finalized block at `number`, at or below the cursor; None below the start block."""
@@ -187,7 +189,7 @@ class Reader:
             raise NotAChain(f"{rpc.name} calls another block {number} final than the one it shows")
         return mine
 
-    def _view(
+    async def _view(
         self,
         rpc: Rpc,
         state: SourceState,
@@ -198,6 +200,7 @@ class Reader:
         final: Block | None,
     ) -> View:
         events, unreadable = decode(self._profile, found)
+        events = in_order(events, await self._unsaid.told(rpc, found))
         cursor = blocks[-1] if blocks else state.cursor
         if cursor is None:
             raise ValueError("a batch without blocks needs a cursor")

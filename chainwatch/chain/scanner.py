@@ -21,6 +21,7 @@ from chainwatch.chain.rpc import Endpoints, Rpc, RpcError
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.chain.tip import ask_tip
 from chainwatch.chain.unread import Tally, Unread
+from chainwatch.chain.unsaid import Unsaid
 from chainwatch.chain.witness import Witness
 from chainwatch.domain.batches import Batch, Rewind, SourceState
 from chainwatch.errors import Fatal, NotAChain, RpcUnavailable, SourceHalted, Transient
@@ -37,6 +38,7 @@ class Scanner:
         self._rpc = rpc
         self._reader = Reader(settings, profile, known)
         self._witness = Witness(settings, rpc, profile, known)
+        self._unsaid = Unsaid(settings.source.contract.lower(), profile)
         self._unread = Tally()
 
     @guarded("chain.check")
@@ -132,6 +134,7 @@ class Scanner:
         """What is left of a view's step when others have been heard about it."""
         step = view.step
         if isinstance(step, Batch):
+            await self._unsaid.seconded(view.rpc, self._rpc, step.events)
             step = await self._witness.confirmed(view, step, state)
         if isinstance(step, Batch):
             self._unread.add(view.unreadable)

@@ -5,7 +5,7 @@ first, where there is one. A block whose hash differs is no matter of this look:
 that itself. Where logs differ, receipts that add up to the root decide that is in the header which
 another endpoint shows too; who told otherwise is quarantined, and if that is what we stored, the
 block is to be read again. Failure mode: without such receipts nobody is believed, and the
-difference is only told.
+difference is only told. What the contract's state says instead of logs is for the audit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ class SecondLook:
         self._contract = settings.source.contract.lower()
         self._rpc = rpc
         self._profile = profile
-        watch = Watch(self._contract, profile.decoders)
+        watch = Watch(self._contract, profile.topics)
         self._proof = Proof(self._contract, watch, settings.verify)
 
     @guarded("chain.second_look")
@@ -166,7 +166,8 @@ async def _shared(rpc: Rpc, blocks: Sequence[Block]) -> list[Header]:
 
 def _by_block(events: Sequence[Logged]) -> Mapping[int, list[Logged]]:
     found: dict[int, list[Logged]] = {}
-    for logged in sorted(events, key=lambda each: (each.block, each.log_index)):
+    by_log = (each for each in events if each.by_log)
+    for logged in sorted(by_log, key=lambda each: (each.block, each.log_index)):
         found.setdefault(logged.block, []).append(logged)
     return found
 

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from chainwatch.domain.events import Block
+from chainwatch.domain.events import END_OF_BLOCK, Block
 from chainwatch.errors import NotAChain
 
 _T = TypeVar("_T")
@@ -63,6 +63,13 @@ def count(value: object) -> int:
     number = quantity(value)
     if number >= _STORABLE:
         raise _strange("a believable number", value)
+    return number
+
+
+def _log_index(value: object) -> int:
+    number = quantity(value)
+    if number >= END_OF_BLOCK:
+        raise _strange("a believable log index", value)
     return number
 
 
@@ -125,6 +132,7 @@ class _Logs:
     def __init__(self) -> None:
         self._addresses = _Readings(_address).__getitem__
         self._numbers = _Readings(count).__getitem__
+        self._indices = _Readings(_log_index).__getitem__
         self._hashes = _Readings(block_hash).__getitem__
         self._bytes = _Readings(raw_bytes).__getitem__
 
@@ -140,7 +148,7 @@ class _Logs:
                 self._addresses(address),
                 self._numbers(number),
                 self._hashes(block_hash),
-                self._numbers(index),
+                self._indices(index),
                 self._hashes(tx_hash),
                 tuple(map(self._bytes, topics)),
                 self._bytes(data),

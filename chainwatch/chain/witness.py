@@ -26,7 +26,7 @@ from chainwatch.chain.settings import SourceSettings
 from chainwatch.chain.tip import Tip, ask_tip
 from chainwatch.chain.wire import RawLog
 from chainwatch.domain.batches import Batch, Rewind, SourceState
-from chainwatch.domain.events import Block
+from chainwatch.domain.events import Block, Logged
 from chainwatch.errors import NotAChain, RpcUnavailable, Transient
 
 _ENOUGH: Final = 2
@@ -269,7 +269,7 @@ class Witness:
             return None
         last = min(high, state.cursor.number)
         true, _ = decode(self._profile, [log for log in agreed if log.block <= last])
-        stored = await self._known.said(low, last)
+        stored = await self._logged(low, last)
         return min((each.block for each in {*true} ^ {*stored}), default=None)
 
     async def _is_proven(self, dispute: Dispute, number: int) -> bool:
@@ -277,7 +277,11 @@ class Witness:
         true = await dispute.proven(number)
         if true is None:
             return False
-        return decode(self._profile, true)[0] == [*await self._known.said(number, number)]
+        return decode(self._profile, true)[0] == await self._logged(number, number)
+
+    async def _logged(self, first: int, last: int) -> list[Logged]:
+        """What is stored of what logs said; what the state said is in no log."""
+        return [each for each in await self._known.said(first, last) if each.by_log]
 
     def _others(self, *but: Rpc) -> list[Rpc]:
         return [rpc for rpc in self._rpc.ranked() if all(rpc is not each for each in but)]

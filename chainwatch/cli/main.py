@@ -58,6 +58,7 @@ for _command in (
     wishes.snapshot,
     wishes.rollback,
     wishes.reinstall,
+    wishes.withdraw,
     wishes.adopt,
     orders.pause,
     orders.resume_all,

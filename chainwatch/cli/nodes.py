@@ -6,7 +6,6 @@ open a node to somebody should not be this program.
 
 import importlib.resources
 import os
-from ipaddress import ip_interface
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -46,20 +45,22 @@ def helper() -> None:
 
 def _texts(path: Path) -> dict[str, str]:
     from chainwatch.config import load
+    from chainwatch.control.routing import ports, prefixes
     from provisioner.guest.doors import authorized_line, helper_config
 
     config = load(path, os.environ)
     nodes, pool = config.nodes, config.machines.pool
     if nodes is None:
         raise OperatorError("the configuration has no table [nodes_ssh]: write one")
-    prefix = str(ip_interface(pool.ipv6.first).network) if pool.ipv6 else None
+    machines = config.machines
+    to = ports(config.plans, machines.bridge, common=machines.host_routes)
     return {
         "key": f"{authorized_line(nodes.key.reveal())}\n",
         "config": helper_config(
             pool.first,
             pool.last,
             snippets=nodes.snippets,
-            prefix=prefix,
-            bridges=[config.machines.bridge],
+            prefixes=prefixes(config.plans, pool),
+            bridges=dict.fromkeys((*config.bridges, *to)),
         ),
     }

@@ -1,4 +1,4 @@
-"""Orders about one machine: start, stop, kill, reboot, snapshot, rollback, reinstall.
+"""Orders about one machine: its power, its snapshots, reinstall; and taking one back.
 
 And what settles whose a machine is: adopt, and cancel for one that can't be had. The daemon does
 them as soon as it may, and says in `chainwatch show` what came of each. What loses data asks first;
@@ -71,6 +71,19 @@ def cancel(
     _agree(f"{lease} is burnt on the chain, and its buyer has all back. Cancel it?", yes=yes)
     Client(socket).post(lease_route(lease, "cancel"), {"reason": reason})
     typer.echo(f"{lease} will be cancelled; `chainwatch show {lease}` says how far that is")
+
+
+def withdraw(
+    lease: Lease,
+    number: Annotated[int, typer.Argument(metavar="ORDER", help="The order's number.")],
+    *,
+    reason: Reason = "",
+    socket: Socket = DEFAULT_SOCKET,
+) -> None:
+    """Take an order back that has not begun."""
+    route = lease_route(lease, f"orders/{number}/withdraw")
+    Client(socket).post(route, {"reason": reason})
+    typer.echo(f"order {number} is withdrawn; nothing is done for it")
 
 
 def adopt(

@@ -110,6 +110,7 @@ class MachinesConfig:
     host_routes: bool = False
     inbound: Inbound = OPEN
     smtp: bool = False
+    wallet_login: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +312,7 @@ def _source(table: schema.Source) -> SourceSettings:
         timeout=table.timeout,
         requests_per_second=table.requests_per_second,
         verify=table.verify,
-        plan=table.plan.sold_as(table.name) if table.plan else None,
+        plan=table.plan.of(table.name) if table.plan else None,
         ignore_events=table.ignore_events,
     )
 
@@ -352,6 +353,7 @@ def _machines(table: Machines) -> MachinesConfig:
         answer_timeout=table.answer_timeout,
         inbound=table.firewall,
         smtp=table.smtp == "allowed",
+        wallet_login=table.wallet_login,
         cloud_init=table.cloud_init,
         host_routes=table.ipv6 is not None and table.ipv6.host_routes,
     )
@@ -359,10 +361,7 @@ def _machines(table: Machines) -> MachinesConfig:
 
 def _nodes(table: NodesSsh) -> NodesConfig:
     return NodesConfig(
-        user=table.user,
-        port=table.port,
-        key=table.key_file,
-        known_hosts=table.known_hosts,
+        *(table.user, table.port, table.key_file, table.known_hosts),
         snippets=table.snippets,
         snippet_storage=table.snippet_storage,
         isolate=table.isolate,

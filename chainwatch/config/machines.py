@@ -49,8 +49,8 @@ class Ipv4(Addresses):
     gateway: str = Field(description="The machines' gateway.", examples=["203.0.113.1"])
 
 
-class AnyIpv6(Addresses):
-    """IPv6 addresses that go with the VMIDs."""
+class Ipv6(Addresses):
+    """The IPv6 addresses that go with the VMIDs, and how they are reached."""
 
     first: str = Field(
         description="Address of the first VMID, with the length of the network's prefix; the "
@@ -58,11 +58,6 @@ class AnyIpv6(Addresses):
         examples=["2001:db8::1000/64"],
     )
     gateway: str = Field(description="The machines' gateway.", examples=["2001:db8::1"])
-
-
-class Ipv6(AnyIpv6):
-    """The IPv6 addresses that go with the VMIDs, and how they are reached."""
-
     host_routes: bool = Field(
         default=False,
         description="Keep a route to each machine's address on the node where it stands, also "
@@ -134,6 +129,13 @@ class Machines(Table):
         default="blocked",
         description="Whether they may reach port 25 of others, by which spam is sent.",
         examples=["allowed"],
+    )
+    wallet_login: bool = Field(
+        default=False,
+        description="Whether the templates have a login that reads the GECOS field: it is then "
+        "written at the first boot too, by two calls for each virtual machine. With `cloud_init` "
+        "the user-data says it, and in containers their node, for no call.",
+        examples=[True],
     )
     shutdown_timeout: int = Field(
         default=60,

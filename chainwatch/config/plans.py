@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from chainwatch.config.machines import AnyIpv6, Inbounds, Ipv4, Machines, Vmid
+from chainwatch.config.machines import Inbounds, Ipv4, Ipv6, Machines, Vmid
 from chainwatch.config.table import Problems, Table
-from chainwatch.config.values import inbound_ports
+from chainwatch.config.values import cloud_init_template, inbound_ports
 from provisioner.ranges import AddressRange
-from provisioner.terms import Terms
+from provisioner.terms import UNLIMITED, DiskLimits, Terms
 
 NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$")]
 
@@ -25,8 +25,50 @@ class PlanIpv4(Ipv4):
     """The IPv4 addresses that machines of this plan have instead."""
 
 
-class PlanIpv6(AnyIpv6):
+class PlanIpv6(Ipv6):
     """The IPv6 addresses that machines of this plan have instead."""
+
+
+class PlanDisk(Table):
+    """What a virtual machine of this plan may take of its boot disk; what is left out, all it can.
+
+    Whoever writes the table decides all four, and no total or burst of the template's stays.
+    """
+
+    mbps_read: float | None = Field(
+        default=None,
+        gt=0,
+        le=10_240,
+        description="Most megabytes a second that are read.",
+        examples=[200.0],
+    )
+    mbps_write: float | None = Field(
+        default=None,
+        gt=0,
+        le=10_240,
+        description="Most megabytes a second that are written.",
+        examples=[100.0],
+    )
+    iops_read: int | None = Field(
+        default=None,
+        gt=0,
+        le=10_000_000,
+        description="Most operations a second that read.",
+        examples=[2000],
+    )
+    iops_write: int | None = Field(
+        default=None,
+        gt=0,
+        le=10_000_000,
+        description="Most operations a second that write.",
+        examples=[1000],
+    )
+
+    def limits(self) -> DiskLimits:
+        """Return them in the words of a machine."""
+        return DiskLimits(
+            self.mbps_read or 0, self.mbps_write or 0, self.iops_read or 0, self.iops_write or 0
+        )
 
 
 class Plans(Table):
@@ -99,6 +141,13 @@ class Plans(Table):
         description="Whether they may reach port 25 of others, instead of `machines.smtp`.",
         examples=["allowed"],
     )
+    cloud_init: Annotated[str, AfterValidator(cloud_init_template)] | None = Field(
+        default=None,
+        description="Template of their cloud-init user-data, instead of `machines.cloud_init`; "
+        "needs `[nodes_ssh]`.",
+        examples=["webserver"],
+    )
+    disk: PlanDisk | None = None
     ipv4: PlanIpv4 | None = None
     ipv6: PlanIpv6 | None = None
 
@@ -114,12 +163,15 @@ class Plans(Table):
             vlan=self.vlan,
             rate=self.rate,
             cpu_limit=self.cpu_limit,
+            disk=self.disk.limits() if self.disk else None,
             ipv4=self.ipv4.range() if self.ipv4 else None,
             ipv6=self.ipv6.range() if self.ipv6 else None,
             nodes=frozenset(self.nodes),
             templates=self.template_vms,
             inbound=self.firewall,
             smtp=None if self.smtp is None else self.smtp == "allowed",
+            cloud_init=self.cloud_init,
+            host_routes=self.ipv6 is not None and self.ipv6.host_routes,
         )
 
     @model_validator(mode="after")
@@ -129,6 +181,8 @@ class Plans(Table):
             found.append(("", "says neither or both of plan and name; write one of them"))
         if self.plan is not None and self.source is None:
             found.append(("source", "is missing: plans of two contracts may have one number"))
+        if self.disk and self.disk.limits() == UNLIMITED:
+            found.append(("disk", "limits nothing; write a limit, or leave the table out"))
         for version, addresses in ((4, self.ipv4), (6, self.ipv6)):
             if addresses and (":" in addresses.first) != (version == 6):
                 found.append((f"ipv{version}.first", f"is not an IPv{version} address"))

@@ -43,6 +43,7 @@ from chainwatch.config.values import (
     websocket_url,
 )
 from chainwatch.credentials import Secret
+from chainwatch.domain.desired import KINDS
 from chainwatch.domain.lease import Plan
 
 DEFAULT_PROFILE: Final = "lease"
@@ -79,6 +80,13 @@ class Installation(Table):
 class SourcePlan(Table):
     """What every lease of a source is sold as, where the contract knows no plans."""
 
+    kind: Literal["vm", "container"] = Field(
+        default="vm",
+        description="What each machine is: `vm`, a virtual machine cloned from "
+        "`machines.template_vms`, or `container`, unpacked from `machines.os_template`. One that "
+        "exists stays what it is.",
+        examples=["vm"],
+    )
     cores: int = Field(gt=0, description="Cores of each machine.", examples=[2])
     memory_mib: int = Field(gt=0, description="Memory of each machine, in MiB.", examples=[4096])
     disk_gib: int = Field(
@@ -91,11 +99,12 @@ class SourcePlan(Table):
         examples=[604800],
     )
 
-    def sold_as(self, name: str) -> Plan:
-        """Return what the source `name` sells: all its leases are of one plan, named like it."""
+    def of(self, source: str) -> Plan:
+        """Return the plan of which all leases of `source` are: it has the source's name."""
         return Plan(
             id=0,
-            name=name,
+            name=source,
+            kind=next(number for number, kind in KINDS.items() if kind == self.kind),
             cores=self.cores,
             memory_mib=self.memory_mib,
             disk_gib=self.disk_gib,
@@ -120,7 +129,8 @@ class Source(Table):
     profile: Annotated[str, AfterValidator(known_profile)] = Field(
         default=DEFAULT_PROFILE,
         description="How the contract's logs are read: `lease` for the contract of this project, "
-        "`erc5643` for any other ERC-721 with subscriptions, which needs `[source.plan]`.",
+        "`erc5643` for any other ERC-721 with subscriptions, `unlock` for a lock of Unlock "
+        "Protocol; these two need `[source.plan]`.",
         examples=["lease"],
     )
     start_block: int = Field(
@@ -188,8 +198,8 @@ class Source(Table):
     )
     ignore_events: tuple[EventSignature, ...] = Field(
         default=(),
-        description="Events of the contract that are known and mean nothing here (profile "
-        "`erc5643`); any other that the profile does not read raises an alarm.",
+        description="Events of the contract that are known and mean nothing here (profiles "
+        "`erc5643` and `unlock`); any other that the profile does not read raises an alarm.",
         examples=[["MetadataUpdate(uint256)"]],
     )
     plan: SourcePlan | None = None
@@ -348,6 +358,10 @@ class File(BaseSettings):
             "machines.cloud_init": self.machines.cloud_init is not None,
             "machines.ipv6.host_routes": ipv6 is not None and ipv6.host_routes,
         }
+        for index, plan in enumerate(self.plans):
+            own = plan.ipv6 is not None and plan.ipv6.host_routes
+            wanted[f"plans.{index}.cloud_init"] = plan.cloud_init is not None
+            wanted[f"plans.{index}.ipv6.host_routes"] = own
         text = "needs the nodes over SSH; write a table [nodes_ssh]"
         found = [(key, text) for key, is_wanted in wanted.items() if is_wanted]
         if found and self.nodes_ssh is None:

@@ -38,7 +38,8 @@ class SenderChain(Table):
     most_fee_gwei: float = Field(
         gt=0,
         description="Most that is ever offered for a unit of gas, in gwei (10⁻⁹ of the chain's "
-        "coin). While the chain asks more, nothing is sent, and an alarm and `status` say so.",
+        "coin). While the chain asks more than half of it nothing new is sent, and an alarm and "
+        "`status` say so; the rest is for replacing what gets stuck.",
         examples=[5.0],
     )
     least_balance: float = Field(

@@ -186,7 +186,7 @@ def profile_problems(
         text = f"is missing, and profile {name} reads no plans; write a table [source.plan]"
         found.append(("plan", text))
     for event in ignored:
-        if topic(event) in profile.decoders:
+        if topic(event) in profile.topics:
             text = f"names {event}, which leases follow from; leave it out"
             found.append(("ignore_events", text))
     return found

@@ -14,7 +14,7 @@ import structlog
 
 from chainwatch.chain.rpc import RpcError
 from chainwatch.chain.sender.gateway import View
-from chainwatch.chain.sender.looks import Look, Looks, Seen, Word
+from chainwatch.chain.sender.looks import Look, Looks, Seen, Word, plain
 from chainwatch.control.hand import Hand, Refused, Told
 from chainwatch.domain.sendings import TAKING, Kind, Sending, State
 
@@ -23,8 +23,7 @@ log = structlog.get_logger(__name__)
 REFUSED: Final = "sender-refused"
 #: Transactions that may be under way at once: a node keeps about so many of one account.
 WINDOW: Final = 16
-#: Looks of one pass, and for how many seconds what was found wanting is let alone.
-AT_ONCE: Final = 64
+#: For how many seconds what can't be sent is let alone.
 LET_ALONE: Final = 60
 
 
@@ -56,20 +55,25 @@ class Departures:
         seen = await self.hand.gateway.look(view, [look for _, look in ready])
         room = WINDOW - len(flying)
         budget = view.balance - sum(each.last.most(each.intent.call.value) for each in flying)
-        for (each, look), found in zip(ready, seen, strict=True):
-            if found.word is not Word.WANTED:
-                await self._conclude(view, each, look, found)
-            elif room > 0:
-                try:
-                    spent = await self.hand.begin(view, each, budget, told)
-                except Refused as refused:
-                    await self._refused(each, refused.text)
-                    continue
-                if spent is None:
-                    room = 0
-                    continue
-                await self._sent(each)
-                room, budget = room - 1, budget - spent
+        found = list(zip(ready, seen, strict=True))
+        for (each, _), _ in ((pair, said) for pair, said in found if said.word is Word.WANTED):
+            if room <= 0:
+                break
+            try:
+                spent = await self.hand.begin(view, each, budget, told)
+            except Refused as refused:
+                await self._refused(each, refused.text)
+                continue
+            except RpcError as error:  # of this call alone: it holds up nobody else
+                await self._refused(each, f"the node can't try it: {plain(error.message)}")
+                continue
+            if spent is None:
+                break
+            await self._sent(each)
+            room, budget = room - 1, budget - spent
+        await self._conclude(
+            view, [(*pair, said) for pair, said in found if said.word is not Word.WANTED]
+        )
 
     async def _ready(self, wanted: Sequence[Sending], ground: Ground) -> list[tuple[Sending, Look]]:
         now = self.hand.clock.now()
@@ -77,7 +81,7 @@ class Departures:
         for each in wanted:
             if each.intent.kind is Kind.FILL:
                 await self.hand.sendings.end(each.id, State.FINAL, each.why, now=now)
-            elif each.not_before <= now and len(ready) < AT_ONCE:
+            else:
                 look = self.looks.get(each.intent.source, {}).get(each.intent.kind)
                 why = self._obstacle(each, look, ground)
                 if why is None and look is not None:
@@ -99,22 +103,24 @@ class Departures:
             return "the lease is held"
         return None
 
-    async def _conclude(self, view: View, each: Sending, look: Look, seen: Seen) -> None:
+    async def _conclude(self, view: View, needless: Sequence[tuple[Sending, Look, Seen]]) -> None:
         """End what needs no sending once the final block says so too."""
-        end = State.FINAL if seen.word is Word.DONE else State.FAILED
-        why = f"{seen.why}: it ends when that is final"
+        final: Sequence[Seen] = [Seen(Word.UNKNOWN, "nothing is known yet")] * len(needless)
         if view.final is not None:
-            try:
-                (final,) = await self.hand.gateway.look(view, [look], final=True)
-            except RpcError:
-                why = f"{seen.why}; no endpoint tells whether that is final (its state is pruned)"
+            looks = [look for _, look, _ in needless]
+            final = await self.hand.gateway.look(view, looks, final=True)
+        for (each, _, seen), then in zip(needless, final, strict=True):
+            if seen.word is Word.UNKNOWN:
+                await self._waits(each, seen.why)
+            elif then.word is seen.word:
+                end = State.FINAL if seen.word is Word.DONE else State.FAILED
+                now = self.hand.clock.now()
+                await self.hand.sendings.end(each.id, end, seen.why, now=now)
+                await self._sent(each)
             else:
-                if final.word is seen.word:
-                    now = self.hand.clock.now()
-                    await self.hand.sendings.end(each.id, end, seen.why, now=now)
-                    await self._sent(each)
-                    return
-        await self._waits(each, why)
+                silent = f", of which {then.why}" if then.word is Word.UNKNOWN else ""
+                why = f"{seen.why}: it ends when the final block says so too{silent}"
+                await self._waits(each, why)
 
     async def _refused(self, each: Sending, why: str) -> None:
         log.warning("refused", lease=each.intent.lease, kind=each.intent.kind, why=why)

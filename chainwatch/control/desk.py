@@ -196,6 +196,13 @@ class Desk:
         promises.tell(intent)
         return intent
 
+    async def withdraw(self, name: str, number: int, reason: str, uid: int) -> Wish:
+        """Take an order back that has not begun. Raises OperatorError for any other."""
+        key = str((await self._found(name)).id)
+        wish = await self.outlook.stores.wishes.withdraw(key, number, reason, uid, now=self._now())
+        self.outlook.supervisor.worker.bell.set()
+        return wish
+
     async def candidate(self, name: str, vmid: int) -> Candidate:
         """Return what is known of a machine that may be a lease's; changes nothing."""
         return await self._adoption().examine(await self._found(name), vmid)

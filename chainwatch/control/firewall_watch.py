@@ -1,33 +1,30 @@
 """Looks at the machines' firewalls, one after the other, and has what somebody changed made again.
 
 A firewall is not read when a machine is looked at: that would be four calls of every pass. Instead
-each machine's turn comes once an hour, as far as so many calls a minute and node go; beyond that
-the round takes longer. What is read is held against the stamp on the machine. One that differs is a
-suspect, which its next pass reads for itself and repairs; an alarm tells of it until then.
-Suspicion is memory only: after a restart the next round finds the same again.
+each machine has its turn, once an hour where a node has few of them, once in six hours where it has
+many (`turns`). What is read is held against the stamp that the last settled pass saw on the
+machine, or else against the one that it carries now. One that differs is a suspect, which its next
+pass reads for itself and repairs; an alarm tells of it until then. Suspicion is memory only: after
+a restart the next round finds the same again.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import structlog
 
+from chainwatch.control.sights import Sights
+from chainwatch.control.turns import LOOK_EVERY, Turns
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
 from chainwatch.store.workqueue import WorkQueue
-from provisioner.errors import ProvisionError
+from provisioner.errors import NodeDown, ProvisionError
 from provisioner.ports import ClusterSnapshot, GuestRow, Hypervisor, Snapshots
 from provisioner.site import Site
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two looks, and in which every machine should have had its turn.
-LOOK_EVERY: Final = 60.0
-ROUND: Final = 3600.0
-#: How many machines a look reads at most for each node: five calls each, one in two seconds.
-MOST_PER_NODE: Final = 6
 #: How old a snapshot (in seconds) serves to find where they stand.
 FRESH: Final = 300.0
 ALARM: Final = "firewall-changed"
@@ -42,7 +39,10 @@ class Index(Protocol):
 
 @dataclass(slots=True)
 class FirewallWatch:
-    """`suspects` are VMIDs that the passes read the firewall of; `keys` are whose those are."""
+    """`suspects` are VMIDs that the passes read the firewall of; `keys` are whose those are.
+
+    `sights` are what passes saw of settled leases.
+    """
 
     hypervisor: Hypervisor
     snapshots: Snapshots
@@ -52,9 +52,10 @@ class FirewallWatch:
     site: Site
     clock: Clock
     suspects: set[int]
+    sights: Sights
     wake: Callable[[], None]
     keys: dict[int, str] = field(default_factory=dict)
-    _last: int = -1
+    _turns: Turns = field(default_factory=Turns)
 
     async def run(self) -> None:
         """Look for ever."""
@@ -72,27 +73,34 @@ class FirewallWatch:
             snapshot = await self.snapshots.get(max_age=FRESH)
         except ProvisionError:
             return
-        for vmid, key in self._turn(snapshot):
-            try:
-                await self._read(snapshot.guests[vmid], key)
-            except ProvisionError as error:  # it has its turn again in the next round
-                log.info("firewall not read", vmid=vmid, error=str(error))
-            self._last = vmid
+        whose = self._whose(snapshot)
+        standing = {vmid: snapshot.guests[vmid].node for vmid in whose}
+        for node, vmids in self._turns.next(standing).items():
+            await self._look_on(node, {v: whose[v] for v in vmids}, snapshot)
 
-    def _turn(self, snapshot: ClusterSnapshot) -> list[tuple[int, str]]:
-        """Return the machines that come next, each with its key."""
+    def _whose(self, snapshot: ClusterSnapshot) -> Mapping[int, str]:
+        """Return the machines that can be read now, each with its key."""
         places = self.index.places.items()
         whose = {vmids[0]: key for (key, _), vmids in places if len(vmids) == 1}
-        there = [v for v in whose if v in snapshot.guests]
-        read = [v for v in there if snapshot.guests[v].node in snapshot.nodes]
-        share = math.ceil(len(read) * LOOK_EVERY / ROUND)
-        count = min(share, MOST_PER_NODE * len(snapshot.nodes))
-        later = sorted(read, key=lambda vmid: (vmid <= self._last, vmid))
-        return [(vmid, whose[vmid]) for vmid in later[:count]]
+        rows = {vmid: snapshot.guests[vmid] for vmid in whose if vmid in snapshot.guests}
+        return {vmid: whose[vmid] for vmid, row in rows.items() if row.node in snapshot.nodes}
+
+    async def _look_on(
+        self, node: str, machines: Mapping[int, str], snapshot: ClusterSnapshot
+    ) -> None:
+        """Read machines of one node; one that does not answer has them read the next time."""
+        for vmid, key in machines.items():
+            try:
+                await self._read(snapshot.guests[vmid], key)
+            except NodeDown:
+                return
+            except ProvisionError as error:  # it has its turn again in the next round
+                log.info("firewall not read", vmid=vmid, error=str(error))
+            self._turns.had(node, vmid)
 
     async def _read(self, row: GuestRow, key: str) -> None:
         node, vmid = row.node, row.vmid
-        before = await self._stamp(row)
+        before = self.sights.firewall(key, vmid) or await self._stamp(row)
         if before is None:
             return  # not configured yet, or not ours to judge: that is for its pass to say
         firewall = await self.hypervisor.isolation(node, vmid, kind=row.kind)

@@ -12,8 +12,9 @@ from typing import Final
 
 import structlog
 
+from chainwatch.chain.rpc import RpcError
 from chainwatch.chain.sender.gateway import Mined, Traces, View
-from chainwatch.chain.sender.looks import NOTHING_TO_SEE, Look, Looks, Word
+from chainwatch.chain.sender.looks import NOTHING_TO_SEE, Look, Looks, Word, plain
 from chainwatch.control.hand import Hand, Refused, Told
 from chainwatch.domain.sendings import TAKING, Attempt, Sending, State
 from chainwatch.errors import Transient
@@ -162,6 +163,8 @@ class Flights:
         seen = await self.hand.gateway.look(view, looks)
         for each, found in zip(waiting, seen, strict=True):
             last = each.last
+            if found.word is Word.UNKNOWN:
+                continue  # what it would do is not known, so it is not done
             forbidden = each.intent.kind in TAKING and each.intent.lease in held
             wanted = found.word is Word.WANTED and not forbidden
             if not wanted and not last.void:
@@ -171,6 +174,8 @@ class Flights:
                 continue
             if last.hash not in traces.known and (wanted or last.void):
                 await self.hand.send(each)
+            elif last.hash in traces.known and each.state is State.SIGNED:
+                await self.hand.sendings.sent(each.id, last.hash, now=self.hand.clock.now())
             self._tell_of_stuck(view, each, told)
 
     def _look(self, each: Sending) -> Look:
@@ -181,9 +186,12 @@ class Flights:
         try:
             return await self.hand.again(view, each, told, void=void)
         except Refused as refused:  # it is not replaced by what would fail as well
-            if each.why != refused.text:
-                await self.hand.sendings.waits(each.id, refused.text)
-            return False
+            why = refused.text
+        except RpcError as error:
+            why = f"the node can't try what would replace it: {plain(error.message)}"
+        if each.why != why:
+            await self.hand.sendings.waits(each.id, why)
+        return False
 
     def _is_stuck(self, view: View, each: Sending) -> bool:
         """Say whether it should have been mined: it is next, or offers less than is asked."""
@@ -219,7 +227,12 @@ class Flights:
             return
         told.alarms[GAP] = f"{what}: what somebody else sent with it is gone; it is used up now"
         for nonce in range(view.nonce, lowest):
-            if not await self.hand.fill(view, nonce, source, told):
+            try:
+                filled = await self.hand.fill(view, nonce, source, told)
+            except Refused as refused:
+                told.alarms[GAP] = f"{what}, and it can't be used up: {refused.text}"
+                return
+            if not filled:
                 return
 
 

@@ -12,7 +12,7 @@ import structlog
 from chainwatch.chain.sender.fees import TooDear, coins, offer, raised
 from chainwatch.chain.sender.gateway import Gateway, View
 from chainwatch.chain.sender.keys import HotKey
-from chainwatch.chain.sender.looks import Refusal
+from chainwatch.chain.sender.looks import Refusal, plain
 from chainwatch.domain.sendings import Attempt, Call, Intent, Kind, Offer, Sending
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
@@ -102,13 +102,21 @@ class Hand:
         """Give what was signed last to the chain's nodes, and write down that one took it."""
         refused = await self.gateway.broadcast(sending.last)
         if refused is None:
+            log.info(
+                "sent",
+                chain=self.gateway.chain_id,
+                lease=sending.intent.lease,
+                kind=sending.intent.kind,
+                nonce=sending.last.nonce,
+                tx=sending.last.hash,
+            )
             await self.sendings.sent(sending.id, sending.last.hash, now=self.clock.now())
         elif sending.why != refused:
             log.warning("not taken", lease=sending.intent.lease, error=refused)
             await self.sendings.waits(sending.id, refused)
 
     async def fill(self, view: View, nonce: int, source: str, told: Told) -> bool:
-        """Use up a nonce that holds up what comes after it."""
+        """Use up a nonce that holds up what comes after it; false when that may not be done now."""
         offered = offer(view.market, self.ceiling)
         if isinstance(offered, TooDear):
             told.alarms[FEES] = offered.why
@@ -144,7 +152,7 @@ class Refused(Exception):
     """The contract would refuse the call: nothing was signed, and it cost nothing."""
 
     def __init__(self, refusal: Refusal) -> None:
-        self.text = f"the contract refuses it: {(refusal.said or refusal.data)[:200]}"
+        self.text = f"the contract refuses it: {plain(refusal.said or refusal.data)}"
         if refusal.data and refusal.data[:10] not in self.text:
             self.text += f" ({refusal.data[:138]})"
         super().__init__(self.text)

@@ -7,22 +7,21 @@ when no guest has its VMID any more, by the cluster's own word for that VMID, or
 configuration names another. How it fails: one alarm for a node, and the next look tries again.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Interface
 from typing import Final
 
 import structlog
 
 from chainwatch.control.nodes import NodeWatch
+from chainwatch.control.routing import Routing
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
 from chainwatch.store.operations import Operations
 from provisioner.allocate import Pool
 from provisioner.errors import AgentSilent, ProvisionError
 from provisioner.ports import ClusterSnapshot, Hypervisor, NodeShell, Snapshots
-from provisioner.snippets import name_in, vmid_of
+from provisioner.sweeping import Sweeper
 
 log = structlog.get_logger(__name__)
 
@@ -33,12 +32,11 @@ ALARM: Final = "node-ssh"
 
 @dataclass(frozen=True, slots=True)
 class Duties:
-    """What is to be kept right: `routes_to` is the bridge that addresses are routed to, if any."""
+    """What is to be kept right on which nodes, besides routes."""
 
     nodes: tuple[str, ...]
     snippets: bool
     isolate: bool
-    routes_to: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +52,7 @@ class NodeCare:
     clock: Clock
     pool: Pool
     duties: Duties
+    routing: Routing
 
     async def run(self) -> None:
         """Look for ever."""
@@ -75,8 +74,8 @@ class NodeCare:
         try:
             ours = await self._standing_on(node, snapshot)
             await self._isolate(node, ours)
-            await self._route(node, ours)
             await self._sweep(node)
+            await self._route(node, ours)
         except ProvisionError as error:
             log.warning("node not tended", node=node, error=str(error))
             await self.alarms.raise_(ALARM, node, "warning", str(error), self.clock.now())
@@ -101,45 +100,36 @@ class NodeCare:
             log.info("ports isolated", vmid=vmid, node=node)
 
     async def _route(self, node: str, ours: Collection[int]) -> None:
-        bridge = self.duties.routes_to
-        if bridge is None or not ours:
+        """Put routes back; an interface that takes none keeps nobody on another one waiting."""
+        if not (self.routing.wanted and ours):
             return
-        there = await self.shell.routes(node)
-        for vmid in ours:
-            cidr = self.pool.addresses(vmid).ipv6
-            if cidr is None:
+        there, failed = await self.shell.routes(node), dict[str, ProvisionError]()
+        for vmid, (address, to) in (await self.routing.routes(ours)).items():
+            if there.get(address) == to or to in failed:
                 continue
-            address = str(IPv6Interface(cidr).ip)
-            if there.get(address) != bridge:
-                await self.shell.route(node, address, bridge)
-                log.info("route put back", vmid=vmid, node=node, address=address)
+            try:
+                await self.shell.route(node, address, to)
+            except ProvisionError as error:
+                failed[to] = error
+            else:
+                log.info("route put back", vmid=vmid, node=node, address=address, to=to)
+        first = next(iter(failed.values()), None)
+        if first is not None:
+            raise first
 
     async def _sweep(self, node: str) -> None:
         """Drop what no machine needs; a snippet is always put after its machine exists."""
         if not self.duties.snippets:
             return
-        names: dict[int, list[str]] = defaultdict(list)
-        for name in await self.shell.snippets(node):
-            if vmid_of(name) in self.pool:
-                names[vmid_of(name)].append(name)
-        if not names:
-            return
-        snapshot = await self.snapshots.get(newer_than=self.clock.monotonic())
-        for vmid, found in names.items():
-            for name in await self._needless(vmid, found, snapshot):
-                await self.shell.drop_snippet(node, name)
-                log.info("snippet dropped", name=name, node=node)
+        sweeper = Sweeper(
+            *(self.shell, self.hypervisor, self.snapshots, self.pool),
+            self.clock.monotonic,
+            self._changing,
+        )
+        for name in await sweeper.needless(node):
+            await self.shell.drop_snippet(node, name)
+            log.info("snippet dropped", name=name, node=node)
 
-    async def _needless(
-        self, vmid: int, names: Sequence[str], snapshot: ClusterSnapshot
-    ) -> Sequence[str]:
-        row = snapshot.guests.get(vmid)
-        if row is None:
-            return names if await self.hypervisor.vmid_is_free(vmid) else ()
-        if len(names) == 1 or row.node not in snapshot.nodes:
-            return ()
-        if any(each.vmid == vmid for _, each in await self.operations.open_all()):
-            return ()  # one of them may be the next
-        config = await self.hypervisor.config(row.node, vmid)
-        kept = "" if config is None else name_in(config.settings.cicustom)
-        return [name for name in names if name != kept] if kept in names else ()
+    async def _changing(self, _node: str, vmid: int) -> bool:
+        """Say whether something is under way on a machine that may have it name another snippet."""
+        return any(each.vmid == vmid for _, each in await self.operations.open_all())

@@ -88,8 +88,15 @@ class Reconciler:
         passes = []
         for nonce in facts.nonces:
             seen = await self._look(desired(facts, nonce, self.policy), settle=False)
-            passes.append(await self._gate(facts, seen))
+            passes.append(self._queued(await self._gate(facts, seen)))
         return Outcome(facts, tuple(passes))
+
+    def _queued(self, seen: Pass) -> Pass:
+        """Say of a machine that is to be made whether it waits for its turn."""
+        step = seen.decision.step if seen.decision else None
+        if step is None or not step.creates or seen.refused:
+            return seen
+        return replace(seen, error=self.executor.turn_of(seen.want.key))
 
     async def _pass(self, facts: Facts, nonce: str) -> Pass:
         seen = await self._heeded(desired(facts, nonce, self.policy))

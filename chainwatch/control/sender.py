@@ -9,6 +9,7 @@ is done again.
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -34,10 +35,14 @@ from chainwatch.store.sendings import Sendings
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two passes while no block is read.
+#: Seconds between two passes while no block is read, and at least: a long history is read fast.
 EVERY: Final = 15.0
+LEAST: Final = 1.0
 #: Seconds between two looks at the account while there is nothing to do.
 IDLE: Final = 60.0
+#: Seconds after which an alarm is said again whose numbers alone have changed.
+SAY_EVERY: Final = 60
+_NUMBER: Final = re.compile(r"[0-9.]+")
 OTHER_KEY: Final = "sender-other-key"
 ALARMS: Final[Mapping[str, Severity]] = {
     FEES: "warning",
@@ -83,6 +88,7 @@ class Sender:
     told: Told = field(default_factory=Told)
     doubts: Doubts = field(default_factory=Doubts)
     _standing: dict[str, int] | None = None
+    _said: dict[str, str] = field(default_factory=dict)
     _seen_at: float | None = None
 
     @property
@@ -105,6 +111,7 @@ class Sender:
         """Send for ever."""
         while True:
             await self.attempt()
+            await self.clock.sleep(LEAST)
             await self._pause()
 
     async def attempt(self) -> None:
@@ -127,7 +134,7 @@ class Sender:
         """Say whether there is nothing to do, and the account was seen not long ago."""
         now = self.clock.monotonic()
         if self._seen_at is not None and now < self._seen_at + IDLE and self.trouble is None:
-            return not await self.sendings.open(self.chain_id)
+            return not await self.sendings.open(self.chain_id, 1)
         return False
 
     async def step(self, told: Told) -> None:
@@ -138,10 +145,11 @@ class Sender:
             raise RpcUnavailable("no source of the chain is read yet, or all of them have halted")
         view = self.view = await self.gateway.account(cursor, final)
         self._seen_at = self.clock.monotonic()
-        everything = await self.sendings.open(self.chain_id)
-        ours = [each for each in everything if each.signer in (None, self.key.address)]
-        if len(ours) < len(everything):
-            told.alarms[OTHER_KEY] = _other_key(everything[0].signer, len(everything) - len(ours))
+        everything = await self.sendings.at_hand(self.chain_id, self.clock.now())
+        known = (None, self.key.address)
+        ours = [each for each in everything if each.signer in known]
+        if others := [each.signer for each in everything if each.signer not in known]:
+            told.alarms[OTHER_KEY] = _other_key(str(others[0]), len(others))
         hand = self._hand()
         flights = Flights(hand, self.looks, self.doubts)
         bound = [each for each in ours if each.nonce is not None]
@@ -188,12 +196,17 @@ class Sender:
             self._standing = {alarm.name: alarm.last_raised for alarm in ours}
         now = self.clock.now()
         for name, severity in ALARMS.items():
-            if name in told.alarms:
-                await self.alarms.raise_(name, self.subject, severity, told.alarms[name], now)
-                self._standing[name] = now
+            text = told.alarms.get(name)
+            if text is not None:
+                shape = _NUMBER.sub("", text)
+                if self._said.get(name) == shape and now < self._standing.get(name, 0) + SAY_EVERY:
+                    continue
+                await self.alarms.raise_(name, self.subject, severity, text, now)
+                self._standing[name], self._said[name] = now, shape
             elif name in self._standing and now >= self._standing[name] + LINGERS.get(name, 0):
                 await self.alarms.clear(name, self.subject)
                 del self._standing[name]
+                self._said.pop(name, None)
 
     async def _pause(self) -> None:
         try:
@@ -219,7 +232,7 @@ def _goes_on(state: SourceState) -> bool:
     return state.halted is None and state.reread_to is None
 
 
-def _other_key(signer: str | None, count: int) -> str:
+def _other_key(signer: str, count: int) -> str:
     return (
         f"{count} transactions are under way that {signer} signed, which is not the configured "
         "key: put it back until they are final, they are not sent again without it"

@@ -15,11 +15,12 @@ MOST: Final = 50
 
 async def readings(senders: Sequence[Sender], sendings: Sendings) -> tuple[SenderReading, ...]:
     """Return how each sender does, without asking its chain."""
-    return tuple([_sender(each, await sendings.open(each.chain_id)) for each in senders])
+    return tuple([await _sender(each, sendings) for each in senders])
 
 
-def _sender(sender: Sender, open_: Sequence[Sending]) -> SenderReading:
-    states = [each.state for each in open_]
+async def _sender(sender: Sender, sendings: Sendings) -> SenderReading:
+    counts = await sendings.counts(sender.chain_id)
+    open_ = await sendings.open(sender.chain_id, MOST)
     view = sender.view
     return SenderReading(
         chain_id=sender.chain_id,
@@ -28,11 +29,11 @@ def _sender(sender: Sender, open_: Sequence[Sending]) -> SenderReading:
         nonce=None if view is None else view.nonce,
         asks_gwei=None if view is None else gwei(view.market.asks),
         ceiling_gwei=gwei(sender.limits.ceiling),
-        wanted=states.count(State.WANTED),
-        under_way=states.count(State.SIGNED) + states.count(State.BROADCAST),
-        mined=states.count(State.MINED),
+        wanted=counts.get(State.WANTED, 0),
+        under_way=counts.get(State.SIGNED, 0) + counts.get(State.BROADCAST, 0),
+        mined=counts.get(State.MINED, 0),
         waits=sender.waits,
-        sendings=tuple(map(reading, open_[:MOST])),
+        sendings=tuple(map(reading, open_)),
     )
 
 

@@ -20,12 +20,16 @@ LAG: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """A machine as it was seen: where it stood, what it was called, whether it ran."""
+    """A machine as it was seen: where it stood, what it was called, whether it ran.
+
+    `firewall` is the stamp of the one that it was given.
+    """
 
     vmid: int
     node: str
     name: str
     running: bool
+    firewall: str | None
 
     def agrees(self, row: GuestRow | None) -> bool:
         """Whether the list shows the same; it may not have heard of the name yet."""
@@ -70,6 +74,12 @@ class Sights:
         known = [(self._seen[lease].at, lease) for lease in leases if lease in self._seen]
         return [lease for _, lease in sorted(known)[:count]]
 
+    def firewall(self, lease: str, vmid: int) -> str | None:
+        """Return the stamp of the firewall that a machine was seen with; None where none was."""
+        sight = self._seen.get(lease)
+        machines = () if sight is None else sight.machines
+        return next((each.firewall for each in machines if each.vmid == vmid), None)
+
     def _stands(self, lease: str, snapshot: ClusterSnapshot) -> bool:
         sight = self._seen.get(lease)
         if sight is None:
@@ -87,4 +97,5 @@ def _machine(seen: Observed) -> _Machine | None:
     if seen.vmid is None or seen.node is None or seen.config is None:
         return None
     running = seen.power is PowerState.RUNNING
-    return _Machine(seen.vmid, seen.node, seen.config.settings.name, running)
+    name, firewall = seen.config.settings.name, seen.stamps.configured
+    return _Machine(seen.vmid, seen.node, name, running, firewall)

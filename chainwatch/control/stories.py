@@ -26,7 +26,7 @@ from chainwatch.store.journal import JournalEntry
 from chainwatch.store.leases import LeaseRow
 from provisioner.model import DesiredMachine, Observed
 from provisioner.moments import utc
-from provisioner.terms import Terms
+from provisioner.terms import DiskLimits, Terms
 
 #: The phase of a lease whose mint a reorg took back.
 GONE = "gone"
@@ -174,14 +174,27 @@ def _terms(terms: Terms) -> dict[str, str]:
         "vlan": terms.vlan,
         "rate": terms.rate,
         "cpu_limit": terms.cpu_limit,
+        "disk": terms.disk and _disk(terms.disk),
         "nodes": ", ".join(sorted(terms.nodes)),
         "template_vms": ", ".join(map(str, terms.templates)),
         "firewall": terms.inbound and str(terms.inbound),
+        "cloud_init": terms.cloud_init,
         "smtp": {None: None, True: "allowed", False: "blocked"}[terms.smtp],
         "ipv4": terms.ipv4 and f"{terms.ipv4.first} via {terms.ipv4.gateway}",
         "ipv6": terms.ipv6 and f"{terms.ipv6.first} via {terms.ipv6.gateway}",
+        "host_routes": terms.host_routes and "yes",
     }
     return {key: str(value) for key, value in told.items() if value}
+
+
+def _disk(limits: DiskLimits) -> str:
+    told = {
+        "mbps_read": limits.mbps_read,
+        "mbps_write": limits.mbps_write,
+        "iops_read": limits.iops_read,
+        "iops_write": limits.iops_write,
+    }
+    return ", ".join(f"{key} {value:g}" for key, value in told.items() if value)
 
 
 def _seen(have: Observed | None) -> Seen | None:

@@ -17,13 +17,12 @@ import structlog
 from chainwatch.domain.desired import Hold
 from provisioner.errors import ProvisionError
 from provisioner.model import MAKING, GuestConfig, Identity, Stamps
+from provisioner.names import PREFIX
 from provisioner.ports import ClusterSnapshot, GuestRow, Hypervisor, Place
 from provisioner.site import Site
 
 log = structlog.get_logger(__name__)
 
-#: What begins the key of a machine that the command line made; the daemon leaves those alone.
-CLI: Final = "cli:"
 UNPROVEN: Final = "its description does not prove that this installation made it"
 #: How many guests are read at once.
 READS: Final = 8
@@ -130,7 +129,7 @@ class Surveyor:
         proof = self.site.signer.prove(config.description, row.vmid)
         if proof is None:
             self.strangers.append(Orphan(row.vmid, row.node, row.name or "", UNPROVEN))
-        elif not proof[0].key.startswith(CLI):
+        elif not proof[0].key.startswith(PREFIX):
             if config.settings.protection:
                 self.held[proof[0].key] = _mirrored(proof[1])
             self.identities.append((proof[0], row))

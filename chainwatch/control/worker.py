@@ -35,7 +35,7 @@ from chainwatch.store.alarms import Alarms
 from chainwatch.store.dealings import Owed
 from chainwatch.store.leases import Leases
 from chainwatch.store.workqueue import WorkItem, WorkQueue
-from provisioner.errors import HypervisorDown, NodeDown
+from provisioner.errors import Crowded, HypervisorDown, NodeDown, NoRoom
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +48,8 @@ AFTER_DOWN: Final = 3
 RESTLESS: Final = 60
 SELDOM: Final = 10
 TOO_LONG: Final = 600
+#: What is waited for without anything being wrong with the lease: it is not stuck.
+WAITING: Final = (Crowded, NodeDown, NoRoom)
 
 
 @dataclass(slots=True)
@@ -192,10 +194,10 @@ class Worker:
     async def _patiently(self, lease: str, outcome: Outcome, judged: Verdict) -> Verdict:
         """Look less often at what does not get on, and tell of it after a while.
 
-        Who waits for a node has an alarm already, the node's.
+        Who waits for a node or for room has an alarm already, and who waits for his turn is called.
         """
         moves = any(
-            (each.acted and each.error is None) or isinstance(each.error, NodeDown)
+            (each.acted and each.error is None) or isinstance(each.error, WAITING)
             for each in outcome.passes
         )
         if moves or not isinstance(judged, Done) or judged.after is None:

@@ -9,7 +9,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -20,7 +20,10 @@ from chainwatch.demo.processes import announced
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A machine; `power` is stopped, running or paused, `created_by` a token or a user."""
+    """A machine; `power` is stopped, running or paused, `created_by` a token or a user.
+
+    `pending` is what it takes over when it is stopped.
+    """
 
     vmid: int
     name: str
@@ -34,6 +37,7 @@ class Guest:
     config: dict[str, str | int | float]
     authorized_keys: dict[str, str]
     sessions: tuple[str, ...]
+    pending: dict[str, str | int | float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """All there is; `volumes` and `firewalls` name the VMID they belong to.
+    """All there is; `volumes`, `backups` and `firewalls` name the VMID they belong to.
 
     `leaked_snippets` are those that no machine's cloud-init is read from.
     """
@@ -60,6 +64,7 @@ class Inventory:
     tasks: tuple[Task, ...]
     foreign_touched: dict[str, tuple[int, ...]]
     leaked_snippets: tuple[str, ...] = ()
+    backups: dict[str, int] = field(default_factory=dict)
 
     def made_by(self, token: str) -> list[Guest]:
         """Return the machines that `token` made, by VMID."""

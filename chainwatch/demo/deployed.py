@@ -59,8 +59,14 @@ class Deployed:
     contract: AsyncContract
 
     async def send(self, function: str, *arguments: object, sender: str, value: int = 0) -> Receipt:
-        """Sends a transaction of `value` wei and waits for its block; Reverted if it would."""
-        method = self.contract.get_function_by_name(function)
+        """Sends a transaction of `value` wei and waits for its block; Reverted if it would.
+
+        `function` is a name, or the whole signature where the contract has several of the name.
+        """
+        if "(" in function:
+            method = self.contract.get_function_by_signature(function)
+        else:
+            method = self.contract.get_function_by_name(function)
         try:
             tx_hash = await method(*arguments).transact({"from": sender, "value": value})
         except ContractCustomError as refusal:

@@ -8,7 +8,7 @@ frozen dataclass takes.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -132,6 +132,14 @@ class Block:
     timestamp: int
 
 
+END_OF_BLOCK: Final = 2**32
+"""The first log index behind every log that a block can hold.
+
+What is known of the state at a block's end has its place there, in the order of the logs that it
+was asked for.
+"""
+
+
 class Logged(Struct, frozen=True, gc=False):
     """An event and where it was said: (block hash, log index) is its key."""
 
@@ -140,3 +148,8 @@ class Logged(Struct, frozen=True, gc=False):
     block_hash: str
     log_index: int
     tx_hash: str
+
+    @property
+    def by_log(self) -> bool:
+        """Whether a log said it; else the contract's state at the end of the block does."""
+        return self.log_index < END_OF_BLOCK

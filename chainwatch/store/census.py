@@ -11,7 +11,8 @@ from chainwatch.store.database import Database, Reading
 
 _PHASES = """
 SELECT lease.source, CASE WHEN owner IS NULL THEN 'gone' WHEN burnt THEN 'burnt'
-    WHEN expires_at > printf('%064x', coalesce(block.timestamp, 0)) THEN 'active'
+    WHEN expires_at > printf('%02x%x', length(printf('%x', coalesce(block.timestamp, 0))),
+        coalesce(block.timestamp, 0)) THEN 'active' -- as `encoding.sortable` writes numbers
     ELSE 'expired' END AS phase, count(*)
 FROM lease JOIN source ON source.name = lease.source
 LEFT JOIN block ON block.source = source.name AND block.number = source.cursor

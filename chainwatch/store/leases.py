@@ -56,6 +56,12 @@ class Leases:
             )
         return [row["id"] for row in rows]
 
+    async def sold(self) -> Mapping[str, tuple[str, int | None]]:
+        """Return of every lease that was ever seen its source, and the number of its plan."""
+        async with self._db.reading() as read:
+            rows = await read.rows("SELECT id, source, plan FROM lease")
+        return {key: (name, None if n is None else number_of(n)) for key, name, n in rows}
+
     async def by_token(self, token: int) -> LeaseRow | None:
         """Find a lease by its bare token id. Raises OperatorError when several sources have it."""
         async with self._db.reading() as read:

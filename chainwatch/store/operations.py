@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chainwatch.store.database import Database, Transaction
-from provisioner.errors import Locked
+from provisioner.errors import Locked, Withdrawn
 from provisioner.model import OpenOperation
 from provisioner.ports import Place
 
@@ -77,11 +77,19 @@ class Operations:
     async def begin(
         self, key: str, step: str, vmid: int, node: str, nonce: str, *, order: int | None = None
     ) -> int:
-        """Record the intent. Raises Locked while another operation on (key, nonce) is open."""
+        """Record the intent. Raises Locked while another operation on (key, nonce) is open.
+
+        Raises Withdrawn for an order that has ended: whoever withdrew it was told that it had not
+        begun.
+        """
         async with self._db.transaction("operation_begin") as tx:
             other = await tx.one(f"{_OPEN} AND key = ? AND nonce = ?", key, nonce)
             if other is not None:
                 raise Locked(f"operation {other['id']} ({other['step']}) was not yet seen to end")
+            if order is not None and await tx.one(
+                "SELECT 1 FROM wish WHERE number = ? AND done_at IS NOT NULL", order
+            ):
+                raise Withdrawn(f"order {order} was withdrawn meanwhile: nothing was begun for it")
             (row,) = await tx.rows(
                 "INSERT INTO operation (key, step, attempt, vmid, node, nonce, started, wish)"
                 " VALUES (?1, ?2, 1 + (SELECT count(*) FROM operation"

@@ -16,6 +16,8 @@ from chainwatch.store.encoding import number_of, sortable
 
 #: How often what was mined may revert before the intent is given up.
 MOST_REVERTS: Final = 3
+#: What a pass takes at once of what is due.
+MOST_DUE: Final = 64
 
 _SENDING: Final = "SELECT * FROM sending"
 _OF_JOURNAL: Final = """
@@ -61,13 +63,35 @@ class Sendings:
 
     # ------------------------------------------------------------------------------------- reading
 
-    async def open(self, chain_id: int) -> list[Sending]:
+    async def open(self, chain_id: int, limit: int) -> list[Sending]:
         """Return what has not ended on a chain, in the order in which it was wanted."""
         async with self._db.reading() as read:
             rows = await read.rows(
-                f"{_SENDING} WHERE chain_id = ? AND done_at IS NULL ORDER BY id", chain_id
+                f"{_SENDING} WHERE chain_id = ? AND done_at IS NULL ORDER BY id LIMIT ?",
+                *(chain_id, limit),
             )
             return await _with_attempts(read, rows)
+
+    async def at_hand(self, chain_id: int, now: int) -> list[Sending]:
+        """Return everything that binds a nonce, and the oldest of what is wanted and due."""
+        on_chain = f"{_SENDING} WHERE chain_id = ? AND done_at IS NULL"
+        async with self._db.reading() as read:
+            bound = await read.rows(f"{on_chain} AND nonce IS NOT NULL ORDER BY id", chain_id)
+            due = await read.rows(
+                f"{on_chain} AND nonce IS NULL AND not_before <= ? ORDER BY id LIMIT ?",
+                *(chain_id, now, MOST_DUE),
+            )
+            return await _with_attempts(read, [*bound, *due])
+
+    async def counts(self, chain_id: int) -> dict[State, int]:
+        """Count what has not ended on a chain, by its state."""
+        async with self._db.reading() as read:
+            rows = await read.rows(
+                "SELECT state, count(*) FROM sending WHERE chain_id = ? AND done_at IS NULL"
+                " GROUP BY state",
+                chain_id,
+            )
+        return {State(state): count for state, count in rows}
 
     async def of(self, lease: str, limit: int) -> list[Sending]:
         """Return the last intents of a lease, newest first."""

@@ -2,11 +2,12 @@
 
 Whoever asks leaves a row and a key that is due in one commit: an operator with a line in the
 audit, an owner with the event that says so (`store/asked.py`). The oldest open order of a lease is
-part of what its machine should be; it ends, done or refused with a sentence, exactly once. Numbers
-grow with time and never come again.
+part of what its machine should be; it ends, done, refused or withdrawn with a sentence, exactly
+once. One that has begun is not withdrawn: the intent of its first step and the withdrawal are
+commits of one writer, and the first of them counts. Numbers grow with time and never come again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sqlite3 import Row
 from typing import Final
 
@@ -101,6 +102,31 @@ class Wishes:
             )
             workqueue.enqueue(tx, [lease], f"its order {number} has ended")
 
+    async def withdraw(self, lease: str, number: int, reason: str, uid: int, *, now: int) -> Wish:
+        """End an open wish for which nothing has begun; its key becomes due.
+
+        Raises OperatorError for any other: one that ended, has begun, or is no operator's.
+        """
+        async with self._db.transaction("wish") as tx:
+            row = await tx.one(f"{_WISH} WHERE lease = ? AND number = ?", lease, number)
+            if row is None:
+                raise OperatorError(f"{lease} has no order {number}; `chainwatch show` lists them")
+            wish = _wish(row)
+            begun = await tx.one(
+                "SELECT step FROM operation WHERE wish = ? AND outcome IS NOT 'failed' LIMIT 1",
+                number,
+            )
+            if refusal := _not_withdrawn(wish, None if begun is None else begun["step"]):
+                raise OperatorError(refusal)
+            said = f"withdrawn by user {uid}" + (f": {reason}" if reason else "")
+            await tx.run(
+                "UPDATE wish SET done_at = ?, outcome = 'withdrawn', said = ? WHERE number = ?",
+                *(now, said, number),
+            )
+            await audit.record(tx, uid, f"withdraw {wish.verb} {number}", lease, reason, now=now)
+            workqueue.enqueue(tx, [lease], f"its order {number} was withdrawn")
+        return replace(wish, done_at=now, outcome="withdrawn", said=said)
+
     async def failures(self, number: int) -> int:
         """Count how often a step for a wish has failed."""
         async with self._db.reading() as read:
@@ -135,6 +161,21 @@ async def wish_of(read: Reading, lease: str) -> Wish | None:
         *(lease, UPGRADE),
     )
     return None if row is None else _wish(row)
+
+
+def _not_withdrawn(wish: Wish, begun: str | None) -> str | None:
+    """Say why an order can't be withdrawn; `begun` is the step that was taken for it."""
+    number = wish.number
+    if wish.done_at is not None:
+        return f"order {number} has ended already ({wish.outcome}): {wish.said}"
+    if wish.uid is None:
+        return f"order {number} is the chain's, not an operator's: it is done"
+    if begun is not None:
+        return (
+            f"order {number} has begun ({begun}) and can't be withdrawn any more: "
+            "`chainwatch show` says how it goes on"
+        )
+    return None
 
 
 def _wish(row: Row) -> Wish:

@@ -46,13 +46,13 @@ abstract contract Upgrades is Plans, Ledger {
 
     /// @notice The machine is one of the wanted plan now. What the time that is left costs more goes into escrow, and
     /// what is left of what was set aside becomes the owner's credit.
+    /// @dev It never costs more than was set aside: escrow is earned rounded down, and a renewal meanwhile pays both.
     function completeUpgrade(uint256 tokenId) external onlyRole(PROVISIONER_ROLE) {
         Holding storage holding = _running(tokenId);
         Upgrade memory wanted = _wanted(tokenId);
         if (block.timestamp >= wanted.deadline) revert DeliveryOverdue(tokenId, wanted.deadline);
         _settle(tokenId);
         uint256 due = _due(holding, wanted.pricePerSecond);
-        if (due > wanted.aside) due = wanted.aside;
         --_plans[holding.planId].live;
         holding.planId = wanted.planId;
         holding.pricePerSecond = wanted.pricePerSecond;

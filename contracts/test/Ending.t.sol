@@ -62,8 +62,12 @@ contract EndingTest is Shop {
         vm.prank(ALICE);
         vm.expectRevert(abi.encodeWithSelector(LeaseClosed.selector, token));
         lease.allowRenewal(token);
-        vm.prank(ALICE);
+        vm.startPrank(ALICE);
+        lease.cancelSubscription(token);
+        vm.expectEmit(address(lease));
+        emit RenewalsAllowed(token, false);
         lease.transferFrom(ALICE, BOB, token);
+        vm.stopPrank();
         vm.assertTrue(!lease.isRenewable(token), "a transfer opens nothing that the admin closed");
     }
 

@@ -17,6 +17,8 @@ contract RenewingTest is Shop {
         uint256 from = block.timestamp > old ? block.timestamp : old;
         vm.assertEq(lease.expiresAt(token), from + more);
         vm.assertGe(lease.expiresAt(token), old, "a renewal moved an expiry back");
+        (, uint256 unused, ) = lease.escrowOf(token);
+        vm.assertEq(unused, (lease.expiresAt(token) - block.timestamp) * PRICE);
     }
 
     function testFuzz_after_the_grace_it_reverts(uint64 late) public {

@@ -27,6 +27,8 @@ async def _gc(shop: Workshop, args: Namespace) -> int:
     came_to = await collect(shop, execute=args.execute, phases=phases, grace_days=grace)
     for due in came_to.due:
         put(str(due) if args.execute else f"would {due}")
+    for leftover in came_to.leftovers:
+        put(str(leftover) if args.execute else f"would {leftover}")
     for failure in came_to.failures:
         tell(failure)
     return 1 if came_to.failures else 0

@@ -15,12 +15,9 @@ from provisioner.verbs.resume import renew, resume
 from provisioner.workshop import Workshop
 
 _LONGEST_KEY: Final = 16_384
+#: Bytes that are read of user-data; what is too long is said by whoever looks at it.
+_LONGEST_USER_DATA: Final = 262_144
 _KINDS: Final = {"vm": Kind.VM, "container": Kind.CONTAINER}
-_NO_SNIPPETS: Final = (
-    "user-data of one's own has to lie in a node's snippet folder, where no API puts it and this "
-    "command cannot: build it into the template (build-template), or write into the guest with "
-    "guest-exec"
-)
 
 
 def _create_arguments(parser: ArgumentParser) -> None:
@@ -35,8 +32,11 @@ def _create_arguments(parser: ArgumentParser) -> None:
     add("--memory", type=int, default=2048, help="MiB")
     add("--disk", type=int, default=20, help="GiB")
     add("--apply", action="store_true", help="do it; else only say what would be made")
-    add("--cloud-init-content", metavar="FILE", help="refused: see the reference")
-    add("--cloud-init", metavar="TEMPLATE", help="refused: see the reference")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--cloud-init-content", type=Path, metavar="FILE", help="user-data of one's own"
+    )
+    either.add_argument("--cloud-init", default="", metavar="TEMPLATE", help="user-data of ours")
     add("--no-web3", action="store_true", help="write no wallet into the guest")
     add("--ip", metavar="A", help="the IPv4 address, which decides the VMID")
     add("--ipv6", metavar="A", help="the IPv6 address, which decides the VMID")
@@ -50,8 +50,6 @@ def _create_arguments(parser: ArgumentParser) -> None:
 
 
 def _order(shop: Workshop, args: Namespace) -> Order:
-    if args.cloud_init or args.cloud_init_content:
-        raise Declined(_NO_SNIPPETS)
     kind = _KINDS[args.kind]
     user = args.username or (ROOT if kind is Kind.CONTAINER else shop.settings.site.user)
     nft = args.nft_token_id
@@ -64,22 +62,29 @@ def _order(shop: Workshop, args: Namespace) -> Order:
         expires_at=args.expires_at,
         nft=nft,
         user=user,
-        ssh_key=_ssh_key(args.ssh_key) if args.ssh_key else "",
+        ssh_key=_read(args.ssh_key, _LONGEST_KEY).strip() if args.ssh_key else "",
         purpose=args.purpose,
         tags=tuple(tag for words in args.tags for tag in words.split(",") if tag),
         ip=args.ip,
         ipv6=args.ipv6,
         node=args.node,
         gecos=Gecos(args.owner_wallet, nft, user) if web3 else None,
+        cloud_init=args.cloud_init,
+        user_data=_user_data(args.cloud_init_content) if args.cloud_init_content else "",
     )
 
 
-def _ssh_key(path: Path) -> str:
+def _user_data(path: Path) -> str:
+    """Return what is in a file; an empty one is not the same as none."""
+    return _read(path, _LONGEST_USER_DATA) or "\n"
+
+
+def _read(path: Path, longest: int) -> str:
     try:
-        with path.open(encoding="ascii") as file:
-            return file.read(_LONGEST_KEY).strip()
+        with path.open("rb") as file:
+            return file.read(longest).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise Declined(f"{path} cannot be read as a public key ({error})") from None
+        raise Declined(f"{path} cannot be read as text ({error})") from None
 
 
 async def _create(shop: Workshop, args: Namespace) -> int:

@@ -161,7 +161,9 @@ class Connection:
         except TimeoutError:
             raise Transient(f"{self} does not answer within {CONNECT:g} s") from None
         except (asyncssh.Error, OSError) as error:
-            raise Transient(f"{self} cannot be reached ({error})") from None
+            raise Transient(
+                f"{self} cannot be reached ({error}): is the node up, and its SSH server?"
+            ) from None
 
     def _stranger(self, shown: str | None) -> str:
         pinned = ", ".join(key.get_fingerprint() for key in self._pinned)

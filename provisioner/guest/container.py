@@ -4,6 +4,9 @@ What it assumes of the guest: GNU or busybox `head`, `id`, `install`, `pkill` an
 `useradd` where the account is missing. Arguments are arguments and never meet a shell, in the
 container either; keys go in over standard input. Whatever the guest answers is hostile: nothing of
 it is used beyond an exit code and host keys, and what it said is shown to people only, bounded.
+
+What is called here is the node, so the fault points on this way are `node.pct_exec`'s; those of
+`guest.*` belong to whoever leads here (`backends.proxmox.containershell`).
 """
 
 import re
@@ -11,7 +14,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from provisioner.errors import AgentSilent, Permanent, Transient, UnknownOutcome
-from provisioner.faultpoints import guarded
 from provisioner.gecos import command as gecos_command
 from provisioner.guest.node import SHOWN
 from provisioner.hostkeys import FILES, LONGEST, host_keys
@@ -33,7 +35,6 @@ class PctShell:
     def __init__(self, nodes: NodeShell) -> None:
         self._nodes = nodes
 
-    @guarded("guest.answers")
     async def answers(self, node: str, vmid: int) -> bool:
         """Run `true` in the container: who can run it is up."""
         try:
@@ -41,7 +42,6 @@ class PctShell:
         except (AgentSilent, UnknownOutcome):
             return False
 
-    @guarded("guest.set_authorized_keys")
     async def set_authorized_keys(self, node: str, vmid: int, user: str, keys: str) -> None:
         """Overwrite the authorized keys of `user`, whose account is made if need be, and of root.
 
@@ -60,13 +60,11 @@ class PctShell:
             await self._ours(node, vmid, ["useradd", "-m", "-s", "/bin/bash", user])
         await self._ours(node, vmid, _install(user), content)
 
-    @guarded("guest.set_gecos")
     async def set_gecos(self, node: str, vmid: int, user: str, gecos: str) -> None:
         """Run `usermod`; a text that is more than letters, digits and `=,._-` is refused."""
         _user(user)
         await self._ours(node, vmid, gecos_command(user, gecos))
 
-    @guarded("guest.end_sessions")
     async def end_sessions(self, node: str, vmid: int, user: str) -> None:
         """Kill every process of `user` (of root: its logins), and see that the command has ended.
 
@@ -77,7 +75,6 @@ class PctShell:
         whose = ["-f", "^sshd(-session)?: root[ @]"] if user == "root" else ["-u", user]
         await self._ours(node, vmid, ["pkill", "-KILL", *whose], codes=_ENDED)
 
-    @guarded("guest.host_keys")
     async def host_keys(self, node: str, vmid: int) -> tuple[str, ...]:
         """Read the beginning of the files in which they stand; one that is missing says nothing."""
         words = ["head", "-q", "-c", str(LONGEST), *FILES]

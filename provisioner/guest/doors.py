@@ -5,7 +5,7 @@ known hosts that learns, no agent, no key from a home folder, and no way to swit
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
@@ -102,9 +102,14 @@ def authorized_line(key: bytes) -> str:
 
 
 def helper_config(
-    vmid_first: int, vmid_last: int, *, snippets: str, prefix: str | None, bridges: Iterable[str]
+    vmid_first: int,
+    vmid_last: int,
+    *,
+    snippets: str,
+    prefixes: Sequence[str],
+    bridges: Iterable[str],
 ) -> str:
-    """Return the helper's configuration file; `prefix` is the machines' IPv6 network."""
+    """Return the helper's configuration file; `prefixes` are the machines' IPv6 networks."""
     lines = [
         "# What chainwatch's key may touch on this node; see chainwatch-node.",
         f"vmid_first = {vmid_first}",
@@ -112,6 +117,6 @@ def helper_config(
         f"snippets = {snippets}",
         f"bridges = {' '.join(bridges)}",
     ]
-    if prefix is not None:
-        lines.append(f"ipv6_prefix = {prefix}")
+    if prefixes:
+        lines.append(f"ipv6_prefix = {' '.join(prefixes)}")
     return "".join(f"{line}\n" for line in lines)

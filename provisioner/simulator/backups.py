@@ -89,6 +89,8 @@ def _target(state: State, ask: Ask) -> Storage:
         activate = f"could not activate storage '{name}': {missing}"
         raise Refused(f"{activate} could not get storage information for '{name}': {missing}")
     trouble = storage.trouble()
+    if not storage.on(ask.node):
+        trouble = f"storage '{name}' is not available on node '{ask.node}'"
     if trouble is not None:
         raise Refused(f"could not activate storage '{name}': {trouble}")
     if not storage.keeps_files:

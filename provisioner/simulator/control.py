@@ -16,6 +16,7 @@ from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.front import Front
 from provisioner.simulator.modes.catalogue import MODES, arm, mend
+from provisioner.simulator.outages import restart_network
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Body = dict[str, JsonValue]
@@ -46,9 +47,11 @@ class Control:
             web.post("/simulator/guests/{vmid}/power", self._guarded(self._power)),
             web.post("/simulator/guests/{vmid}/sessions", self._guarded(self._log_in)),
             web.get("/simulator/guests/{vmid}/admits", self._guarded(self._admits)),
+            web.post("/simulator/storages", self._guarded(self._add_storage)),
             web.post("/simulator/quorum", self._guarded(self._quorum)),
             web.post("/simulator/grants", self._guarded(self._grants)),
             web.post("/simulator/nodes/{node}/power-cycle", self._guarded(self._power_cycle)),
+            web.post("/simulator/nodes/{node}/network", self._guarded(self._restart_network)),
         ]
 
     def _guarded(self, handler: Callable[[web.Request, Body], JsonValue]) -> Handler:
@@ -117,6 +120,9 @@ class Control:
     def _template(self, _: web.Request, body: Body) -> JsonValue:
         return self._cluster.add_template(int(_number(body["vmid"]))).vmid
 
+    def _add_storage(self, _: web.Request, body: Body) -> JsonValue:
+        return self._cluster.add_storage(str(body["name"]), str(body["kind"])).name
+
     def _add_guest(self, _: web.Request, body: Body) -> JsonValue:
         config = body.get("config") or {}
         if not isinstance(config, dict):
@@ -159,6 +165,10 @@ class Control:
 
     def _power_cycle(self, request: web.Request, _: Body) -> JsonValue:
         self._cluster.power_cycle(request.match_info["node"])
+        return None
+
+    def _restart_network(self, request: web.Request, _: Body) -> JsonValue:
+        restart_network(self._cluster.state, request.match_info["node"])
         return None
 
 

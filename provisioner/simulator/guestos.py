@@ -24,11 +24,13 @@ class CloudInit:
     password: str | None
     keys: tuple[str, ...]
     network: str
+    gecos: str = ""
 
     @property
     def instance_id(self) -> str:
         """Return the hash that makes cloud-init run again when anything here changed."""
-        text = repr((self.hostname, self.user, self.password, self.keys, self.network))
+        said = (self.hostname, self.user, self.password, self.keys, self.network, self.gecos)
+        text = repr(said)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -73,6 +75,8 @@ class GuestOs:
         self.instance = data.instance_id
         self.hostname = data.hostname
         user = data.user or self.default_user
+        if data.gecos and user not in self.users:  # an account that is there is left as it is
+            self.comments[user] = data.gecos
         self.users.add(user)
         if data.password is not None:
             self.passwords[user] = data.password

@@ -16,7 +16,8 @@ from provisioner.simulator.state import CallRecord, State
 class GuestFacts:
     """One guest; `kind` is qemu or lxc, `power` is stopped, running or paused.
 
-    `created_by` is a token's id.
+    `created_by` is a token's id, and `pending` what it takes over when it is stopped (None: taken
+    away).
     """
 
     vmid: int
@@ -33,6 +34,7 @@ class GuestFacts:
     config: Mapping[str, ConfigValue]
     authorized_keys: Mapping[str, str]
     sessions: tuple[str, ...]
+    pending: Mapping[str, ConfigValue | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ def _guest_json(guest: GuestFacts) -> JsonValue:
         "config": dict(guest.config),
         "authorized_keys": dict(guest.authorized_keys),
         "sessions": list(guest.sessions),
+        "pending": dict(guest.pending),
     }
 
 
@@ -178,4 +181,5 @@ def _guest_facts(state: State, vmid: int) -> GuestFacts:
         config=dict(guest.config),
         authorized_keys=keys,
         sessions=tuple(session.user for session in guest.os.sessions),
+        pending=dict(guest.pending),
     )

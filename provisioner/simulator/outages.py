@@ -34,6 +34,14 @@ def restore_power(state: State, name: str) -> None:
     state.timeline.after(state.settings.durations.node_boot, partial(_back, state, name))
 
 
+def restart_network(state: State, name: str) -> None:
+    """Have somebody restart the network of node `name`: what was set by hand is forgotten."""
+    system = state.systems.get(name)
+    if system is not None:
+        system.routes.clear()
+        system.isolated.clear()
+
+
 def cut_power(state: State, name: str) -> None:
     """Cut the power of node `name`."""
     node = state.nodes[name]

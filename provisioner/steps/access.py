@@ -7,7 +7,7 @@ after a change of owner until this step has run, so the former one does not ente
 from dataclasses import replace
 
 from provisioner.errors import ProvisionError
-from provisioner.identity import access_stamp
+from provisioner.identity import access_stamp, gecos_stamp
 from provisioner.model import DesiredMachine, Observed, PowerState
 from provisioner.site import Site
 from provisioner.steps.step import Step, Target
@@ -21,14 +21,14 @@ def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
 
 
 async def _effect(target: Target) -> str | None:
-    want = target.want.access
+    want, gecos = target.want.access, target.want.gecos
     try:
-        await _let_in(target, want.ssh_key, target.want.gecos)
+        await _let_in(target, want.ssh_key, gecos)
     except ProvisionError:
         await target.put_config(target.have.stamps)  # pulls the cable if the owner changed
         raise
     stamps = replace(target.have.stamps, access=access_stamp(want), generation=want.generation)
-    await target.put_config(stamps)
+    await target.put_config(replace(stamps, gecos=gecos_stamp(gecos) if gecos else stamps.gecos))
     return None
 
 
@@ -36,7 +36,7 @@ async def _let_in(target: Target, key: str, gecos: str) -> None:
     user, guest = target.site.account(target.kind), target.guests.of(target.kind)
     await guest.set_authorized_keys(target.node, target.vmid, user, key)
     if gecos:  # a login by signature asks it whose wallet may enter
-        await guest.set_gecos(target.node, target.vmid, user, gecos)
+        await target.say(gecos)
     await guest.end_sessions(target.node, target.vmid, user)
 
 

@@ -9,7 +9,7 @@ must not come up with its node.
 
 from dataclasses import replace
 
-from provisioner.errors import Permanent
+from provisioner.errors import NO_DISK_LIMITS, Permanent
 from provisioner.identity import access_stamp
 from provisioner.model import (
     DesiredMachine,
@@ -63,6 +63,11 @@ def _stamps(want: DesiredMachine) -> Stamps:
 
 async def _unpack(target: Target, spec: MachineSpec) -> str:
     want, site = target.want, target.site
+    if want.terms.disk is not None:
+        raise Permanent(
+            f"{NO_DISK_LIMITS}, and its plan wants some: take [plans.disk] out of the plan's table "
+            "or sell it as a virtual machine, restart, then retry"
+        )
     stamps = replace(
         _stamps(want), access=access_stamp(want.access), generation=want.access.generation
     )

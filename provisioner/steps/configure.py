@@ -11,7 +11,7 @@ meanwhile is owed a start, and not taken for powered off by its owner.
 
 from dataclasses import replace
 
-from provisioner.identity import access_stamp
+from provisioner.identity import access_stamp, gecos_stamp
 from provisioner.model import DesiredMachine, GuestSettings, Observed, Presence, Stamps
 from provisioner.site import Site
 from provisioner.steps.resize import grow
@@ -65,7 +65,10 @@ def _first(target: Target, stamps: Stamps) -> Stamps:
     identity = target.site.identity(target.want, target.vmid)
     if target.site.bears(identity, target.config) or stamps.generation is not None:
         return stamps
-    want = target.want.access
+    want, gecos = target.want.access, target.want.gecos
+    wanted = target.site.settings(target.want, target.vmid, target.config, stamps)
+    if gecos and wanted.cicustom:  # user-data of ours says it
+        stamps = replace(stamps, gecos=gecos_stamp(gecos))
     return replace(stamps, access=access_stamp(want), generation=want.generation)
 
 

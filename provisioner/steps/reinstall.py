@@ -11,9 +11,11 @@ from provisioner.site import Site
 from provisioner.steps.step import Step, Target, ordered
 
 
-def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
+def _due(site: Site, want: DesiredMachine, have: Observed) -> str | None:
     if have.power is not PowerState.STOPPED or ordered(want, have, Verb.REINSTALL) is None:
         return None
+    if have.config and have.config.settings.protection and site.repairs and not want.held:
+        return None  # somebody protected it, which `configure` takes back first
     return "it is to be made anew by order"
 
 

@@ -1,9 +1,10 @@
 """Bring a machine back from its backup: it is owed again, and was destroyed meanwhile.
 
 The restored machine says whose it is from the start: its description is signed anew, for the VMID
-that it gets, in the same call. Its disks still let in whoever they let in when the backup was made.
-So it keeps the stamps of that time, and is a handover where the owner changed since: the cable is
-pulled until the owner of now was let in. Not configured, it is then configured as a bare clone is.
+that it gets, in the same call. It is of the kind that it was, whatever is sold by now, and its
+disks still let in whoever they let in when the backup was made. So it keeps the stamps of that
+time, and is a handover where the owner changed since: the cable is pulled until the owner of now
+was let in. Not configured, it is then configured as a bare clone is.
 """
 
 from dataclasses import replace
@@ -34,7 +35,7 @@ async def _effect(target: Target) -> str | None:
         target.want.name,
         target.site.describe(target.want, target.vmid, stamps),
         storage=target.storage,
-        kind=target.kind,
+        kind=backup.archive.kind,
     )
 
 

@@ -17,6 +17,8 @@ def _due(_site: Site, want: DesiredMachine, have: Observed) -> str | None:
 
 
 async def _effect(target: Target) -> str | None:
+    if target.have.power is not PowerState.UNREAD:  # it may have been moved since it was configured
+        await target.keep_snippet()
     return await target.hypervisor.start(target.node, target.vmid, kind=target.kind)
 
 

@@ -66,13 +66,14 @@ class Target:
     async def put_config(self, stamps: Stamps) -> None:
         """Write the wanted settings and `stamps` in one call, against the observed digest.
 
-        A snippet that they name and the machine had not is on its node before.
+        A snippet that they name and the machine had not is on its node before; of one that was
+        restored nobody knows what its node has, whatever its settings name.
         """
         settings = self.site.settings(self.want, self.vmid, self.config, stamps)
         applied = None if self.site.repairs else settings_stamp(settings)
         stamps = replace(stamps, applied=applied)
-        if settings.cicustom not in ("", self.config.settings.cicustom):
-            await self._put_snippet(name_in(settings.cicustom))
+        if settings.cicustom != self.config.settings.cicustom or not self.have.stamps.configured:
+            await self._put_snippet(settings.cicustom)
         await self.hypervisor.configure(
             self.node,
             self.vmid,
@@ -82,17 +83,34 @@ class Target:
             kind=self.kind,
         )
 
+    async def keep_snippet(self) -> None:
+        """See that the snippet which the machine's settings name is on the node where it stands.
+
+        It may have come there from another one, and without it Proxmox does not start it. What a
+        machine made by hand was given is known to its maker alone.
+        """
+        if self.want.card is None:
+            await self._put_snippet(self.config.settings.cicustom)
+
     async def shut_down(self) -> str:
         """Shut the guest down, by force where it does not listen; returns the task."""
         patience = self.site.shutdown_timeout
         return await self.hypervisor.shutdown(self.node, self.vmid, patience, kind=self.kind)
 
-    async def _put_snippet(self, name: str) -> None:
+    async def say(self, gecos: str) -> None:
+        """Have the owner's account inside say whose it is."""
+        user = self.site.account(self.kind)
+        await self.guests.of(self.kind).set_gecos(self.node, self.vmid, user, gecos)
+
+    async def _put_snippet(self, cicustom: str) -> None:
+        if not cicustom:
+            return
         if self.nodes is None or self.site.snippets is None:
             raise Permanent("cloud-init of our own needs the nodes over SSH: write [nodes_ssh]")
         uuid = uuid_of(self.site.identity(self.want, self.vmid))
         content = self.site.snippets.content(self.want, self.vmid, uuid)
-        await self.nodes.put_snippet(self.node, name, content)
+        if content is not None:
+            await self.nodes.put_snippet(self.node, name_in(cicustom), content)
 
 
 Due = Callable[[Site, DesiredMachine, Observed], str | None]

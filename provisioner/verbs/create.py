@@ -22,6 +22,7 @@ from provisioner.names import key_of, place_of, shown
 from provisioner.placement import Demand
 from provisioner.steps.configure import CONFIGURE
 from provisioner.steps.step import Step
+from provisioner.verbs import userdata
 from provisioner.verbs.gecos import write_gecos
 from provisioner.verbs.order import ROOT, Order
 from provisioner.workshop import DAY, Workshop, wanted
@@ -61,6 +62,8 @@ async def create(shop: Workshop, order: Order) -> Made:
         if order.gecos is not None:
             await write_gecos(shop, order.name, order.gecos)
             card = replace(card, nft=order.gecos.nft)
+        if userdata.snippets(shop, order) is not None:
+            await userdata.drop_all(shop)  # an earlier run may have put another
         return made(shop, order.name, vmid, card)
 
 
@@ -70,7 +73,7 @@ async def plan(shop: Workshop, order: Order) -> Made:
     found = await shop.found(order.name)
     if found is not None:
         return made(shop, order.name, found.vmid, _card(order, found))
-    driver = shop.driver(None, node=order.node)
+    driver = shop.driver(None, node=order.node, user_data=userdata.snippets(shop, order))
     snapshot, now = await shop.snapshots.get(), shop.clock.now()
     demand = Demand(order.spec.memory_mib, order.spec.disk_gib, order.spec.kind)
     await driver.executor.rooms.offer(demand, snapshot, now)
@@ -140,6 +143,7 @@ def _card(order: Order, found: Found) -> Card:
 
 def _check(shop: Workshop, order: Order) -> None:
     """Refuse what could not be finished here, before anything is made."""
+    userdata.check(shop, order, _want(order, _new_card(shop, order)))
     if order.spec.kind is not Kind.CONTAINER:
         return
     settled = shop.settings.proxmox
@@ -170,7 +174,7 @@ async def _finish(shop: Workshop, order: Order, found: Found) -> Card:
     want = wanted(found, Presence.RUNNING, shop.clock.now(), spec=order.spec)
     if found.kind is Kind.VM:
         want = replace(want, access=Access(1, order.name, order.ssh_key))
-    await shop.reach(found, want)
+    await shop.reach(found, want, userdata.snippets(shop, order))
     return card
 
 
@@ -206,7 +210,18 @@ class _Guard:
 
 async def _make(shop: Workshop, order: Order) -> tuple[int, Card]:
     card = _new_card(shop, order)
-    want = DesiredMachine(
+    want = _want(order, card)
+    guard = _Guard(shop, order, want)
+    wanted_data = userdata.snippets(shop, order)
+    driver = shop.driver(card, choice=guard.choose, node=order.node, user_data=wanted_data)
+    have = await driver.reach(want, guard)
+    if have.vmid is None:
+        raise NotOurs(f"{order.name} vanished while it was made; run the same command again")
+    return have.vmid, card
+
+
+def _want(order: Order, card: Card) -> DesiredMachine:
+    return DesiredMachine(
         key=key_of(order.name),
         nonce=secrets.token_hex(16),
         name=shown(order.name),
@@ -218,12 +233,6 @@ async def _make(shop: Workshop, order: Order) -> tuple[int, Card]:
         at=card.created_at,
         card=card,
     )
-    guard = _Guard(shop, order, want)
-    driver = shop.driver(card, choice=guard.choose, node=order.node)
-    have = await driver.reach(want, guard)
-    if have.vmid is None:
-        raise NotOurs(f"{order.name} vanished while it was made; run the same command again")
-    return have.vmid, card
 
 
 def _new_card(shop: Workshop, order: Order) -> Card:

@@ -1,12 +1,14 @@
 """Destroy a machine that proves to be the one named; one that is surely absent is destroyed.
 
 All the proofs of the library hold: identity, range, uuid, no lock. A machine that somebody has
-protected on the hypervisor is refused, because that is how an operator keeps one.
+protected on the hypervisor is refused, because that is how an operator keeps one. With it
+goes the user-data that lies on its node.
 """
 
 from provisioner.errors import Declined
 from provisioner.model import Presence, Retirement
 from provisioner.names import key_of
+from provisioner.verbs import userdata
 from provisioner.workshop import Workshop, wanted
 
 
@@ -14,6 +16,7 @@ async def destroy(shop: Workshop, name: str) -> str:
     """Shut a machine down and destroy it; returns a sentence."""
     key_of(name)
     if await shop.found(name) is None:
+        await userdata.drop_all(shop)  # whoever destroyed it may have died right after
         return f"{name} does not exist"
     found = await shop.existing(name)
     if found.config.settings.protection:
@@ -28,4 +31,5 @@ async def destroy(shop: Workshop, name: str) -> str:
         retirement=Retirement(ended_at=now, grace=0, final_time=now),
     )
     await shop.reach(found, want)
+    await userdata.drop_of(shop, found)
     return f"{name} (VM {found.vmid}) is destroyed"

@@ -3,7 +3,8 @@
 Only machines of the command line, by their own cards; the daemon's are not looked at. Grace runs
 from the suspension that was observed, never from the expiry. What was begun and never finished goes
 after a while; what is protected, unclear or tampered with is told and left. One machine's trouble
-is not the others': it is told, and makes the whole a failure in the end.
+is not the others': it is told, and makes the whole a failure in the end. With the second phase goes
+the user-data, on the nodes, of machines that are gone.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from provisioner.census import Found, ours
 from provisioner.errors import ProvisionError
 from provisioner.model import Presence, Retirement
 from provisioner.moments import utc
+from provisioner.verbs import userdata
 from provisioner.workshop import DAY, Workshop, wanted
 
 
@@ -39,10 +41,14 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What a collection came to: what was due, and what went wrong, a sentence each."""
+    """What a collection came to: what was due, and what went wrong, a sentence each.
+
+    `leftovers` are snippets whose machines are gone.
+    """
 
     due: list[Due]
     failures: list[str]
+    leftovers: list[userdata.Leftover]
 
 
 async def collect(
@@ -66,7 +72,22 @@ async def collect(
             await _do(shop, each, now)
         except ProvisionError as error:
             failures.append(f"{each.phase} {each.found.name}: {error}")
-    return Round(due, failures)
+    leftovers: list[userdata.Leftover] = []
+    if Phase.DESTROY in phases:
+        leftovers, untold = await userdata.left_over(shop)
+        failures += [*untold, *(await _drop(shop, leftovers) if execute else ())]
+    return Round(due, failures, leftovers)
+
+
+async def _drop(shop: Workshop, leftovers: list[userdata.Leftover]) -> list[str]:
+    """Drop snippets; returns a sentence for each that could not be."""
+    failures = []
+    for each in leftovers:
+        try:
+            await userdata.drop(shop, each)
+        except ProvisionError as error:
+            failures.append(f"{each}: {error}")
+    return failures
 
 
 def _due(shop: Workshop, found: Found, now: int, grace: int) -> Iterator[Due]:

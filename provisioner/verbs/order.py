@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from provisioner.errors import Declined
+from provisioner import render
+from provisioner.errors import Declined, Permanent
 from provisioner.model import Kind, MachineSpec
 from provisioner.names import checked
 
@@ -32,6 +33,8 @@ _LAST: Final = 253_402_300_799
 #: in the description, which Proxmox bounds.
 ROOT: Final = "root"
 _LONGEST_KEPT: Final = 3_000
+#: The template whose login is by a wallet.
+_WALLETS: Final = "nft-auth"
 _LIMITS: Final = {"cpu": (1, 512), "memory": (128, 2**24), "disk": (1, 2**16)}
 
 
@@ -56,7 +59,10 @@ class Gecos:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A machine that somebody wants; `expires_at` (absolute) goes before `days`."""
+    """A machine that somebody wants; `expires_at` (absolute) goes before `days`.
+
+    `cloud_init` names a template of user-data, `user_data` is one of somebody's own.
+    """
 
     name: str
     owner: str
@@ -72,6 +78,8 @@ class Order:
     ipv6: str | None = None
     node: str | None = None
     gecos: Gecos | None = field(default=None)
+    cloud_init: str = ""
+    user_data: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         checked(self.name)
@@ -86,6 +94,8 @@ class Order:
         _check_words(self)
         if self.spec.kind is Kind.CONTAINER:
             _check_container(self)
+        if self.cloud_init or self.user_data:
+            _check_user_data(self)
         for address, version in ((self.ip, 4), (self.ipv6, 6)):
             if address is not None:
                 _address(address, version)
@@ -155,6 +165,27 @@ def _check_container(order: Order) -> None:
         raise Declined("a container has no account but root: leave out --username")
     if len(order.ssh_key) > _LONGEST_KEPT:
         raise Declined(f"a container's key has at most {_LONGEST_KEPT} characters: use ed25519")
+
+
+def _check_user_data(order: Order) -> None:
+    if order.spec.kind is Kind.CONTAINER:
+        raise Declined("a container has no cloud-init: leave out --cloud-init(-content)")
+    if order.cloud_init and order.user_data:
+        raise Declined("write --cloud-init or --cloud-init-content, not both")
+    if order.cloud_init and order.cloud_init not in render.names():
+        there = ", ".join(render.names())
+        raise Declined(f"there is no cloud-init template {order.cloud_init[:80]!r}: {there}")
+    if order.cloud_init == _WALLETS and order.gecos is None:
+        raise Declined(f"{_WALLETS} lets a wallet in: write --nft-token-id, without --no-web3")
+    if order.user_data and order.ssh_key:
+        raise Declined(
+            "user-data of one's own says who may enter: write the key of --ssh-key there"
+        )
+    try:
+        if order.user_data:
+            render.given(order.user_data)
+    except Permanent as error:
+        raise Declined(str(error)) from None
 
 
 def _is_key(line: str) -> bool:

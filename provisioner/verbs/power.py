@@ -51,7 +51,7 @@ async def kill(shop: Workshop, name: str) -> str:
     if await _state(shop, found) is PowerState.STOPPED:
         return f"{name} stands still already"
     await shop.done(
-        await shop.controls.stop(found.node, found.vmid, kind=found.kind), f"stop of {name}"
+        await shop.hypervisor.stop(found.node, found.vmid, kind=found.kind), f"stop of {name}"
     )
     return f"{name} is stopped"
 

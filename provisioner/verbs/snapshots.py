@@ -7,8 +7,8 @@ run again with the same snapshot, and what was paid since must then be said agai
 
 from collections.abc import Sequence
 
-from provisioner.controls import SnapshotRow
 from provisioner.errors import Declined
+from provisioner.ports import SnapshotRow
 from provisioner.verbs.cards import card_of, write_card
 from provisioner.workshop import Workshop
 
@@ -16,7 +16,7 @@ from provisioner.workshop import Workshop
 async def snapshots(shop: Workshop, name: str) -> Sequence[SnapshotRow]:
     """List a machine's snapshots, the oldest first."""
     found = await shop.existing(name)
-    return await shop.controls.snapshots(found.node, found.vmid, kind=found.kind)
+    return await shop.hypervisor.snapshots(found.node, found.vmid, kind=found.kind)
 
 
 async def take(shop: Workshop, name: str, snapshot: str) -> str:
@@ -24,7 +24,7 @@ async def take(shop: Workshop, name: str, snapshot: str) -> str:
     found = await shop.existing(name)
     if any(row.name == snapshot for row in await snapshots(shop, name)):
         return f"{name} has a snapshot {snapshot} already"
-    upid = await shop.controls.take_snapshot(found.node, found.vmid, snapshot, kind=found.kind)
+    upid = await shop.hypervisor.take_snapshot(found.node, found.vmid, snapshot, kind=found.kind)
     await shop.done(upid, f"snapshot {snapshot} of {name}")
     return f"snapshot {snapshot} of {name} is taken"
 
@@ -35,7 +35,7 @@ async def roll_back(shop: Workshop, name: str, snapshot: str) -> str:
     if not any(row.name == snapshot for row in await snapshots(shop, name)):
         raise Declined(f"{name} has no snapshot {snapshot}")
     card = card_of(found)
-    upid = await shop.controls.roll_back(found.node, found.vmid, snapshot, kind=found.kind)
+    upid = await shop.hypervisor.roll_back(found.node, found.vmid, snapshot, kind=found.kind)
     await shop.done(upid, f"rollback of {name}")
     await write_card(shop, name, lambda _: card)
     return f"{name} is as it was at snapshot {snapshot}, and stands still"

@@ -16,36 +16,36 @@ import pytest
 import pytest_asyncio
 
 from provisioner import faultpoints
-from tests.support.daemon import Grounds, grounds
-from tests.support.deaths import ACTS, COVERING, KINDS, Case, cases, edges, named, played
+from tests.support.acts import ACTS, KINDS, edges
+from tests.support.daemon import Grounds
+from tests.support.deaths import COVERING, Case, cases, named, played, stage
 
-#: What no act here passes: a reorg's, where test_kill_reading.py kills; a halt's, a lost reply's
-#: a look at isolation's, an order's and a backup's, at which test_crashes.py crashes; the sender's,
-#: at which test_sender_crashes.py does; a delivery's, where test_delivery.py crashes; and what no
-#: daemon does.
+#: What no act here passes: a reorg's, where test_kill_reading.py kills; a halt's, at which
+#: test_crashes.py crashes; the sender's, at which test_sender_crashes.py does; a delivery's, where
+#: test_delivery.py crashes; and what the command line does, and no daemon.
 ELSEWHERE: Final = edges(
-    *("commit.rewind", "commit.source", "hypervisor.tasks"),
-    *("hypervisor.isolation", "guest.inside", "guest.run"),
-    *("commit.wish", "guest.set_gecos", "hypervisor.roll_back", "hypervisor.snapshots"),
-    *("hypervisor.stop", "hypervisor.take_snapshot"),
-    *("archive.archives", "archive.back_up", "archive.drop", "archive.restore"),
-    *sorted({point.rpartition(".")[0] for point in faultpoints.POINTS if "controls." in point}),
+    *("commit.rewind", "commit.source", *faultpoints.BY_HAND),
     *(*faultpoints.SENDING, *faultpoints.SENDING_COMMITS, *faultpoints.TELLING),
 )
-#: The acts in which a machine changes; the others are orders.
-LIFE: Final = ("provision", "extend", "suspend", "resume", "transfer", "resize", "destroy")
+CASES: Final = cases("qemu")
+#: The acts in which a machine changes because of its lease or by order, for both kinds.
+LIFE: Final = (
+    *("provision", "extend", "suspend", "resume", "transfer", "resize", "reinstall", "destroy"),
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grounds]:
     """A chain, and a cluster whose nodes are reached over SSH too."""
-    async with grounds(tmp_path_factory.mktemp("grounds"), ssh=True) as found:
+    async with stage(tmp_path_factory.mktemp("grounds")) as found:
         yield found
 
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("case", cases("qemu"), ids=named)
+@pytest.mark.parametrize(
+    ("nodes", "case"), CASES, indirect=["nodes"], ids=[named(case) for _, case in CASES]
+)
 async def test_killed_wherever_it_passes_a_lease_has_exactly_one_machine(
     nodes: Grounds, folder: Path, case: Case
 ) -> None:
@@ -53,8 +53,11 @@ async def test_killed_wherever_it_passes_a_lease_has_exactly_one_machine(
 
 
 def test_a_daemon_dies_at_every_fault_point_and_in_every_act() -> None:
-    assert set().union(*COVERING.values(), ELSEWHERE) == faultpoints.POINTS
-    for act, points in COVERING.items():
-        assert set(points) <= set(ACTS[act].points), act
-    assert {(name, kind) for name in LIFE for kind in KINDS} <= COVERING.keys()
-    assert min(map(len, COVERING.values())) >= len(KINDS)
+    died_at = {point for _, _, points in COVERING for point in points}
+    assert died_at.union(ELSEWHERE) == faultpoints.POINTS
+    for name, kind, points in COVERING:
+        assert set(points) <= set(ACTS[name, kind].points), (name, kind)
+    acts = {(name, kind) for name, kind, _ in COVERING}
+    assert {(name, kind) for name in LIFE for kind in KINDS} <= acts
+    assert {name for name, _ in ACTS} == {name for name, _ in acts}
+    assert min(len(points) for _, _, points in COVERING) >= 2

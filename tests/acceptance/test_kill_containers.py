@@ -6,24 +6,29 @@ be played at once.
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import pytest_asyncio
 
-from tests.support.daemon import Grounds, grounds
-from tests.support.deaths import Case, cases, named, played
+from tests.support.daemon import Grounds
+from tests.support.deaths import Case, cases, named, played, stage
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+
+CASES: Final = cases("lxc")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grounds]:
     """A chain, and a cluster whose nodes are reached over SSH too."""
-    async with grounds(tmp_path_factory.mktemp("grounds"), ssh=True) as found:
+    async with stage(tmp_path_factory.mktemp("grounds")) as found:
         yield found
 
 
-@pytest.mark.parametrize("case", cases("lxc"), ids=named)
+@pytest.mark.parametrize(
+    ("nodes", "case"), CASES, indirect=["nodes"], ids=[named(case) for _, case in CASES]
+)
 async def test_killed_wherever_it_passes_a_lease_has_exactly_one_container(
     nodes: Grounds, folder: Path, case: Case
 ) -> None:

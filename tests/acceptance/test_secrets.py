@@ -7,6 +7,7 @@ written is searched for the secrets themselves, in plain and in the usual disgui
 
 import asyncio
 import base64
+import json
 import secrets
 import stat
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from eth_account import Account
 
+from tests.support.anvil import CHAIN_ID
 from tests.support.daemon import Grounds, Installation, installation
 from tests.support.relay import Relay, relay
 from tests.support.witness import Witness
@@ -22,6 +25,8 @@ from tests.support.witness import Witness
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
 RPC_KEY = "rpc-" + secrets.token_hex(16)
+HOT_KEY = secrets.token_hex(32)
+PASSWORD = secrets.token_urlsafe(24)
 
 #: What goes wrong, one after the other, on the way to a running machine.
 FAULTS: list[dict[str, str | float]] = [
@@ -40,6 +45,8 @@ def disguises(secret: str) -> Iterator[bytes]:
     """Yield the forms in which a secret may be written down."""
     raw = secret.encode()
     yield from (raw, raw.hex().encode(), quote(secret, safe="").encode())
+    if secret == HOT_KEY:
+        yield from (bytes.fromhex(secret), secret.upper().encode(), str(int(secret, 16)).encode())
     yield from (base64.b64encode(raw).rstrip(b"="), base64.urlsafe_b64encode(raw).rstrip(b"="))
 
 
@@ -66,6 +73,8 @@ def secrets_of(it: Installation) -> dict[str, str]:
         "identity key": (it.folder / "identity-key").read_text().strip(),
         "token secret": where.token_file.read_text().strip(),
         "RPC key": RPC_KEY,
+        "hot key": HOT_KEY,
+        "password of the hot key": PASSWORD,
     }
 
 
@@ -91,10 +100,24 @@ async def live_badly(it: Installation, way: Relay) -> None:
     await it.judge(machines=1)
 
 
+def give_hot_key(it: Installation) -> None:
+    """Give the daemon a key of its own in a keystore, and a chain to send on."""
+    keystore = Account.encrypt(bytes.fromhex(HOT_KEY), PASSWORD, kdf="pbkdf2", iterations=10)
+    for name, text in (("sender-keystore", json.dumps(keystore)), ("sender-password", PASSWORD)):
+        (it.folder / name).touch(0o600)
+        (it.folder / name).write_text(text)
+    it.settings["sender"] = {
+        "keystore_file": str(it.folder / "sender-keystore"),
+        "password_file": str(it.folder / "sender-password"),
+    }
+    it.settings["[sender.chains]"] = {"chain_id": CHAIN_ID, "most_fee_gwei": 5.0}
+
+
 async def test_no_secret_is_in_a_log_line_an_argument_or_an_open_file(
     place: Grounds, folder: Path
 ) -> None:
     async with relay(place.chain.port) as way, installation(place, folder) as it:
+        give_hot_key(it)
         it.configure(
             source={
                 "http": [f"http://127.0.0.1:{way.port}/?key={RPC_KEY}"],
@@ -111,6 +134,7 @@ async def test_no_secret_is_in_a_log_line_an_argument_or_an_open_file(
         world_readable = open_to_all(folder) | open_to_all(place.cluster.where.token_file.parent)
         state = files(it.database.parent)
         arguments = {str(line): line for line in witness.seen}
+        assert any(b"nothing can be sent" in text for text in said.values()), "it was tried"
         for name, secret in secrets_of(it).items():
             assert holding(said, secret) == [], f"the {name} was logged"
             assert holding(arguments, secret) == [], f"the {name} is an argument"

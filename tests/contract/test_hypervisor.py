@@ -256,6 +256,31 @@ async def test_a_machine_that_ignores_the_button_is_stopped_all_the_same(world: 
     assert (await world.hypervisor.power(NODE, VMID)).state is PowerState.STOPPED
 
 
+async def test_a_stop_does_not_wait_for_a_shutdown_that_nobody_listens_to(world: World) -> None:
+    await world.booted()
+    world.see(lambda cluster: setattr(cluster.guest(VMID), "ignores_acpi", True))
+    waiting = await world.hypervisor.shutdown(NODE, VMID, 600)
+    world.advance(1)
+    await world.ok(await world.hypervisor.stop(NODE, VMID))
+    assert (await world.hypervisor.power(NODE, VMID)).state is PowerState.STOPPED
+    assert (await world.task(waiting)).error is not None
+
+
+async def test_a_snapshot_is_listed_with_its_time_and_brings_its_settings_back(
+    world: World,
+) -> None:
+    await world.configured()
+    await world.ok(await world.hypervisor.take_snapshot(NODE, VMID, "one"))
+    world.see(lambda cluster: cluster.edit_guest(VMID, cores=7))
+    world.advance(60)
+    await world.ok(await world.hypervisor.take_snapshot(NODE, VMID, "two"))
+    one, two = await world.hypervisor.snapshots(NODE, VMID)
+    assert (one.name, two.name) == ("one", "two")
+    assert two.taken_at - one.taken_at >= 60
+    await world.ok(await world.hypervisor.roll_back(NODE, VMID, "one"))
+    assert (await world.config()).settings.cores == WANTED.cores
+
+
 async def test_a_paused_machine_can_be_stopped(world: World) -> None:
     await world.booted()
 

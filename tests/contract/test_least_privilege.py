@@ -30,7 +30,6 @@ from provisioner.simulator.cluster import OS_TEMPLATE, Cluster
 from provisioner.simulator.guests import Power
 from provisioner.simulator.state import Grant, Token
 from provisioner.simulator.wire import ApiRequest
-from tests.support.lives import STRETCHES
 from tests.support.pve import (
     BOB,
     FIREWALLS,
@@ -43,6 +42,7 @@ from tests.support.pve import (
     direct_world,
     world_over,
 )
+from tests.support.stretches import STRETCHES
 
 #: What the simulated cluster shows without: it hides no disks, every list holds for all below it,
 #: and one on `/vms` also for a template that has one of its own.
@@ -117,7 +117,7 @@ async def live(world: World) -> None:
     await world.hypervisor.power(NODE, VMID)
     assert await world.hypervisor.volumes(NODE, VMID)
     await world.ok(await world.hypervisor.take_snapshot(NODE, VMID, "kept"))
-    assert await world.hypervisor.snapshots(NODE, VMID) == ["kept"]
+    assert [row.name for row in await world.hypervisor.snapshots(NODE, VMID)] == ["kept"]
     await world.ok(await world.hypervisor.roll_back(NODE, VMID, "kept"))
     await world.ok(await world.hypervisor.start(NODE, VMID))
     await world.ok(await world.hypervisor.stop(NODE, VMID))

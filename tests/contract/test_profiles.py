@@ -5,7 +5,7 @@ reads them are the judge.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -20,6 +20,7 @@ from chainwatch.chain.latest import LatestReader
 from chainwatch.chain.rpc import RpcPool
 from chainwatch.chain.scanner import Scanner
 from chainwatch.chain.settings import SourceSettings
+from chainwatch.chain.wire import RawLog
 from chainwatch.domain.batches import Source
 from chainwatch.domain.events import Event, ExpiryUpdated, Logged, Transferred
 from chainwatch.domain.lease import Lease, fold_all
@@ -32,14 +33,19 @@ from tests.support.ledger import Ledger
 from tests.support.oracle import Watched, truth
 from tests.support.subscription import SubscriptionContract, open_subscriptions
 from tests.support.telling import ADDRESSES, TOKENS, cut_short, log_of, only, raw_log
+from tests.support.unlock import Lock, lock_truth, open_lock, published
 
 CONTRACTS: dict[str, Callable[[], Artifact]] = {
     "lease": lambda: load("Lease"),
     "erc5643": lambda: fixture("Subscription"),
+    "unlock": lambda: published("PublicLock/PublicLockV15"),
 }
 """A compiled contract of the kind that each profile reads."""
 
 NAMES = sorted(profiles.PROFILES)
+SUBSCRIPTIONS = ("erc5643", "lease")
+"""Those that read the events of ERC-5643."""
+
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(Transferred, TOKENS, ADDRESSES, ADDRESSES),
     st.builds(ExpiryUpdated, TOKENS, st.integers(0, LAST_SECOND)),
@@ -60,6 +66,15 @@ def _topic(entry: dict[str, object]) -> bytes:
     assert isinstance(inputs, list)
     types = ",".join(str(argument["type"]) for argument in inputs)
     return _hash(f"{entry['name']}({types})")
+
+
+def _log(name: str, event: Event) -> RawLog:
+    """The log by which a contract of the profile's kind says it."""
+    if name == "unlock" and isinstance(event, ExpiryUpdated):
+        topic = "0x" + _hash("KeyExtended(uint256,uint256)").hex()
+        data = f"0x{event.expires_at:064x}"
+        return log_of(RawEvent((topic, f"0x{event.token:064x}"), data))
+    return log_of(event)
 
 
 def _hash(signature: str) -> bytes:
@@ -92,7 +107,8 @@ def test_only_the_contracts_own_words_about_this_token_say_that_there_is_none(
     profile: Profile,
 ) -> None:
     error = _hash("ERC721NonexistentToken(uint256)")[:4].hex()
-    assert profile.says_no_such_token(f"0x{error}{5:064x}", 5)
+    in_words = profile.says_no_such_token(f"0x{error}{5:064x}", 5)
+    assert in_words is not profile.zero_is_nobody
     for data in ("", "0x", f"0x{error}", f"0x{error}{6:064x}", f"0x08c379a0{5:064x}"):
         assert not profile.says_no_such_token(data, 5)
 
@@ -121,7 +137,7 @@ def test_older_libraries_say_in_words_that_there_is_no_such_token(data: str) -> 
 @pytest.mark.parametrize("name", NAMES)
 @given(event=EVENTS)
 def test_what_the_contract_encodes_is_read_back(name: str, event: Event) -> None:
-    assert only(profiles.get(name), log_of(event)) == (event, None)
+    assert only(profiles.get(name), _log(name, event)) == (event, None)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -142,7 +158,7 @@ def test_any_bytes_under_a_known_topic_are_an_event_or_reported(
 @pytest.mark.parametrize("name", NAMES)
 @given(event=EVENTS, cut=st.integers(1, 31))
 def test_data_that_is_cut_short_is_never_an_event(name: str, event: Event, cut: int) -> None:
-    found, reason = only(profiles.get(name), cut_short(log_of(event), cut))
+    found, reason = only(profiles.get(name), cut_short(_log(name, event), cut))
     assert found is None
     assert reason is not None
 
@@ -150,11 +166,13 @@ def test_data_that_is_cut_short_is_never_an_event(name: str, event: Event, cut: 
 @pytest.mark.parametrize("name", NAMES)
 @given(until=st.integers(LAST_SECOND, 2**64 - 1))
 def test_times_beyond_all_clocks_are_kept_where_sums_still_fit(name: str, until: int) -> None:
-    found = only(profiles.get(name), log_of(ExpiryUpdated(1, until)))
+    found = only(profiles.get(name), _log(name, ExpiryUpdated(1, until)))
     assert found == (ExpiryUpdated(1, LAST_SECOND), None)
 
 
-def test_an_expiry_that_its_type_cannot_hold_is_reported(profile: Profile) -> None:
+@pytest.mark.parametrize("name", SUBSCRIPTIONS)
+def test_an_expiry_that_its_type_cannot_hold_is_reported(name: str) -> None:
+    profile = profiles.get(name)
     topic = "0x" + _hash("SubscriptionUpdate(uint256,uint64)").hex()
     event, reason = only(profile, log_of(RawEvent((topic, f"0x{1:064x}"), f"0x{2**64:064x}")))
     assert event is None
@@ -191,6 +209,12 @@ class Shop:
     renew: Callable[[int], Awaitable[object]]
     transfer: Callable[[int, str, str], Awaitable[object]]
     burn: Callable[[int, str], Awaitable[object]]
+    expiry: str = "expiresAt"
+    truth: Callable[[int], Awaitable[list[Logged]]] | None = None
+    start_block: int = 0
+
+    def read(self, anvil: Anvil, profile: str) -> AbstractAsyncContextManager["Reader"]:
+        return reading(anvil, self.watched.address, profile, start_block=self.start_block)
 
 
 async def _lease_shop(anvil: Anvil) -> Shop:
@@ -231,7 +255,21 @@ async def _subscription_shop(anvil: Anvil) -> Shop:
     )
 
 
-SHOPS = {"lease": _lease_shop, "erc5643": _subscription_shop}
+async def _lock_shop(anvil: Anvil) -> Shop:
+    lock: Lock = await open_lock(anvil)
+    return Shop(
+        lock,
+        lock.buy,
+        lambda token: lock.extend(token, lock.manager),
+        lock.transfer,
+        lock.burn,
+        "keyExpirationTimestampFor",
+        lambda up_to: lock_truth(lock, up_to),
+        lock.made_in + 1,
+    )
+
+
+SHOPS = {"lease": _lease_shop, "erc5643": _subscription_shop, "unlock": _lock_shop}
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +290,10 @@ class Reader:
 
 @asynccontextmanager
 async def reading(
-    anvil: Anvil, contract: str, profile: str, *ignored: str
+    anvil: Anvil, contract: str, profile: str, *ignored: str, start_block: int = 0
 ) -> AsyncIterator[Reader]:
     settings = SourceSettings(
-        source=Source("shop", CHAIN_ID, contract, 0, profile),
+        source=Source("shop", CHAIN_ID, contract, start_block, profile),
         http=(anvil.url,),
         ws=(),
         confirmations=0,
@@ -292,10 +330,10 @@ async def test_a_life_is_read_as_the_receipts_tell_it(name: str) -> None:
         shop = await SHOPS[name](anvil)
         await _in_order(anvil, shop)
         head = (await anvil.block()).number
-        async with reading(anvil, shop.watched.address, name) as reader:
+        async with shop.read(anvil, name) as reader:
             await reader.scanner.check()
             await reader.ledger.follow(reader.scanner)
-            told = await truth(shop.watched, head)
+            told = await (shop.truth(head) if shop.truth else truth(shop.watched, head))
             assert len(told) > 8
             assert reader.ledger.canonical() == told
             assert reader.scanner.take_unread() == ()
@@ -306,14 +344,14 @@ async def test_the_fold_of_what_was_read_is_what_the_contract_answers(name: str)
     async with running() as anvil:
         shop = await SHOPS[name](anvil)
         renewed, sold, burnt = await _in_order(anvil, shop)
-        async with reading(anvil, shop.watched.address, name) as reader:
+        async with shop.read(anvil, name) as reader:
             await reader.ledger.follow(reader.scanner)
             leases, cursor = reader.leases(), reader.ledger.state.cursor
             assert cursor is not None
             for token in (renewed, sold):
                 asked = shop.watched.deployed
                 owner = await asked.call(str, "ownerOf", token)
-                until = await asked.call(int, "expiresAt", token)
+                until = await asked.call(int, shop.expiry, token)
                 assert (leases[token].owner, leases[token].expires_at) == (owner.lower(), until)
                 latest = await reader.latest.lease_at_latest(token, cursor)
                 assert (latest.owner, latest.expires_at) == (owner.lower(), until)
@@ -322,7 +360,7 @@ async def test_the_fold_of_what_was_read_is_what_the_contract_answers(name: str)
                 assert (await reader.latest.lease_at_latest(token, cursor)).owner is None
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SUBSCRIPTIONS)
 async def test_what_no_profile_can_read_is_reported_and_nothing_follows_from_it(name: str) -> None:
     async with running() as anvil:
         shop = await open_subscriptions(anvil)

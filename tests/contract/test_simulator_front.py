@@ -140,6 +140,13 @@ def test_the_strings_are_pulled_with_the_control_token_only(simulator: Running) 
     assert simulator.control("POST", "advance", seconds=3600).json()["now"] >= before + 3600
 
 
+def test_a_storage_that_is_added_is_one_of_its_nodes(simulator: Running) -> None:
+    assert simulator.control("POST", "storages", name="more", kind="nfs").json() == "more"
+    url = f"{simulator.url}/api2/json/nodes/pve/storage"
+    told = simulator.session().get(url, timeout=20).json()["data"]
+    assert ("more", "nfs") in [(row["storage"], row["type"]) for row in told]
+
+
 def test_secrets_are_readable_by_nobody_else(simulator: Running) -> None:
     modes = {path.name: path.stat().st_mode & 0o077 for path in simulator.folder.iterdir()}
     assert {name for name, others in modes.items() if others} == {"ca.pem"}

@@ -16,6 +16,7 @@ from chainwatch.domain.events import KeysChanged
 from provisioner.model import Verb
 from provisioner.simulator.faults import Fault, FaultName
 from tests.support.backing import BACKUPS, keeping
+from tests.support.chain_model import plan_events
 from tests.support.office import desk_of
 from tests.support.realm import ALICES_KEY, BOBS_KEY, FIRST, GRACE, HOUR, Realm, realm
 
@@ -89,7 +90,7 @@ async def test_a_backup_that_fails_delays_the_destroy_and_is_told(tmp_path: Path
         assert "backup-failed" not in await world.alarms()
 
 
-@pytest.mark.parametrize("trouble", ["full", "away", "locked", "unknown"])
+@pytest.mark.parametrize("trouble", ["full", "away", "locked", "unknown", "elsewhere"])
 async def test_no_way_in_which_a_backup_fails_is_tried_hot(tmp_path: Path, trouble: str) -> None:
     async with keeping(tmp_path) as world:
         vault = world.cluster.state.storages["vault"]
@@ -97,6 +98,8 @@ async def test_no_way_in_which_a_backup_fails_is_tried_hot(tmp_path: Path, troub
             vault.size = 0
         elif trouble == "away":
             vault.active = False
+        elif trouble == "elsewhere":
+            vault.nodes = ("another",)
         elif trouble == "unknown":
             del world.cluster.state.storages["vault"]
         else:
@@ -172,6 +175,16 @@ async def test_what_is_restored_elsewhere_has_the_identity_of_its_new_place(
         assert pool.addresses(vmid).mac in str(config["net0"])
         assert world.guest().os.files[DIARY] == "dear diary"
         assert FIRST not in world.touched_foreign()
+
+
+async def test_what_is_restored_is_of_the_kind_that_it_was(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as world:
+        await over(world)
+        world.mine(*plan_events(kind=1))  # what the plan sells by now
+        await renewed(world)
+        assert world.guest().kind == "qemu"
+        assert world.guest().os.files[DIARY] == "dear diary"
+        assert await world.alarms() == {}
 
 
 async def test_who_was_locked_out_before_is_not_let_in_by_the_restored_disk(

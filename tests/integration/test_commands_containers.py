@@ -131,7 +131,7 @@ async def test_limits_of_a_container_stay_through_a_suspension_and_are_lifted() 
     await throttle(it.shop(), "web", Limits(cpu_shares=50, cpu_quota=50, bandwidth_in=8000))
     assert float(guest.config["cpulimit"]) == 1
     assert "rate=" in str(guest.config["net0"])
-    with pytest.raises(Declined, match="no limit of operations"):
+    with pytest.raises(Declined, match="no limits for the disk of a container"):
         await throttle(it.shop(), "web", Limits(iops_read=5))
     it.cluster.advance(31 * DAY)
     await sweep(it)

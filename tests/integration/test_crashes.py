@@ -16,8 +16,9 @@ import pytest
 from chainwatch.app import opened
 from chainwatch.store.verify import verify
 from provisioner import faultpoints
-from tests.support.lives import FOREIGN, STRETCHES, Scene, Stage, Stretch, scene
+from tests.support.lives import FOREIGN, Scene, Stage, scene
 from tests.support.realm import FIRST, Crash, Realm, config, crash_at, realm
+from tests.support.stretches import STRETCHES, Stretch
 
 #: Where a process may fall: a fault point, and the how manieth time that it is reached.
 Fall = tuple[str, int]

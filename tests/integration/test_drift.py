@@ -9,6 +9,7 @@ from chainwatch.config import Config
 from chainwatch.domain.events import PlanDefined
 from provisioner.identity import uuid_of
 from provisioner.simulator.cluster import Cluster
+from provisioner.simulator.faults import Fault, FaultName, Struck
 from provisioner.simulator.settings import Settings
 from tests.support.office import desk_of
 from tests.support.realm import FIRST, GRACE, HOUR, Realm, realm
@@ -188,3 +189,25 @@ async def test_what_waits_for_the_next_boot_is_said_and_not_tried_again(tmp_path
         world.cluster.stop_guest(FIRST)
         world.cluster.start_guest(FIRST)
         assert said not in await because(world)
+
+
+async def test_volumes_of_who_has_a_freed_vmid_now_are_not_called_ours(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        world.buy()
+        await world.settle()
+        world.pass_time(2 * HOUR)
+        world.finalize()
+        await world.settle()
+        world.pass_time(GRACE + 1)
+        world.finalize()
+
+        def quicker(_: Struck) -> None:
+            world.cluster.add_guest(FIRST)
+
+        path = "/nodes/{node}/storage/{storage}/content"
+        world.cluster.arm(Fault(FaultName.HAPPENS, "GET", path, act=quicker))
+        await world.settle()
+        theirs = world.cluster.guest(FIRST)
+        assert theirs.created_by == "root@pam"
+        assert await world.alarms() == {}
+        assert await world.daemon.stores.operations.open_all() == []

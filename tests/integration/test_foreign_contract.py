@@ -139,6 +139,28 @@ async def test_a_plan_that_is_changed_reaches_the_machines_that_run_at_their_nex
     assert (guest.config["cores"], guest.pending["cores"]) == (3, 4)
 
 
+async def test_a_plan_that_becomes_one_of_containers_leaves_machines_what_they_are(
+    world: Empire,
+) -> None:
+    world.mine([NAME], [mint(), until(world)])
+    await world.realm.settle()
+
+    def other(config: Config) -> Config:
+        (source,) = config.sources
+        return replace(config, sources=(replace(source, plan=structs.replace(SOLD, kind=1)),))
+
+    await world.restart(other)
+    world.mine([NAME], [mint(2), until(world, token=2)])
+    world.mine([NAME], seconds=2 * HOUR)
+    await world.realm.settle()
+    world.mine([NAME], [until(world, 24 * HOUR), until(world, 24 * HOUR, token=2)])
+    await world.realm.settle()
+    kinds = {guest.name.split("-")[1]: guest.kind for guest in world.realm.guests().values()}
+    assert kinds == {"1": "qemu", "2": "lxc"}
+    assert len(world.realm.running()) == len(kinds)
+    assert await world.alarms() == set()
+
+
 async def test_a_chatty_contract_raises_one_alarm_for_each_kind_of_event(world: Empire) -> None:
     chatter = RawEvent((FOREIGN,), "0x")
     chain(world).mine([mint(), until(world), chatter, chatter])

@@ -219,6 +219,33 @@ async def test_a_firewall_is_left_alone_that_nobody_touched(tmp_path: Path) -> N
         assert await world.alarms() == {}
 
 
+async def test_a_look_at_a_settled_machine_costs_four_calls_and_none_for_its_configuration(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path, adjust=both) as world:
+        cluster = await neighbours(world)
+        await world.daemon.supervisor.resync.survey()
+        calls = len(cluster.inventory().call_log)
+        await world.daemon.supervisor.firewalls.look()
+        made = [each.path for each in list(cluster.inventory().call_log)[calls:]]
+        assert len([path for path in made if f"/{FIRST}/firewall/" in path]) == 4
+        assert not [path for path in made if path.endswith("/config")]
+
+
+async def test_a_machine_that_no_pass_has_settled_yet_is_held_against_what_it_carries(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path, adjust=both) as world:
+        cluster = await neighbours(world)
+        await world.daemon.supervisor.resync.survey()
+        for token in (1, 2):
+            world.daemon.supervisor.firewalls.sights.forget(str(world.lease(token)))
+        no_rules(cluster)
+        for _ in range(2):
+            await world.daemon.supervisor.firewalls.look()
+        assert "firewall-changed" in await world.alarms()
+
+
 # ----------------------------------------------------------------------------- a plan is changed
 
 

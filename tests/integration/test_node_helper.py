@@ -276,9 +276,25 @@ async def test_an_address_is_taken_if_it_is_one_and_lies_in_the_prefix(
     assert await asyncio.to_thread(all_of_them) == {text: lies_in(text) for text in ADDRESSES}
 
 
+async def test_several_prefixes_are_each_taken_and_nothing_between_them(node: OpenSsh) -> None:
+    node.configure(ipv6_prefix="2001:db8::/64 2001:db8:7::/64")
+    for address, code in (
+        ("2001:db8::1", 0),
+        ("2001:db8:7::1", 0),
+        ("2001:db8:1::1", REFUSED),
+        ("2001:db8:7:1::1", REFUSED),
+    ):
+        done = await asyncio.to_thread(helper, node, f"route add {address} vmbr1".encode())
+        assert done.returncode == code, done.stderr
+    listed = (await node.say("route list")).output.decode().splitlines()
+    assert sorted(listed) == ["2001:db8:7::1 vmbr1", "2001:db8::1 vmbr1"]
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
+        ({"ipv6_prefix": "2001:db8::/64 $(id)"}, MISCONFIGURED),
+        ({"ipv6_prefix": "2001:db8::/64  2001:db8:7::/64"}, MISCONFIGURED),
         ({"vmid_first": "$(id)"}, MISCONFIGURED),
         ({"vmid_first": "020000"}, MISCONFIGURED),
         ({"vmid_last": None}, MISCONFIGURED),
@@ -359,7 +375,11 @@ async def test_only_ports_of_ours_on_bridges_of_ours_are_shown_or_changed(node: 
 
 async def test_what_the_project_prints_is_what_the_helper_reads(node: OpenSsh) -> None:
     text = helper_config(
-        20000, 20199, snippets="/var/lib/vz/snippets", prefix="2001:db8::/64", bridges=["vmbr0"]
+        20000,
+        20199,
+        snippets="/var/lib/vz/snippets",
+        prefixes=["2001:db8::/64", "2001:db8:7::/64"],
+        bridges=["vmbr0", "vmbr1.42"],
     )
     (node.folder / "node.conf").write_text(text)
     assert (await asyncio.to_thread(helper, node, b"version")).returncode == 0

@@ -14,8 +14,11 @@ from chainwatch.domain.events import KeysChanged
 from provisioner import faultpoints
 from provisioner.allocate import AddressRange
 from provisioner.render import names
+from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.outages import restart_network
 from provisioner.simulator.ssh.system import NodeSystem
+from tests.support.backing import BACKUPS, backing_up, keeping
 from tests.support.realm import (
     ALICES_KEY,
     BOBS_KEY,
@@ -101,7 +104,8 @@ async def test_every_template_starts_a_machine(template: str, tmp_path: Path) ->
         await world.settle()
         assert world.running() == [FIRST]
         (text,) = system(world).snippets.values()
-        assert (b"wallet=0xa1" in text) == (template == "nft-auth")
+        assert b"wallet=0xa1" in text
+        assert (b"pam_web3" in text) == (template == "nft-auth")
 
 
 async def test_without_a_template_nothing_is_put_on_a_node(tmp_path: Path) -> None:
@@ -137,6 +141,26 @@ async def test_a_snippet_follows_its_owner_and_goes_with_its_machine(devbox: Rea
     assert system(devbox).snippets == {}
 
 
+async def test_a_machine_that_comes_back_from_its_backup_has_its_snippet_again(
+    tmp_path: Path,
+) -> None:
+    async with keeping(tmp_path, adjust=reaching("devbox")) as world:
+        world.buy()
+        await world.settle()
+        for seconds in (2 * HOUR, GRACE + HOUR):
+            world.pass_time(seconds)
+            world.finalize()
+            await world.settle()
+        await tended(world)
+        assert (world.guests(), system(world).snippets) == ({}, {})
+        world.renew(lasts=100 * GRACE)
+        world.finalize()
+        await world.settle()
+        (name,) = system(world).snippets
+        assert world.guest().config["cicustom"] == f"user=local:snippets/{name}"
+        assert world.running() == [FIRST]
+
+
 async def test_a_node_that_cannot_be_written_to_leaves_the_machine_unconfigured_until_it_can(
     devbox: Realm,
 ) -> None:
@@ -148,6 +172,17 @@ async def test_a_node_that_cannot_be_written_to_leaves_the_machine_unconfigured_
     assert devbox.running() == [FIRST]
     await tended(devbox)
     assert devbox.cluster.inventory().leaked_snippets() == ()
+
+
+async def test_what_a_restart_of_its_network_took_from_a_node_is_put_back(tmp_path: Path) -> None:
+    async with realm(tmp_path, adjust=reaching(isolate=True, routes=True)) as world:
+        world.buy()
+        await lived(world)
+        before = dict(system(world).routes), dict(system(world).isolated)
+        restart_network(world.cluster.state, NODE)
+        assert (system(world).routes, system(world).isolated) == ({}, {})
+        await tended(world)
+        assert (system(world).routes, system(world).isolated) == before
 
 
 @pytest.mark.parametrize("edge", ["before", "after"])
@@ -169,6 +204,46 @@ async def test_a_crash_around_work_on_a_node_ends_in_one_machine_and_no_leftover
         assert world.cluster.inventory().leaked_snippets() == ()
         assert set(system(world).routes) == {"2001:db8::10"}
         assert system(world).isolated == {FIRST: world.guest().boots}
+
+
+async def test_a_machine_whose_node_lacks_its_snippet_gets_it_before_it_starts(
+    devbox: Realm,
+) -> None:
+    devbox.buy()
+    await devbox.settle()
+    devbox.pass_time(2 * HOUR)
+    await devbox.settle()
+    kept = dict(system(devbox).snippets)
+    system(devbox).snippets.clear()  # as on the node to which somebody moved it
+    devbox.renew()
+    devbox.confirm()
+    await devbox.settle()
+    assert devbox.running() == [FIRST]
+    assert system(devbox).snippets == kept
+
+
+async def test_a_machine_that_comes_back_from_a_backup_gets_its_snippet_anew(
+    tmp_path: Path,
+) -> None:
+    cluster = Cluster()
+    cluster.add_storage(BACKUPS.storage, "nfs")
+    both = reaching("devbox")
+    async with realm(
+        tmp_path, cluster=cluster, adjust=lambda config: backing_up(both(config))
+    ) as world:
+        world.buy()
+        await world.settle()
+        for seconds in (2 * HOUR, GRACE + 1):
+            world.pass_time(seconds)
+            world.finalize()
+            await lived(world)
+        assert world.guests() == {}
+        assert system(world).snippets == {}
+        world.renew()
+        world.confirm()
+        await world.settle()
+        assert world.running() == [FIRST]
+        assert len(system(world).snippets) == 1
 
 
 async def test_snippets_of_others_and_lists_that_prove_nothing_drop_nothing(

@@ -7,7 +7,8 @@ import pytest
 from chainwatch.domain.desired import Hold
 from chainwatch.errors import OperatorError
 from chainwatch.store.wishes import MOST, Wish
-from provisioner.model import Verb
+from provisioner.machines import Machines
+from provisioner.model import DesiredMachine, Observed, Verb
 from provisioner.simulator.faults import Fault, FaultName
 from tests.support.office import desk_of
 from tests.support.realm import ALICES_KEY, BOBS_KEY, FIRST, GRACE, HOUR, Realm, realm
@@ -216,6 +217,83 @@ async def test_nobody_orders_without_end_or_without_a_reason(tmp_path: Path) -> 
             await order(world, Verb.START)
         told = [entry.what for entry in await desk.audit(50)]
         assert told == ["start"] * MOST
+
+
+# ------------------------------------------------------------------------------------- taking back
+
+
+async def withdraw(world: Realm, number: int) -> Wish:
+    return await desk_of(world).withdraw("1", number, "it cleaned up", UID)
+
+
+async def test_an_order_that_waits_is_taken_back_and_nothing_is_done_for_it(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        await bought(world)
+        before = boots(world)
+        await desk_of(world).pause("effects", "a look", UID)
+        number = await order(world, Verb.REBOOT)
+        await world.turns(3)
+        await withdraw(world, number)
+        await desk_of(world).resume_all("", UID)
+        await world.settle()
+        assert (boots(world), world.running()) == (before, [FIRST])
+        assert await how(world) == ("withdrawn", f"withdrawn by user {UID}: it cleaned up")
+        told = [entry.what for entry in await desk_of(world).audit(9)]
+        assert told == ["resume", f"withdraw reboot {number}", "reboot", "pause"]
+        assert (await desk_of(world).show("1")).waits is None
+
+
+async def test_an_order_that_has_begun_is_not_taken_back_and_is_done(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        await bought(world)
+        number = await order(world, Verb.STOP)
+        while not await world.daemon.stores.operations.open_all():
+            await world.turn()
+        with pytest.raises(OperatorError, match=r"has begun \(switch-off\)"):
+            await withdraw(world, number)
+        await world.settle()
+        assert world.running() == []
+        assert (await how(world))[0] == "done"
+        with pytest.raises(OperatorError, match=r"has ended already \(done\)"):
+            await withdraw(world, number)
+
+
+async def test_the_order_behind_one_that_was_taken_back_has_its_turn(tmp_path: Path) -> None:
+    async with realm(tmp_path) as world:
+        await bought(world)
+        await desk_of(world).pause("effects", "a look", UID)
+        first = await order(world, Verb.REINSTALL)
+        await order(world, Verb.SNAPSHOT)
+        made = world.guest().created_at
+        await withdraw(world, first)
+        await desk_of(world).resume_all("", UID)
+        await world.settle()
+        story = await desk_of(world).show("1")
+        assert [each.outcome for each in story.orders] == ["done", "withdrawn"]
+        assert world.guest().created_at == made
+
+
+async def test_a_pass_that_knew_of_an_order_before_it_was_taken_back_does_nothing_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with realm(tmp_path) as world:
+        await bought(world)
+        number = await order(world, Verb.KILL)
+        key, observe = str(world.lease()), Machines.observe
+
+        async def late(self: Machines, want: DesiredMachine, *, settle: bool = True) -> Observed:
+            seen = await observe(self, want, settle=settle)
+            await withdraw(world, number)  # between the pass's look and its step
+            return seen
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Machines, "observe", late)
+            outcome = await world.daemon.reconciler.reconcile(key)
+        assert f"order {number} was withdrawn meanwhile" in outcome.sentence
+        await world.settle()
+        assert world.running() == [FIRST]
+        assert (await how(world))[0] == "withdrawn"
+        assert await world.alarms() == {}
 
 
 # --------------------------------------------------------------------------------------- reinstall

@@ -11,7 +11,7 @@ from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.settings import Durations, Settings
 from tests.support.judge import Judge
-from tests.support.realm import FIRST, LAST, TEMPLATE, Realm, realm
+from tests.support.realm import FIRST, HOUR, LAST, TEMPLATE, Realm, realm
 
 SECOND: Final = 9001
 GIB: Final = 2**30
@@ -159,6 +159,33 @@ async def test_each_storage_has_its_own_number_of_clones_at_once(tmp_path: Path)
         assert by_node(world) == {"pve": 2, "pve2": 2}
         await world.settle()
         assert len(world.running()) == 7
+
+
+async def test_who_waits_for_his_turn_is_not_stuck_however_long_it_takes(tmp_path: Path) -> None:
+    cluster = two_nodes(clone=400.0)
+    async with realm(tmp_path, cluster=cluster, adjust=adjusted(clones=1)) as world:
+        for token in range(1, 7):
+            world.buy(token, lasts=100 * HOUR)
+        await world.turns(140, seconds=5)
+        assert len(world.guests()) == 4, "two are made, and two being made"
+        assert await world.alarms() == {}
+        waiting = sorted(s for s in (await world.sentences()).values() if "its turn" in s)
+        assert waiting == [
+            f"waits for its turn, number {place} in line: as many machines are being cloned as may "
+            "be at once (clones_per_storage)"
+            for place in (1, 2)
+        ]
+        await world.settle(3600)
+        assert len(world.running()) == 6
+
+
+async def test_who_finds_no_room_for_long_has_the_alarm_that_says_so_and_no_other(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path, cluster=two_nodes(), adjust=adjusted(reserve=250)) as world:
+        world.buy(lasts=100 * HOUR)
+        await world.turns(140, seconds=5)
+        assert set(await world.alarms()) == {"no-room"}
 
 
 async def test_a_template_that_is_gone_is_no_reason_not_to_believe_the_cluster(

@@ -4,17 +4,25 @@ A schedule that fails names its seed: CHAINWATCH_SEED=n plays that one alone.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.at_once import at_once
 from tests.support.schedules import play
 
 SOAK: Final = bool(os.environ.get("CHAINWATCH_SOAK"))
 SEED: Final = os.environ.get("CHAINWATCH_SEED")
 SEEDS: Final = [int(SEED)] if SEED else range(2_000 if SOAK else 100)
+
+
+@pytest.fixture(autouse=True)
+def _quick() -> Iterator[None]:
+    with at_once():
+        yield
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -285,9 +285,22 @@ async def test_the_orders_are_given_from_the_command_line(
         ):
             said = await at.type(*words)
             assert (said.code, said.err) == (0, ""), words
+        asked = await at.type("reboot", "1")
+        number = asked.out.split(":")[0].removeprefix("order ")
+        back = await at.type("withdraw", "1", number, "-r", "it cleaned up")
+        assert (back.code, back.out) == (
+            0,
+            f"order {number} is withdrawn; nothing is done for it\n",
+        )
+        again = await at.type("withdraw", "1", number)
+        assert again.code != 0
+        assert f"order {number} has ended already (withdrawn)" in again.err
+        shown = await at.type("show", "1")
+        assert "withdrawn by user 0: it cleaned up" in shown.out
         assert [each.what for each in reversed(await at.desk.audit(20))] == [
             *("hold", "release hold", "suspend", "release suspend"),
             *("retry", "pause", "resume", "survey"),
+            *("reboot", f"withdraw reboot {number}"),
         ]
 
 

@@ -119,7 +119,7 @@ PARTS: Final[dict[str, st.SearchStrategy[object]]] = {
     "address": st.builds(_spelled, st.just(bytes.fromhex(CONTRACT[2:])), st.booleans()),
     "blockNumber": st.integers(0, 3).map(hex),
     "blockHash": WORDS,
-    "logIndex": st.integers(0, 2**63 - 1).map(hex),
+    "logIndex": st.integers(0, 2**32 - 1).map(hex),
     "transactionHash": WORDS,
     "topics": st.lists(WORDS | HEX, max_size=4),
     "data": HEX,
@@ -132,7 +132,17 @@ SAID: Final = st.fixed_dictionaries(PARTS, optional=MORE)
 BROKEN: Final[st.SearchStrategy[object]] = st.sampled_from(
     [
         *(None, 7, True, 1.5, "", "0x", "0xzz", "0x123", "12", "0X12", " 0x12", "0x1 2", "0x-1"),
-        *("0x1_0", "0x\u0661", [], {}, ["0x"], "0x" + "00" * 31, "0x" + "00" * 33, hex(2**63)),
+        *(
+            "0x1_0",
+            "0x\u0661",
+            [],
+            {},
+            ["0x"],
+            "0x" + "00" * 31,
+            "0x" + "00" * 33,
+            hex(2**32),
+            hex(2**63),
+        ),
     ]
 )
 
@@ -146,7 +156,7 @@ def plain_log(said: dict[str, object]) -> RawLog:
         _text(said["address"]).lower(),
         _number(said["blockNumber"]),
         _hash(said["blockHash"]),
-        _number(said["logIndex"]),
+        _number(said["logIndex"], below=2**32),
         _hash(said["transactionHash"]),
         tuple(_raw(topic) for topic in topics),
         _raw(said["data"]),
@@ -167,9 +177,9 @@ def _digits(value: object) -> str:
     return text[2:]
 
 
-def _number(value: object) -> int:
+def _number(value: object, *, below: int = 2**63) -> int:
     number = int(_digits(value), 16)
-    if number >= 2**63:
+    if number >= below:
         raise ValueError(value)
     return number
 

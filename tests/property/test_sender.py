@@ -7,8 +7,9 @@ nothing is looked up on the chain, so that only nonces keep an effect from comin
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Final, TypeAlias
 
@@ -16,13 +17,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chainwatch.chain.rpc import RpcError
 from chainwatch.chain.sender.looks import Look
 from chainwatch.control.departures import LET_ALONE
 from chainwatch.control.flights import KEY_USED, PATIENCE_BLOCKS, PATIENCE_S
 from chainwatch.domain.sendings import Kind, Sending, State
+from chainwatch.errors import RpcUnavailable
 from provisioner import faultpoints
 from tests.support.anvil import running
-from tests.support.post import ADDRESS, CEILING, GWEI, Post, blind, delivered, post
+from tests.support.post import ADDRESS, CEILING, GWEI, Post, Spoilt, blind, delivered, post
 from tests.support.realm import crash_at
 
 Act: TypeAlias = Callable[[Post, int], Awaitable[None]]
@@ -84,12 +87,39 @@ async def steal(it: Post, _: int) -> None:
     await it.mine()
 
 
+async def moody(it: Post, seed: int) -> None:
+    """Take two turns with a node that lags, forgets, is busy, and loses replies."""
+    (pool,), mood = it.pools.values(), Random(seed)
+
+    def spoil(method: str, params: Sequence[object], answer: object) -> object:
+        if mood.random() < 0.7:
+            return answer
+        match method:
+            case "eth_sendRawTransaction":
+                raise RpcUnavailable("the connection was reset")
+            case "eth_getTransactionByHash":
+                return None
+            case "eth_getTransactionCount" if params[1] == "pending":
+                return "0x0"
+            case "eth_call" | "eth_estimateGas" | "eth_getTransactionReceipt":
+                return RpcError(-32000, "busy")
+        return answer
+
+    for _ in range(2):
+        it.sender.gateway._pools = (Spoilt(pool, spoil),)
+        await it.turn()
+        await it.mine()
+    it.sender.gateway._pools = (pool,)
+
+
 async def crash(it: Post, nth: int) -> None:
     it.missed = nth % 3
     crash_at(POINTS[nth % len(POINTS)])
 
 
-ACTS: Final = (want, turn, turn, mine, mine, forget, reorg, dear, cheap, wait, steal, crash)
+ACTS: Final = (
+    *(want, want, turn, turn, mine, mine, forget, reorg, dear, cheap, wait, steal, moody, crash),
+)
 HISTORIES: Final = st.lists(
     st.tuples(st.sampled_from(ACTS), st.integers(0, TOKENS - 1) | st.integers(0, 47)),
     min_size=4,

@@ -1,6 +1,6 @@
 """A realm in which machines are backed up before they are destroyed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +22,19 @@ def backing_up(settings: Config) -> Config:
 
 
 def keeping(
-    folder: Path, *nodes: str, kind: str = "nfs", plan: Sequence[Event] | None = None
+    folder: Path,
+    *nodes: str,
+    kind: str = "nfs",
+    plan: Sequence[Event] | None = None,
+    adjust: Callable[[Config], Config] = lambda same: same,
 ) -> AbstractAsyncContextManager[Realm]:
-    """Return such a realm, with a storage of `kind` for the backups."""
+    """Return such a realm, with a storage of `kind` for the backups.
+
+    `adjust` changes the configuration further.
+    """
     cluster = Cluster(Settings(nodes=nodes or ("pve",)))
     cluster.add_storage(BACKUPS.storage, kind)
-    return realm(folder, cluster=cluster, adjust=backing_up, plan=plan)
+    return realm(folder, cluster=cluster, adjust=lambda same: adjust(backing_up(same)), plan=plan)
 
 
 async def long_over(world: Realm) -> None:

@@ -8,49 +8,29 @@ given a `tamper` function that sees every answer and may return another one, or 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
-from eth_abi.abi import encode
 from web3 import Web3
 
 from chainwatch.chain.rpc import Call, Rpc, RpcError
 from chainwatch.chain.standing import Health
 from chainwatch.domain.events import (
     ZERO_ADDRESS,
-    ActionRequested,
     Block,
-    ConnectionPublished,
-    Delivered,
     Event,
     ExpiryUpdated,
-    KeysChanged,
     LeaseMinted,
     Logged,
-    PlanChanged,
     PlanDefined,
-    PlanEvent,
     PlanTerms,
     Transferred,
-    UpgradeUpdated,
 )
+from tests.support.chain_words import word, words_of
 from tests.support.receipts_model import receipt, receipts_root
 
 CONTRACT = "0x" + "c0" * 20
 Json = dict[str, object]
 Tamper = Callable[[str, Sequence[object], object], object]
-
-_SIGNATURES: dict[type, str] = {
-    Transferred: "Transfer(address,address,uint256)",
-    LeaseMinted: "LeaseMinted(uint256,uint256,address,uint256,uint256)",
-    ExpiryUpdated: "SubscriptionUpdate(uint256,uint64)",
-    KeysChanged: "KeysChanged(uint256,string,bytes)",
-    Delivered: "LeaseDelivered(uint256,uint64)",
-    PlanChanged: "PlanChanged(uint256,uint256)",
-    ActionRequested: "ActionRequested(uint256,uint8,bytes)",
-    ConnectionPublished: "ConnectionPublished(uint256,bytes)",
-    UpgradeUpdated: "UpgradeUpdate(uint256,uint256,uint64,uint256)",
-    PlanDefined: "PlanDefined(uint256,string,uint8,uint32,uint32,uint32,uint64)",
-    PlanTerms: "PlanTerms(uint256,address,uint256,uint32,bool)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,71 +58,10 @@ def plan_events(plan: int = 1, *, grace: int = 86_400, kind: int = 0) -> list[Ev
     ]
 
 
-def _word(value: int | str) -> str:
-    number = int(value, 16) if isinstance(value, str) else value
-    return f"0x{number:064x}"
-
-
-def _hex(types: list[str], values: list[object]) -> str:
-    return "0x" + encode(types, values).hex()
-
-
+@cache
 def encoded(event: Event | RawEvent) -> tuple[tuple[str, ...], str]:
     """An event's topics and data, as the contract would emit them."""
-    if isinstance(event, RawEvent):
-        return event.topics, event.data
-    topic = "0x" + bytes(Web3.keccak(text=_SIGNATURES[type(event)])).hex()
-    match event:
-        case Transferred(token, sender, recipient):
-            return (topic, _word(sender), _word(recipient), _word(token)), "0x"
-        case LeaseMinted(token, plan, payer, bought, paid):
-            topics = (topic, _word(token), _word(plan), _word(payer))
-            return topics, _hex(["uint256", "uint256"], [bought, paid])
-        case ExpiryUpdated(token, expires_at):
-            return (topic, _word(token)), _hex(["uint64"], [expires_at])
-        case KeysChanged(token, ssh, key):
-            data = _hex(["string", "bytes"], [ssh, bytes.fromhex(key.removeprefix("0x"))])
-            return (topic, _word(token)), data
-        case PlanDefined() | PlanTerms():
-            return _encoded_plan(topic, event)
-        case Delivered() | ConnectionPublished() | UpgradeUpdated():
-            return _encoded_dealing(topic, event)
-        case PlanChanged() | ActionRequested():
-            return _encoded_later(topic, event)
-
-
-def _encoded_plan(topic: str, event: PlanEvent) -> tuple[tuple[str, ...], str]:
-    match event:
-        case PlanDefined(plan, name, kind, cores, memory, disk, grace):
-            types = ["string", "uint8", "uint32", "uint32", "uint32", "uint64"]
-            return (topic, _word(plan)), _hex(types, [name, kind, cores, memory, disk, grace])
-        case PlanTerms(plan, payment_token, price, cap, on_sale):
-            types = ["address", "uint256", "uint32", "bool"]
-            return (topic, _word(plan)), _hex(types, [payment_token, price, cap, on_sale])
-
-
-def _encoded_later(topic: str, event: PlanChanged | ActionRequested) -> tuple[tuple[str, ...], str]:
-    """What is said of a lease only after its purchase."""
-    match event:
-        case PlanChanged(token, plan):
-            return (topic, _word(token), _word(plan)), "0x"
-        case ActionRequested(token, kind, said):
-            data = _hex(["bytes"], [bytes.fromhex(said.removeprefix("0x"))])
-            return (topic, _word(token), _word(kind)), data
-
-
-def _encoded_dealing(
-    topic: str, event: Delivered | ConnectionPublished | UpgradeUpdated
-) -> tuple[tuple[str, ...], str]:
-    """What is said because of what the daemon did, or is to do."""
-    match event:
-        case Delivered(token, delivered_at):
-            return (topic, _word(token)), _hex(["uint64"], [delivered_at])
-        case ConnectionPublished(token, blob):
-            return (topic, _word(token)), _hex(["bytes"], [bytes.fromhex(blob[2:])])
-        case UpgradeUpdated(token, plan, deadline):
-            types = ["uint256", "uint64", "uint256"]
-            return (topic, _word(token)), _hex(types, [plan, deadline, 0])
+    return (event.topics, event.data) if isinstance(event, RawEvent) else words_of(event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +106,7 @@ class ModelBlock:
             "parentHash": self.block.parent,
             "timestamp": hex(self.block.timestamp),
             "logsBloom": f"0x{bloom:0512x}",
-            "receiptsRoot": receipts_root(self.receipts(contract)),
+            "receiptsRoot": _receipts_root(self, contract),
         }
 
     def receipts(self, contract: str) -> list[Json]:
@@ -202,6 +121,12 @@ class ModelBlock:
         return told
 
 
+@cache
+def _receipts_root(block: ModelBlock, contract: str) -> str:
+    return receipts_root(block.receipts(contract))
+
+
+@cache
 def _bloom_bits(value: str) -> int:
     digest = bytes(Web3.keccak(hexstr=value))
     bits = 0
@@ -215,7 +140,10 @@ def _digest(*parts: object) -> str:
 
 
 class ChainModel:
-    """A chain of one contract. `final_lag` blocks below the head are called finalized."""
+    """A chain of one contract. `final_lag` blocks below the head are called finalized.
+
+    Asked for a token that is not there, the contract reverts, or answers 0 if `zero_is_nobody`.
+    """
 
     def __init__(
         self,
@@ -229,6 +157,7 @@ class ChainModel:
         self.contract = contract
         self.final_lag = final_lag
         self.syncing = False
+        self.zero_is_nobody = False
         self._salt = 0
         genesis = Block(0, _digest("genesis", chain_id), "0x" + "0" * 64, genesis_time)
         self.blocks: list[ModelBlock] = [ModelBlock(genesis)]
@@ -336,11 +265,11 @@ class ChainModel:
                     owner = recipient
                 case ExpiryUpdated(said, until) if said == token:
                     expires_at = until
-        if owner == ZERO_ADDRESS:
+        if owner == ZERO_ADDRESS and not self.zero_is_nobody:
             error = bytes(Web3.keccak(text="ERC721NonexistentToken(uint256)"))[:4].hex()
             raise RpcError(3, "execution reverted", f"0x{error}{token:064x}")
         owner_of = bytes(Web3.keccak(text="ownerOf(uint256)"))[:4].hex()
-        return _word(owner) if selector == f"0x{owner_of}" else _word(expires_at)
+        return word(owner) if selector == f"0x{owner_of}" else word(expires_at)
 
 
 @dataclass(slots=True)

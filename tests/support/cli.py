@@ -10,6 +10,7 @@ from provisioner.allocate import AddressRange, Pool
 from provisioner.backends.proxmox.api import Api, JsonValue, ParamValue
 from provisioner.backends.proxmox.settings import ProxmoxEndpoint, ProxmoxSettings
 from provisioner.configuration import Configuration
+from provisioner.guest.doors import Door, Login
 from provisioner.guest.node import HelperShell
 from provisioner.identity import Signer
 from provisioner.placement import Limits
@@ -128,8 +129,9 @@ class Yard:
         return guest
 
     def leaks(self) -> list[str]:
-        """Return volumes that belong to no guest."""
-        return list(self.cluster.inventory().leaked_volumes())
+        """Return volumes that belong to no guest, and snippets that none reads."""
+        there = self.cluster.inventory()
+        return [*there.leaked_volumes(), *map(str, there.leaked_snippets())]
 
 
 def yard(nodes: tuple[str, ...] = ("pve",)) -> Yard:
@@ -149,11 +151,33 @@ def container_yard(nodes: tuple[str, ...] = ("pve",), *, over_ssh: bool = True) 
         proxmox=replace(it.settings.proxmox, os_template=archive, container_storage="thin"),
     )
     if over_ssh:
-        rules = HelperRules(FIRST, LAST, "2001:db8::/64", ("vmbr0",))
-        for node in nodes:
-            it.cluster.state.systems[node] = NodeSystem(rules)
-        it.nodes = HelperShell(DirectWays(it.cluster))
+        _reach(it, nodes)
     return it
+
+
+def reached_yard(
+    nodes: tuple[str, ...] = ("pve",), *, reached: tuple[str, ...] | None = None
+) -> Yard:
+    """Return a cluster some of whose nodes (all of them, by default) are reached over SSH.
+
+    A template stands on each.
+    """
+    it = yard(nodes)
+    for place, node in enumerate(nodes[1:], 1):
+        it.cluster.add_template(TEMPLATE + place, node=node)
+    templates = tuple(range(TEMPLATE, TEMPLATE + len(nodes)))
+    it.settings = replace(it.settings, proxmox=ProxmoxSettings(templates))
+    _reach(it, nodes if reached is None else reached)
+    return it
+
+
+def _reach(it: Yard, nodes: tuple[str, ...]) -> None:
+    rules = HelperRules(FIRST, LAST, "2001:db8::/64", ("vmbr0",))
+    for node in nodes:
+        it.cluster.state.systems[node] = NodeSystem(rules)
+    it.nodes = HelperShell(DirectWays(it.cluster))
+    doors = {node: Door(node, "192.0.2.1", 22, ()) for node in nodes}
+    it.settings = replace(it.settings, nodes=Login("root", b"", doors))
 
 
 def crashing(point: str, nth: int = 1) -> Callable[[str], None]:

@@ -12,9 +12,6 @@ import grp
 import json
 import os
 import secrets
-import signal
-import sys
-from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,6 +26,8 @@ from chainwatch.demo.cluster import Cluster, Guest, Inventory, Task
 from chainwatch.demo.status import StatusSocket
 from provisioner import faultpoints
 from tests.support.anvil import CHAIN_ID, Anvil
+from tests.support.nursery import Nursery
+from tests.support.processes import PATIENCE, Life, chainwatch
 
 #: Virtual seconds of the cluster in a real one: a machine has booted, and has long been up, before
 #: anybody can look, so the daemon learns nothing from how long that took.
@@ -40,8 +39,6 @@ RANGE: Final = 8
 KEY: Final = (
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8Mkwgtjc8zTUx4 alice@x"
 )
-#: Seconds that anything may take before a test gives up on it.
-PATIENCE: Final = 30.0
 
 Value: TypeAlias = str | int | float | bool | list[str] | list[int]
 Settings: TypeAlias = dict[str, dict[str, Value]]
@@ -51,10 +48,14 @@ _ranges = count(20_000, RANGE)
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """A chain and a cluster, each a process of its own; a small plan (id 1) is sold."""
+    """A chain and a cluster, each a process of its own; a small plan (id 1) is sold.
+
+    Daemons are born in the `nursery` if there is one.
+    """
 
     chain: Anvil
     cluster: Cluster
+    nursery: Nursery | None = None
 
     @property
     def token(self) -> str:
@@ -63,15 +64,16 @@ class Grounds:
 
     async def arm(self, **fault: str | float) -> None:
         """Let one call of Proxmox's API go wrong; see `provisioner.simulator.faults.Fault`."""
-        await self._control("POST", "faults", fault)
+        await self.control("POST", "faults", fault)
 
     async def all_struck(self) -> bool:
         """Whether everything that was to go wrong has gone wrong."""
-        return (await self._control("GET", "faults"))["unused"] == []
+        return (await self.control("GET", "faults"))["unused"] == []
 
-    async def _control(
+    async def control(
         self, method: str, what: str, body: Mapping[str, str | float] | None = None
     ) -> dict[str, list[dict[str, str]]]:
+        """Pull one of the simulator's strings; see `provisioner.simulator.control`."""
         url = f"{self.cluster.where.url}/simulator/{what}"
         async with self.cluster.session.request(method, url, json=body) as answer:
             said = await answer.text()
@@ -91,68 +93,6 @@ async def grounds(folder: Path, *, ssh: bool = False) -> AsyncIterator[Grounds]:
         cluster.running(folder / "proxmox", speed=SPEED, clone_seconds=2.0, ssh=ssh) as machines,
     ):
         yield Grounds(chain, machines)
-
-
-@dataclass(slots=True)
-class Life:
-    """The lives of one daemon: one at a time at most; `log` has what all of them said."""
-
-    config: Path
-    log: Path
-    process: Process | None = None
-
-    @property
-    def pid(self) -> int:
-        assert self.process is not None, "no daemon was started"
-        return self.process.pid
-
-    @property
-    def alive(self) -> bool:
-        return self.process is not None and self.process.returncode is None
-
-    async def start(self, point: str | None = None, **environ: str) -> None:
-        """Start it, to die at fault point `point` if one is given."""
-        assert not self.alive, "it is running"
-        if point is not None:
-            environ[faultpoints.ENVIRONMENT] = point
-        self.process = await chainwatch(self.log, "run", "--config", str(self.config), **environ)
-
-    async def end(self, seconds: float = PATIENCE) -> int:
-        """Wait for its end and return its exit code; negative: the signal that killed it."""
-        assert self.process is not None, "no daemon was started"
-        async with asyncio.timeout(seconds):
-            return await self.process.wait()
-
-    async def stop(self, seconds: float = 5.0) -> int:
-        """Ask it to stop, as systemd does; TimeoutError when it takes longer than `seconds`."""
-        os.kill(self.pid, signal.SIGTERM)
-        return await self.end(seconds)
-
-    async def kill(self) -> None:
-        """Kill it outright; nothing happens when it is not alive."""
-        if self.process is not None and self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
-
-    def said(self) -> str:
-        """Return all that it has written so far."""
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
-
-    def records(self, event: str) -> list[dict[str, Json]]:
-        """Return the log records of a kind, oldest first."""
-        found = [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
-        return [record for record in found if record["event"] == event]
-
-
-async def chainwatch(said: Path, *arguments: str, **environ: str) -> Process:
-    """Start `chainwatch ARGUMENTS`; all that it says is added to the file `said`."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("CHAINWATCH_", "NOTIFY"))}
-    guard = ("setpriv", "--pdeathsig", "KILL")
-    with said.open("ab") as log:
-        return await asyncio.create_subprocess_exec(
-            *guard, sys.executable, "-m", "chainwatch", *arguments,
-            stdin=DEVNULL, stdout=log, stderr=log, env=inherited | environ, start_new_session=True,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +134,8 @@ class Installation:
 
     def lease(self, token: int) -> str:
         """Return the public id of a lease."""
-        return f"eip155:{CHAIN_ID}/erc721:{self.shop.address.lower()}/{token}"
+        contract = str(self.settings["source"]["contract"]).lower()
+        return f"eip155:{CHAIN_ID}/erc721:{contract}/{token}"
 
     async def buy(self, *, seconds: int = HOUR) -> int:
         """Buy a lease, say that it is delivered, and confirm both; returns its token."""
@@ -224,7 +165,9 @@ class Installation:
         """
         said = self.folder / f"command-{secrets.token_hex(4)}.log"
         armed = {} if point is None else {faultpoints.ENVIRONMENT: point}
-        process = await chainwatch(said, *arguments, CHAINWATCH_SOCKET=str(self.socket), **armed)
+        armed["CHAINWATCH_SOCKET"] = str(self.socket)
+        born_in = self.grounds.nursery
+        process = await chainwatch(said, *arguments, nursery=born_in, **armed)
         try:
             async with asyncio.timeout(PATIENCE):
                 code = await process.wait()
@@ -275,12 +218,14 @@ class Installation:
 
         Nobody but other processes knows when that is, so they are asked again and again.
         """
+        pause = 0.02
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.daemon.alive:
                     if await condition():
                         return
-                    await asyncio.sleep(0.03)
+                    await asyncio.sleep(pause)
+                    pause = min(1.2 * pause, 0.2)
         ended = "" if self.daemon.alive else " (the daemon ended)"
         raise AssertionError(f"never came true: {what}{ended}\n{self.daemon.said()[-4000:]}")
 
@@ -291,8 +236,10 @@ class Installation:
         (machine,) = await self.machines()
         return machine
 
-    async def judge(self, machines: int) -> None:
+    async def judge(self, machines: int, backups: int = 0) -> None:
         """Hold the cluster against what it may have: our machines, whole, and nothing else of ours.
+
+        So many `backups` of machines of ours are kept.
 
         AssertionError names what leaked, what is doubled, and which stranger was touched.
         """
@@ -301,6 +248,8 @@ class Installation:
         assert len(ours) == machines, f"machines: {sorted(ours)}"
         here = {volume: vmid for volume, vmid in now.volumes.items() if vmid in self.vmids}
         assert {*here.values()} == ours | {self.stranger}, f"volumes: {here}"
+        kept = [volume for volume, vmid in now.backups.items() if vmid in self.vmids]
+        assert len(kept) == backups, f"backups: {kept}"
         leaked = {*now.volumes.values(), *now.firewalls} - now.guests.keys()
         assert not leaked, f"nobody's volumes and firewalls: {leaked}"
         assert not now.leaked_snippets, f"nobody's snippets: {now.leaked_snippets}"
@@ -331,7 +280,7 @@ async def installation(
     await place.cluster.add_stranger(vmids[1], "made-by-hand")
     (folder / "state").mkdir(parents=True, mode=0o700)
     settings = _settings(place, folder, shop.address, head.number + 1, vmids)
-    daemon = Life(folder / "chainwatch.toml", folder / "daemon.log")
+    daemon = Life(folder / "chainwatch.toml", folder / "daemon.log", place.nursery)
     _, buyer, *_ = await place.chain.accounts()
     before = await place.cluster.inventory()
     made = Installation(place, folder, shop, buyer, vmids, settings, daemon, before)

@@ -162,6 +162,7 @@ async def empire(folder: Path, sources: Sequence[SourceSettings]) -> AsyncIterat
         chains[each.source.name].mine([] if each.plan else plan_events())
     cluster = Cluster()
     cluster.add_template(TEMPLATE)
+    cluster.add_os_template()
     async with opened(settings, folder / "test.db", create=True) as db:
         daemon = wired(settings, chains, cluster, db)
         first = next(iter(chains.values()))

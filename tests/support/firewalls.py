@@ -71,7 +71,8 @@ def link_local(mac: str) -> str:
 def _address(cluster: Cluster, who: int | str, *, ipv6: bool) -> str:
     if isinstance(who, str):
         return who
-    parts = _properties(cluster, who, "ipconfig0")
+    container = cluster.guest(who).kind == "lxc"
+    parts = _properties(cluster, who, "net0" if container else "ipconfig0")
     return str(ip_interface(parts["ip6" if ipv6 else "ip"]).ip)
 
 
@@ -81,7 +82,8 @@ def _properties(cluster: Cluster, vmid: int, key: str) -> Mapping[str, str]:
 
 
 def _mac(cluster: Cluster, vmid: int) -> str:
-    return _properties(cluster, vmid, "net0")["virtio"]
+    card = _properties(cluster, vmid, "net0")
+    return card.get("virtio") or card["hwaddr"]
 
 
 def _firewall(cluster: Cluster, vmid: int) -> Firewall | None:

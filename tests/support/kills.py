@@ -16,7 +16,8 @@ from typing import Final
 from chainwatch.domain.events import Logged
 from chainwatch.store.database import Database
 from chainwatch.store.journal import Journal
-from tests.support.daemon import PATIENCE, Installation, Life
+from tests.support.daemon import Installation
+from tests.support.processes import PATIENCE, Life
 from tests.support.trade import Trade
 
 #: How many leases are bought, one in each of the first lives.

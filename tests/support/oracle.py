@@ -4,7 +4,7 @@ Slow and simple on purpose, and without a line of the reader that it judges.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from web3.exceptions import LogTopicError
 from web3.types import EventData
@@ -23,6 +23,9 @@ from chainwatch.domain.events import (
     Transferred,
 )
 from tests.support.lease_contract import Deployed
+
+_NEVER: Final = 2**62 - 1
+"""What stands for every time that is later."""
 
 
 class Watched(Protocol):
@@ -79,8 +82,6 @@ def _event(name: str, said: Mapping[str, object]) -> Event | None:
             return LeaseMinted(
                 token, plan, payer.lower(), _int(a["secondsBought"]), _int(a["paid"])
             )
-        case "SubscriptionUpdate", {"tokenId": int(token), "expiration": int(until)}:
-            return ExpiryUpdated(token, until)
         case "LeaseDelivered", {"tokenId": int(token), "deliveredAt": int(at)}:
             return Delivered(token, at)
         case "PlanChanged", {"tokenId": int(token), "planId": int(plan)}:
@@ -93,6 +94,22 @@ def _event(name: str, said: Mapping[str, object]) -> Event | None:
             "encryptionKey": bytes(raw),
         }:
             return KeysChanged(token, ssh, f"0x{raw.hex()}" if raw else "")
+    return _expiry(name, said) or _plan(name, said)
+
+
+def _expiry(name: str, said: Mapping[str, object]) -> Event | None:
+    match name, dict(said):
+        case "SubscriptionUpdate", {"tokenId": int(token), "expiration": int(until)}:
+            return ExpiryUpdated(token, until)
+        case "KeyExtended", {"tokenId": int(token), "newTimestamp": int(until)}:
+            return ExpiryUpdated(token, min(until, _NEVER))
+        case "ExpirationChanged", {"tokenId": int(token), "newExpiration": int(until)}:
+            return ExpiryUpdated(token, min(until, _NEVER))
+    return None
+
+
+def _plan(name: str, said: Mapping[str, object]) -> Event | None:
+    match name, dict(said):
         case "PlanDefined", {"planId": int(plan), "name": str(name), **rest}:
             keys = ("kind", "cores", "memoryMiB", "diskGiB", "grace")
             return PlanDefined(plan, name, *(_int(rest[key]) for key in keys))

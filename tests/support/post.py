@@ -9,16 +9,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from eth_abi.abi import encode
 from eth_account import Account
 
 from chainwatch.app import Adapters, Daemon, wire
 from chainwatch.chain.profiles.signatures import selector
-from chainwatch.chain.rpc import RpcPool
+from chainwatch.chain.rpc import Call as RpcCall
+from chainwatch.chain.rpc import Rpc, RpcError, RpcPool
 from chainwatch.chain.sender.looks import WANTED, Answer, Look, Seen, Word
 from chainwatch.chain.settings import SourceSettings
+from chainwatch.chain.standing import Health
 from chainwatch.config import Config
 from chainwatch.config.sender import SenderChainConfig, SenderConfig
 from chainwatch.control.sender import Sender
@@ -47,10 +49,10 @@ BOX: Final = "0x" + "b0" * 20
 _SOLD: Final = Plan(id=0, name=NAME, cores=1, memory_mib=1024, disk_gib=10, grace=60, defined=True)
 
 
-def source_on(contract: str, chain_id: int, url: str, name: str = NAME) -> SourceSettings:
+def source_on(contract: str, chain_id: int, url: str, name: str, profile: str) -> SourceSettings:
     """Return a source that reads `contract`: one confirmation, finality by the node's tag."""
     return SourceSettings(
-        source=Source(name, chain_id, contract.lower(), 0, "erc5643"),
+        source=Source(name, chain_id, contract.lower(), 0, profile),
         http=(url,),
         ws=(),
         confirmations=1,
@@ -59,7 +61,7 @@ def source_on(contract: str, chain_id: int, url: str, name: str = NAME) -> Sourc
         stale_after=3600.0,
         max_range=100,
         timeout=5.0,
-        plan=_SOLD,
+        plan=None if profile == "lease" else _SOLD,
     )
 
 
@@ -91,6 +93,42 @@ def delivery(
     data = selector("deliver(uint256,bytes)") + encode(["uint256", "bytes"], [token, b"x"]).hex()
     lease = str(LeaseId(chain_id, contract.lower(), token))
     return Intent(source, kind, lease, "test", Call(contract.lower(), data))
+
+
+Spoil = Callable[[str, Sequence[object], object], object]
+
+
+class _SpoiltRpc:
+    """An endpoint whose answers go through `spoil`, which may raise or give an `RpcError`."""
+
+    def __init__(self, honest: Rpc, spoil: Spoil) -> None:
+        self._honest, self._spoil = honest, spoil
+
+    name = "spoilt"
+
+    async def call(self, method: str, *params: object) -> object:
+        return self._spoil(method, params, await self._honest.call(method, *params))
+
+    async def batch(self, calls: Sequence[RpcCall]) -> list[object | RpcError]:
+        answers = zip(calls, await self._honest.batch(calls), strict=True)
+        return [self._spoil(method, params, answer) for (method, params), answer in answers]
+
+
+class Spoilt:
+    """The only endpoint spoilt, or a spoilt one before it (`beside`)."""
+
+    def __init__(self, pool: RpcPool, spoil: Spoil, *, beside: bool = False) -> None:
+        self._pool, self._spoil, self._beside = pool, spoil, beside
+
+    def ranked(self) -> Sequence[Rpc]:
+        (rpc,) = self._pool.ranked()
+        odd = cast("Rpc", _SpoiltRpc(rpc, self._spoil))
+        return [odd, rpc] if self._beside else [odd]
+
+    def health(self) -> Sequence[Health]:
+        (known,) = self._pool.health()
+        odd = replace(known, host="spoilt")
+        return [odd, known] if self._beside else [odd]
 
 
 @dataclass(slots=True)
@@ -260,29 +298,30 @@ async def post(
     ceiling: int = CEILING,
     coins: int = COIN,
     sources: int = 1,
-    bare: bool = False,
+    address: str | None = None,
+    profile: str = "erc5643",
 ) -> AsyncIterator[Post]:
     """Open a post on `anvil`, which mines on purpose only from then on.
 
-    A `bare` one has no contract, for chains that can't run ours.
+    With an `address` it reads that one, and has no contract of its own.
     """
     deployer, *_ = await anvil.accounts()
     await anvil.rpc("evm_setAutomine", True)
     contracts = (
         []
-        if bare
+        if address
         else [await deploy(anvil, fixture("Deliveries"), sender=deployer) for _ in range(sources)]
     )
     await anvil.rpc("anvil_setBalance", ADDRESS, hex(coins))
     await anvil.rpc("evm_setAutomine", False)
     await anvil.mine(4)
-    addresses = [BOX] if bare else [contract.address for contract in contracts]
+    addresses = [address] if address else [contract.address for contract in contracts]
     names = [NAME if place == 0 else f"{NAME}-{place}" for place in range(len(addresses))]
     settings = replace(
         config(folder),
         sources=tuple(
-            source_on(address, chain_id, anvil.url, name)
-            for address, name in zip(addresses, names, strict=True)
+            source_on(each, chain_id, anvil.url, name, profile)
+            for each, name in zip(addresses, names, strict=True)
         ),
         sender=SenderConfig(Secret(KEY), (SenderChainConfig(chain_id, ceiling, COIN // 100),)),
     )

@@ -156,12 +156,13 @@ class Realm:
         key: str = ALICES_KEY,
         *,
         lasts: int = HOUR,
+        plan: int = 1,
         tx: str | None = None,
     ) -> LeaseId:
-        """Mint and confirm a lease of plan 1 that lasts `lasts` seconds from now."""
+        """Mint and confirm a lease of a plan that lasts `lasts` seconds from now."""
         expires_at = self.chain.head.timestamp + lasts
         said = [
-            *minted(token, owner, plan=1, expires_at=expires_at),
+            *minted(token, owner, plan=plan, expires_at=expires_at),
             KeysChanged(token, key, "0x"),
         ]
         self.mine(*said, tx=tx)

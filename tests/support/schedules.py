@@ -1,8 +1,9 @@
 """Schedules: several machines, verbs and modes of failure in an order that follows from a seed.
 
-Things are said on the chain, modes are armed at calls and mended at moments that nobody chose, the
-daemon is restarted in between, and the judge looks on. At the end everything is mended, operators
-do what sentences say, and the world has to be what the chain says.
+Things are said on the chain and ordered by operators, modes are armed at calls and mended at
+moments that nobody chose, the daemon is restarted in between, and the judge looks on. Plan 1 sells
+virtual machines, plan 2 containers. At the end everything is mended, operators do what sentences
+say, and the world has to be what the chain says.
 """
 
 from collections.abc import Callable
@@ -12,18 +13,23 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from chainwatch.config import Config
+from chainwatch.config import Config, NodesConfig
+from chainwatch.credentials import Secret
 from chainwatch.domain.events import KeysChanged
+from chainwatch.errors import OperatorError
 from chainwatch.store.verify import verify
 from provisioner.allocate import AddressRange, Pool
 from provisioner.errors import ProvisionError
+from provisioner.model import MAKING, Verb
 from provisioner.simulator.modes.catalogue import MODES, arm, mend
 from provisioner.simulator.modes.mode import Mode
-from tests.support.judge import CLONING, KEYS, Judge
+from tests.support.chain_model import plan_events
+from tests.support.judge import KEYS, Judge
 from tests.support.lives import stamps
-from tests.support.matrix import cluster
+from tests.support.matrix import settled
 from tests.support.realm import ALICE, BOB, FIRST, GRACE, HOUR, TEMPLATE, TOKEN, Realm, realm
 from tests.support.tenancies import Tenancy, latest
+from tests.support.verbs import NODES, OFF, cluster
 
 TOKENS: Final = (1, 2, 3)
 STEPS: Final = 8
@@ -35,9 +41,12 @@ PLAYED: Final = tuple(m for m in MODES.values() if m.forms and m.number not in L
 
 
 def roomy(config: Config) -> Config:
-    """Return a configuration with VMIDs enough for strangers too."""
+    """Return a configuration with VMIDs enough for strangers too, and a way into containers."""
     pool = Pool(FIRST, FIRST + 299, "02:00:00", AddressRange("10.9.0.10/16", "10.9.0.1"))
-    return replace(config, machines=replace(config.machines, pool=pool))
+    machines = replace(config.machines, pool=pool, container_storage="shared")
+    known = tuple(f"{node} 192.0.2.11 t k" for node in NODES)
+    nodes = NodesConfig("root", 22, Secret(b"not used here"), known)
+    return replace(config, machines=machines, nodes=nodes)
 
 
 @dataclass(slots=True)
@@ -55,9 +64,12 @@ class Schedule:
         self._buy(1)
         for _ in range(STEPS):
             happens = self.dice.choice(
-                (self._say, self._say, self._arm, self._arm, self._mend, self._time_passes)
+                (
+                    *(self._say, self._say, self._arm, self._arm),
+                    *(self._mend, self._time_passes, self._order),
+                )
             )
-            happens()
+            await happens()
             if self.dice.random() < 0.1:
                 self.told.append("restart")
                 await self.world.restart()
@@ -72,10 +84,11 @@ class Schedule:
 
     def _buy(self, token: int) -> None:
         owner, lasts = self.dice.choice((ALICE, BOB)), self.dice.choice((HOUR, 5 * GRACE))
-        self.told.append(f"buy {token} for {lasts} s")
-        self.world.buy(token, owner, KEYS[owner], lasts=lasts)
+        plan = self.dice.choice((1, 1, 2))
+        self.told.append(f"buy {token} of plan {plan} for {lasts} s")
+        self.world.buy(token, owner, KEYS[owner], lasts=lasts, plan=plan)
 
-    def _say(self) -> None:
+    async def _say(self) -> None:
         token = self.dice.choice(TOKENS)
         tenancy = self._live(token)
         if tenancy is None:
@@ -100,13 +113,33 @@ class Schedule:
     def _run_out(self, token: int, tenancy: Tenancy) -> None:
         self.world.pass_time(max(tenancy.expires_at - self.world.chain.head.timestamp, 0) + 1)
 
-    def _time_passes(self) -> None:
+    async def _time_passes(self) -> None:
         seconds = self.dice.choice((600, GRACE + 1))
         self.told.append(f"{seconds} s pass")
         self.world.pass_time(seconds)
         self.world.finalize()
 
-    def _arm(self) -> None:
+    async def _order(self) -> None:
+        """An operator orders something of a machine, whatever becomes of the order."""
+        token, verb = self.dice.choice(TOKENS), self.dice.choice(tuple(Verb))
+        key, now = str(self.world.lease(token)), self.world.daemon.supervisor.clock.now()
+        wishes, row = (
+            self.world.daemon.stores.wishes,
+            await self.world.daemon.stores.leases.get(key),
+        )
+        if row is None:
+            return
+        taken = [w.number for w in await wishes.of(key, 9) if w.verb is Verb.SNAPSHOT]
+        name = f"order-{max(taken, default=1)}" if verb is Verb.ROLLBACK else ""
+        self.told.append(f"{verb.value} {token}")
+        if verb is Verb.REINSTALL:
+            self.judge.remade.add(token)
+        if verb in OFF:
+            self.judge.left_off.add(token)
+        with suppress(OperatorError):  # too many are open
+            await wishes.ask((key, row.nonce), (verb, name), "a test", 0, now=now)
+
+    async def _arm(self) -> None:
         mode = self.dice.choice(PLAYED)
         family = next((each for each in FAMILIES if mode.number in each), {mode.number})
         if family & self.armed.keys():
@@ -117,7 +150,7 @@ class Schedule:
         arm(self.world.cluster, mode, at, nth, form)
         self.armed[mode.number] = mode
 
-    def _mend(self) -> None:
+    async def _mend(self) -> None:
         if self.armed:
             number = self.dice.choice(sorted(self.armed))
             self.told.append(f"mend {number}")
@@ -153,6 +186,7 @@ class Schedule:
         for token in TOKENS:
             await self.world.daemon.stores.work.unpark(str(self.world.lease(token)))
         await self._settle()
+        await settled(self.world, self.look)  # the last block may have been somebody's last
         self.judge.rest()
         assert await verify(self.world.db) == []
 
@@ -162,7 +196,7 @@ class Schedule:
         said = " ".join((await self.world.alarms()).values())
         for vmid, guest in self.world.guests().items():
             marked = stamps(self.world, vmid)
-            if guest.lock == CLONING:
+            if guest.lock in MAKING:
                 cluster.remove_guest(vmid)
             elif marked and marked.started and not guest.running and not marked.suspended_at:
                 cluster.start_guest(vmid)
@@ -174,7 +208,8 @@ class Schedule:
             with suppress(ProvisionError):
                 await self.world.daemon.supervisor.resync.survey()
             await self.world.daemon.supervisor.resync.enqueue_all("periodic resync")
-            await self.world.settle(4000, self.look)
+            self.world.finalize()
+            await settled(self.world, self.look)
             self.world.confirm()
             self.world.cluster.advance(pause)
             self.look()
@@ -183,7 +218,10 @@ class Schedule:
 async def play(seed: int, folder: Path) -> None:
     """Play the schedule that follows from `seed`; an AssertionError tells it all."""
     dice = Random(seed)
-    async with realm(folder, cluster=cluster(), adjust=roomy) as world:
+    plans, machines = [*plan_events(1), *plan_events(2, kind=1)], cluster()
+    machines.add_storage("local")
+    machines.state.storages["shared"].kind = "zfspool"  # where containers have snapshots too
+    async with realm(folder, plan=plans, cluster=machines, adjust=roomy) as world:
         schedule = Schedule(world, Judge(world), dice)
         try:
             await schedule.play()

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from web3 import AsyncWeb3
+
 from chainwatch.demo.anvil import Anvil
 from chainwatch.demo.deployed import Deployed, Receipt, deploy
 from tests.support.compiled import fixture
@@ -73,3 +75,12 @@ async def open_subscriptions(anvil: Anvil) -> SubscriptionContract:
     """Deploy the contract from the first account."""
     sender, *_ = await anvil.accounts()
     return SubscriptionContract(await deploy(anvil, fixture("Subscription"), sender=sender), sender)
+
+
+async def subscriptions_at(anvil: Anvil, address: str) -> SubscriptionContract:
+    """Return the contract that stands at an address already."""
+    sender, *_ = await anvil.accounts()
+    artifact = fixture("Subscription")
+    web3 = AsyncWeb3(anvil.provider)
+    contract = web3.eth.contract(AsyncWeb3.to_checksum_address(address), abi=artifact.abi)
+    return SubscriptionContract(Deployed(anvil, address, artifact, contract), sender)

@@ -61,9 +61,8 @@ async def test_metrics_show_what_is_so(tmp_path: Path) -> None:
 
 
 def _documented(path: str) -> str:
-    return (
-        path.replace("{lease:.+}", "LEASE").replace("{source}", "SOURCE").replace("{vmid}", "VMID")
-    )
+    path = path.replace("{lease:.+}", "LEASE").replace("{source}", "SOURCE")
+    return path.replace("{vmid}", "VMID").replace("{number}", "NUMBER")
 
 
 async def test_the_reference_lists_every_route(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from provisioner.errors import Declined
 from provisioner.keys import KEYS
 from provisioner.verbs.create import create
 from provisioner.verbs.gc import Phase, collect
-from tests.support.cli import DAY, OTHER, WALLET, Yard, order, yard
+from tests.support.cli import DAY, OTHER, WALLET, Yard, order, reached_yard, yard
 from tests.support.simulated import KEY
 
 ROOT: Final = Path(__file__).parents[2]
@@ -136,14 +136,35 @@ async def test_what_was_ordered_is_what_is_made(tmp_path: Path) -> None:
     assert found.card.expires_at - found.card.created_at == 3 * DAY
 
 
-@pytest.mark.parametrize(
-    "more", [("--cloud-init", "devbox"), ("--cloud-init-content", "/etc/passwd")]
-)
-async def test_user_data_that_cannot_be_put_anywhere_is_refused(more: tuple[str, str]) -> None:
-    it = yard()
-    with pytest.raises(Declined, match="snippet"):
-        await typed(it, "create", "web", "--owner-wallet", WALLET, "--apply", *more)
+@pytest.mark.parametrize("option", ["--cloud-init", "--cloud-init-content"])
+async def test_user_data_is_named_or_handed_over(option: str, tmp_path: Path) -> None:
+    it, file = reached_yard(), tmp_path / "user-data"
+    file.write_text("#cloud-config\nusers: [{name: alice}]\n")
+    value = "devbox" if option == "--cloud-init" else str(file)
+    words = ("create", "web", "--owner-wallet", WALLET, "--apply", option, value)
+    with pytest.raises(Declined, match=r"\[nodes_ssh\]"):
+        await typed(yard(), *words)
+    assert await typed(it, *words) == 0
+    (text,) = it.cluster.state.systems["pve"].snippets.values()
+    assert (text == file.read_bytes()) == (value != "devbox")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff", b"#!/bin/sh\n", b"x" * 2**20])
+async def test_a_file_without_user_data_is_refused(content: bytes | None, tmp_path: Path) -> None:
+    it, file = reached_yard(), tmp_path / "user-data"
+    if content is not None:
+        file.write_bytes(content)
+    words = ("web", "--owner-wallet", WALLET, "--apply", "--cloud-init-content", str(file))
+    with pytest.raises(Declined):
+        await typed(it, "create", *words)
     assert not it.cluster.inventory().calls
+
+
+def test_user_data_is_one_s_own_or_ours() -> None:
+    words = ["web", "--owner-wallet", WALLET, "--cloud-init", "base", "--cloud-init-content", "x"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["create", *words])
+    assert ended.value.code == 2
 
 
 # ----------------------------------------------------------------------------------------- looking

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import asyncssh
 import pytest
@@ -125,6 +126,43 @@ def test_what_needs_the_nodes_is_refused_without_them(reading: Reading, nodes: s
         assert f"{key}: needs the nodes over SSH" in str(raised.value)
     machines = reading(*wanted, ("[admin]", f"{nodes}[admin]")).machines
     assert (machines.cloud_init, machines.host_routes) == ("devbox", True)
+
+
+PLANS: Final = """
+[[plans]]
+name = "small"
+bridge = "vmbr1"
+vlan = 42
+cloud_init = "webserver"
+ipv6 = { first = "2001:db8:7::10/64", gateway = "2001:db8:7::1", host_routes = true }
+[[plans]]
+name = "plain"
+bridge = "vmbr2"
+ipv6 = { first = "2001:db8:8::10/64", gateway = "2001:db8:8::1" }
+[admin]"""
+
+
+def test_what_plans_need_of_the_nodes_is_refused_without_them(reading: Reading, nodes: str) -> None:
+    with pytest.raises(Fatal) as raised:
+        reading(("[admin]", PLANS))
+    for key in ("plans[0].cloud_init", "plans[0].ipv6.host_routes"):
+        assert f"{key}: needs the nodes over SSH" in str(raised.value)
+    config = reading(("[admin]", f"{nodes}{PLANS}"))
+    terms = [rule.terms for rule in config.plans.rules]
+    assert [(each.cloud_init, each.host_routes) for each in terms] == [
+        ("webserver", True),
+        (None, False),
+    ]
+
+
+def test_a_node_s_helper_is_told_of_the_bridges_and_routed_ranges_of_plans(
+    reading: Reading, nodes: str, folder: Path
+) -> None:
+    reading(("[admin]", f"{nodes}{PLANS}"), *secrets(folder))
+    where = ("--config", folder / "chainwatch.toml")
+    lines = printed("authorize", "--only", "config", *where).stdout.splitlines()
+    assert "bridges = vmbr0 vmbr1 vmbr2 vmbr1.42" in lines
+    assert "ipv6_prefix = 2001:db8::/64 2001:db8:7::/64" in lines
 
 
 def test_an_unknown_template_is_answered_with_those_that_exist(reading: Reading) -> None:

@@ -52,6 +52,13 @@ def test_a_contract_without_plans_sells_what_the_configuration_says(reading: Rea
     assert source.ignore_events == ("MetadataUpdate(uint256)",)
 
 
+def test_it_may_be_containers_that_such_a_contract_sells(reading: Reading) -> None:
+    sold = PLAN.replace("cores = 2", 'kind = "container"\ncores = 2')
+    source = reading(FOREIGN, ("[proxmox]", sold))
+
+    assert source.plan == Plan(0, "base", 1, 2, 4096, 40, 86_400, defined=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

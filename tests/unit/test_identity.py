@@ -7,8 +7,17 @@ from typing import Final
 
 import pytest
 
-from provisioner.identity import LONGEST_NOTE, MARK, NOTE, Signer, access_stamp, uuid_of
-from provisioner.model import Access, Identity, Stamps
+from provisioner.identity import (
+    LONGEST_NOTE,
+    MARK,
+    NOTE,
+    Signer,
+    access_stamp,
+    settings_stamp,
+    uuid_of,
+)
+from provisioner.model import Access, GuestSettings, Identity, Stamps
+from provisioner.terms import DiskLimits
 
 SIGNER: Final = Signer("here", b"k" * 32)
 IDENTITY: Final = Identity("here", "eip155:1/erc721:0xc0/7", "ab" * 16, 20000)
@@ -164,6 +173,29 @@ def test_the_longest_identity_there_is_fits_into_a_note_of_one_plain_line() -> N
 def test_another_note_proves_nothing(note: str, vmid: int) -> None:
     assert SIGNER.prove_note(note, vmid) is None
     assert Signer("here", b"x" * 32).prove_note(NOTED, 20000) is None
+
+
+def test_settings_from_before_disks_were_limited_keep_their_stamp() -> None:
+    settings = GuestSettings(
+        name="lease-42",
+        cores=2,
+        memory_mib=2048,
+        bridge="vmbr0",
+        mac="02:C4:A1:00:00:05",
+        ipconfig="ip=203.0.113.15/24,gw=203.0.113.1",
+        nameserver="192.0.2.53",
+        user="debian",
+        ssh_keys="ssh-ed25519 AAAA a",
+        uuid="5a0f6d3e-8d6c-5a7e-9f35-2b1c3d4e5f60",
+        tags=frozenset({"a", "b"}),
+        onboot=True,
+        protection=False,
+        link_up=True,
+        agent=True,
+    )
+    assert settings_stamp(settings) == "4657b0be519d4aa886f096fbc34687b3"
+    limited = replace(settings, disk_limits=DiskLimits(iops_read=5))
+    assert settings_stamp(limited) != settings_stamp(settings)
 
 
 def test_stamps_from_before_there_were_orders_are_still_believed() -> None:

@@ -52,3 +52,12 @@ def test_who_does_not_ask_again_keeps_nobody_waiting() -> None:
     line.admits("gone", 0, now=0)
     assert not line.admits("b", 1, now=PATIENCE)
     assert line.admits("b", 1, now=PATIENCE + 1)
+
+
+def test_whoever_waits_can_be_told_who_he_is_in_line() -> None:
+    line = Line()
+    for key in ("a", "b"):
+        line.admits(key, 0, now=0)
+    assert [line.place(key) for key in ("a", "b", "c")] == [1, 2, None]
+    line.call(1, now=0)
+    assert [line.place(key) for key in ("a", "b")] == [None, 1]

@@ -365,5 +365,24 @@ def test_a_machine_that_left_volumes_behind_is_not_settled() -> None:
     assert "local:vm-20000-disk-0" in decision.reason
 
 
+def test_nothing_is_made_where_a_destroy_has_left_a_volume() -> None:
+    for want in (PAID, ordering(Verb.REINSTALL)):
+        gone = replace(ABSENT, vmid=VMID, leftovers=("local:vm-20000-disk-0",))
+        decision = decide(SITE, want, gone)
+        assert decision.step is None
+        assert "left local:vm-20000-disk-0: remove by hand" in decision.reason
+
+
+def test_a_protection_that_somebody_set_is_taken_back_before_a_machine_is_made_anew() -> None:
+    want, settings = ordering(Verb.REINSTALL), replace(shown(PAID), protection=True)
+    have = observed(want, settings=settings, power=STOPPED)
+    step = decide(SITE, want, have).step
+    assert step is not None
+    assert step.name == "configure"
+    held = decide(SITE, replace(want, held=True), have).step
+    assert held is not None
+    assert held.name == "reinstall"
+
+
 def test_an_access_stamp_tells_a_key_given_back_from_a_remembered_one() -> None:
     assert access_stamp(ACCESS) != access_stamp(Access(2, OWNER, ACCESS.ssh_key))

@@ -10,7 +10,7 @@ from chainwatch.domain.lease import LeaseId, Plan
 from chainwatch.domain.plans import NO_RULES, PlanRule, PlanRules
 from chainwatch.errors import Fatal
 from provisioner.ranges import AddressRange
-from provisioner.terms import ANY_TERMS, CLOSED, OPEN, Inbound, Terms
+from provisioner.terms import ANY_TERMS, CLOSED, OPEN, DiskLimits, Inbound, Terms
 
 CONTRACT: Final = "0x" + "c0" * 20
 LEASE: Final = LeaseId(8453, CONTRACT, 1)
@@ -94,6 +94,7 @@ nodes = ["pve1"]
 template_vms = [9100]
 firewall = ["443", "22", "8000:8010", "udp/51820"]
 smtp = "allowed"
+disk = { mbps_read = 200, mbps_write = 12.5, iops_write = 1000 }
 ipv4 = { first = "10.42.0.10/22", gateway = "10.42.0.1" }
 """,
         ),
@@ -106,6 +107,7 @@ ipv4 = { first = "10.42.0.10/22", gateway = "10.42.0.1" }
         vlan=42,
         rate=12.5,
         cpu_limit=1.5,
+        disk=DiskLimits(mbps_read=200, mbps_write=12.5, iops_write=1000),
         ipv4=AddressRange("10.42.0.10/22", "10.42.0.1"),
         nodes=frozenset({"pve1"}),
         templates=(9100,),
@@ -143,6 +145,10 @@ IPV4: Final = 'ipv4 = {{ first = "{}", gateway = "{}" }}\n'
             f'name = "a"\nfirewall = {[str(port) for port in range(1, 17)]}\n',
             "plans[0].firewall: has more than 15 numbers for tcp",
         ),
+        ('name = "a"\ndisk = {}\n', "plans[0].disk: limits nothing; write a limit"),
+        ('name = "a"\ndisk = { iops_read = 0 }\n', "plans[0].disk.iops_read: "),
+        ('name = "a"\ndisk = { mbps_write = 20000 }\n', "plans[0].disk.mbps_write: "),
+        ('name = "a"\ndisk = { iops_read = 1.5 }\n', "plans[0].disk.iops_read: "),
         (
             'name = "a"\n' + IPV4.format("10.0.0.10/25", "10.0.0.1"),
             "plans[0].ipv4: 10.0.0.0/25 has no room for 200 addresses",

@@ -9,23 +9,27 @@ from provisioner.archives import ArchiveStore
 from provisioner.backends.proxmox.agent import AgentShell
 from provisioner.backends.proxmox.archives import ProxmoxArchives
 from provisioner.backends.proxmox.commands import AgentCommands
+from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.controls import Controls, GuestCommands
 from provisioner.guest.container import PctShell
 from provisioner.guest.node import HelperShell
 from provisioner.ports import GuestShell, Hypervisor, NodeShell
+from provisioner.simulator.direct import DirectApi
+from tests.support.nodes import Simulated, direct_node
 from tests.support.pve import NODE, TEMPLATE, VMID, direct_world
 
 PORTS = (
     ("hypervisor", Hypervisor, ProxmoxHypervisor),
     ("archive", ArchiveStore, ProxmoxArchives),
     ("guest", GuestShell, AgentShell),
-    ("guest", GuestShell, PctShell),
+    ("guest", GuestShell, ContainerShell),
     ("node", NodeShell, HelperShell),
     ("controls", Controls, ProxmoxControls),
     ("guest", GuestCommands, AgentCommands),
 )
+CONTAINER = 20001
 METHODS = [
     (prefix, name, adapter)
     for prefix, port, adapter in PORTS
@@ -63,3 +67,19 @@ async def test_a_call_that_fails_passes_its_first_point_only() -> None:
         faultpoints.arm(None)
     power = "hypervisor.power"
     assert passed == [f"{power}.before", f"{power}.after", f"{power}.before"]
+
+
+async def test_what_is_done_in_a_container_passes_the_points_of_each_name_once() -> None:
+    simulated, passed = Simulated(), list[str]()
+    simulated.start_container(CONTAINER)
+    inside = PctShell(direct_node(simulated).shell)
+    shell = ContainerShell(DirectApi(simulated.cluster), inside)
+    faultpoints.arm(passed.append)
+    try:
+        await shell.end_sessions(NODE, CONTAINER, "root")
+    finally:
+        faultpoints.arm(None)
+    assert passed == [
+        *("guest.end_sessions.before", "node.pct_exec.before"),
+        *("node.pct_exec.after", "guest.end_sessions.after"),
+    ]

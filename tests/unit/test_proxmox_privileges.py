@@ -32,6 +32,7 @@ from provisioner.backends.proxmox.privileges import (
     privileges,
     with_backups,
 )
+from provisioner.terms import DiskLimits
 from tests.support import pve_schema
 from tests.support.pve import WANTED
 
@@ -174,8 +175,8 @@ def test_every_key_that_is_configured_takes_a_privilege_that_was_recorded() -> N
     answers: Mapping[str, Mapping[str, str]] = RECORDED["answers"]
     for alternatives, keys in KEYS.items():
         # sshkeys was recorded with a key that was refused before that, cicustom among the exchanges
-        # and cpulimit not at all: it goes with `cores`
-        for key in set(keys) - {"sshkeys", "cicustom", "cpulimit"}:
+        # and cpulimit not at all: it goes with `cores`; a disk was not changed in place
+        for key in set(keys) - {"sshkeys", "cicustom", "cpulimit", "scsi0"}:
             enough = {name for name, said in answers.items() if admits(said[key])}
             assert enough == set(alternatives), key
 
@@ -199,8 +200,9 @@ def admits(said: str) -> bool:
 
 
 def test_every_key_that_is_ever_sent_is_in_the_table() -> None:
-    limited = replace(WANTED, cpu_limit=1.5)
-    sent = set(changes({}, limited, "ours")) - {"delete"}
+    limited = replace(WANTED, cpu_limit=1.5, disk_limits=DiskLimits(iops_read=5))
+    raw: dict[str, JsonValue] = {"boot": "order=scsi0", "scsi0": "local:1/x.raw,size=1G"}
+    sent = set(changes(raw, limited, "ours")) - {"delete"}
     known = {key for keys in KEYS.values() for key in keys}
     assert sent <= known
     assert known - sent <= {"protection", "cicustom"}  # for a machine on hold, with a snippet

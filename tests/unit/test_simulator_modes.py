@@ -6,17 +6,29 @@ from typing import Final
 
 import pytest
 
+from provisioner.errors import Transient
+from provisioner.guest.container import PctShell
 from provisioner.simulator.faults import FaultName, matches
 from provisioner.simulator.modes.catalogue import MODES, arm, has_struck, mend
 from provisioner.simulator.modes.mode import CLONE, DESTROY, START, Form, Mode, Told
 from provisioner.simulator.wire import ApiRequest, ApiResponse, Fate
+from tests.support.nodes import NODE, Simulated, direct_node
 from tests.support.stage import VM, Stage, pattern, staged
 
 FORMS: Final = [
     pytest.param(mode, form, id=f"{mode.number}-{form}")
     for mode in MODES.values()
-    for form in range(len(mode.forms))
+    for form, each in enumerate(mode.forms)
+    if each.told is not Told.SSH
 ]
+#: What is struck over SSH, and what whoever asked is told.
+OVER_SSH: Final = {
+    FaultName.DISK_FULL: ("put-snippet", "there is no room"),
+    FaultName.CUT_SHORT: ("put-snippet", "the connection was lost"),
+    FaultName.REFUSE: ("pct-exec", "exit code 1: there is no such file"),
+    FaultName.UNAUTHORIZED: ("login", "refuses our key"),
+    FaultName.UNREACHABLE: ("login", "cannot be reached"),
+}
 
 
 @pytest.fixture
@@ -91,10 +103,28 @@ def test_the_catalogue_has_all_62_by_number_and_name() -> None:
         assert mode.ends.endswith("."), mode.name
 
 
-@pytest.mark.parametrize("number", [60, 61])
-def test_what_no_api_call_shows_cannot_be_armed_there(number: int, stage: Stage) -> None:
-    with pytest.raises(ValueError, match="is not of the API"):
-        arm(stage.console.cluster, MODES[number])
+def test_what_only_the_chain_shows_cannot_be_armed(stage: Stage) -> None:
+    with pytest.raises(ValueError, match="is not of the cluster"):
+        arm(stage.console.cluster, MODES[61])
+
+
+@pytest.mark.parametrize("form", range(len(MODES[60].forms)))
+async def test_what_befalls_a_node_over_ssh_is_told_and_mended(form: int) -> None:
+    simulated, mode = Simulated(), MODES[60]
+    verb, said = OVER_SSH[mode.forms[form].fault.name]
+    simulated.start_container(20000)
+    shell = direct_node(simulated).shell
+
+    async def work() -> None:
+        await shell.put_snippet(NODE, "chainwatch-20000-0123456789abcdef.yaml", b"#cloud-config")
+        await PctShell(shell).set_authorized_keys(NODE, 20000, "root", "")
+
+    arm(simulated.cluster, mode, ("SSH", f"/{NODE}/{verb}"), form=form)
+    with pytest.raises(Transient, match=said):
+        await work()
+    assert has_struck(simulated.cluster, mode)
+    mend(simulated.cluster, mode)
+    await work()
 
 
 def test_the_nth_call_is_struck_and_no_other(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from chainwatch.domain.sendings import Attempt, Call, Intent, Kind, Offer, Sendi
 from chainwatch.store import sendings as store
 from chainwatch.store.database import Database
 from chainwatch.store.journal import Journal
-from chainwatch.store.sendings import MOST_REVERTS, Sendings
+from chainwatch.store.sendings import MOST_DUE, MOST_REVERTS, Sendings
 from tests.support.stored import (
     SOURCE,
     Crash,
@@ -49,10 +49,10 @@ async def signed(found: Sendings, sending: Sending, at_least: int = 0) -> Sendin
 async def test_what_comes_out_is_what_went_in(db: Database) -> None:
     found = Sendings(db)
     assert await found.want(intent(), now=7)
-    (sending,) = await found.open(CHAIN)
+    (sending,) = await found.open(CHAIN, 9)
     assert sending == Sending(1, intent(), CHAIN, State.WANTED, 7)
     made = await signed(found, sending)
-    assert await found.open(CHAIN) == [made]
+    assert await found.open(CHAIN, 9) == [made]
     assert made.attempts == (attempt(0),)
 
 
@@ -61,24 +61,24 @@ async def test_another_kind_lease_or_cause_is_another_intent(db: Database) -> No
     for each in (intent(), intent("two"), intent(kind=Kind.CANCEL), intent(cause="moved")):
         assert await found.want(each, now=1)
         assert not await found.want(each, now=2)
-    assert len(await found.open(CHAIN)) == 4
+    assert len(await found.open(CHAIN, 9)) == 4
 
 
 async def test_an_intent_lives_and_dies_with_the_commit_of_its_cause(db: Database) -> None:
     with crash_at("commit.wish.before"), pytest.raises(Crash):
         async with db.transaction("wish") as tx:
             assert await store.want(tx, intent(), now=1)
-    assert await Sendings(db).open(CHAIN) == []
+    assert await Sendings(db).open(CHAIN, 9) == []
     async with db.transaction("wish") as tx:
         assert await store.want(tx, intent(), now=1)
-    assert len(await Sendings(db).open(CHAIN)) == 1
+    assert len(await Sendings(db).open(CHAIN, 9)) == 1
 
 
 async def test_nonces_go_on_from_ours_and_from_the_chains(db: Database) -> None:
     found = Sendings(db)
     for lease in ("one", "two", "three"):
         await found.want(intent(lease), now=1)
-    one, two, three = await found.open(CHAIN)
+    one, two, three = await found.open(CHAIN, 9)
     assert [(await signed(found, each, least)).nonce for each, least in ((one, 5), (two, 0))] == [
         *(5, 6),
     ]
@@ -88,10 +88,10 @@ async def test_nonces_go_on_from_ours_and_from_the_chains(db: Database) -> None:
 async def test_a_nonce_that_was_let_go_is_not_taken_again(db: Database) -> None:
     found = Sendings(db)
     await found.want(intent(), now=1)
-    (one,) = await found.open(CHAIN)
+    (one,) = await found.open(CHAIN, 9)
     await signed(found, one)
     await found.released(one.id, "a thief had it", reverted=False, now=2)
-    (one,) = await found.open(CHAIN)
+    (one,) = await found.open(CHAIN, 9)
     assert (one.state, one.nonce, one.attempts, one.why) == (
         *(State.WANTED, None, (), "a thief had it"),
     )
@@ -102,7 +102,7 @@ async def test_the_database_itself_refuses_a_nonce_that_is_bound(db: Database) -
     found = Sendings(db)
     await found.want(intent("one"), now=1)
     await found.want(intent("two"), now=1)
-    one, two = await found.open(CHAIN)
+    one, two = await found.open(CHAIN, 9)
     await signed(found, one)
     with pytest.raises(sqlite3.IntegrityError):
         await found.sign(two, ME, 0, lambda nonce: attempt(nonce - 1, f"0x{9:064x}"))
@@ -111,12 +111,12 @@ async def test_the_database_itself_refuses_a_nonce_that_is_bound(db: Database) -
 async def test_a_replacement_keeps_the_nonce_and_what_it_replaces(db: Database) -> None:
     found = Sendings(db)
     await found.want(intent(), now=1)
-    (one,) = await found.open(CHAIN)
+    (one,) = await found.open(CHAIN, 9)
     one = await signed(found, one)
     await found.sent(one.id, one.last.hash, now=9)
     void = attempt(0, f"0x{9:064x}", void=True)
     await found.sign(one, ME, 5, lambda _: void)
-    (now,) = await found.open(CHAIN)
+    (now,) = await found.open(CHAIN, 9)
     assert [each.void for each in now.attempts] == [False, True]
     assert (now.state, now.nonce, now.attempts[0].broadcast_at) == (State.SIGNED, 0, 9)
 
@@ -125,11 +125,11 @@ async def test_what_reverts_too_often_has_failed(db: Database) -> None:
     found = Sendings(db)
     await found.want(intent(), now=1)
     for time in range(MOST_REVERTS):
-        (one,) = await found.open(CHAIN)
+        (one,) = await found.open(CHAIN, 9)
         await found.sign(one, ME, 0, lambda n, t=time: attempt(n, f"0x{t + 50:064x}"))  # type: ignore[misc] # t is bound early
         await found.mined(one.id, 4, "0xb")
         await found.released(one.id, "it reverted", reverted=True, now=8)
-    assert await found.open(CHAIN) == []
+    assert await found.open(CHAIN, 9) == []
     (failed,) = await found.of("one", 10)
     assert (failed.state, failed.why, failed.done_at) == (State.FAILED, "it reverted", 8)
 
@@ -137,7 +137,7 @@ async def test_what_reverts_too_often_has_failed(db: Database) -> None:
 async def test_the_first_end_counts(db: Database) -> None:
     found = Sendings(db)
     await found.want(intent(), now=1)
-    (one,) = await found.open(CHAIN)
+    (one,) = await found.open(CHAIN, 9)
     await found.end(one.id, State.FINAL, None, now=3)
     await found.end(one.id, State.FAILED, "too late", now=4)
     await found.mined(one.id, 4, "0xb")
@@ -148,7 +148,7 @@ async def test_the_first_end_counts(db: Database) -> None:
 async def test_an_event_of_ours_that_the_journal_calls_final_ends_it(db: Database) -> None:
     found, journal = Sendings(db), Journal(db)
     await found.want(intent(), now=1)
-    (one,) = await found.open(CHAIN)
+    (one,) = await found.open(CHAIN, 9)
     first, second = block(1), block(2)
     events = logged(first, plan(), *mint(7))
     await found.sign(one, ME, 0, lambda nonce: attempt(nonce, f"0x{events[1].tx_hash[2:]:0>64}"))
@@ -158,3 +158,17 @@ async def test_an_event_of_ours_that_the_journal_calls_final_ends_it(db: Databas
     assert await found.final_in_journal(CHAIN) == set()
     await journal.commit_batch(SOURCE.name, batch(first, [second], (), first), 1)
     assert await found.final_in_journal(CHAIN) == {one.id}
+
+
+async def test_a_pass_gets_all_that_binds_a_nonce_and_some_of_what_is_due(db: Database) -> None:
+    found = Sendings(db)
+    for number in range(MOST_DUE + 2):
+        await found.want(intent(f"lease {number}"), now=1)
+    first, second, *_ = await found.open(CHAIN, 2)
+    await signed(found, first)
+    await found.waits(second.id, "it is held", until=50)
+    assert len(await found.at_hand(CHAIN, 49)) == 1 + MOST_DUE
+    assert second.id not in {each.id for each in await found.at_hand(CHAIN, 49)}
+    assert second.id in {each.id for each in await found.at_hand(CHAIN, 50)}
+    assert await found.counts(CHAIN) == {State.SIGNED: 1, State.WANTED: MOST_DUE + 1}
+    assert await found.counts(CHAIN + 1) == {}

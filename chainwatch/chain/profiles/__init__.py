@@ -6,13 +6,13 @@ To add one: a file here and a line in the table; it has to pass the shared profi
 from typing import Final
 
 from chainwatch.chain.decode import Profile
-from chainwatch.chain.profiles import erc5643, lease
+from chainwatch.chain.profiles import erc5643, lease, unlock
 from chainwatch.chain.profiles.signatures import parse_event
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.errors import Fatal
 
 PROFILES: Final[dict[str, Profile]] = {
-    profile.name: profile for profile in (erc5643.PROFILE, lease.PROFILE)
+    profile.name: profile for profile in (erc5643.PROFILE, lease.PROFILE, unlock.PROFILE)
 }
 
 

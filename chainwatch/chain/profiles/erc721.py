@@ -5,8 +5,8 @@ are the same for all of them; a profile adds what else its contract says. What r
 are not listed here is no answer, and stops whatever was about to happen.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from eth_abi.abi import encode as abi_encode
@@ -17,7 +17,7 @@ from chainwatch.chain.wire import RawLog
 from chainwatch.domain.events import ExpiryUpdated, Transferred
 
 
-def _transferred(log: RawLog) -> Decoded:
+def transferred(log: RawLog) -> Decoded:
     expect(log, topics=4, words=0)
     _, sender, recipient, token = log.topics
     return Decoded(Transferred(int.from_bytes(token), address(sender), address(recipient)))
@@ -34,7 +34,7 @@ def _reverted(text: str) -> str:
 
 
 DECODERS: Final[Mapping[str, Decoder]] = {
-    "Transfer(address,address,uint256)": _transferred,
+    "Transfer(address,address,uint256)": transferred,
     "SubscriptionUpdate(uint256,uint64)": _expiry_updated,
 }
 
@@ -55,7 +55,7 @@ NONEXISTENT_ELSEWHERE: Final = (
 )
 
 _OWNER_OF: Final = selector("ownerOf(uint256)")
-_EXPIRES_AT: Final = selector("expiresAt(uint256)")
+_EXPIRES_AT: Final = "expiresAt(uint256)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class Erc721Profile:
     """Reads the logs of one kind of ERC-721.
 
     `absent` are the texts of revert data that say that there is no such token, with its id where
-    `{token:064x}` stands; for the rest see `Profile`.
+    `{token:064x}` stands; `expiry_function` is the signature of what tells an expiry. For the rest
+    see `Profile`.
     """
 
     name: str
@@ -74,12 +75,20 @@ class Erc721Profile:
     expiry_needs_token: bool
     contiguous: bool
     tells_all: bool
+    silent: Mapping[bytes, Callable[[RawLog], int | None]] = field(default_factory=dict)
+    expiry_function: str = _EXPIRES_AT
+    expiry_bits: int = 64
+    zero_is_nobody: bool = False
+
+    @property
+    def topics(self) -> frozenset[bytes]:
+        return frozenset((*self.decoders, *self.silent))
 
     def owner_call(self, token: int) -> str:
         return f"{_OWNER_OF}{token:064x}"
 
     def expiry_call(self, token: int) -> str:
-        return f"{_EXPIRES_AT}{token:064x}"
+        return f"{selector(self.expiry_function)}{token:064x}"
 
     def says_no_such_token(self, revert_data: str, token: int) -> bool:
         return revert_data.lower() in (text.format(token=token) for text in self.absent)

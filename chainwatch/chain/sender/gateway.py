@@ -15,8 +15,8 @@ from chainwatch.chain import headers
 from chainwatch.chain.rpc import Call as RpcCall
 from chainwatch.chain.rpc import Endpoints, Rpc, RpcError
 from chainwatch.chain.sender.fees import Market
-from chainwatch.chain.sender.looks import Answer, Look, Refusal, Seen
-from chainwatch.chain.tip import NOT_OFFERED, SYNCING, check_synced
+from chainwatch.chain.sender.looks import Answer, Look, Refusal, Seen, Word, plain
+from chainwatch.chain.tip import SYNCING, check_synced
 from chainwatch.chain.wire import block_hash, count, header, quantity, raw_bytes
 from chainwatch.domain.events import Block
 from chainwatch.domain.sendings import Attempt, Call
@@ -126,16 +126,13 @@ class Gateway:
             market=_market(latest, tip, price),
             final=final,
             nonce=count(_given(nonce)),
-            pending=count(_given(pending)),
+            pending=count(_given(nonce if isinstance(pending, RpcError) else pending)),
             balance=quantity(_given(balance)),
         )
 
     @guarded("sender.look")
     async def look(self, view: View, looks: Sequence[Look], *, final: bool = False) -> list[Seen]:
-        """Return what each look finds at the head, or at the final block.
-
-        Raises `RpcError` from a node that no longer has the state of the final block.
-        """
+        """Return what each look finds at the head, or at the final block if it is still known."""
         at: object = {"blockHash": view.head.hash, "requireCanonical": True}
         if final:
             at = hex(view.final.number if view.final else 0)
@@ -145,7 +142,7 @@ class Gateway:
             for to, data in look.calls
         ]
         answers = iter(await view.rpc.batch(calls) if calls else ())
-        return [look.judge([_answer(next(answers)) for _ in look.calls]) for look in looks]
+        return [_judged(look, [next(answers) for _ in look.calls]) for look in looks]
 
     @guarded("sender.simulate")
     async def simulate(self, view: View, call: Call) -> int | Refusal:
@@ -220,7 +217,7 @@ class Gateway:
                 if any(word in refused.message.lower() for word in _KNOWN):
                     taken = True
                 else:
-                    said.append(f"{rpc.name}: {refused.message}")
+                    said.append(f"{rpc.name}: {plain(refused.message)}")
             except Transient as trouble:
                 said.append(f"{rpc.name}: {trouble}")
             else:
@@ -259,24 +256,24 @@ def _given(answer: object) -> object:
     return answer
 
 
-def _answer(answer: object) -> Answer:
-    """Return what a view said; what is no refusal of the contract's own is raised."""
-    if isinstance(answer, RpcError):
-        if answer.reverted:
-            return Refusal(answer.data, answer.message)
-        raise answer
-    return raw_bytes(answer)
+def _judged(look: Look, answers: Sequence[object]) -> Seen:
+    """Return what a look found; nothing where an answer is an error that is not the contract's."""
+    read: list[Answer] = []
+    for answer in answers:
+        if not isinstance(answer, RpcError):
+            read.append(raw_bytes(answer))
+        elif answer.reverted:
+            read.append(Refusal(answer.data, answer.message))
+        else:
+            return Seen(Word.UNKNOWN, f"the node does not tell: {plain(answer.message)}")
+    return look.judge(read)
 
 
 def _market(latest: object, tip: object, price: object) -> Market:
     base = latest.get("baseFeePerGas") if isinstance(latest, dict) else None
     if base is None:
         return Market(None, quantity(_given(price)))
-    if isinstance(tip, RpcError):
-        if tip.code not in NOT_OFFERED:
-            raise tip
-        tip = hex(_USUAL_TIP)
-    return Market(quantity(base), quantity(tip))
+    return Market(quantity(base), _USUAL_TIP if isinstance(tip, RpcError) else quantity(tip))
 
 
 def _mined(receipt: object, wanted: str) -> Mined:

@@ -17,11 +17,15 @@ from chainwatch.domain.sendings import Kind, Sending
 
 
 class Word(Enum):
-    """What a look says: the effect is still wanted, is there, or can't be wanted any more."""
+    """What a look says: the effect is still wanted, is there, can't be wanted any more; or nothing.
+
+    `UNKNOWN` is for the gateway to say, of what the node does not tell.
+    """
 
     WANTED = auto()
     DONE = auto()
     MOOT = auto()
+    UNKNOWN = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,9 @@ class Seen:
     word: Word
     why: str = ""
 
+
+#: Characters of what a node or a contract says that are kept.
+_LONGEST: Final = 200
 
 WANTED: Final = Seen(Word.WANTED)
 
@@ -55,6 +62,12 @@ class Look:
 
 
 Looks: TypeAlias = Mapping[Kind, Callable[[Sending], Look]]
+
+
+def plain(text: str) -> str:
+    """Return what a node or a contract says as one short line that can be shown."""
+    return "".join(sign if sign.isprintable() else "·" for sign in text[:_LONGEST])
+
 
 #: A nonce that holds up others is always worth filling.
 NOTHING_TO_SEE: Final = Look((), lambda _: WANTED)

@@ -25,7 +25,8 @@ contract Market {
         uint256 earned;
         uint256 fees;
         uint256 highestPrice;
-        uint256 deliveredAt;
+        /// When its time would have begun if it had run without a pause until now.
+        uint256 since;
     }
 
     mapping(uint256 token => Account) public accounts;
@@ -79,6 +80,8 @@ contract Market {
             vm.assertGe(lease.expiresAt(token), before.expiration, "a renewal moved an expiry back");
             vm.assertEq(_held(before.coinOf) - held, price * duration);
             accounts[token].paid += price * duration;
+            bool idle = lease.deliveredAt(token) != 0 && block.timestamp > before.expiration;
+            if (idle) accounts[token].since += block.timestamp - before.expiration;
             _atMost(token, price);
             _written(token, before);
         } catch {
@@ -93,7 +96,7 @@ contract Market {
         address owner = lease.ownerOf(token);
         vm.prank(PROVISIONER);
         lease.deliver(token, owner, "sealed");
-        accounts[token].deliveredAt = block.timestamp;
+        accounts[token].since = block.timestamp;
     }
 
     function cancelOrRefund(uint256 seed, bool byOwner) external {

@@ -23,7 +23,9 @@ from provisioner.hostkeys import FILES, host_keys
 
 #: Proxmox refuses more (`value may only be 61440 characters long`).
 LONGEST_FILE: Final = 61440
-#: How often, and every how many seconds, the end of a command is looked for.
+#: Seconds that a command of ours takes, so that the first look finds it ended; then how often, and
+#: every how many seconds, its end is looked for.
+QUICK: Final = 0.2
 LOOKS: Final = 20
 PAUSE: Final = 0.5
 
@@ -104,6 +106,7 @@ class AgentShell:
         return host_keys(said)
 
     async def _exit_code(self, node: str, vmid: int, pid: int) -> int:
+        await self._pause(QUICK)
         for _ in range(LOOKS):
             data = await self._ask("GET", node, vmid, "exec-status", {"pid": pid})
             row = record(data, "exec-status")

@@ -46,6 +46,7 @@ class ProxmoxArchives:
                 made_at=number(row, "ctime"),
                 size=number(row, "size"),
                 notes=text(row, "notes"),
+                kind=Kind.CONTAINER if text(row, "subtype") == "lxc" else Kind.VM,
             )
             for row in rows
         ]

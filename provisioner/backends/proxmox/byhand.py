@@ -37,11 +37,6 @@ def _of_guests(guest: str) -> Mapping[str, tuple[Need, ...]]:
     return {
         f"POST {guest}/status/reboot": (_machine("VM.PowerMgmt"),),
         f"POST {guest}/vncproxy": (_machine("VM.Console"),),
-        f"GET {guest}/snapshot": (_machine("VM.Audit"),),
-        f"POST {guest}/snapshot": (_machine("VM.Snapshot"),),
-        f"POST {guest}/snapshot/{{snapname}}/rollback": (
-            _machine("VM.Snapshot", "VM.Snapshot.Rollback"),
-        ),
         f"DELETE {guest}/snapshot/{{snapname}}": (_machine("VM.Snapshot"),),
     }
 
@@ -55,7 +50,6 @@ BY_HAND: Final[Mapping[str, tuple[Need, ...]]] = {
         Need(Scope.MACHINES, ("VM.Monitor",), ("VM.GuestAgent.FileRead", _UNRESTRICTED)),
     ),
     **_of_guests(_CONTAINER),
-    f"POST {_CONTAINER}/status/stop": (_machine("VM.PowerMgmt"),),
 }
 
 #: Everything that the command line calls.

@@ -6,22 +6,22 @@ its volume, and a line that was written from an old reading could name another o
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
-from provisioner.backends.proxmox.answers import Record, number, record, records, text, upid
+from provisioner.backends.proxmox import disklimits
+from provisioner.backends.proxmox.answers import Record, number, record, text, upid
 from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.bynode import ByNode
 from provisioner.backends.proxmox.errors import reading, sentence, writing
 from provisioner.backends.proxmox.guestconfig import parse
+from provisioner.backends.proxmox.guestsnapshots import named
 from provisioner.backends.proxmox.paths import guest_path
-from provisioner.controls import UNKNOWN, ConsoleTicket, SnapshotRow, Throttle, Usage
-from provisioner.errors import Declined, Permanent, Transient
+from provisioner.controls import UNKNOWN, ConsoleTicket, Throttle, Usage
+from provisioner.errors import NO_DISK_LIMITS, Declined, Permanent, Transient
 from provisioner.faultpoints import guarded
 from provisioner.model import Kind, PowerState
 
-#: What may be a snapshot's name; Proxmox has a word of its own among them.
-_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{1,39}")
 #: Bytes in a megabyte, as Proxmox counts the rate of a network card.
 _RATE: Final = 2**20
 
@@ -47,12 +47,6 @@ class ProxmoxControls:
                 if re.fullmatch(r"(VM|CT) \d+ not running", sentence(error)):
                     return None
                 raise
-
-    @guarded("controls.stop")
-    async def stop(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
-        return await self._task(
-            "POST", f"{guest_path(node, vmid, kind)}/status/stop", {"overrule-shutdown": True}
-        )
 
     @guarded("controls.reboot")
     async def reboot(self, node: str, vmid: int, patience: int, *, kind: Kind = Kind.VM) -> str:
@@ -99,52 +93,17 @@ class ProxmoxControls:
 
     # ------------------------------------------------------------------------------- snapshots
 
-    @guarded("controls.snapshots")
-    async def snapshots(
-        self, node: str, vmid: int, *, kind: Kind = Kind.VM
-    ) -> Sequence[SnapshotRow]:
-        """List them without `current`, which is none."""
-        path = f"{guest_path(node, vmid, kind)}/snapshot"
-        with reading(f"the snapshots of {vmid}"):
-            rows = records(await self._api.call("GET", path), path)
-        found = [
-            SnapshotRow(text(row, "name"), text(row, "description"), number(row, "snaptime"))
-            for row in rows
-            if text(row, "name") != "current"
-        ]
-        return sorted(found, key=lambda row: row.taken_at)
-
-    @guarded("controls.take_snapshot")
-    async def take_snapshot(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
-        path = f"{guest_path(node, vmid, kind)}/snapshot"
-        return await self._task("POST", path, {"snapname": _named(name)})
-
-    @guarded("controls.roll_back")
-    async def roll_back(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
-        path = f"{guest_path(node, vmid, kind)}/snapshot/{_named(name)}/rollback"
-        return await self._task("POST", path)
-
     @guarded("controls.delete_snapshot")
     async def delete_snapshot(
         self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM
     ) -> str:
-        return await self._task("DELETE", f"{guest_path(node, vmid, kind)}/snapshot/{_named(name)}")
+        return await self._task("DELETE", f"{guest_path(node, vmid, kind)}/snapshot/{named(name)}")
 
     async def _task(
         self, method: str, path: str, params: Mapping[str, ParamValue] | None = None
     ) -> str:
         with writing(f"{method} {path}"):
             return upid(await self._api.call(method, path, params), f"{method} {path}")
-
-
-def _named(name: str) -> str:
-    """Return a snapshot's name; one that is none must not reach a path."""
-    if not _NAME.fullmatch(name) or name == "current":
-        raise Declined(
-            f"{name!r} is no name for a snapshot: a letter, then letters, digits, - and _, "
-            "2 to 40 in all"
-        )
-    return name
 
 
 # --------------------------------------------------------------------------------- what is read
@@ -211,16 +170,16 @@ def _limited(raw: Record, limits: Throttle, kind: Kind) -> dict[str, ParamValue]
             gone.append(key)
     if limits.rate is not None:
         send["net0"] = _with(_line(raw, "net0"), {"rate": _megabytes(limits.rate)})
-    operations = {"iops_rd": limits.iops_read, "iops_wr": limits.iops_write}
+    operations = (limits.iops_read, limits.iops_write)
     if kind is Kind.CONTAINER:
-        if any(operations.values()):
-            raise Declined("Proxmox has no limit of operations for a container")
-    elif any(value is not None for value in operations.values()):
+        if any(operations):
+            raise Declined(NO_DISK_LIMITS)
+    elif operations != (None, None):
         disk = parse(raw).disk
         if disk is None:
             raise Permanent("it has no boot disk to limit: mend its boot order")
-        given = {key: str(value or "") for key, value in operations.items() if value is not None}
-        send[disk] = _with(_line(raw, disk), given)
+        line = text(raw, disk)
+        send[disk] = disklimits.write(line, limits.on(disklimits.read(line)))
     if gone:
         send["delete"] = ",".join(gone)
     return {key: value for key, value in send.items() if value != raw.get(key)}

@@ -175,7 +175,12 @@ TABLE: Final = (
         "used in HA resources|HA managed",
         advice="take the guest out of the HA resources",
     ),
-    Meaning("guest protected", Transient, "protection mode enabled"),
+    Meaning(
+        "guest protected",
+        Transient,
+        "protection mode enabled",
+        advice="take its protection away, or put its lease on hold",
+    ),
     Meaning("guest ignores shutdown", Transient, r"VM quit/powerdown failed"),
     Meaning("task stopped", Transient, "interrupted by signal|received interrupt"),
     Meaning("start failed", Transient, "^start failed"),
@@ -214,7 +219,7 @@ TABLE: Final = (
         "volume '.*' does not exist|^volume_size_info on .* failed|could not get size of",
         advice="is its storage mounted? put the volume back",
     ),
-    Meaning("backup failed", Transient, "^job errors$", advice="the task's log says why"),
+    Meaning("backup failed", Transient, "^job errors$", advice="read the task's log, it says why"),
     Meaning(
         "program failed",
         Transient,

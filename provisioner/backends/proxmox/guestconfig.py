@@ -2,8 +2,9 @@
 
 Reading and writing are two halves of one thing: what `changes` writes, `parse` reads back as equal
 settings, or a machine would be configured for ever. Keys that say what a guest is given (disks,
-firmware, display) belong to the template and stay. Keys that a machine of ours must not carry, and
-foreign parts of keys that are ours, are `leftovers`: deleted, or written over, in the same call.
+firmware, display) belong to the template and stay; of the boot disk's line the limits are ours.
+Keys that a machine of ours must not carry, and foreign parts of keys that are ours, are
+`leftovers`: deleted, or written over, in the same call.
 """
 
 import re
@@ -11,9 +12,12 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import quote, unquote
 
+from provisioner.backends.proxmox import disklimits
 from provisioner.backends.proxmox.answers import Record, flag, number, text
 from provisioner.backends.proxmox.values import limit, plain, properties, size, tags
+from provisioner.errors import Permanent
 from provisioner.model import GuestConfig, GuestSettings
+from provisioner.terms import UNLIMITED
 
 #: What a clone inherits and a tenant must not get: secrets, hooks, devices, networks, shares of CPU
 #: other than the bought ones.
@@ -33,7 +37,7 @@ def parse(raw: Record) -> GuestConfig:
     """Return the meaning of a configuration as `GET …/config` gives it (pending values)."""
     disk = _boot_disk(raw)
     return GuestConfig(
-        settings=_settings(raw),
+        settings=_settings(raw, disk),
         description=text(raw, "description").rstrip(),
         disk=disk,
         disk_gib=size(text(raw, disk)) // _GIB if disk else 0,
@@ -58,7 +62,7 @@ def changes(raw: Record, settings: GuestSettings, description: str) -> dict[str,
     return send
 
 
-def _settings(raw: Record) -> GuestSettings:
+def _settings(raw: Record, disk: str | None) -> GuestSettings:
     net = properties(text(raw, "net0"))
     return GuestSettings(
         name=text(raw, "name"),
@@ -81,6 +85,7 @@ def _settings(raw: Record) -> GuestSettings:
         trunks=net.get("trunks", ""),
         rate=limit(net.get("rate", "")),
         cpu_limit=limit(text(raw, "cpulimit")),
+        disk_limits=disklimits.read(text(raw, disk)) if disk else UNLIMITED,
         leftovers=frozenset(_leftovers(raw)),
     )
 
@@ -103,7 +108,16 @@ def _render(raw: Record, settings: GuestSettings, description: str) -> dict[str,
         "cpulimit": plain(settings.cpu_limit) if settings.cpu_limit else "",
         "agent": _agent(raw, enabled=settings.agent),
         "cicustom": settings.cicustom,
+        **_disk(raw, settings),
     }
+
+
+def _disk(raw: Record, settings: GuestSettings) -> dict[str, str]:
+    """Return the boot disk's line as wanted. Raises Permanent where there is none to limit."""
+    disk = _boot_disk(raw)
+    if disk is None and settings.disk_limits != UNLIMITED:
+        raise Permanent("it has no boot disk to limit: mend the template's boot order")
+    return {disk: disklimits.write(text(raw, disk), settings.disk_limits)} if disk else {}
 
 
 def _net0(raw: Record, settings: GuestSettings) -> str:

@@ -26,6 +26,7 @@ from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.bynode import ByNode
 from provisioner.backends.proxmox.errors import absent, parameter_errors, reading, sentence, writing
 from provisioner.backends.proxmox.firewall import GuestFirewall
+from provisioner.backends.proxmox.guestsnapshots import named, read_snapshots
 from provisioner.backends.proxmox.paths import guest_path
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import MonotonicClock, read_snapshot
@@ -34,7 +35,7 @@ from provisioner.errors import NO_CONTAINERS, HypervisorDown, Permanent, Transie
 from provisioner.faultpoints import guarded
 from provisioner.isolation import Isolation
 from provisioner.model import GuestConfig, GuestSettings, Kind, Power, PowerState
-from provisioner.ports import ClusterSnapshot, TaskRow, TaskState
+from provisioner.ports import ClusterSnapshot, SnapshotRow, TaskRow, TaskState
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,27 +307,28 @@ class ProxmoxHypervisor:
     @guarded("hypervisor.stop")
     async def stop(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
         """Cut a guest's power; one that stands still already is the task's affair."""
-        return await self._task("POST", f"{guest_path(node, vmid, kind)}/status/stop")
+        path = f"{guest_path(node, vmid, kind)}/status/stop"
+        return await self._task("POST", path, {"overrule-shutdown": True})
 
     @guarded("hypervisor.snapshots")
-    async def snapshots(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Sequence[str]:
-        """List a guest's snapshots; `current` in the list is none, but the guest as it is."""
-        path = f"{guest_path(node, vmid, kind)}/snapshot"
+    async def snapshots(
+        self, node: str, vmid: int, *, kind: Kind = Kind.VM
+    ) -> Sequence[SnapshotRow]:
+        """List a guest's snapshots."""
         with reading(f"the snapshots of {vmid}"):
-            rows = records(await self._api.call("GET", path), path)
-        kept = [row for row in rows if text(row, "name") != "current"]
-        return [text(row, "name") for row in sorted(kept, key=lambda row: number(row, "snaptime"))]
+            return await read_snapshots(self._api, guest_path(node, vmid, kind))
 
     @guarded("hypervisor.take_snapshot")
     async def take_snapshot(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
         """Take a snapshot of the disks, without what is in memory."""
         path = f"{guest_path(node, vmid, kind)}/snapshot"
-        return await self._task("POST", path, {"snapname": name})
+        return await self._task("POST", path, {"snapname": named(name)})
 
     @guarded("hypervisor.roll_back")
     async def roll_back(self, node: str, vmid: int, name: str, *, kind: Kind = Kind.VM) -> str:
         """Roll a guest back; it stands still afterwards."""
-        return await self._task("POST", f"{guest_path(node, vmid, kind)}/snapshot/{name}/rollback")
+        path = f"{guest_path(node, vmid, kind)}/snapshot/{named(name)}/rollback"
+        return await self._task("POST", path)
 
     @guarded("hypervisor.destroy")
     async def destroy(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:

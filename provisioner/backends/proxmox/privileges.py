@@ -80,6 +80,7 @@ KEYS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("VM.Config.Memory",): ("memory",),
     ("VM.Config.Network",): ("net0",),
     ("VM.Config.HWType",): ("smbios1",),
+    ("VM.Config.Disk",): ("scsi0",),
     ("VM.Config.Cloudinit", "VM.Config.Network"): (
         *("ciuser", "sshkeys", "ipconfig0", "nameserver", "cicustom"),
     ),

@@ -1,5 +1,6 @@
 """The small languages inside configuration values: property strings, sizes, tags."""
 
+import math
 import re
 from typing import Final
 
@@ -24,11 +25,12 @@ def size(disk: str) -> int:
 
 
 def limit(value: str) -> float:
-    """Return a limit as a number; none, and what is no number, is 0."""
+    """Return a limit as a number; none, and what is no number that can be compared, is 0."""
     try:
-        return float(value or 0)
+        found = float(value or 0)
     except ValueError:
         return 0
+    return found if math.isfinite(found) else 0
 
 
 def plain(number: float) -> str:

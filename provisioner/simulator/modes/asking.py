@@ -11,6 +11,7 @@ from provisioner.simulator.modes.mode import (
     CONFIG,
     CREATE_CT,
     CREATE_VM,
+    MAKING,
     NEXT_ID,
     ON_NODE,
     RESIZE,
@@ -42,7 +43,7 @@ VMIDS: Final = (
     Mode(
         1,
         "VMID taken on this node",
-        (CLONE,),
+        MAKING,
         Effect.NONE,
         "By itself: another VMID is chosen.",
         (world(TAKEN, w.taken),),
@@ -50,7 +51,7 @@ VMIDS: Final = (
     Mode(
         2,
         "VMID taken on another node",
-        (CLONE,),
+        MAKING,
         Effect.NONE,
         "By itself: another VMID is chosen.",
         (
@@ -71,7 +72,7 @@ VMIDS: Final = (
     Mode(
         4,
         "range of VMIDs full",
-        (CLONE, NEXT_ID),
+        (*MAKING, NEXT_ID),
         Effect.NONE,
         "Remove guests from the range that are not ours, or make the range larger.",
         (
@@ -83,7 +84,7 @@ VMIDS: Final = (
     Mode(
         5,
         "the same next id for many",
-        (CLONE,),
+        MAKING,
         Effect.NONE,
         "By itself: whoever came first has it, all others choose another.",
         (world(TAKEN, w.raced),),
@@ -263,7 +264,7 @@ ACCESS: Final = (
     Mode(
         28,
         "tag refused by policy",
-        (CONFIG,),
+        (CONFIG, CREATE_CT),
         Effect.NONE,
         "Allow the tag to everybody, or take it out of [machines] tags, then retry.",
         (

@@ -2,7 +2,7 @@
 
 `arm` has a mode strike the n-th call that matches; where no call is named it may strike at any
 that the mode is known at. `mend` is what an operator does: it disarms what still lurks, and puts
-right what the mode changed. A mode that no API call can show cannot be armed, and says why.
+right what the mode changed. A mode that no call to the cluster shows cannot be armed, and says why.
 """
 
 from dataclasses import replace
@@ -44,7 +44,7 @@ def arm(
     Without `at`, one fault lies in wait at each kind of call that the mode can strike.
     """
     if not mode.forms:
-        raise ValueError(f"mode {mode.number} is not of the API: see {mode.elsewhere}")
+        raise ValueError(f"mode {mode.number} is not of the cluster, but of the {mode.elsewhere}")
     chosen = mode.forms[form]
     armed = tuple(
         _fault(cluster, mode, chosen, call, nth) for call in ((at,) if at else mode.strikes)

@@ -7,16 +7,20 @@ from provisioner.simulator.modes import world as w
 from provisioner.simulator.modes.mode import (
     AGENT,
     ANY,
-    CLONE,
     CONFIG,
     CURRENT,
     DESTROY,
+    LOGIN,
+    MAKING,
     OF_GUEST,
+    PCT_EXEC,
     PING,
+    PUT_SNIPPET,
     READ_CONFIG,
     RESIZE,
     RESOURCES,
     SHUTDOWN,
+    SNAPSHOTS,
     START,
     STOP,
     SUSPEND,
@@ -26,6 +30,7 @@ from provisioner.simulator.modes.mode import (
     Mode,
     Told,
     on_task,
+    over_ssh,
     task_fails,
     world,
 )
@@ -38,7 +43,7 @@ GUESTS: Final = (
     Mode(
         43,
         "guest gone",
-        (CONFIG, START, RESIZE, SHUTDOWN, STOP, DESTROY, CURRENT, READ_CONFIG),
+        (CONFIG, START, RESIZE, SHUTDOWN, STOP, DESTROY, *SNAPSHOTS, VZDUMP, CURRENT, READ_CONFIG),
         Effect.NONE,
         "By itself: what is owed is made again; a template has to be put back.",
         (world(GONE, w.deleted),),
@@ -133,9 +138,9 @@ GUESTS: Final = (
     Mode(
         52,
         "suspend under HA",
-        (SUSPEND,),
+        (SUSPEND, SHUTDOWN),
         Effect.NONE,
-        "Nothing: a suspension here is a shutdown.",
+        "By itself: a suspension here is a shutdown, which HA carries out.",
         (world("Cannot suspend HA managed VM to disk", w.under_ha),),
         lasts=True,
     ),
@@ -182,6 +187,7 @@ GUESTS: Final = (
                 told=Told.TASK,
             ),
         ),
+        lasts=True,
     ),
 )
 
@@ -189,7 +195,7 @@ OTHERS: Final = (
     Mode(
         57,
         "guest moved to another node",
-        (CONFIG, START, RESIZE, SHUTDOWN, STOP, DESTROY, CURRENT),
+        (CONFIG, START, RESIZE, SHUTDOWN, STOP, DESTROY, *SNAPSHOTS, VZDUMP, CURRENT),
         Effect.NONE,
         "By itself: it is found where it is now.",
         (world(GONE, w.migrated),),
@@ -197,7 +203,7 @@ OTHERS: Final = (
     Mode(
         58,
         "list of the cluster grows old",
-        (CLONE, START, SHUTDOWN, DESTROY, CONFIG, RESOURCES),
+        (*MAKING, START, SHUTDOWN, DESTROY, CONFIG, *SNAPSHOTS, VZDUMP, RESOURCES),
         Effect.NONE,
         "By itself: the list only selects; restart pvestatd if it stays so.",
         (world("", w.statistics_stop, told=Told.NOWHERE),),
@@ -206,7 +212,7 @@ OTHERS: Final = (
     Mode(
         59,
         "somebody else at work",
-        (CONFIG, CURRENT, READ_CONFIG, START, SHUTDOWN, STOP, DESTROY, CLONE),
+        (CONFIG, CURRENT, READ_CONFIG, START, SHUTDOWN, STOP, DESTROY, *MAKING, *SNAPSHOTS, VZDUMP),
         Effect.NONE,
         "By itself: what was changed is changed back, who is no guest of ours is let be.",
         (
@@ -218,11 +224,17 @@ OTHERS: Final = (
     Mode(
         60,
         "SSH to a node or into a container",
-        (),
+        (PUT_SNIPPET, PCT_EXEC, LOGIN),
         Effect.UNKNOWN,
         "Compare the host key, make room on the node, look at what the program said.",
-        (),
-        elsewhere="SSH",
+        (
+            over_ssh(FaultName.DISK_FULL, "there is no room: make some", lasting=True),
+            over_ssh(FaultName.CUT_SHORT),
+            over_ssh(FaultName.REFUSE, "there is no such file", code=1, lasting=True),
+            over_ssh(FaultName.UNAUTHORIZED, "Permission denied", lasting=True),
+            over_ssh(FaultName.UNREACHABLE, "Connection refused", lasting=True),
+        ),
+        lasts=True,
     ),
     Mode(
         61,
@@ -236,7 +248,7 @@ OTHERS: Final = (
     Mode(
         62,
         "clocks apart",
-        (CLONE, START, SHUTDOWN, DESTROY, CONFIG, RESIZE, PING, ANY),
+        (*MAKING, START, SHUTDOWN, DESTROY, CONFIG, RESIZE, PING, ANY),
         Effect.DONE,
         "Have the nodes' clocks set (chrony); a few minutes do no harm.",
         (

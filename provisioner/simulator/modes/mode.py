@@ -36,6 +36,8 @@ PING: Final[Call] = ("POST", f"{GUEST}/agent/ping")
 EXEC: Final[Call] = ("POST", f"{GUEST}/agent/exec")
 EXEC_STATUS: Final[Call] = ("GET", f"{GUEST}/agent/exec-status")
 INTERFACES: Final[Call] = ("GET", f"{GUEST}/agent/network-get-interfaces")
+SNAPSHOT: Final[Call] = ("POST", f"{GUEST}/snapshot")
+ROLLBACK: Final[Call] = ("POST", f"{GUEST}/snapshot/{{name}}/rollback")
 VZDUMP: Final[Call] = ("POST", "/nodes/{node}/vzdump")
 NEXT_ID: Final[Call] = ("GET", "/cluster/nextid")
 RESOURCES: Final[Call] = ("GET", "/cluster/resources")
@@ -43,11 +45,17 @@ TASK_LIST: Final[Call] = ("GET", "/nodes/{node}/tasks")
 TASK_STATUS: Final[Call] = ("GET", "/nodes/{node}/tasks/{upid}/status")
 CONTENT: Final[Call] = ("GET", "/nodes/{node}/storage/{storage}/content")
 ANY: Final[Call] = ("*", "*")
+#: What is asked of a node's helper, or in a container, over SSH; the login comes before each.
+PUT_SNIPPET: Final[Call] = ("SSH", "/{node}/put-snippet")
+PCT_EXEC: Final[Call] = ("SSH", "/{node}/pct-exec")
+LOGIN: Final[Call] = ("SSH", "/{node}/login")
 
 AGENT: Final = (EXEC, PING, EXEC_STATUS)
-TASKS: Final = (CLONE, CREATE_CT, CREATE_VM, DESTROY, SHUTDOWN, STOP, START, RESIZE, VZDUMP)
+MAKING: Final = (CLONE, CREATE_CT, CREATE_VM)
+SNAPSHOTS: Final = (SNAPSHOT, ROLLBACK)
+TASKS: Final = (*MAKING, DESTROY, SHUTDOWN, STOP, START, RESIZE, VZDUMP, *SNAPSHOTS)
 WRITES: Final = (*TASKS, CONFIG, FIREWALL)
-OF_GUEST: Final = (DESTROY, SHUTDOWN, STOP, START, RESIZE, CONFIG)
+OF_GUEST: Final = (DESTROY, SHUTDOWN, STOP, START, RESIZE, CONFIG, *SNAPSHOTS)
 ON_NODE: Final = (*WRITES, PING, EXEC, READ_CONFIG, CURRENT, TASK_LIST)
 
 
@@ -65,6 +73,7 @@ class Told(Enum):
     REPLY = "reply"
     TASK = "task"
     LOG = "log"  # only the task's log tells
+    SSH = "SSH"  # what a node or its helper says over SSH
     NOWHERE = "nowhere"  # all answers are as ever, and the world is not
 
 
@@ -87,8 +96,8 @@ class Form:
 class Mode:
     """One mode; `lasts` until somebody mends it, or else passes by itself.
 
-    `ends` says how it passes, or what an operator does about it. `elsewhere` says who holds a mode
-    that no API call can show.
+    `ends` says how it passes, or what an operator does about it. `elsewhere` says of a mode that
+    no call to the cluster shows whose it is.
     """
 
     number: int
@@ -135,6 +144,11 @@ def on_task(name: FaultName, says: str = "", *, text: str = "", seconds: float =
 def on_wire(name: FaultName, says: str, status: int, *, text: str = "") -> Form:
     """Return a form that spoils the way to or from the API."""
     return Form(says, Fault(name, status=status, text=text))
+
+
+def over_ssh(name: FaultName, says: str = "", *, code: int = 0, lasting: bool = False) -> Form:
+    """Return a form that spoils what is done over SSH; `code` is what a program exits with."""
+    return Form(says, Fault(name, status=code, text=says, lasting=lasting), Told.SSH)
 
 
 def world(says: str, happens: Happening, status: int = 500, told: Told = Told.REPLY) -> Form:

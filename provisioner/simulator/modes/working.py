@@ -7,12 +7,12 @@ from provisioner.simulator.modes import world as w
 from provisioner.simulator.modes.mode import (
     CLONE,
     CONFIG,
-    CREATE_CT,
-    CREATE_VM,
     DESTROY,
+    MAKING,
     OF_GUEST,
     RESIZE,
     SHUTDOWN,
+    SNAPSHOTS,
     START,
     STOP,
     TASKS,
@@ -41,7 +41,6 @@ LOCKS: Final = (
     "suspended",
     "clone",
 )
-MAKING: Final = (CLONE, CREATE_CT, CREATE_VM)
 OF_CONTAINER: Final = tuple((verb, path.replace("{kind}", "lxc")) for verb, path in OF_GUEST)
 #: For how long others hold a file lock, and a guest, in seconds.
 FILE_HELD, GUEST_HELD = 30.0, 45.0
@@ -106,7 +105,7 @@ LOCKED: Final = (
     Mode(
         11,
         "guest locked for a while",
-        (CLONE, CONFIG, DESTROY, SHUTDOWN, STOP, START, RESIZE),
+        (CLONE, CONFIG, DESTROY, SHUTDOWN, STOP, START, RESIZE, VZDUMP, *SNAPSHOTS),
         Effect.NONE,
         "By itself, when the other work is done; of a lock that stays, see 12.",
         tuple(world(f"VM is locked ({word})", w.locked(word, GUEST_HELD)) for word in LOCKS),
@@ -114,7 +113,7 @@ LOCKED: Final = (
     Mode(
         12,
         "lock that is never released",
-        (CONFIG, CLONE, DESTROY, SHUTDOWN, STOP, START, RESIZE),
+        (CONFIG, CLONE, DESTROY, SHUTDOWN, STOP, START, RESIZE, VZDUMP, *SNAPSHOTS),
         Effect.NONE,
         "See that no task is working on it, then unlock it (`qm unlock N`, `pct unlock N`).",
         (
@@ -163,7 +162,7 @@ WORKERS: Final = (
     Mode(
         36,
         "clone interrupted, VMID reused",
-        (CLONE,),
+        MAKING,
         Effect.NONE,
         "By itself: another VMID is chosen.",
         (
@@ -188,7 +187,7 @@ STORAGES: Final = (
     Mode(
         38,
         "storage away",
-        (CLONE, CREATE_CT, CREATE_VM, START, RESIZE, DESTROY, VZDUMP),
+        (*MAKING, START, RESIZE, DESTROY, VZDUMP),
         Effect.NONE,
         "Bring the storage back: enable it, mount it, give it to the node.",
         (
@@ -207,7 +206,7 @@ STORAGES: Final = (
     Mode(
         39,
         "storage full",
-        (CLONE, CREATE_CT, CREATE_VM, RESIZE),
+        (*MAKING, RESIZE, VZDUMP),
         Effect.NONE,
         "Make room on the storage.",
         (

@@ -41,8 +41,10 @@ def raced(cluster: Cluster, struck: Struck) -> None:
     """Another client was told the same next id, and its clone comes first."""
     if OTHER not in cluster.state.tokens:
         cluster.add_token(Token(OTHER, "secret"))
+    template = next(guest for guest in cluster.state.guests.values() if guest.template)
+    path = f"/nodes/{template.node}/{template.kind}/{template.vmid}/clone"
     params = {"newid": str(struck.newid), "name": "theirs"}
-    cluster.submit(ApiRequest("POST", struck.path, params, f"{OTHER}=secret"))
+    cluster.submit(ApiRequest("POST", path, params, f"{OTHER}=secret"))
 
 
 def range_full(cluster: Cluster, struck: Struck) -> Remedy:
@@ -256,7 +258,9 @@ def elsewhere_only(storage: Storage) -> None:
 
 def _storage_of(cluster: Cluster, struck: Struck) -> Storage:
     guest = cluster.state.guests.get(struck.vmid)
-    lines = [line for line in guest.disks().values() if "cdrom" not in line] if guest else []
+    saved = struck.path.endswith("/vzdump")  # what it is about is where the backup goes
+    of_guest = [] if guest is None or saved else guest.disks().values()
+    lines = [line for line in of_guest if "cdrom" not in line]
     name = lines[0].split(":")[0] if lines else struck.storage
     return cluster.state.storages[name]
 

@@ -10,7 +10,7 @@ from provisioner.errors import Permanent, Transient, UnknownOutcome
 from provisioner.guest.ended import Ended
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import FaultName
-from provisioner.simulator.ssh.verbs import serve
+from provisioner.simulator.ssh.verbs import noted, serve
 from provisioner.simulator.wire import Refused
 
 
@@ -49,8 +49,11 @@ class DirectWays:
         state = self._cluster.state
         if node not in state.nodes:
             raise Permanent(f"node {node} has no line in nodes_ssh.known_hosts")
-        fault = state.faults.match("SSH", f"/{node}/login")
+        fault = state.faults.match("SSH", noted(state, node, "login"))
         if fault is not None and fault.name is FaultName.UNAUTHORIZED:
-            raise Transient(f"node {node} refuses our key")
+            raise Transient(
+                f"node {node} refuses our key: put the line that `chainwatch node authorize` "
+                "prints into its authorized_keys"
+            )
         if fault is not None or not state.nodes[node].online:
-            raise Transient(f"node {node} cannot be reached")
+            raise Transient(f"node {node} cannot be reached: is the node up, and its SSH server?")

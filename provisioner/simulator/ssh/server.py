@@ -16,7 +16,7 @@ import asyncssh
 from provisioner.guest.ended import Ended
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import FaultName
-from provisioner.simulator.ssh.verbs import LARGEST_CONTENT, Failed, serve
+from provisioner.simulator.ssh.verbs import LARGEST_CONTENT, Failed, noted, serve
 from provisioner.simulator.wire import Refused
 
 HOST = "127.0.0.1"
@@ -93,7 +93,8 @@ class SshFront:
 
     def admits(self, node: str, key: asyncssh.SSHKey) -> bool:
         """Say whether `key` may enter `node` now."""
-        fault = self.cluster.state.faults.match("SSH", f"/{node}/login")
+        state = self.cluster.state
+        fault = state.faults.match("SSH", noted(state, node, "login"))
         struck = fault is not None and fault.name is FaultName.UNAUTHORIZED
         return _public(key) in self._authorized and not struck
 

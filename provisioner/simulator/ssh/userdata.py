@@ -32,6 +32,7 @@ def cloud_init(state: State, guest: Guest) -> CloudInit | None:
         user=account.get("name"),
         password=None,
         keys=tuple(account.get("ssh_authorized_keys") or ()),
+        gecos=account.get("gecos") or "",
     )
 
 

@@ -56,7 +56,7 @@ class Asked:
 
 def serve(state: State, node: str, command: str, content: bytes) -> Script[Ended | None]:
     """Do what `command` asks of `node`. Returns None where the connection is cut before the end."""
-    fault = state.faults.match("SSH", f"/{node}/{command.partition(' ')[0]}")
+    fault = state.faults.match("SSH", noted(state, node, command.partition(" ")[0]))
     name = fault.name if fault else None
     yield Sleep(fault.seconds if fault and name is FaultName.HANG else TAKES)
     if name is FaultName.CUT_SHORT:
@@ -67,6 +67,13 @@ def serve(state: State, node: str, command: str, content: bytes) -> Script[Ended
     except Failed as failed:
         ended = failed.ended
     return None if name in {FaultName.CUT_SHORT, FaultName.LOSE_REPLY} else ended
+
+
+def noted(state: State, node: str, verb: str) -> str:
+    """Note in the log of calls what is asked of a node over SSH; returns the path it goes by."""
+    path = f"/{node}/{verb}"
+    state.record(state.timeline.now, "SSH", path, 0, None)
+    return path
 
 
 def _dispatched(asked: Asked, fault: Fault | None) -> Script[Ended]:
@@ -148,7 +155,8 @@ def _route_add(asked: Asked) -> str:
         address = IPv6Address(text)
     except AddressValueError:
         raise Failed(64, "not an IPv6 address") from None
-    ours = address in IPv6Network(asked.system.rules.prefix) and text == text.lower()
+    prefixes = map(IPv6Network, asked.system.rules.prefix.split())
+    ours = any(address in each for each in prefixes) and text == text.lower()
     if what != "add" or not ours or bridge not in asked.system.rules.bridges:
         raise Failed(64, "not an address or a bridge of ours")
     boot = asked.state.nodes[asked.node].up_since

@@ -13,7 +13,7 @@ CREATE TABLE wish_ (
     reason   TEXT NOT NULL,
     asked_at INTEGER NOT NULL,              -- wall time, like done_at
     done_at  INTEGER,
-    outcome  TEXT CHECK (outcome IN ('done', 'refused')),
+    outcome  TEXT CHECK (outcome IN ('done', 'refused', 'withdrawn')),
     said     TEXT,                          -- the sentence that says how it ended
     source   TEXT,
     event    TEXT UNIQUE,

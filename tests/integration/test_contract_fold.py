@@ -1,0 +1,259 @@
+"""The fold of the logs against the contract's own state, after thousands of deals in any order.
+
+The logs are read and folded by the daemon's own code; the state is what the contract answers. What
+the daemon does not fold (money) is taken from the receipts' last words on each, without adding.
+With `CHAINWATCH_SOAK` set there are ten times as many deals.
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import pytest
+
+from chainwatch.chain import profiles
+from chainwatch.chain.rpc import RpcError, RpcPool
+from chainwatch.chain.scanner import Scanner
+from chainwatch.chain.settings import SourceSettings
+from chainwatch.domain.batches import Source
+from chainwatch.domain.events import Logged, PlanEvent
+from chainwatch.domain.lease import Lease, Plan, fold_all, fold_plan
+from tests.support.anvil import CHAIN_ID, running
+from tests.support.bazaar import PLANS, Bazaar, opened
+from tests.support.lease_contract import NATIVE
+from tests.support.ledger import Ledger
+
+ROUNDS: Final = 20 if os.environ.get("CHAINWATCH_SOAK") else 2
+DEALS: Final = 500
+_AT_ONCE: Final = 200
+_QUESTIONS: Final = (
+    *("ownerOf", "expiresAt", "planOf", "deliveredAt", "sshKeyOf", "encryptionKeyOf"),
+    *("escrowOf", "upgradeOf"),
+)
+_SEEN: Final = {
+    *("Transfer", "LeaseMinted", "SubscriptionUpdate", "KeysChanged", "LeaseDelivered"),
+    *("LeaseRenewed", "RenewalsAllowed", "ConnectionPublished", "PlanChanged", "ActionRequested"),
+    *("UpgradeUpdate", "EscrowUpdate", "Refunded", "CreditUpdate", "Withdrawn", "PlanTerms"),
+}
+
+pytestmark = pytest.mark.timeout(60 + 120 * ROUNDS)
+
+Answer = tuple[object, ...] | None
+
+
+class Witness:
+    """Reads a bazaar as the daemon does, and asks its contract as anybody may."""
+
+    def __init__(self, bazaar: Bazaar, pool: RpcPool) -> None:
+        self.bazaar = bazaar
+        self._pool = pool
+        self._ledger = Ledger()
+        self._scanner = Scanner(_settings(bazaar), pool, profiles.get("lease"), self._ledger)
+
+    async def read(self) -> tuple[dict[int, Lease], dict[int, Plan]]:
+        """What the logs fold to."""
+        await self._ledger.follow(self._scanner)
+        assert self._scanner.take_unread() == ()
+        tokens: dict[int, list[Logged]] = defaultdict(list)
+        plans: dict[int, Plan] = {}
+        for logged in self._ledger.canonical():
+            event = logged.event
+            if isinstance(event, PlanEvent):
+                plans[event.plan] = fold_plan(plans.get(event.plan), event)
+            else:
+                tokens[event.token].append(logged)
+        folded = {token: fold_all(history) for token, history in tokens.items()}
+        return {token: lease for token, lease in folded.items() if lease is not None}, plans
+
+    async def asked(self, function: str, arguments: Iterable[Sequence[object]]) -> list[Answer]:
+        """What the contract answers to each; None where there is no such token."""
+        contract = self.bazaar.shop.deployed.contract
+        calls = [
+            (
+                "eth_call",
+                (
+                    {"to": contract.address, "data": contract.encode_abi(function, args=given)},
+                    "latest",
+                ),
+            )
+            for given in arguments
+        ]
+        (rpc,) = self._pool.ranked()
+        answers: list[object] = []
+        for first in range(0, len(calls), _AT_ONCE):
+            answers += await rpc.batch(calls[first : first + _AT_ONCE])
+        return [self._decoded(function, answer) for answer in answers]
+
+    async def said(self) -> list[tuple[str, Mapping[str, object]]]:
+        """Every event of the contract, from the receipts, in its order."""
+        contract = self.bazaar.shop.deployed.contract
+        by_topic = {event.topic: event for event in contract.all_events()}
+        told: list[tuple[str, Mapping[str, object]]] = []
+        for number in range((await self.bazaar.anvil.block()).number + 1):
+            for receipt in await contract.w3.eth.get_block_receipts(number):
+                for log in receipt["logs"]:
+                    if log["address"] == contract.address:
+                        read = by_topic[log["topics"][0].to_0x_hex()].process_log(log)
+                        told.append((str(read["event"]), dict(read["args"])))
+        return told
+
+    def _decoded(self, function: str, answer: object) -> Answer:
+        if isinstance(answer, RpcError):
+            assert answer.data.startswith("0x7e273289"), answer  # ERC721NonexistentToken
+            return None
+        contract = self.bazaar.shop.deployed.contract
+        types = [_type(each) for each in _outputs(contract.abi, function)]
+        return tuple(contract.w3.codec.decode(types, bytes.fromhex(str(answer)[2:])))
+
+
+async def test_the_fold_of_the_logs_is_what_the_contract_says() -> None:
+    async with witnessed(1) as witness:
+        leases: dict[int, Lease] = {}
+        plans: dict[int, Plan] = {}
+        for _ in range(ROUNDS):
+            await witness.bazaar.deal(DEALS)
+            leases, plans = await witness.read()
+            state = await _state(witness, leases)
+            for token, lease in leases.items():
+                told = state["ownerOf"][token]
+                assert lease.burnt is (told is None)
+                if told is not None:
+                    assert _folded(lease) == {name: state[name][token] for name in _folded(lease)}
+            for number, plan in plans.items():
+                (answer,) = await witness.asked("plan", [(number,)])
+                assert answer is not None
+                assert _of(plan) == _without_promises(answer[0])
+        assert len(plans) == PLANS
+        assert len(leases) > DEALS // 20
+
+
+async def test_money_is_where_the_logs_say_to_the_wei() -> None:
+    async with witnessed(2) as witness:
+        for _ in range(ROUNDS):
+            await witness.bazaar.deal(DEALS)
+        leases, _ = await witness.read()
+        state = await _state(witness, leases)
+        said = await witness.said()
+        assert {name for name, _ in said} >= _SEEN, Counter(name for name, _ in said)
+        escrow, aside, credit = _last_words(said)
+        owed = {NATIVE: 0, witness.bazaar.coin.address: 0}
+        for token, lease in leases.items():
+            if lease.burnt:
+                assert (escrow[token], aside.get(token, 0)) == (0, 0)
+                continue
+            match state["escrowOf"][token]:
+                case (int(earned), int(unused), int(set_aside)):
+                    assert earned + unused == escrow[token]
+                    assert set_aside == aside.get(token, 0)
+                case other:
+                    raise AssertionError(other)
+            coin = NATIVE if lease.plan in (1, 3) else witness.bazaar.coin.address
+            owed[coin] += escrow[token] + aside.get(token, 0)
+        for (coin, account), amount in credit.items():
+            assert await witness.asked("creditOf", [(coin, account)]) == [(amount,)]
+            owed[coin] += amount
+        assert owed == await _held(witness.bazaar)
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def witnessed(seed: int) -> AsyncIterator[Witness]:
+    async with running() as anvil:
+        bazaar = await opened(anvil, seed)
+        pool = RpcPool((anvil.url,), timeout=10)
+        try:
+            yield Witness(bazaar, pool)
+        finally:
+            await pool.close()
+
+
+def _settings(bazaar: Bazaar) -> SourceSettings:
+    return SourceSettings(
+        source=Source("bazaar", CHAIN_ID, bazaar.shop.address, 0, "lease"),
+        http=(bazaar.anvil.url,),
+        ws=(),
+        confirmations=0,
+        finality="finalized",
+        poll_interval=1,
+        stale_after=60,
+        max_range=1000,
+        timeout=10,
+    )
+
+
+async def _state(witness: Witness, tokens: Iterable[int]) -> dict[str, dict[int, Answer]]:
+    """What the contract answers about these tokens, by question."""
+    asked = sorted(tokens)
+    return {
+        name: dict(zip(asked, await witness.asked(name, [(t,) for t in asked]), strict=True))
+        for name in _QUESTIONS
+    }
+
+
+def _folded(lease: Lease) -> dict[str, Answer]:
+    """A lease as the contract would answer for it."""
+    return {
+        "ownerOf": (lease.owner,),
+        "expiresAt": (lease.expires_at,),
+        "planOf": (lease.plan,),
+        "deliveredAt": (lease.delivered_at,),
+        "sshKeyOf": (lease.ssh_key,),
+        "encryptionKeyOf": (bytes.fromhex(lease.encryption_key.removeprefix("0x")),),
+    }
+
+
+def _of(plan: Plan) -> tuple[object, ...]:
+    """A plan as the contract's `plan` tells it, without its promises and its stock."""
+    return (
+        *(plan.name, plan.kind, plan.cores, plan.memory_mib, plan.disk_gib, plan.grace),
+        *(plan.payment_token, plan.cap, plan.on_sale, plan.price_per_second),
+    )
+
+
+def _without_promises(plan: object) -> tuple[object, ...]:
+    assert isinstance(plan, tuple)
+    return plan[:6] + plan[8:10] + plan[11:]
+
+
+def _last_words(
+    said: Iterable[tuple[str, Mapping[str, object]]],
+) -> tuple[dict[object, int], dict[object, int], dict[tuple[str, str], int]]:
+    """The last that was said of each lease's escrow and upgrade, and of each credit."""
+    escrow: dict[object, int] = {}
+    aside: dict[object, int] = {}
+    credit: dict[tuple[str, str], int] = {}
+    for name, values in said:
+        match name, values:
+            case "EscrowUpdate", {"tokenId": token, "escrow": int(amount)}:
+                escrow[token] = amount
+            case "UpgradeUpdate", {"tokenId": token, "aside": int(amount)}:
+                aside[token] = amount
+            case "CreditUpdate", {"token": str(coin), "account": str(who), "credit": int(amount)}:
+                credit[coin, who] = amount
+    return escrow, aside, credit
+
+
+async def _held(bazaar: Bazaar) -> dict[str, int]:
+    native = int(str(await bazaar.anvil.rpc("eth_getBalance", bazaar.shop.address, "latest")), 16)
+    coins = await bazaar.coin.call(int, "balanceOf", bazaar.shop.address)
+    return {NATIVE: native, bazaar.coin.address: coins}
+
+
+def _outputs(abi: Iterable[Mapping[str, object]], function: str) -> list[Mapping[str, object]]:
+    (entry,) = (e for e in abi if e["type"] == "function" and e["name"] == function)
+    outputs = entry["outputs"]
+    assert isinstance(outputs, list)
+    return outputs
+
+
+def _type(entry: Mapping[str, object]) -> str:
+    match entry:
+        case {"type": "tuple", "components": list(parts)}:
+            return f"({','.join(map(_type, parts))})"
+        case {"type": str(simple)}:
+            return simple
+    raise AssertionError(entry)

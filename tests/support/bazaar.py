@@ -1,0 +1,190 @@
+"""Everybody who deals with a lease contract at once: any function, any lease, in a seeded order.
+
+Nobody asks first whether a deal is allowed: what is not reverts in its block and says nothing, as
+on any chain. People, plans and times are few and close together, so that enough of it succeeds.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from chainwatch.demo.anvil import Anvil
+from tests.support.lease_contract import (
+    NATIVE,
+    Deployed,
+    LeaseContract,
+    PlanOffer,
+    issue_token,
+    open_shop,
+    purchase,
+)
+
+HOUR: Final = 3600
+_GAS: Final = hex(700_000)
+_LATER: Final = 2**63
+_COIN: Final = 10**18
+_BLOB: Final = "AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8Mkwgtjc8zTUx4"
+_PRICE: Final = 1_000
+_IN_A_BLOCK: Final = 20
+_NATIVE_PLANS: Final = (1, 3)
+PLANS: Final = 4
+
+Request = dict[str, object]
+
+
+@dataclass(slots=True)
+class Bazaar:
+    """A shop with plans 1 and 2 and the larger 3 and 4, the even ones paid in `coin`."""
+
+    anvil: Anvil
+    shop: LeaseContract
+    coin: Deployed
+    people: Sequence[str]
+    random: Random
+    tokens: int = 0
+    _wished: list[int] = field(default_factory=lambda: [1])
+    _deals: Sequence[Callable[[], Request]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        often = (self._mint, self._deliver)
+        wishes = (self._upgrade, self._complete)
+        sometimes = (self._renew, self._transfer, self._keys)
+        seldom = (
+            *(self._owners("end"), self._owners("refund"), self._owners("burn")),
+            *(self._owners("cancelSubscription"), self._owners("allowRenewal")),
+            *(self._owners("withdrawUpgrade"), self._provisioners("cancelUndelivered")),
+            *(self._provisioners("burn"), self._provisioners("refuseUpgrade")),
+            *(self._collect, self._withdraw, self._claim, self._action, self._publish),
+            *(self._cancel_delivered, self._terms, self._pause),
+        )
+        self._deals = (*often * 8, *sometimes * 6, *wishes * 10, *seldom)
+
+    async def deal(self, count: int) -> None:
+        """So many deals, in as many blocks as they need, and time that passes between them."""
+        await self.anvil.rpc("evm_setAutomine", False)
+        for left in range(count, 0, -_IN_A_BLOCK):
+            for _ in range(min(left, _IN_A_BLOCK)):
+                await self.anvil.rpc("eth_sendTransaction", self.random.choice(self._deals)())
+            await self.anvil.rpc(
+                "evm_increaseTime", self.random.choice((12, 12, 12, 60, 600, HOUR))
+            )
+            await self.anvil.mine()
+            self.tokens = await self.shop.deployed.call(int, "lastTokenId")
+        await self.anvil.rpc("evm_setAutomine", True)
+
+    # --- what is dealt ----------------------------------------------------------------------------
+
+    def _asked(self, sender: str, function: str, *arguments: object, value: int = 0) -> Request:
+        data = self.shop.deployed.contract.encode_abi(function, args=arguments)
+        who = {"from": sender, "to": self.shop.address}
+        return {**who, "gas": _GAS, "value": hex(value), "data": data}
+
+    def _token(self) -> int:
+        """Any lease, and the newer ones more often."""
+        return self.random.randint(
+            max(1, self.tokens - self.random.choice((5, 20))), self.tokens + 1
+        )
+
+    def _person(self) -> str:
+        return self.random.choice(self.people)
+
+    def _owners(self, function: str) -> Callable[[], Request]:
+        return lambda: self._asked(self._person(), function, self._token())
+
+    def _provisioners(self, function: str) -> Callable[[], Request]:
+        return lambda: self._asked(self.shop.provisioner, function, self._token())
+
+    def _mint(self) -> Request:
+        plan, buyer, seconds = self.random.randint(1, 2), self._person(), self._seconds()
+        keys = self.random.choice(("", f"ssh-ed25519 {_BLOB} me@x"))
+        wanted = purchase(plan, buyer, seconds, _COIN, _LATER, ssh_key=keys, encryption_key=b"\1")
+        value = _COIN if plan in _NATIVE_PLANS else 0
+        return self._asked(buyer, "mint", wanted, value=value)
+
+    def _seconds(self) -> int:
+        return self.random.randint(600, 12 * HOUR)
+
+    def _coins(self) -> int:
+        """More than enough for what is paid in coin; the other half refuses it."""
+        return self.random.choice((0, _COIN))
+
+    def _deliver(self) -> Request:
+        sealed = self.random.randbytes(self.random.choice((0, 40)))
+        return self._asked(self.shop.provisioner, "deliver", self._token(), self._person(), sealed)
+
+    def _publish(self) -> Request:
+        return self._asked(
+            self.shop.provisioner, "publishConnection", self._token(), self._person(), b"sealed"
+        )
+
+    def _renew(self) -> Request:
+        arguments = (self._token(), self._seconds())
+        return self._asked(self._person(), "renewSubscription", *arguments, value=self._coins())
+
+    def _transfer(self) -> Request:
+        owner = self._person()
+        return self._asked(owner, "transferFrom", owner, self._person(), self._token())
+
+    def _keys(self) -> Request:
+        line = f"ssh-ed25519 {_BLOB} {self.random.randint(0, 999)}@x"
+        key = self.random.randbytes(32)
+        return self._asked(self._person(), "setKeys", self._token(), line, key)
+
+    def _action(self) -> Request:
+        kind, data = self.random.randint(1, 4), self.random.randbytes(self.random.choice((0, 9)))
+        return self._asked(self._person(), "requestAction", self._token(), kind, data)
+
+    def _upgrade(self) -> Request:
+        plan = self.random.randint(3, PLANS)
+        self._wished.append(self._token())
+        return self._asked(
+            *(self._person(), "requestUpgrade", self._wished[-1], plan, _COIN),
+            value=_COIN if plan in _NATIVE_PLANS else 0,
+        )
+
+    def _complete(self) -> Request:
+        token = self.random.choice(self._wished[-5:])
+        return self._asked(self.shop.provisioner, "completeUpgrade", token)
+
+    def _cancel_delivered(self) -> Request:
+        return self._asked(self.shop.admin, "cancelDelivered", self._token())
+
+    def _collect(self) -> Request:
+        tokens = [self._token() for _ in range(3)]
+        return self._asked(self.shop.treasurer, "collect", tokens)
+
+    def _withdraw(self) -> Request:
+        token = self.random.choice((NATIVE, self.coin.address))
+        return self._asked(self.shop.treasurer, "withdraw", token, self.shop.treasurer, 1_000)
+
+    def _claim(self) -> Request:
+        person, token = self._person(), self.random.choice((NATIVE, self.coin.address))
+        return self._asked(person, "claim", token, person)
+
+    def _terms(self) -> Request:
+        plan, price = self.random.randint(1, PLANS), self.random.randint(_PRICE // 2, 2 * _PRICE)
+        cap, on_sale = self.random.choice((0, 0, 500)), self.random.random() < 0.9
+        return self._asked(self.shop.admin, "setTerms", plan, price, cap, on_sale)
+
+    def _pause(self) -> Request:
+        return self._asked(self.shop.admin, "setSalesPaused", self.random.random() < 0.1)
+
+
+async def opened(anvil: Anvil, seed: int) -> Bazaar:
+    """A bazaar on a chain, where everybody has coin and the shop may take it."""
+    shop = await open_shop(anvil)
+    admin, *people = (await anvil.accounts())[:3]
+    coin = await issue_token(anvil, admin, 10**30)
+    for person in people:
+        await coin.send("transfer", person, 10**29, sender=admin)
+        await coin.send("approve", shop.address, 10**29, sender=person)
+    for times in (1, 3):
+        for payment_token in (NATIVE, coin.address):
+            offer = PlanOffer(
+                *("plan", 0, times, times * 1024, times * 10, HOUR, payment_token),
+                price_per_second=times * _PRICE,
+                end_fee=1_000,
+            )
+            await shop.create_plan(offer)
+    return Bazaar(anvil, shop, coin, people, Random(seed))

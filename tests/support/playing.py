@@ -1,0 +1,328 @@
+"""One mode of failure at one call of one verb, played: what came of it, and what was said.
+
+While a mode lasts the machine waits; an operator then does what the sentence says, and it has to be
+as if nothing had been. The judge looks on all the time.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from chainwatch.store.wishes import Wish
+from provisioner.errors import ProvisionError
+from provisioner.model import MAKING
+from provisioner.model import Verb as Word
+from provisioner.simulator.faults import Fault, FaultName, Struck
+from provisioner.simulator.inventory import Inventory
+from provisioner.simulator.modes.catalogue import arm, has_struck, mend
+from tests.support.judge import Judge
+from tests.support.lives import stamps
+from tests.support.matrix import OF_THE_CHAIN, Case, expect, lull, settle_through
+from tests.support.meanwhile import MEANWHILE
+from tests.support.realm import TEMPLATE, TOKEN, Realm
+from tests.support.verbs import DIARY, OFF, WIPING
+
+#: How long it is waited for a mode to pass, in seconds, and how long a lasting one is watched.
+PATIENCE, WATCHED = 900, 120
+#: Modes that only show by how long they last, and for how long those are watched.
+SLOW_TO_SHOW: Final = frozenset({12, 35, 53})
+LONG: Final = 700
+#: Alarms of a machine, or a cluster, that is not as it should be.
+TROUBLE: Final = frozenset(
+    {
+        *("failing", "parked", "stuck", "no-room", "volumes-left", "backup-failed"),
+        *("hypervisor-down", "node-down"),
+    }
+)
+POWERED_OFF: Final = (59, 2)
+#: Modes while which nothing may be made or destroyed.
+BLIND: Final = frozenset({13, 29})
+DESTROYED: Final = frozenset({"qmdestroy", "vzdestroy"})
+MADE: Final = frozenset({"qmclone", "qmrestore", "vzcreate", "vzclone", "vzrestore"})
+#: A guest that is gone is made anew, whatever was done to it before.
+GONE: Final = 43
+#: The disk that somebody made larger than was sold (GiB).
+GROWN_BY, GROWN = 54, 100
+
+
+class Outcome(Enum):
+    """What came of a verb under a mode."""
+
+    UNTOUCHED = "—"  # the verb makes no call at which the mode can strike
+    BY_ITSELF = "passes"
+    MENDED = "waits"  # until the cause was mended
+    PARKED = "parks"  # until the cause was mended and an operator said retry
+    ENDED = "ends"  # the order ended, and said why; it was given again when the cause was mended
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One case played: what came of it, and what was said meanwhile."""
+
+    outcome: Outcome
+    sentences: tuple[str, ...] = ()
+
+    @property
+    def silent(self) -> bool:
+        """Say whether an operator was needed and nothing said what to do."""
+        needed = self.outcome in {Outcome.MENDED, Outcome.PARKED, Outcome.ENDED}
+        return needed and not list(hints(self.sentences))
+
+
+async def play(case: Case, folder: Path) -> Played:
+    """Play a case; raises AssertionError for what must never be."""
+    async with AsyncExitStack() as stack:
+        realm = case.verb.realm(folder, over_ssh=case.over_ssh)
+        world = await stack.enter_async_context(realm)
+        judge = Judge(world)
+        await settle_through(world, judge, case.verb.before)
+        expect(judge, case.verb)
+        if case.mode.number == GROWN_BY:
+            judge.disk_gib = GROWN
+        return await Run(case, world, judge).play()
+
+
+@dataclass(slots=True)
+class Run:
+    """One case under way; `tasks_at_strike` is how many tasks there were when it struck."""
+
+    case: Case
+    world: Realm
+    judge: Judge
+    tasks_at_strike: int | None = None
+
+    async def play(self) -> Played:
+        """Do the verb, with the mode at its call."""
+        mode, cluster = self.case.mode, self.world.cluster
+        before = len(cluster.state.tasks)
+        self._write_diaries()
+        self._arm()
+        for stage in self.case.verb.stages:
+            await stage(self.world)
+            await self._go_on(self._patience())
+        await self._resync()
+        resting = await self._at_rest()
+        if not has_struck(cluster, mode):
+            assert self.case.nth > 1, "it never struck"
+            return Played(Outcome.UNTOUCHED)
+        self._judge_blindness()
+        ended = await self._refused_order()
+        if resting and (ended is None or self._overtaken):
+            await self._order_done(before, times=1)
+            return Played(Outcome.BY_ITSELF)
+        sentences = await self._sentences()
+        parked = "parked" in await self.world.alarms()
+        assert mode.lasts or ended, f"should pass by itself: {sentences}"
+        await self._operate()
+        await self._go_on(WATCHED)
+        await self._remove_what_is_named()
+        await self.world.daemon.supervisor.resync.enqueue_all("periodic resync")
+        await self._go_on(PATIENCE)
+        self.judge.rest()
+        await self._order_done(before, times=1 if ended is None else 2)
+        await self._nothing_left()
+        if ended is not None:
+            return Played(Outcome.ENDED, (str(ended.said), *sentences))
+        return Played(Outcome.PARKED if parked else Outcome.MENDED, tuple(sentences))
+
+    # ------------------------------------------------------------------------- how it strikes
+
+    def _arm(self) -> None:
+        case, cluster = self.case, self.world.cluster
+        if case.mode.number == OF_THE_CHAIN:
+            happens = MEANWHILE[case.form]
+            fault = Fault(FaultName.HAPPENS, *case.at, nth=case.nth, mode=case.mode.label)
+            cluster.arm(replace(fault, act=lambda _: happens(self.world)))
+        else:
+            arm(cluster, case.mode, case.at, case.nth, case.form)
+        self._note_the_strike()
+
+    def _note_the_strike(self) -> None:
+        armed = self.world.cluster.state.faults.armed
+        for position, (fault, left) in enumerate(armed):
+            act = fault.act
+
+            def noted(struck: Struck, act: object = act) -> None:
+                if self.tasks_at_strike is None:
+                    self.tasks_at_strike = len(self.world.cluster.state.tasks)
+                if callable(act):
+                    act(struck)
+
+            armed[position] = (replace(fault, act=noted), left)
+
+    def _patience(self) -> int:
+        if not self.case.mode.lasts:
+            return PATIENCE
+        return LONG if self.case.mode.number in SLOW_TO_SHOW else WATCHED
+
+    # ------------------------------------------------------------------------- how time passes
+
+    async def _resync(self) -> None:
+        """Have the daemon look at everything, as it does every few minutes by itself.
+
+        A machine that somebody powered off is left off; its owner has it again.
+        """
+        if self.case.mode.number == OF_THE_CHAIN:
+            self.world.finalize()
+            await self._go_on(PATIENCE)
+        if (self.case.mode.number, self.case.form) == POWERED_OFF and not self.judge.left_off:
+            for vmid, guest in self.world.guests().items():
+                marked = stamps(self.world, vmid)
+                if marked and marked.started and not guest.running:
+                    self.world.cluster.start_guest(vmid)
+            self.world.cluster.advance(60)  # it comes up
+        resync = self.world.daemon.supervisor.resync
+        with suppress(ProvisionError):
+            await resync.survey()
+        await resync.enqueue_all("periodic resync")
+        await self._go_on(60 if self.case.mode.lasts else 300)
+
+    def look(self) -> None:
+        """Have the judge look, at strangers too."""
+        for vmid, guest in self.world.cluster.state.guests.items():
+            if guest.created_by != TOKEN and vmid != TEMPLATE and guest.lock is None:
+                self.judge.strangers.setdefault(vmid, dict(guest.config))
+        self.judge.look()
+
+    async def _go_on(self, seconds: int) -> None:
+        """Give the daemon its turns until all is quiet, at most `seconds`."""
+        end = self.world.cluster.now + seconds
+        while self.world.cluster.now < end:
+            self.look()
+            if await self.world.turn() == 0:
+                if await self._quiet():
+                    return
+                self.world.cluster.advance(await lull(self.world))
+            self.world.cluster.advance(0.2)
+        self.look()
+
+    async def _quiet(self) -> bool:
+        return not self._at_work() and await self.world.quiet()
+
+    def _at_work(self) -> bool:
+        return any(task.status is None for task in self.world.cluster.state.tasks.values())
+
+    # ------------------------------------------------------------------------ what is judged
+
+    async def _at_rest(self) -> bool:
+        if not await self._quiet() or TROUBLE & (await self.world.alarms()).keys():
+            return False
+        wish = await self._wish()
+        if wish is not None and wish.outcome is None:
+            return False
+        try:
+            self.judge.rest()
+        except AssertionError:
+            return False
+        return True
+
+    def _judge_blindness(self) -> None:
+        if self.case.mode.number in BLIND:
+            since = list(self.world.cluster.state.tasks.values())[self.tasks_at_strike or 0 :]
+            assert not [task.kind for task in since if task.kind in MADE | DESTROYED]
+
+    async def _sentences(self) -> list[str]:
+        said = list((await self.world.alarms()).values())
+        return said + list((await self.world.sentences()).values())
+
+    async def _nothing_left(self) -> None:
+        inventory: Inventory = self.world.cluster.inventory()
+        assert inventory.leaked_volumes() == ()
+        assert self.world.touched_foreign() == ()
+        care = self.world.daemon.supervisor.care
+        if care is not None:
+            self.world.cluster.advance(10)
+            await care.look()
+            assert self.world.cluster.inventory().leaked_snippets() == ()
+
+    # ------------------------------------------------------------------------ what is ordered
+
+    async def _wish(self) -> Wish | None:
+        wishes = await self.world.daemon.stores.wishes.of(str(self.world.lease()), 1)
+        return wishes[0] if wishes else None
+
+    async def _refused_order(self) -> Wish | None:
+        wish = await self._wish()
+        return wish if wish is not None and wish.outcome == "refused" else None
+
+    @property
+    def _overtaken(self) -> bool:
+        """Whether what was ordered may have no sense any more: whose it was, or what is gone."""
+        word, number = self.case.verb.order, self.case.mode.number
+        return number == OF_THE_CHAIN or (number == GONE and word is Word.ROLLBACK)
+
+    async def _order_done(self, before: int, times: int) -> None:
+        """See that what was ordered was done, and done once; `times` it was ordered."""
+        word, wish, gone = self.case.verb.order, await self._wish(), self.case.mode.number == GONE
+        if word is None:
+            return
+        assert wish is not None
+        if self._overtaken and wish.outcome == "refused":
+            assert wish.said
+            return
+        assert wish.outcome == "done", wish
+        (guest,) = self.world.guests().values()
+        if word in OFF:
+            assert not guest.running or gone
+        if word is Word.SNAPSHOT and not gone:
+            assert f"order-{wish.number}" in guest.snapshots
+        if not gone:
+            assert (DIARY in guest.os.files) == (word not in WIPING), word
+        since = list(self.world.cluster.state.tasks.values())[before:]
+        kinds = [task.kind for task in since if task.status == "OK"]
+        assert sum(kind in DESTROYED for kind in kinds) <= times
+        assert sum(kind.endswith("rollback") for kind in kinds) <= times
+
+    def _write_diaries(self) -> None:
+        for guest in self.world.guests().values():
+            guest.os.files[DIARY] = "dear diary"
+
+    # --------------------------------------------------------------------- what an operator does
+
+    async def _operate(self) -> None:
+        """Do what an operator does who has read the sentence."""
+        cluster = self.world.cluster
+        mend(cluster, self.case.mode)
+        cluster.advance(1)
+        for vmid in self.judge.strangers.keys() - cluster.state.guests.keys():
+            del self.judge.strangers[vmid]
+        for vmid, guest in self.world.guests().items():
+            if self._at_work() or guest.lock is None:
+                continue
+            if guest.lock in MAKING:
+                cluster.remove_guest(vmid)
+            else:
+                cluster.edit_guest(vmid, lock=None)
+        cluster.advance(301)
+        await self.world.daemon.stores.work.unpark(str(self.world.lease()))
+        await self._order_again()
+        await self.world.daemon.supervisor.resync.enqueue_all("periodic resync")
+
+    async def _order_again(self) -> None:
+        wish, now = await self._refused_order(), self.world.daemon.supervisor.clock.now()
+        if wish is not None:
+            ask = partial(self.world.daemon.stores.wishes.ask, (wish.lease, wish.nonce))
+            await ask((Word(wish.verb), wish.name), "once more", 0, now=now)
+
+    async def _remove_what_is_named(self) -> None:
+        """Remove the volumes that an alarm names, and no others."""
+        cluster, said = self.world.cluster, " ".join(await self._sentences())
+        for volume in [each for each in cluster.inventory().leaked_volumes() if each in said]:
+            del cluster.state.volumes[volume]
+
+
+def hints(sentences: Sequence[str]) -> Iterator[str]:
+    """Return the sentences that tell an operator what to do."""
+    return (each for each in sentences if HINT.search(each))
+
+
+HINT: Final = re.compile(
+    r"\b(restore|add|widen|bring|make|grant|grants|mend|look|compare|name|start|put|retry|allow|unlock|remove"
+    r"|stop|reboot|take|read|order again|is the|is pve-cluster|does the|has the|may not)\b",
+    re.IGNORECASE,
+)
