@@ -17,11 +17,13 @@ from chainwatch.cli import (
     nodes,
     orders,
     proxmox,
+    selling,
     simulator,
     sources,
     status,
     wishes,
 )
+from chainwatch.cli.printing import clean
 from chainwatch.errors import ChainwatchError
 from provisioner.errors import ProvisionError
 
@@ -68,6 +70,9 @@ for _command in (
     app.command(_command.__name__.replace("_", "-"))(_command)
 app.add_typer(sources.app, name="source", help="How the chains are read, and what on a halt.")
 app.add_typer(nodes.app, name="node", help="What has to be put on a node for SSH.")
+app.add_typer(
+    selling.app, name="contract", help="The lease contract: make it, sell with it, collect."
+)
 app.add_typer(proxmox.app, name="proxmox", help="What the daemon needs of the cluster.")
 
 
@@ -98,7 +103,7 @@ def main() -> None:
         sentences = list(_sentences(error))
         if not sentences:
             raise
-        typer.echo(f"chainwatch: {sentences[0]}", err=True)
+        typer.echo(f"chainwatch: {clean(sentences[0])}", err=True)
         raise SystemExit(1) from None
 
 

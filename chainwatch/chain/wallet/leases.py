@@ -1,0 +1,149 @@
+"""The lease contract in a person's hands: what it sells, what a lease is, what is owed to whom.
+
+Everything here is asked at the head of one node and told, never acted on by itself: what acts is a
+transaction, and the contract checks it again.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from chainwatch import artifacts
+from chainwatch.chain.wallet.amounts import NATIVE, Money
+from chainwatch.chain.wallet.chain import Chain
+from chainwatch.chain.wallet.interface import entries, function
+from chainwatch.chain.wire import quantity
+from chainwatch.domain.sendings import Call
+from chainwatch.errors import OperatorError
+
+KINDS: Final = ("vm", "container")
+ACTIONS: Final = {"reboot": 1, "start": 2, "stop": 3, "reinstall": 4}
+_SYMBOL: Final = function("symbol()", "string")
+_DECIMALS: Final = function("decimals()", "uint8")
+_MOST_DECIMALS: Final = 36
+_MOST_SYMBOL: Final = 16
+_MINTED: Final = "LeaseMinted(uint256,uint256,address,uint256,uint256)"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOnSale:
+    """A plan as the contract tells it; the price is a second's, in the smallest unit."""
+
+    number: int
+    name: str
+    kind: int
+    cores: int
+    memory_mib: int
+    disk_gib: int
+    grace: int
+    delivery_time: int
+    end_fee: int
+    payment_token: str
+    cap: int
+    live: int
+    on_sale: bool
+    price: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseNow:
+    """A lease as the contract tells it; times are seconds, money is in the smallest unit."""
+
+    token: int
+    owner: str
+    plan: PlanOnSale
+    expires_at: int
+    delivered_at: int
+    price: int
+    renewable: bool
+    earned: int
+    unused: int
+    aside: int
+    wanted_plan: int
+    ssh_key: str
+    encryption_key: bytes
+    connection: bytes
+
+
+class LeaseBook:
+    """A lease contract at an address of a chain."""
+
+    def __init__(self, chain: Chain, address: str) -> None:
+        self.chain = chain
+        self.address = address
+        self.functions = entries(artifacts.load("Lease").abi, "function")
+
+    def call(self, name: str, *arguments: object, value: int = 0) -> Call:
+        """A transaction to the contract."""
+        return Call(self.address, self.functions[name].data(*arguments), value)
+
+    async def ask(self, name: str, *arguments: object) -> tuple[Any, ...]:
+        return await self.chain.view(self.address, self.functions[name], *arguments)
+
+    async def one(self, name: str, *arguments: object) -> Any:  # noqa: ANN401 - by the ABI's type
+        """The one value that a view answers."""
+        (value,) = await self.ask(name, *arguments)
+        return value
+
+    async def plan(self, number: int) -> PlanOnSale:
+        """A plan. Raises `OperatorError` where there is none of that number."""
+        return PlanOnSale(number, *await self.one("plan", number))
+
+    async def plans(self) -> list[PlanOnSale]:
+        return [await self.plan(number + 1) for number in range(await self.one("planCount"))]
+
+    async def money(self, token: str) -> Money:
+        """What a plan is paid in. Raises `OperatorError` for a token that can't be one."""
+        if token == NATIVE:
+            return Money()
+        (symbol,) = await self.chain.view(token, _SYMBOL)
+        (decimals,) = await self.chain.view(token, _DECIMALS)
+        if not isinstance(decimals, int) or decimals > _MOST_DECIMALS:
+            raise OperatorError(
+                f"{token} has {decimals} decimals, which no money has: don't use it"
+            )
+        return Money(token, str(symbol)[:_MOST_SYMBOL] or "token", decimals)
+
+    async def lease(self, token: int) -> LeaseNow:
+        """A lease. Raises `OperatorError` where there is none of that number."""
+        (owner,) = await self.ask("ownerOf", token)
+        earned, unused, aside = await self.ask("escrowOf", token)
+        upgrade = await self.ask("upgradeOf", token)
+        flat = upgrade[0] if isinstance(upgrade[0], tuple) else upgrade
+        return LeaseNow(
+            token=token,
+            owner=owner,
+            plan=await self.plan(await self.one("planOf", token)),
+            expires_at=await self.one("expiresAt", token),
+            delivered_at=await self.one("deliveredAt", token),
+            price=await self.one("priceOf", token),
+            renewable=await self.one("isRenewable", token),
+            earned=earned,
+            unused=unused,
+            aside=aside,
+            wanted_plan=flat[0],
+            ssh_key=await self.one("sshKeyOf", token),
+            encryption_key=await self.one("encryptionKeyOf", token),
+            connection=await self.one("connectionOf", token),
+        )
+
+    def minted(self, logs: tuple[object, ...]) -> int:
+        """The token that a purchase made, out of its receipt's logs."""
+        from chainwatch.chain.profiles.signatures import topic
+
+        wanted = f"0x{topic(_MINTED).hex()}"
+        for log in logs:
+            match log:
+                case {"address": str(address), "topics": [str(first), str(token), *_]} if (
+                    address.lower() == self.address and first.lower() == wanted
+                ):
+                    return quantity(token)
+        raise OperatorError("the purchase was mined, and its receipt names no token: look it up")
+
+
+def state(lease: LeaseNow, now: int) -> str:
+    """Say in a word or two how a lease is."""
+    if not lease.delivered_at:
+        return "undelivered" if now < lease.expires_at else "overdue"
+    if now < lease.expires_at:
+        return "running"
+    return "expired" if now < lease.expires_at + lease.plan.grace else "over"
