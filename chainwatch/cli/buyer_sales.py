@@ -114,13 +114,18 @@ async def upgrade(
     )
     value = amount if way is Way.NATIVE else 0
     await wallet.carry_out(what, book.call("requestUpgrade", token, plan, amount, value=value))
+    if way is Way.APPROVE and await purse.allowed():
+        await wallet.carry_out("Take back what is left of the approval", purse.approval(0))
     wallet.finish(token=token, plan=plan)
 
 
 async def settled(wallet: Wallet, purse: Purse, pay: Way, amount: int) -> Way:
     """Settle how it is paid, with the approval that this takes."""
     way = await purse.way(pay, amount)
-    if way is Way.APPROVE and await purse.allowed() < amount:
+    allowed = await purse.allowed() if way is Way.APPROVE else amount
+    if allowed < amount:
+        if allowed:  # some tokens take no new approval before the old one is taken back
+            await wallet.carry_out("Take the approval of before back", purse.approval(0))
         what = f"Let the lease contract take {purse.money.written(amount)}, and no more"
         await wallet.carry_out(what, purse.approval(amount))
     return way

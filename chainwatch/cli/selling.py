@@ -179,7 +179,9 @@ async def collect(
     """Make what was earned the operator's, and take it out with `--to`."""
     book = wallet.book
     taker = address(to, "--to") if to else ""
-    earning = [each for each in tokens or await _all(book) if await _earned(book, each)]
+    earning = [
+        each for each in tokens or await book.counted("lastTokenId") if await _earned(book, each)
+    ]
     for start in range(0, len(earning), _PART):
         part = earning[start : start + _PART]
         what = f"Collect what was earned of {len(part)} leases: {', '.join(map(str, part))}"
@@ -200,10 +202,6 @@ async def collect(
         credit={money.address: str(credit) for money, credit in owed if credit},
         to=taker,
     )
-
-
-async def _all(book: LeaseBook) -> list[int]:
-    return [token + 1 for token in range(await book.one("lastTokenId"))]
 
 
 async def _earned(book: LeaseBook, token: int) -> bool:

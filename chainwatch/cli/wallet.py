@@ -186,7 +186,7 @@ def with_wallet(
     parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in [*own, *shared]]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
     run.__annotations__ = {each.name: each.annotation for each in parameters}
-    run.__name__, run.__doc__ = command.__name__, command.__doc__  # type: ignore[attr-defined]  # ours
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
     return run
 
 

@@ -40,7 +40,7 @@ class Money:
         digits = (found[2] or "").rstrip("0")
         if len(digits) > self.decimals:
             raise ValueError(f"is finer than {self.symbol}, which has {self.decimals} decimals")
-        return int(found[1]) * 10**self.decimals + int(digits.ljust(self.decimals, "0") or "0")
+        return int(found[1] + digits.ljust(self.decimals, "0"))
 
 
 def duration(text: str) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from eth_abi.abi import decode, encode
+from eth_abi.exceptions import EncodingError
 
 from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.profiles.signatures import selector
@@ -23,8 +24,11 @@ class Function:
     returns: tuple[str, ...]
 
     def data(self, *arguments: object) -> str:
-        """The data (0x hex) of a call."""
-        return f"{selector(self.signature)}{encode(self.takes, arguments).hex()}"
+        """The data (0x hex) of a call. Raises `OperatorError` for a number that is too large."""
+        try:
+            return f"{selector(self.signature)}{encode(self.takes, arguments).hex()}"
+        except EncodingError as wrong:
+            raise OperatorError(f"that can't be asked of a contract: {wrong!s:.120}") from None
 
     def read(self, answer: bytes) -> tuple[object, ...]:
         """The values of an answer. Raises `OperatorError` for what is none."""

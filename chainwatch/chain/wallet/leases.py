@@ -21,6 +21,7 @@ _SYMBOL: Final = function("symbol()", "string")
 _DECIMALS: Final = function("decimals()", "uint8")
 _MOST_DECIMALS: Final = 36
 _MOST_SYMBOL: Final = 16
+_MOST_COUNTED: Final = 10_000
 _MINTED: Final = "LeaseMinted(uint256,uint256,address,uint256,uint256)"
 
 
@@ -89,7 +90,14 @@ class LeaseBook:
         return PlanOnSale(number, *await self.one("plan", number))
 
     async def plans(self) -> list[PlanOnSale]:
-        return [await self.plan(number + 1) for number in range(await self.one("planCount"))]
+        return [await self.plan(number) for number in await self.counted("planCount")]
+
+    async def counted(self, name: str) -> range:
+        """The numbers up to what a view answers. Raises `OperatorError` for a number beyond use."""
+        last = await self.one(name)
+        if last > _MOST_COUNTED:
+            raise OperatorError(f"{name} is {last}, too many to look at each: name those you mean")
+        return range(1, last + 1)
 
     async def money(self, token: str) -> Money:
         """What a plan is paid in. Raises `OperatorError` for a token that can't be one."""

@@ -1,8 +1,9 @@
 """How a price is paid: with the chain's coin, after an approval, or with a permit.
 
 Law: an approval and a permit are for exactly the price, so that nothing is left for the contract to
-take. A permit is signed only where the token's own domain separator is what was signed for: a token
-that forms it otherwise is paid by an approval.
+take (of an upgrade's, whose price nobody knows before its block, the rest is taken back). A permit
+is signed only where the token's own domain separator is what was signed for: a token that forms it
+otherwise is paid by an approval.
 """
 
 from dataclasses import dataclass
