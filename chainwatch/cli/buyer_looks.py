@@ -12,7 +12,7 @@ from chainwatch.chain.wallet.amounts import Money
 from chainwatch.chain.wallet.leases import KINDS, LeaseNow, PlanOnSale, state
 from chainwatch.chain.wallet.letterbox import unsealed
 from chainwatch.cli.printing import clean, moment, relative, span, table
-from chainwatch.cli.wallet import Wallet, with_wallet
+from chainwatch.cli.wallet import Wallet, to_look, to_read
 from chainwatch.domain.details import Details
 from chainwatch.domain.sealing import Place
 from chainwatch.errors import OperatorError
@@ -22,7 +22,7 @@ MONTH: Final = 30 * 86_400
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 
 
-@with_wallet
+@to_look
 async def plans(wallet: Wallet) -> None:
     """List the plans, with what 30 days of each cost."""
     book = wallet.book
@@ -62,7 +62,7 @@ def plan_facts(plan: PlanOnSale, money: Money) -> Json:
     return {**facts, "symbol": money.symbol, "decimals": money.decimals}
 
 
-@with_wallet
+@to_look
 async def show(wallet: Wallet, *, token: Token) -> None:
     """Show a lease: whose it is, until when it is paid, and what is left of the money."""
     lease = await wallet.book.lease(token)
@@ -118,7 +118,7 @@ def _facts(lease: LeaseNow, word: str, credit: int, money: Money) -> dict[str, J
     }
 
 
-@with_wallet
+@to_read
 async def connect(wallet: Wallet, *, token: Token) -> None:
     """Decrypt how to get into the machine, with the key that `buy` made."""
     lease = await wallet.book.lease(token)

@@ -28,7 +28,7 @@ class Action(StrEnum):
 
 @with_wallet
 async def end(wallet: Wallet, *, token: Token) -> None:
-    """End a delivered lease now; the unused rest, less the plan's fee, becomes your credit."""
+    """End a delivered lease now; the unused rest becomes your credit."""
     lease = await wallet.book.lease(token)
     money = await wallet.book.money(lease.plan.payment_token)
     what = (

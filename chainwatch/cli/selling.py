@@ -16,7 +16,7 @@ from chainwatch.chain.wallet.leases import KINDS, LeaseBook
 from chainwatch.chain.wallet.verifying import verified
 from chainwatch.cli.buyer_looks import plan_facts, plan_row
 from chainwatch.cli.printing import table
-from chainwatch.cli.wallet import Wallet, address, with_wallet
+from chainwatch.cli.wallet import Wallet, address, to_look, to_make, with_wallet
 from chainwatch.domain.sendings import Call
 from chainwatch.errors import OperatorError
 
@@ -45,7 +45,7 @@ RoleName: TypeAlias = Annotated[Role, typer.Argument(metavar="ROLE", help="Which
 Account: TypeAlias = Annotated[str, typer.Argument(metavar="ADDRESS", help="Whose role.")]
 
 
-@with_wallet
+@to_make
 async def deploy(
     wallet: Wallet,
     *,
@@ -67,7 +67,7 @@ async def deploy(
     wallet.finish(contract=made, block=mined.block, transaction=mined.hash)
 
 
-@with_wallet
+@to_look
 async def verify(
     wallet: Wallet,
     *,
@@ -138,7 +138,7 @@ async def add(
     wallet.finish(plan=number, price=str(second))
 
 
-@with_wallet
+@to_look
 async def listing(wallet: Wallet) -> None:
     """List all plans, those too that are not on sale."""
     book = wallet.book

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, Final, ParamSpec
+from typing import Annotated, Any, Concatenate, Final, ParamSpec, TypeAlias
 
 import typer
 
@@ -30,7 +30,6 @@ from chainwatch.domain.sendings import Call
 from chainwatch.errors import OperatorError
 from chainwatch.runtime.clock import SystemClock
 
-P = ParamSpec("P")
 _TIMEOUT_S: Final = 20.0
 _LARGEST: Final = 65_536
 
@@ -167,13 +166,36 @@ class Wallet:
         return mined
 
 
-def with_wallet(
-    command: Callable[Concatenate[Wallet, P], Awaitable[None]],
-) -> Callable[..., None]:
-    """Give a command the options of a wallet, and run it with the wallet that they name."""
+P = ParamSpec("P")
+Command: TypeAlias = Callable[Concatenate[Wallet, P], Awaitable[None]]
 
+
+def with_wallet(command: Command[P]) -> Callable[..., None]:
+    """Give a command the options of a wallet, and run it with the wallet that they name."""
+    return _given(command, frozenset())
+
+
+def to_look(command: Command[P]) -> Callable[..., None]:
+    """The same for a command that signs nothing, and so needs no keystore."""
+    return _given(command, frozenset(("keystore", "password_file", "yes")))
+
+
+def to_read(command: Command[P]) -> Callable[..., None]:
+    """The same for a command that signs nothing, and needs what lies beside the keystore."""
+    return _given(command, frozenset(("password_file", "yes")))
+
+
+def to_make(command: Command[P]) -> Callable[..., None]:
+    """The same for a command that makes the contract, so that there is none yet."""
+    return _given(command, frozenset(("contract",)))
+
+
+def _given(command: Command[P], left_out: frozenset[str]) -> Callable[..., None]:
     def run(**given: Any) -> None:  # noqa: ANN401 - whatever typer read by the signature below
-        common = {name: given.pop(name) for name in _OPTIONS}
+        common = {
+            name: default if name in left_out else given.pop(name)
+            for name, (_, default) in _OPTIONS.items()
+        }
         asyncio.run(_run(command, common, given))
 
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
@@ -182,6 +204,7 @@ def with_wallet(
             name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
         )
         for name, (annotation, default) in _OPTIONS.items()
+        if name not in left_out
     ]
     parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in [*own, *shared]]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it

@@ -139,11 +139,11 @@ class Street:
 
     async def sells(self, *words: str, by: Person) -> Any:  # noqa: ANN401 - as above
         """What `chainwatch contract …` did, told as JSON."""
-        return (await self.types(SELLER, "contract", *words, "--yes", "--json", by=by)).told
+        return (await self.types(SELLER, "contract", *words, *_asked(words), by=by)).told
 
     async def buys(self, *words: str, by: Person) -> Any:  # noqa: ANN401 - as above
         """What `chainwatch-lease …` did, told as JSON."""
-        return (await self.types(BUYER, *words, "--yes", "--json", by=by)).told
+        return (await self.types(BUYER, *words, *_asked(words), by=by)).told
 
 
 @asynccontextmanager
@@ -151,3 +151,9 @@ async def street(at: Terminal, folder: Path) -> AsyncIterator[Street]:
     """A new chain, with no contract on it."""
     async with running() as anvil:
         yield Street(at, anvil, folder)
+
+
+def _asked(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The options of a script; what only looks has nothing to agree to."""
+    looks = {"verify", "show", "plans", "connect"} & set(words[:1]) or words[:2] == ("plan", "list")
+    return ("--json",) if looks else ("--yes", "--json")
