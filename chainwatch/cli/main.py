@@ -13,11 +13,11 @@ from chainwatch import __version__
 from chainwatch.cli import (
     daemon,
     history,
+    later,
     leases,
     nodes,
     orders,
     proxmox,
-    selling,
     simulator,
     sources,
     status,
@@ -71,7 +71,7 @@ for _command in (
 app.add_typer(sources.app, name="source", help="How the chains are read, and what on a halt.")
 app.add_typer(nodes.app, name="node", help="What has to be put on a node for SSH.")
 app.add_typer(
-    selling.app, name="contract", help="The lease contract: make it, sell with it, collect."
+    later.app, name="contract", help="The lease contract: make it, sell with it, collect."
 )
 app.add_typer(proxmox.app, name="proxmox", help="What the daemon needs of the cluster.")
 
