@@ -6,11 +6,12 @@ from typing import Annotated, Final, TypeAlias
 import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from chainwatch.chain.wallet.amounts import duration
+from chainwatch.chain.wallet.amounts import Money, duration
 from chainwatch.chain.wallet.paying import Purse, Way
 from chainwatch.cli.buyer_looks import Token
 from chainwatch.cli.printing import moment, span
 from chainwatch.cli.wallet import Wallet, address, with_wallet
+from chainwatch.cli.wallet import amount as units
 from chainwatch.errors import OperatorError
 
 Pay: TypeAlias = Annotated[
@@ -21,6 +22,9 @@ Time: TypeAlias = Annotated[
 ]
 SshKey: TypeAlias = Annotated[
     Path | None, typer.Option("--ssh-key", help="Your public SSH key, a file.")
+]
+Most: TypeAlias = Annotated[
+    str, typer.Option("--most", help="Refuse a higher price, in what the plan is paid in.")
 ]
 #: For how long a purchase may wait to be mined.
 _PATIENCE_S: Final = 3600
@@ -36,6 +40,7 @@ async def buy(
     ssh_key: SshKey = None,
     recipient: Annotated[str, typer.Option("--for", help="Who owns it; else you.")] = "",
     pay: Pay = Way.AUTO,
+    most: Most = "",
 ) -> None:
     """Buy a machine for a while, and make the key that its way in is told to."""
     book, buyer = wallet.book, wallet.key().address
@@ -49,6 +54,7 @@ async def buy(
     public = private.public_key().public_bytes_raw() if owner == buyer else b""
     order = (plan, owner, seconds, amount, deadline, ssh, public)
     purse = Purse(wallet.chain, await book.money(wanted.payment_token), buyer, book.address)
+    bounded(purse.money, amount, most)
     way = await settled(wallet, purse, pay, amount)
     what = (
         f"Buy {span(seconds)} of plan {plan} ({wanted.name}) for {purse.money.written(amount)}; "
@@ -68,12 +74,15 @@ async def buy(
 
 
 @with_wallet
-async def renew(wallet: Wallet, *, token: Token, time: Time, pay: Pay = Way.AUTO) -> None:
+async def renew(
+    wallet: Wallet, *, token: Token, time: Time, pay: Pay = Way.AUTO, most: Most = ""
+) -> None:
     """Pay for more time of a lease, whoever owns it."""
     book, payer = wallet.book, wallet.key().address
     lease, seconds = await book.lease(token), lasting(time)
     amount = lease.price * seconds
     purse = Purse(wallet.chain, await book.money(lease.plan.payment_token), payer, book.address)
+    bounded(purse.money, amount, most)
     way = await settled(wallet, purse, pay, amount)
     what = f"Renew lease {token} for {span(seconds)}, for {purse.money.written(amount)}"
     if way is Way.PERMIT:
@@ -102,10 +111,7 @@ async def upgrade(
     book, payer = wallet.book, wallet.key().address
     wanted = await book.plan(plan)
     money = await book.money(wanted.payment_token)
-    try:
-        amount = money.units(most)
-    except ValueError as wrong:
-        raise OperatorError(f"--most {most[:60]!r} {wrong}") from None
+    amount = units(money, most, "--most")
     purse = Purse(wallet.chain, money, payer, book.address)
     way = await settled(wallet, purse, Way.AUTO if money.native else Way.APPROVE, amount)
     what = (
@@ -117,6 +123,14 @@ async def upgrade(
     if way is Way.APPROVE and await purse.allowed():
         await wallet.carry_out("Take back what is left of the approval", purse.approval(0))
     wallet.finish(token=token, plan=plan)
+
+
+def bounded(money: Money, price: int, most: str) -> None:
+    """Raise `OperatorError` for a price above what was typed; '' is no bound."""
+    if most and price > units(money, most, "--most"):
+        raise OperatorError(
+            f"it costs {money.written(price)}, more than --most: ask for less time, or allow more"
+        )
 
 
 async def settled(wallet: Wallet, purse: Purse, pay: Way, amount: int) -> Way:

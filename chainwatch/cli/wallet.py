@@ -21,6 +21,7 @@ from chainwatch.chain.addresses import parse_address
 from chainwatch.chain.rpc import RpcPool
 from chainwatch.chain.sender.fees import coins
 from chainwatch.chain.sender.keys import HotKey, opened
+from chainwatch.chain.wallet.amounts import Money
 from chainwatch.chain.wallet.chain import Chain, Mined
 from chainwatch.chain.wallet.leases import LeaseBook
 from chainwatch.chain.wallet.letterbox import Letterbox
@@ -77,6 +78,12 @@ _OPTIONS: Final[dict[str, tuple[object, object]]] = {
         ],
         None,
     ),
+    "most_fee": (
+        Annotated[
+            str, typer.Option("--most-fee", help="Refuse to pay more for gas, in coin, at a time.")
+        ],
+        "",
+    ),
     "yes": (Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")], False),
     "as_json": (Annotated[bool, typer.Option("--json", help="Print JSON.")], False),
 }
@@ -90,6 +97,7 @@ class Wallet:
     contract: str
     keystore: Path | None
     password_file: Path | None
+    most_fee: str
     yes: bool
     as_json: bool
     done: list[Json] = field(default_factory=list)
@@ -134,6 +142,13 @@ class Wallet:
 
     # ------------------------------------------------------------------------------------- sending
 
+    def _bounded(self, fee: int) -> None:
+        if self.most_fee and fee > amount(Money(), self.most_fee, "--most-fee"):
+            raise OperatorError(
+                f"it may cost {coins(fee)} coin for gas, more than --most-fee: wait until the "
+                "chain asks less, or allow more"
+            )
+
     async def carry_out(
         self,
         what: str,
@@ -148,12 +163,18 @@ class Wallet:
         if call.value:
             self.say(f"  pays    {coins(call.value)} coin")
         self.say(f"  costs   up to {coins(prepared.fee)} coin for {prepared.gas} units of gas")
+        self._bounded(prepared.fee)
         if not self.yes:
             typer.confirm("Do it?", abort=True, err=self.as_json)
         if before is not None:
             before()
-        mined = await self.chain.send(key, prepared, pause=SystemClock().sleep)
-        self.say(f"  done    {mined.hash} in block {mined.block}, for {coins(mined.fee)} coin")
+        mined = await self.chain.send(
+            key,
+            prepared,
+            told=lambda digest: self.say(f"  sends   {digest}"),
+            pause=SystemClock().sleep,
+        )
+        self.say(f"  done    in block {mined.block}, for {coins(mined.fee)} coin")
         self.done.append(
             {
                 "what": what,
@@ -167,6 +188,7 @@ class Wallet:
 
 
 P = ParamSpec("P")
+_SIGNING: Final = frozenset(("password_file", "most_fee", "yes"))
 Command: TypeAlias = Callable[Concatenate[Wallet, P], Awaitable[None]]
 
 
@@ -177,12 +199,12 @@ def with_wallet(command: Command[P]) -> Callable[..., None]:
 
 def to_look(command: Command[P]) -> Callable[..., None]:
     """The same for a command that signs nothing, and so needs no keystore."""
-    return _given(command, frozenset(("keystore", "password_file", "yes")))
+    return _given(command, _SIGNING | {"keystore"})
 
 
 def to_read(command: Command[P]) -> Callable[..., None]:
     """The same for a command that signs nothing, and needs what lies beside the keystore."""
-    return _given(command, frozenset(("password_file", "yes")))
+    return _given(command, _SIGNING)
 
 
 def to_make(command: Command[P]) -> Callable[..., None]:
@@ -232,6 +254,14 @@ def address(text: str, name: str) -> str:
     """Return an address as typed, in lower case. Raises `OperatorError`."""
     try:
         return parse_address(text)
+    except ValueError as wrong:
+        raise OperatorError(f"{name} {text[:60]!r} {wrong}") from None
+
+
+def amount(money: Money, text: str, name: str) -> int:
+    """Return an amount as typed, in the smallest unit. Raises `OperatorError`."""
+    try:
+        return money.units(text)
     except ValueError as wrong:
         raise OperatorError(f"{name} {text[:60]!r} {wrong}") from None
 

@@ -179,6 +179,8 @@ async def test_errors_say_what_to_do_and_nothing_is_sent_unasked(place: Street) 
     height = (await place.anvil.block()).number
     for words, said in (
         (("buy", "1", "1d"), "Aborted"),
+        (("buy", "1", "1d", "--yes", "--most", "0.00000000000001"), "more than --most"),
+        (("buy", "1", "1d", "--yes", "--most-fee", "0.0000001"), "more than --most-fee"),
         (("buy", "9", "1d", "--yes"), "there is no plan 9: `plans` lists what is sold"),
         (("show", "7"), "there is no lease 7"),
         (("plans", "--chain-id", "1"), "is on chain 31337, and chain 1 is wanted"),

@@ -20,7 +20,10 @@ from tests.support.office import PROGRAM
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 BUYERS = REFERENCE.with_name("lease.md")
 #: What every command of the buyer has, told once in its page.
-SHARED = {"--rpc", "--contract", "--chain-id", "--keystore", "--password-file", "--yes", "--json"}
+SHARED = {
+    *("--rpc", "--contract", "--chain-id", "--keystore", "--password-file"),
+    *("--most-fee", "--yes", "--json"),
+}
 
 
 def all_commands(group: object, *names: str) -> Iterator[tuple[tuple[str, ...], TyperCommand]]:

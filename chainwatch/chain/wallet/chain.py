@@ -143,12 +143,17 @@ class Chain:
         key: HotKey,
         prepared: Prepared,
         *,
+        told: Callable[[str], None],
         pause: Callable[[float], Awaitable[None]],
         tries: int = 180,
     ) -> Mined:
-        """Sign, send once, and wait for its block: `tries` looks, a second apart."""
+        """Sign, send once, and wait for its block: `tries` looks, a second apart.
+
+        `told` has the hash before it is sent, so that whoever stops waiting knows it.
+        """
         made = key.sign(self.chain_id, prepared.nonce, prepared.call, prepared.gas, prepared.offer)
         tx_hash, raw = made
+        told(tx_hash)
         trouble = ""
         try:
             await self.rpc.call("eth_sendRawTransaction", raw)
