@@ -1,5 +1,6 @@
 """A lease's whole life from terminals: the real programs, keystores, and a real chain."""
 
+import json
 import stat
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from chainwatch.domain.details import Details, written
 from chainwatch.domain.sealing import Place, sealed
 from tests.support.anvil import CHAIN_ID
 from tests.support.lease_contract import LeaseContract, PlanOffer, issue_token, open_shop
-from tests.support.terminal import BUYER, SELLER, Street, Terminal, street, terminal
+from tests.support.terminal import BUYER, PASSWORD, SELLER, Street, Terminal, street, terminal
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -191,6 +192,37 @@ async def test_errors_say_what_to_do_and_nothing_is_sent_unasked(place: Street) 
         assert said in told.err
     assert (await place.anvil.block()).number == height
     assert list(place.folder.glob("*.x25519-*")) == []
+
+
+async def test_a_password_is_asked_for_unseen_and_a_no_sends_nothing(place: Street) -> None:
+    await shop_on(place)
+    buyer = place.person(4)
+    height = (await place.anvil.block()).number
+    asked = [("keystore: ", PASSWORD), ("Do it?", "n")]
+    code, screen = await place.answers("buy", "1", "1d", by=buyer, keys=asked)
+    assert (code, PASSWORD in screen) == (1, False)
+    assert "costs   up to" in screen
+    assert (await place.anvil.block()).number == height
+    code, screen = await place.answers(
+        "buy", "1", "1d", by=buyer, keys=[("keystore: ", "wrong one")]
+    )
+    assert (code, "does not open with this password" in screen) == (1, True)
+    assert list(place.folder.glob("*.x25519-*")) == []
+
+
+async def test_neither_keys_nor_the_node_s_address_are_ever_printed(place: Street) -> None:
+    await shop_on(place)
+    buyer = place.person(4)
+    bought = await place.types(
+        BUYER, "buy", "1", "1d", "--yes", "--rpc", f"{place.anvil.url}/?key=SECRETKEY", by=buyer
+    )
+    (kept,) = place.folder.glob("*.x25519-*")
+    private = json.loads(kept.read_text())["private"]
+    away = await place.types(BUYER, "plans", "--rpc", "http://127.0.0.1:9/SECRETKEY")
+    assert (bought.code, away.code) == (0, 1), bought.err
+    for told in (bought, away):
+        for secret in (private, buyer.key.hex(), PASSWORD, "SECRETKEY"):
+            assert secret not in told.out + told.err
 
 
 async def test_who_has_not_enough_is_told_how_much_is_missing(place: Street) -> None:

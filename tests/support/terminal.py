@@ -7,6 +7,7 @@ has its own arguments, environment and outputs, and ends as the installed progra
 import asyncio
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -93,6 +94,38 @@ class Terminal:
         return Ended(code, out.read_text(), err.read_text())
 
 
+def typed_at_a_screen(
+    words: list[str], settings: dict[str, str], answers: list[tuple[str, str]]
+) -> tuple[int, str]:
+    """Run the buyer's program at a terminal of its own; returns its exit code and the screen.
+
+    Each answer is what the screen has to say first, and what is typed then.
+    """
+    code = "from chainwatch.cli.buyer import main; main()"
+    child, screen = pty.fork()
+    if child == 0:
+        os.execve(sys.executable, (sys.executable, "-c", code, *words), settings)
+    shown, seen = b"", 0
+    left = [*answers]
+    try:
+        while piece := _read(screen):
+            shown += piece
+            if left and left[0][0].encode() in shown[seen:]:
+                seen = len(shown)
+                os.write(screen, f"{left.pop(0)[1]}\n".encode())
+    finally:
+        os.close(screen)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.decode()
+
+
+def _read(screen: int) -> bytes:
+    """What is shown next; nothing once the program has ended (Linux says EIO then)."""
+    try:
+        return os.read(screen, 4096)
+    except OSError:
+        return b""
+
+
 @contextmanager
 def terminal() -> Iterator[Terminal]:
     """A terminal, for as long as the block lasts."""
@@ -126,6 +159,19 @@ class Street:
 
     async def types(self, program: str, *words: str, by: Person | None = None) -> Ended:
         """Start a program as a person would, and wait for its end."""
+        typed, settings = [program, *words], self.settings(by)
+        return await asyncio.to_thread(self.terminal.types, typed, settings, self.folder)
+
+    async def answers(
+        self, *words: str, by: Person, keys: list[tuple[str, str]]
+    ) -> tuple[int, str]:
+        """Type a buyer's command at a screen, without a password file, and answer it."""
+        settings = self.settings(by)
+        del settings["CHAINWATCH_PASSWORD_FILE"]
+        return await asyncio.to_thread(typed_at_a_screen, [*words], settings, keys)
+
+    def settings(self, by: Person | None) -> dict[str, str]:
+        """The environment of somebody's shell."""
         settings = {
             **{name: value for name, value in os.environ.items() if "CHAINWATCH" not in name},
             "CHAINWATCH_RPC": self.anvil.url,
@@ -134,8 +180,7 @@ class Street:
         }
         if by is not None:
             settings["CHAINWATCH_KEYSTORE"] = str(by.keystore)
-        typed = [program, *words]
-        return await asyncio.to_thread(self.terminal.types, typed, settings, self.folder)
+        return settings
 
     async def sells(self, *words: str, by: Person) -> Any:  # noqa: ANN401 - as above
         """What `chainwatch contract …` did, told as JSON."""
