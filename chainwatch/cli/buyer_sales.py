@@ -7,6 +7,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from chainwatch.chain.wallet.amounts import Money, duration
+from chainwatch.chain.wallet.leases import LEASE_MADE
 from chainwatch.chain.wallet.paying import Purse, Way
 from chainwatch.cli.buyer_looks import Token
 from chainwatch.cli.printing import moment, span
@@ -66,7 +67,7 @@ async def buy(
     else:
         call = book.call("mint", order, value=amount if way is Way.NATIVE else 0)
     mined = await wallet.carry_out(what, call, lambda: box.keep(private) if public else None)
-    token = book.minted(mined.logs)
+    token = book.made(mined.logs, LEASE_MADE)
     wallet.say(f"Lease {token} is bought: `chainwatch-lease show {token}`")
     if public:
         wallet.say(f"The key for its way in is {box.file_of(public)}: keep it")

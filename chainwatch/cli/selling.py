@@ -12,7 +12,7 @@ from chainwatch import artifacts
 from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.wallet.amounts import NATIVE, Money, duration
 from chainwatch.chain.wallet.interface import constructed
-from chainwatch.chain.wallet.leases import KINDS, LeaseBook
+from chainwatch.chain.wallet.leases import KINDS, PLAN_MADE, LeaseBook
 from chainwatch.chain.wallet.verifying import verified
 from chainwatch.cli.buyer_looks import plan_facts, plan_row
 from chainwatch.cli.printing import table
@@ -132,8 +132,8 @@ async def add(
         f"Sell {name}: {kind}, {cores} cores, {memory} MiB, {disk} GiB, for "
         f"{money.written(second * _seconds('30d', ''))} for 30 days (a second is {second} units)"
     )
-    await wallet.carry_out(what, wallet.book.call("createPlan", offer))
-    number = await wallet.book.one("planCount")
+    mined = await wallet.carry_out(what, wallet.book.call("createPlan", offer))
+    number = wallet.book.made(mined.logs, PLAN_MADE)
     wallet.say(f"It is plan {number}")
     wallet.finish(plan=number, price=str(second))
 

@@ -22,6 +22,7 @@ from chainwatch.cli.buyer_sales import public_key
 from chainwatch.cli.selling import per_second
 from chainwatch.domain.details import Details, written
 from chainwatch.domain.sealing import Place, sealed
+from chainwatch.domain.sendings import Call
 from chainwatch.errors import OperatorError
 
 ARTIFACT = Path(__file__).parents[2] / "contracts" / "artifacts" / "Lease.json"
@@ -113,6 +114,23 @@ class Liar:
 
     async def call(self, method: str, *params: object) -> object:
         return self._answer
+
+
+def test_gas_is_left_for_two_words_that_a_later_second_writes() -> None:
+    chain = Chain(Rich(), 1)  # type: ignore[arg-type]  # it asks nothing else
+    call = Call("0x" + "22" * 20, "0x")
+    assert asyncio.run(chain.prepare("0x" + "33" * 20, call)).gas >= 21_000 + 2 * 22_100
+
+
+class Rich:
+    """A node on which everybody has money, and everything costs 21,000 units of gas."""
+
+    name = "node"
+
+    async def call(self, method: str, *params: object) -> object:
+        latest = {"baseFeePerGas": "0x7", "timestamp": "0x1"}
+        usual = {"eth_getBlockByNumber": latest, "eth_estimateGas": hex(21_000)}
+        return usual.get(method, "0xde0b6b3a7640000")
 
 
 @pytest.mark.parametrize("answer", ["0x", "0x00", "0x" + "ff" * 32, "0x" + "ff" * 640])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chainwatch import artifacts
+from chainwatch.chain.profiles.signatures import topic
 from chainwatch.chain.wallet.amounts import NATIVE, Money
 from chainwatch.chain.wallet.chain import Chain
 from chainwatch.chain.wallet.interface import entries, function
@@ -22,7 +23,9 @@ _DECIMALS: Final = function("decimals()", "uint8")
 _MOST_DECIMALS: Final = 36
 _MOST_SYMBOL: Final = 16
 _MOST_COUNTED: Final = 10_000
-_MINTED: Final = "LeaseMinted(uint256,uint256,address,uint256,uint256)"
+#: Events whose first indexed value is the number of what was made.
+LEASE_MADE: Final = "LeaseMinted(uint256,uint256,address,uint256,uint256)"
+PLAN_MADE: Final = "PlanDefined(uint256,string,uint8,uint32,uint32,uint32,uint64)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +137,16 @@ class LeaseBook:
             connection=await self.one("connectionOf", token),
         )
 
-    def minted(self, logs: tuple[object, ...]) -> int:
-        """The token that a purchase made, out of its receipt's logs."""
-        from chainwatch.chain.profiles.signatures import topic
-
-        wanted = f"0x{topic(_MINTED).hex()}"
+    def made(self, logs: tuple[object, ...], event: str) -> int:
+        """The number of what a transaction made, out of its receipt's logs."""
+        wanted = f"0x{topic(event).hex()}"
         for log in logs:
             match log:
-                case {"address": str(address), "topics": [str(first), str(token), *_]} if (
+                case {"address": str(address), "topics": [str(first), str(number), *_]} if (
                     address.lower() == self.address and first.lower() == wanted
                 ):
-                    return quantity(token)
-        raise OperatorError("the purchase was mined, and its receipt names no token: look it up")
+                    return quantity(number)
+        raise OperatorError("it was mined, and its receipt does not name what it made: look it up")
 
 
 def state(lease: LeaseNow, now: int) -> str:
