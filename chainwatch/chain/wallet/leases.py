@@ -11,7 +11,7 @@ from chainwatch import artifacts
 from chainwatch.chain.profiles.signatures import topic
 from chainwatch.chain.wallet.amounts import NATIVE, Money
 from chainwatch.chain.wallet.chain import Chain
-from chainwatch.chain.wallet.interface import entries, function
+from chainwatch.chain.wallet.interface import Function, entries, function
 from chainwatch.chain.wire import quantity
 from chainwatch.domain.sendings import Call
 from chainwatch.errors import OperatorError
@@ -103,16 +103,21 @@ class LeaseBook:
         return range(1, last + 1)
 
     async def money(self, token: str) -> Money:
-        """What a plan is paid in. Raises `OperatorError` for a token that can't be one."""
+        """What a plan is paid in; counted in its smallest unit where it does not say more."""
         if token == NATIVE:
             return Money()
-        (symbol,) = await self.chain.view(token, _SYMBOL)
-        (decimals,) = await self.chain.view(token, _DECIMALS)
+        symbol, decimals = await self._told(token, _SYMBOL), await self._told(token, _DECIMALS)
         if not isinstance(decimals, int) or decimals > _MOST_DECIMALS:
-            raise OperatorError(
-                f"{token} has {decimals} decimals, which no money has: don't use it"
-            )
-        return Money(token, str(symbol)[:_MOST_SYMBOL] or "token", decimals)
+            return Money(token, f"smallest units of {token}", 0)
+        return Money(token, str(symbol or "")[:_MOST_SYMBOL] or token, decimals)
+
+    async def _told(self, token: str, asked: Function) -> object:
+        """What a token says of itself, which it need not; None for nothing that can be read."""
+        try:
+            (value,) = await self.chain.view(token, asked)
+        except OperatorError:
+            return None
+        return value
 
     async def lease(self, token: int) -> LeaseNow:
         """A lease. Raises `OperatorError` where there is none of that number."""
