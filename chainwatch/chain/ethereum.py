@@ -9,11 +9,12 @@ imports web3 through here, and the limit is Python's own again before anything i
 import sys
 
 from eth_account import Account
+from eth_account.messages import encode_typed_data
 from web3 import AsyncHTTPProvider, Web3
 
 sys.setrecursionlimit(1000)
 
-__all__ = ["Account", "AsyncHTTPProvider", "keccak"]
+__all__ = ["Account", "AsyncHTTPProvider", "encode_typed_data", "keccak"]
 
 
 def keccak(value: bytes) -> bytes:

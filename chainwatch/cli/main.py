@@ -13,6 +13,7 @@ from chainwatch import __version__
 from chainwatch.cli import (
     daemon,
     history,
+    later,
     leases,
     nodes,
     orders,
@@ -22,6 +23,7 @@ from chainwatch.cli import (
     status,
     wishes,
 )
+from chainwatch.cli.printing import clean
 from chainwatch.errors import ChainwatchError
 from provisioner.errors import ProvisionError
 
@@ -70,6 +72,9 @@ for _command in (
     app.command(_command.__name__.replace("_", "-"))(_command)
 app.add_typer(sources.app, name="source", help="How the chains are read, and what on a halt.")
 app.add_typer(nodes.app, name="node", help="What has to be put on a node for SSH.")
+app.add_typer(
+    later.app, name="contract", help="The lease contract: make it, sell with it, collect."
+)
 app.add_typer(proxmox.app, name="proxmox", help="What the daemon needs of the cluster.")
 
 
@@ -100,7 +105,7 @@ def main() -> None:
         sentences = list(_sentences(error))
         if not sentences:
             raise
-        typer.echo(f"chainwatch: {sentences[0]}", err=True)
+        typer.echo(f"chainwatch: {clean(sentences[0])}", err=True)
         raise SystemExit(1) from None
 
 

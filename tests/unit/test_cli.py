@@ -7,15 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 from typer.main import get_command
 
+from chainwatch.cli import buyer
 from chainwatch.cli import main as program
 from chainwatch.cli.printing import clean, moment, relative, span, table
 from chainwatch.errors import Fatal, OperatorError
 from tests.support.office import PROGRAM
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+BUYERS = REFERENCE.with_name("lease.md")
+#: What every command of the buyer has, told once in its page.
+SHARED = {
+    *("--rpc", "--contract", "--chain-id", "--keystore", "--password-file"),
+    *("--most-fee", "--yes", "--json"),
+}
 
 
 def all_commands(group: object, *names: str) -> Iterator[tuple[tuple[str, ...], TyperCommand]]:
@@ -29,9 +37,9 @@ def all_commands(group: object, *names: str) -> Iterator[tuple[tuple[str, ...], 
             yield (*names, name), command
 
 
-def commands() -> Iterator[tuple[str, frozenset[str]]]:
+def commands(app: typer.Typer = program.app) -> Iterator[tuple[str, frozenset[str]]]:
     """Every command as it is typed, with its options."""
-    for names, command in all_commands(get_command(program.app)):
+    for names, command in all_commands(get_command(app)):
         words, options = [*names], set[str]()
         for parameter in command.params:
             if isinstance(parameter, TyperArgument):
@@ -41,17 +49,29 @@ def commands() -> Iterator[tuple[str, frozenset[str]]]:
         yield " ".join(words), frozenset(options)
 
 
-def test_the_reference_lists_every_command_with_its_options() -> None:
+def documented(text: str) -> dict[str, frozenset[str]]:
+    """The commands of a page, with their options."""
     row = re.compile(r"^\| `([a-z-]+[^`]*)` \|([^|]*)\|", re.MULTILINE)
-    documented = {
+    return {
         typed: frozenset(re.findall(r"`(--[a-z-]+)`", options))
-        for typed, options in row.findall(REFERENCE.read_text())
+        for typed, options in row.findall(text)
     }
-    assert documented == dict(commands())
 
 
-def test_every_command_says_in_one_whole_sentence_what_it_does() -> None:
-    for _, command in all_commands(get_command(program.app)):
+def test_the_reference_lists_every_command_with_its_options() -> None:
+    assert documented(REFERENCE.read_text()) == dict(commands())
+
+
+def test_the_buyers_page_lists_every_command_with_its_own_options_and_the_shared_ones() -> None:
+    _, table, shared, *_ = BUYERS.read_text().split("\n## ")
+    own = {typed: options - SHARED for typed, options in commands(buyer.app)}
+    assert documented(table) == own
+    assert set(re.findall(r"^\| `(--[a-z-]+)`", shared, re.MULTILINE)) == SHARED
+
+
+@pytest.mark.parametrize("app", [program.app, buyer.app])
+def test_every_command_says_in_one_whole_sentence_what_it_does(app: typer.Typer) -> None:
+    for _, command in all_commands(get_command(app)):
         assert not command.get_short_help_str(80).endswith("...")
 
 

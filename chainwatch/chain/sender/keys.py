@@ -7,9 +7,9 @@ what is handed to it whole.
 
 import json
 import re
-from typing import Final
+from typing import Any, Final
 
-from chainwatch.chain.ethereum import Account
+from chainwatch.chain.ethereum import Account, encode_typed_data
 from chainwatch.domain.sendings import Call, Offer
 
 _BARE: Final = re.compile(rb"(?:0x)?([0-9a-fA-F]{64})")
@@ -50,6 +50,11 @@ class HotKey:
             self._key,
         )
         return f"0x{bytes(signed.hash).hex()}", f"0x{bytes(signed.raw_transaction).hex()}"
+
+    def sign_typed(self, message: dict[str, Any]) -> tuple[int, bytes, bytes]:
+        """Return v, r and s of the signature of typed data (EIP-712)."""
+        signed = Account.sign_message(encode_typed_data(full_message=message), self._key)
+        return signed.v, signed.r.to_bytes(32), signed.s.to_bytes(32)
 
 
 def bare_key(text: bytes) -> bytes:

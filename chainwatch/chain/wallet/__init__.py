@@ -1,0 +1,1 @@
+"""A person's own transactions: an operator who sells machines, a buyer who pays for one."""

@@ -1,0 +1,201 @@
+"""One chain as a person at a terminal meets it: views, what a transaction costs, and sending it.
+
+A transaction is prepared first: the node simulates it, and what it costs at most is known before
+anything is signed. Then it is signed and sent once. What is not mined within the time that is
+waited is not sent again: whoever runs the command is told its hash, because a second one could
+pay twice.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from chainwatch.chain.rpc import Rpc, RpcError
+from chainwatch.chain.sender.fees import Market, TooDear, coins, offer
+from chainwatch.chain.sender.keys import HotKey
+from chainwatch.chain.wallet.interface import Function
+from chainwatch.chain.wallet.refusals import refused
+from chainwatch.chain.wire import quantity, raw_bytes
+from chainwatch.domain.sendings import Call, Offer
+from chainwatch.errors import OperatorError, RpcUnavailable
+
+#: The tip where a node names none, and the most that is believed of one beyond the base fee.
+_TIP: Final = 2 * 10**9
+_NO_CEILING: Final = 2**200
+#: Gas beyond what was simulated, and a fifth of that: a second later something was earned, and two
+#: words that were empty at the simulation are written. What is not used is not paid.
+_SPARE: Final = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A transaction that would succeed now; `to` is 0x for one that makes a contract."""
+
+    call: Call
+    nonce: int
+    gas: int
+    offer: Offer
+
+    @property
+    def fee(self) -> int:
+        """What it costs at most, in wei, beside what it pays."""
+        return self.gas * self.offer.cap
+
+
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """A transaction in its block; `contract` is what it made, `logs` what was said."""
+
+    hash: str
+    block: int
+    gas_used: int
+    fee: int
+    contract: str
+    logs: tuple[object, ...]
+
+
+class Chain:
+    """A chain behind one endpoint, whose id was looked at."""
+
+    def __init__(self, rpc: Rpc, chain_id: int) -> None:
+        self.rpc = rpc
+        self.chain_id = chain_id
+
+    @classmethod
+    async def reached(cls, rpc: Rpc, wanted: int | None) -> "Chain":
+        """Ask which chain it is. Raises `OperatorError` when it is another than wanted."""
+        found = quantity(await rpc.call("eth_chainId"))
+        if wanted is not None and found != wanted:
+            raise OperatorError(
+                f"{rpc.name} is on chain {found}, and chain {wanted} is wanted: name an endpoint "
+                f"of chain {wanted} with --rpc, or leave --chain-id out"
+            )
+        return cls(rpc, found)
+
+    async def now(self) -> int:
+        """The head's time, which is the chain's."""
+        match await self.rpc.call("eth_getBlockByNumber", "latest", False):
+            case {"timestamp": timestamp}:
+                return quantity(timestamp)
+        raise OperatorError(f"{self.rpc.name} has no latest block: name another endpoint")
+
+    async def code(self, address: str) -> bytes:
+        return raw_bytes(await self.rpc.call("eth_getCode", address, "latest"))
+
+    async def balance(self, account: str) -> int:
+        return quantity(await self.rpc.call("eth_getBalance", account, "latest"))
+
+    async def view(self, to: str, asked: Function, *arguments: object) -> tuple[object, ...]:
+        """What a contract answers. Raises `OperatorError` with why it does not."""
+        data = asked.data(*arguments)
+        try:
+            answer = raw_bytes(await self.rpc.call("eth_call", {"to": to, "data": data}, "latest"))
+        except RpcError as error:
+            raise (refused(error) if error.reverted else error) from None
+        if not answer and asked.returns:
+            raise OperatorError(
+                f"there is no such contract at {to} on chain {self.chain_id}: is the address right?"
+            )
+        return asked.read(answer)
+
+    # ------------------------------------------------------------------------------------- sending
+
+    async def prepare(self, account: str, call: Call) -> Prepared:
+        """Simulate a transaction of `account`. Raises `OperatorError` when it would fail."""
+        balance = await self.balance(account)
+        self._afford(account, balance, call.value, 0)
+        request = {"from": account, "data": call.data, "value": hex(call.value)}
+        if call.to != "0x":
+            request["to"] = call.to
+        try:
+            gas = quantity(await self.rpc.call("eth_estimateGas", request))
+        except RpcError as error:
+            raise refused(error) from None
+        nonce = quantity(await self.rpc.call("eth_getTransactionCount", account, "pending"))
+        found = Prepared(call, nonce, gas + gas // 5 + _SPARE, await self._offer())
+        self._afford(account, balance, call.value, found.fee)
+        return found
+
+    def _afford(self, account: str, balance: int, value: int, fee: int) -> None:
+        if balance < value + fee:
+            raise OperatorError(
+                f"{account} has {coins(balance)} of the chain's coin, and {coins(value)} for it "
+                f"and up to {coins(fee)} for gas are needed: send it {coins(value + fee - balance)}"
+            )
+
+    async def _offer(self) -> Offer:
+        match await self.rpc.call("eth_getBlockByNumber", "latest", False):
+            case {"baseFeePerGas": str(base)}:
+                least = quantity(base)
+                market = Market(least, min(await self._tip(), max(_TIP, least)))
+            case _:
+                market = Market(None, quantity(await self.rpc.call("eth_gasPrice")))
+        found = offer(market, _NO_CEILING)
+        if isinstance(found, TooDear):
+            raise OperatorError(f"{self.rpc.name} names a price for gas that can't be: {found.why}")
+        return found
+
+    async def _tip(self) -> int:
+        try:
+            return quantity(await self.rpc.call("eth_maxPriorityFeePerGas"))
+        except RpcError:
+            return _TIP
+
+    async def send(
+        self,
+        key: HotKey,
+        prepared: Prepared,
+        *,
+        told: Callable[[str], None],
+        pause: Callable[[float], Awaitable[None]],
+        tries: int = 180,
+    ) -> Mined:
+        """Sign, send once, and wait for its block: `tries` looks, a second apart.
+
+        `told` has the hash before it is sent, so that whoever stops waiting knows it.
+        """
+        made = key.sign(self.chain_id, prepared.nonce, prepared.call, prepared.gas, prepared.offer)
+        tx_hash, raw = made
+        told(tx_hash)
+        trouble = ""
+        try:
+            await self.rpc.call("eth_sendRawTransaction", raw)
+        except RpcError as error:
+            raise OperatorError(f"the node does not take it: {error.message[:200]}") from None
+        except RpcUnavailable as lost:
+            trouble = f" ({lost})"
+        for _ in range(tries):
+            if (found := await self._receipt(tx_hash)) is not None:
+                return _mined(tx_hash, found)
+            await pause(1.0)
+        raise OperatorError(
+            f"{tx_hash} was sent and is not mined yet{trouble}: it may still be. Look whether it "
+            "is before you do the same again"
+        )
+
+    async def _receipt(self, tx_hash: str) -> object:
+        try:
+            return await self.rpc.call("eth_getTransactionReceipt", tx_hash)
+        except (RpcError, RpcUnavailable):
+            return None
+
+
+def _mined(tx_hash: str, receipt: object) -> Mined:
+    match receipt:
+        case {
+            "status": str(status),
+            "blockNumber": str(block),
+            "gasUsed": str(gas),
+            "logs": list(logs),
+            **rest,
+        }:
+            if quantity(status) != 1:
+                raise OperatorError(
+                    f"{tx_hash} was mined in block {quantity(block)} and failed there: something "
+                    "has changed since it was simulated; nothing but gas was paid, try again"
+                )
+            price = rest.get("effectiveGasPrice")
+            fee = quantity(gas) * (quantity(price) if price is not None else 0)
+            made = str(rest.get("contractAddress") or "")
+            return Mined(tx_hash, quantity(block), quantity(gas), fee, made, tuple(logs))
+    raise OperatorError(f"the receipt of {tx_hash} can't be read: look it up elsewhere")

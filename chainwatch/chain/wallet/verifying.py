@@ -1,0 +1,113 @@
+"""Whether the code on a chain is what the committed artifact makes.
+
+The creation code holds the runtime code whole, and says itself where: its last instructions copy
+it, and put in the one immutable, the contract that makes the pictures. That one is made by the
+constructor, so its address follows from the lease contract's, and its own code stands in the
+creation code too; both are compared byte for byte. The constructor's arguments only give roles:
+they stand in the transaction that made the contract, and are read from it where it is named.
+How it fails: another compiler's creation code ends otherwise, and that is told as our own fault.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from eth_abi.abi import decode
+
+from chainwatch import artifacts
+from chainwatch.chain import rlp
+from chainwatch.chain.ethereum import keccak
+from chainwatch.chain.wallet.chain import Chain
+from chainwatch.chain.wire import raw_bytes
+from chainwatch.errors import Fatal, OperatorError
+
+#: length, place, CODECOPY; place of the immutable, MSTORE; RETURN, INVALID.
+_WITH_IMMUTABLE: Final = re.compile(
+    rb"\x61(..)\x61(..)\x5f\x39\x5f\x61(..)\x01\x52\x61\1\x5f\xf3\xfe", re.DOTALL
+)
+_PLAIN: Final = re.compile(rb"\x61(..)\x80\x61(..)\x5f\x39\x5f\xf3\xfe", re.DOTALL)
+_ADDRESS_WORD: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The runtime code of a contract and of its pictures, for one address."""
+
+    code: bytes
+    art_address: str
+    art_code: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was compared: sentences about what differs, none where all is as it should be."""
+
+    code_hash: str
+    art_address: str
+    wrong: tuple[str, ...]
+    roles: dict[str, str]
+
+
+def expected(address: str) -> Expected:
+    """Return what must stand at an address. Raises `Fatal` for an artifact of an unknown shape."""
+    creation = bytes.fromhex(artifacts.load("Lease").bytecode.removeprefix("0x"))
+    main = _WITH_IMMUTABLE.search(creation)
+    if main is None:
+        raise Fatal("the committed contract is not formed as this program knows: it can't compare")
+    length, start, hole = (int.from_bytes(main[group]) for group in (1, 2, 3))
+    code = bytearray(creation[start : start + length])
+    art_address = made_by(address, 1)
+    code[hole : hole + _ADDRESS_WORD] = bytes.fromhex(art_address[2:]).rjust(_ADDRESS_WORD, b"\0")
+    rest = creation[start + length :]
+    art = _PLAIN.search(rest)
+    if len(code) != length or art is None:
+        raise Fatal("the committed contract is not formed as this program knows: it can't compare")
+    begin, size = int.from_bytes(art[2]), int.from_bytes(art[1])
+    offset = art.end() - begin
+    return Expected(bytes(code), art_address, rest[offset + begin : offset + begin + size])
+
+
+def made_by(creator: str, nonce: int) -> str:
+    """The address of the contract that an account makes with a nonce."""
+    words = rlp.array([rlp.string(bytes.fromhex(creator[2:])), rlp.number(nonce)])
+    return f"0x{keccak(words)[12:].hex()}"
+
+
+async def verified(chain: Chain, address: str, transaction: str | None) -> Verdict:
+    """Compare what stands at an address, and who was given the roles when it was made."""
+    wanted = expected(address)
+    code, art = await chain.code(address), await chain.code(wanted.art_address)
+    wrong = []
+    if not code:
+        raise OperatorError(f"there is no contract at {address} on chain {chain.chain_id}")
+    if code != wanted.code:
+        wrong.append(f"the code at {address} is another than that of this version's contract")
+    if art != wanted.art_code:
+        wrong.append(f"the code of its pictures, at {wanted.art_address}, is another")
+    roles: dict[str, str] = {}
+    if transaction is not None:
+        roles, complaint = await _creation(chain, address, transaction)
+        wrong += complaint
+    return Verdict(f"0x{keccak(code).hex()}", wanted.art_address, tuple(wrong), roles)
+
+
+async def _creation(
+    chain: Chain, address: str, transaction: str
+) -> tuple[dict[str, str], list[str]]:
+    """Read the constructor's arguments out of the transaction that made the contract."""
+    receipt = await chain.rpc.call("eth_getTransactionReceipt", transaction)
+    sent = await chain.rpc.call("eth_getTransactionByHash", transaction)
+    match receipt, sent:
+        case {"contractAddress": str(made)}, {"input": str(data)} if made.lower() == address:
+            pass
+        case _:
+            raise OperatorError(f"{transaction} did not make {address}: is the hash right?")
+    creation = bytes.fromhex(artifacts.load("Lease").bytecode.removeprefix("0x"))
+    given = raw_bytes(data)
+    if not given.startswith(creation):
+        return {}, ["it was made by another creation code than this version's"]
+    words = given[len(creation) :]
+    if len(words) != 3 * _ADDRESS_WORD:
+        return {}, ["its constructor was given something else than three addresses"]
+    found = decode(("address", "address", "address"), words)
+    return dict(zip(("admin", "treasurer", "provisioner"), found, strict=True)), []

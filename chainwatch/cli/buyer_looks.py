@@ -1,0 +1,151 @@
+"""`chainwatch-lease plans`, `show` and `connect`: what is sold, what one has, and the way in."""
+
+import ipaddress
+import re
+from dataclasses import asdict
+from typing import Annotated, Final, TypeAlias
+
+import typer
+
+from chainwatch.admin.client import Json
+from chainwatch.chain.wallet.amounts import Money
+from chainwatch.chain.wallet.leases import KINDS, LeaseNow, PlanOnSale, state
+from chainwatch.chain.wallet.letterbox import unsealed
+from chainwatch.cli.printing import clean, moment, relative, span, table
+from chainwatch.cli.wallet import Wallet, to_look, to_read
+from chainwatch.domain.details import Details
+from chainwatch.domain.sealing import Place
+from chainwatch.errors import OperatorError
+
+Token: TypeAlias = Annotated[int, typer.Argument(metavar="TOKEN", min=1, help="The lease's token.")]
+MONTH: Final = 30 * 86_400
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+
+
+@to_look
+async def plans(wallet: Wallet) -> None:
+    """List the plans, with what 30 days of each cost."""
+    book = wallet.book
+    found = [(plan, await book.money(plan.payment_token)) for plan in await book.plans()]
+    if not wallet.as_json:
+        table(
+            ("PLAN", "NAME", "KIND", "CORES", "MEMORY", "DISK", "30 DAYS", "DELIVERED IN", "SOLD"),
+            [plan_row(plan, money) for plan, money in found],
+            "nothing is sold here",
+        )
+    wallet.finish(plans=[plan_facts(plan, money) for plan, money in found])
+
+
+def plan_row(plan: PlanOnSale, money: Money) -> tuple[str, ...]:
+    """A line about a plan."""
+    cap = f"{plan.live} of {plan.cap}" if plan.cap else str(plan.live)
+    return (
+        str(plan.number),
+        plan.name,
+        kind_of(plan),
+        str(plan.cores),
+        f"{plan.memory_mib} MiB",
+        f"{plan.disk_gib} GiB",
+        money.written(plan.price * MONTH),
+        span(plan.delivery_time),
+        cap if plan.on_sale else f"{cap}, not on sale",
+    )
+
+
+def kind_of(plan: PlanOnSale) -> str:
+    return KINDS[plan.kind] if plan.kind < len(KINDS) else str(plan.kind)
+
+
+def plan_facts(plan: PlanOnSale, money: Money) -> Json:
+    """What scripts are told of a plan; money as digits, since it may be beyond a double."""
+    facts: dict[str, Json] = {**asdict(plan), "kind": kind_of(plan), "price": str(plan.price)}
+    return {**facts, "symbol": money.symbol, "decimals": money.decimals}
+
+
+@to_look
+async def show(wallet: Wallet, *, token: Token) -> None:
+    """Show a lease: whose it is, until when it is paid, and what is left of the money."""
+    lease = await wallet.book.lease(token)
+    money = await wallet.book.money(lease.plan.payment_token)
+    now = await wallet.chain.now()
+    credit = await wallet.book.one("creditOf", lease.plan.payment_token, lease.owner)
+    wallet.table(
+        [
+            ("lease", f"{token} of {wallet.book.address} on chain {wallet.chain.chain_id}"),
+            ("owner", lease.owner),
+            ("plan", f"{lease.plan.number} {lease.plan.name}"),
+            ("state", state(lease, now)),
+            (
+                "expires" if lease.delivered_at else "deliver by",
+                f"{moment(lease.expires_at)} ({relative(lease.expires_at, now)})",
+            ),
+            ("renewable", "yes" if lease.renewable else "no"),
+            ("30 days cost", money.written(lease.price * MONTH)),
+            ("used up", money.written(lease.earned)),
+            ("left", money.written(lease.unused)),
+            ("set aside", money.written(lease.aside) + _upgrade(lease)),
+            ("owner's credit", money.written(credit)),
+            ("SSH key", lease.ssh_key),
+            ("connection", "published" if lease.connection else "not published"),
+        ]
+    )
+    wallet.finish(**_facts(lease, state(lease, now), credit, money))
+
+
+def _upgrade(lease: LeaseNow) -> str:
+    return f", for plan {lease.wanted_plan}" if lease.wanted_plan else ""
+
+
+def _facts(lease: LeaseNow, word: str, credit: int, money: Money) -> dict[str, Json]:
+    return {
+        "token": lease.token,
+        "owner": lease.owner,
+        "plan": lease.plan.number,
+        "state": word,
+        "expires_at": lease.expires_at,
+        "delivered_at": lease.delivered_at,
+        "renewable": lease.renewable,
+        "price": str(lease.price),
+        "earned": str(lease.earned),
+        "unused": str(lease.unused),
+        "aside": str(lease.aside),
+        "wanted_plan": lease.wanted_plan,
+        "credit": str(credit),
+        "payment_token": money.address,
+        "ssh_key": lease.ssh_key,
+        "encryption_key": lease.encryption_key.hex(),
+        "connection": bool(lease.connection),
+    }
+
+
+@to_read
+async def connect(wallet: Wallet, *, token: Token) -> None:
+    """Decrypt how to get into the machine, with the key that `buy` made."""
+    lease = await wallet.book.lease(token)
+    place = Place(wallet.chain.chain_id, wallet.book.address, token)
+    details = unsealed(wallet.letterbox, place, lease.encryption_key, lease.connection)
+    commands = ways_in(details)
+    if not wallet.as_json:
+        for command in commands:
+            typer.echo(command)
+        typer.echo("\nIts SSH server says of itself (put these into known_hosts):")
+        for each in details.host_keys:
+            typer.echo(f"  {clean(each)}")
+    wallet.finish(**{**asdict(details), "host_keys": [*details.host_keys]}, commands=[*commands])
+
+
+def ways_in(details: Details) -> list[str]:
+    """Return the commands that lead in. Raises `OperatorError` for what is no user or address.
+
+    They are pasted into a shell, so nothing gets into them that is not what it should be.
+    """
+    if not _NAME.fullmatch(details.user) or not 0 < details.port < 65_536:
+        raise OperatorError("the details name a user or port that is none: ask the operator")
+    port = "" if details.port == 22 else f"-p {details.port} "
+    try:
+        found = [str(ipaddress.ip_address(each)) for each in (details.ipv4, details.ipv6) if each]
+    except ValueError:
+        raise OperatorError("the details name an address that is none: ask the operator") from None
+    if not found:
+        raise OperatorError("the details name no address: ask the operator")
+    return [f"ssh {port}{details.user}@{each}" for each in found]

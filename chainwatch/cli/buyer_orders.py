@@ -1,0 +1,143 @@
+"""What the owner of a lease says on the chain, and takes back: it costs gas and nothing else."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from chainwatch.chain.wallet.amounts import NATIVE
+from chainwatch.chain.wallet.leases import ACTIONS
+from chainwatch.cli.buyer_looks import Token
+from chainwatch.cli.buyer_sales import SshKey, public_key
+from chainwatch.cli.wallet import Wallet, address, with_wallet
+from chainwatch.errors import OperatorError
+
+_SAFELY = "safeTransferFrom(address,address,uint256)"
+
+
+class Action(StrEnum):
+    """What the owner of a running lease may ask of its machine."""
+
+    REBOOT = "reboot"
+    START = "start"
+    STOP = "stop"
+    REINSTALL = "reinstall"
+    WITHDRAW_UPGRADE = "withdraw-upgrade"
+
+
+@with_wallet
+async def end(wallet: Wallet, *, token: Token) -> None:
+    """End a delivered lease now; the unused rest becomes your credit."""
+    lease = await wallet.book.lease(token)
+    money = await wallet.book.money(lease.plan.payment_token)
+    what = (
+        f"End lease {token} now, for good: its machine is taken away. About "
+        f"{money.written(lease.unused)} are unused; the fee is {lease.plan.end_fee / 100} % of "
+        "that, and none in the first 24 hours"
+    )
+    await wallet.carry_out(what, wallet.book.call("end", token))
+    wallet.say("`chainwatch-lease claim` takes the credit out")
+    wallet.finish(token=token)
+
+
+@with_wallet
+async def refund(wallet: Wallet, *, token: Token) -> None:
+    """Take back what was paid for a lease that was not delivered in time."""
+    what = f"Take all that was paid for lease {token} back as credit; the lease is gone then"
+    await wallet.carry_out(what, wallet.book.call("refund", token))
+    wallet.say("`chainwatch-lease claim` takes the credit out")
+    wallet.finish(token=token)
+
+
+@with_wallet
+async def claim(
+    wallet: Wallet,
+    *,
+    token: Annotated[str, typer.Option("--token", help="An ERC-20's address; else coin.")] = NATIVE,
+    to: Annotated[str, typer.Option("--to", help="Who gets it; else you.")] = "",
+) -> None:
+    """Take out all that the contract owes you in coin, or in a token."""
+    money = await wallet.book.money(address(token, "--token"))
+    account = wallet.key().address
+    credit = await wallet.book.one("creditOf", money.address, account)
+    if not credit:
+        raise OperatorError(
+            f"the contract owes {account} no {money.symbol}: what a plan was paid in is named "
+            "with --token, and only what was refunded, or is left of an ended lease, is owed"
+        )
+    taker = address(to, "--to") if to else account
+    what = f"Take out {money.written(credit)}, to {taker}"
+    await wallet.carry_out(what, wallet.book.call("claim", money.address, taker))
+    wallet.finish(amount=str(credit), payment_token=money.address, to=taker)
+
+
+@with_wallet
+async def transfer(
+    wallet: Wallet,
+    *,
+    token: Token,
+    to: Annotated[str, typer.Argument(metavar="TO", help="The new owner's address.")],
+) -> None:
+    """Give a lease, with the machine and the money in it, to somebody else."""
+    taker = address(to, "TO")
+    what = (
+        f"Give lease {token} to {taker}, with its machine and all that is paid. Both keys are "
+        "cleared; the new owner publishes his own with `keys`"
+    )
+    call = wallet.book.call(_SAFELY, wallet.key().address, taker, token)
+    await wallet.carry_out(what, call)
+    wallet.finish(token=token, owner=taker)
+
+
+@with_wallet
+async def keys(wallet: Wallet, *, token: Token, ssh_key: SshKey = None) -> None:
+    """Publish a new key for the way in, and an SSH key; the one before is replaced."""
+    ssh = public_key(ssh_key)
+    if ssh_key is None:
+        ssh = await wallet.book.one("sshKeyOf", token)
+    private = X25519PrivateKey.generate()
+    public, box = private.public_key().public_bytes_raw(), wallet.letterbox
+    what = f"Publish a new key for the way into lease {token}, and " + (
+        f"the SSH key {ssh[:40]}…" if ssh else "no SSH key"
+    )
+    call = wallet.book.call("setKeys", token, ssh, public)
+    await wallet.carry_out(what, call, lambda: box.keep(private))
+    wallet.say(f"The key is {box.file_of(public)}: keep it")
+    wallet.finish(token=token, encryption_key=public.hex())
+
+
+@with_wallet
+async def action(
+    wallet: Wallet,
+    *,
+    token: Token,
+    what: Annotated[Action, typer.Argument(metavar="WHAT", help="What is asked for.")],
+) -> None:
+    """Ask for a reboot, start, stop or reinstall, or take an upgrade back."""
+    if what is Action.WITHDRAW_UPGRADE:
+        told = f"Take back the upgrade of lease {token}; what was set aside becomes credit"
+        await wallet.carry_out(told, wallet.book.call("withdrawUpgrade", token))
+    else:
+        told = f"Ask for this of the machine of lease {token}: {what}"
+        if what is Action.REINSTALL:
+            told += ". Everything on its disk is lost"
+        call = wallet.book.call("requestAction", token, ACTIONS[what], b"")
+        await wallet.carry_out(told, call)
+    wallet.finish(token=token, action=what)
+
+
+@with_wallet
+async def decline_renewal(wallet: Wallet, *, token: Token) -> None:
+    """Say that nobody shall renew a lease; the paid time stays."""
+    what = f"Let nobody renew lease {token}; the paid time stays"
+    await wallet.carry_out(what, wallet.book.call("cancelSubscription", token))
+    wallet.finish(token=token)
+
+
+@with_wallet
+async def allow_renewal(wallet: Wallet, *, token: Token) -> None:
+    """Say that a lease may be renewed again."""
+    what = f"Let anybody renew lease {token} again"
+    await wallet.carry_out(what, wallet.book.call("allowRenewal", token))
+    wallet.finish(token=token)

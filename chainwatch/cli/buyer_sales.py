@@ -1,0 +1,170 @@
+"""`chainwatch-lease buy`, `renew` and `upgrade`: what costs money, each for exactly its price."""
+
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+import typer
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from chainwatch.chain.wallet.amounts import Money, duration
+from chainwatch.chain.wallet.leases import LEASE_MADE
+from chainwatch.chain.wallet.paying import Purse, Way
+from chainwatch.cli.buyer_looks import Token
+from chainwatch.cli.printing import moment, span
+from chainwatch.cli.wallet import Wallet, address, with_wallet
+from chainwatch.cli.wallet import amount as units
+from chainwatch.errors import OperatorError
+
+Pay: TypeAlias = Annotated[
+    Way, typer.Option("--pay", help="How a token is paid; auto: by permit where it has one.")
+]
+Time: TypeAlias = Annotated[
+    str, typer.Argument(metavar="TIME", help="How long, as 90min, 12h, 30d or 2w.")
+]
+SshKey: TypeAlias = Annotated[
+    Path | None, typer.Option("--ssh-key", help="Your public SSH key, a file.")
+]
+Most: TypeAlias = Annotated[
+    str, typer.Option("--most", help="Refuse a higher price, in what the plan is paid in.")
+]
+#: For how long a purchase may wait to be mined.
+_PATIENCE_S: Final = 3600
+_MOST_KEY: Final = 1025
+
+
+@with_wallet
+async def buy(
+    wallet: Wallet,
+    *,
+    plan: Annotated[int, typer.Argument(metavar="PLAN", min=1, help="The plan's number.")],
+    time: Time,
+    ssh_key: SshKey = None,
+    recipient: Annotated[str, typer.Option("--for", help="Who owns it; else you.")] = "",
+    pay: Pay = Way.AUTO,
+    most: Most = "",
+) -> None:
+    """Buy a machine for a while, and make the key that its way in is told to."""
+    book, buyer = wallet.book, wallet.key().address
+    owner = address(recipient, "--for") if recipient else buyer
+    wanted, seconds = await book.plan(plan), lasting(time)
+    amount = wanted.price * seconds
+    ssh = public_key(ssh_key)
+    deadline = await wallet.chain.now() + _PATIENCE_S
+    private = X25519PrivateKey.generate()
+    box = wallet.letterbox
+    public = private.public_key().public_bytes_raw() if owner == buyer else b""
+    order = (plan, owner, seconds, amount, deadline, ssh, public)
+    purse = Purse(wallet.chain, await book.money(wanted.payment_token), buyer, book.address)
+    bounded(purse.money, amount, most)
+    way = await settled(wallet, purse, pay, amount)
+    what = (
+        f"Buy {span(seconds)} of plan {plan} ({wanted.name}) for {purse.money.written(amount)}; "
+        f"what is not delivered within {span(wanted.delivery_time)} can be taken back whole"
+    )
+    if way is Way.PERMIT:
+        permit = await purse.permit(wallet.key(), amount, deadline)
+        call = book.call("mintWithPermit", order, permit.words)
+    else:
+        call = book.call("mint", order, value=amount if way is Way.NATIVE else 0)
+    mined = await wallet.carry_out(what, call, lambda: box.keep(private) if public else None)
+    token = book.made(mined.logs, LEASE_MADE)
+    wallet.say(f"Lease {token} is bought: `chainwatch-lease show {token}`")
+    if public:
+        wallet.say(f"The key for its way in is {box.file_of(public)}: keep it")
+    wallet.finish(token=token, paid=str(amount), encryption_key=public.hex())
+
+
+@with_wallet
+async def renew(
+    wallet: Wallet, *, token: Token, time: Time, pay: Pay = Way.AUTO, most: Most = ""
+) -> None:
+    """Pay for more time of a lease, whoever owns it."""
+    book, payer = wallet.book, wallet.key().address
+    lease, seconds = await book.lease(token), lasting(time)
+    amount = lease.price * seconds
+    purse = Purse(wallet.chain, await book.money(lease.plan.payment_token), payer, book.address)
+    bounded(purse.money, amount, most)
+    way = await settled(wallet, purse, pay, amount)
+    what = f"Renew lease {token} for {span(seconds)}, for {purse.money.written(amount)}"
+    if way is Way.PERMIT:
+        deadline = await wallet.chain.now() + _PATIENCE_S
+        permit = await purse.permit(wallet.key(), amount, deadline)
+        call = book.call("renewWithPermit", token, seconds, permit.words)
+    else:
+        value = amount if way is Way.NATIVE else 0
+        call = book.call("renew", token, seconds, amount, value=value)
+    await wallet.carry_out(what, call)
+    expires_at = await book.one("expiresAt", token)
+    if lease.delivered_at:
+        wallet.say(f"Lease {token} expires at {moment(expires_at)} UTC")
+    wallet.finish(token=token, paid=str(amount), expires_at=expires_at)
+
+
+@with_wallet
+async def upgrade(
+    wallet: Wallet,
+    *,
+    token: Token,
+    plan: Annotated[int, typer.Argument(metavar="PLAN", min=1, help="The wanted plan.")],
+    most: Annotated[str, typer.Option("--most", help="The most that it may cost.")],
+) -> None:
+    """Ask for a larger plan for the time that is left; the difference is set aside."""
+    book, payer = wallet.book, wallet.key().address
+    wanted = await book.plan(plan)
+    money = await book.money(wanted.payment_token)
+    amount = units(money, most, "--most")
+    purse = Purse(wallet.chain, money, payer, book.address)
+    way = await settled(wallet, purse, Way.AUTO if money.native else Way.APPROVE, amount)
+    what = (
+        f"Ask for plan {plan} ({wanted.name}) for lease {token}, "
+        f"for at most {money.written(amount)}"
+    )
+    value = amount if way is Way.NATIVE else 0
+    await wallet.carry_out(what, book.call("requestUpgrade", token, plan, amount, value=value))
+    if way is Way.APPROVE and await purse.allowed():
+        await wallet.carry_out("Take back what is left of the approval", purse.approval(0))
+    wallet.finish(token=token, plan=plan)
+
+
+def bounded(money: Money, price: int, most: str) -> None:
+    """Raise `OperatorError` for a price above what was typed; '' is no bound."""
+    if most and price > units(money, most, "--most"):
+        raise OperatorError(
+            f"it costs {money.written(price)}, more than --most: ask for less time, or allow more"
+        )
+
+
+async def settled(wallet: Wallet, purse: Purse, pay: Way, amount: int) -> Way:
+    """Settle how it is paid, with the approval that this takes."""
+    way = await purse.way(pay, amount)
+    allowed = await purse.allowed() if way is Way.APPROVE else amount
+    if allowed < amount:
+        if allowed:  # some tokens take no new approval before the old one is taken back
+            await wallet.carry_out("Take the approval of before back", purse.approval(0))
+        what = f"Let the lease contract take {purse.money.written(amount)}, and no more"
+        await wallet.carry_out(what, purse.approval(amount))
+    return way
+
+
+def lasting(text: str) -> int:
+    """Return seconds as typed. Raises `OperatorError`."""
+    try:
+        return duration(text)
+    except ValueError as wrong:
+        raise OperatorError(f"TIME {text[:60]!r} {wrong}") from None
+
+
+def public_key(file: Path | None) -> str:
+    """Return a public SSH key; '' for none. Raises `OperatorError` for what is no public key."""
+    if file is None:
+        return ""
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(_MOST_KEY + 1).decode().strip()
+    except (OSError, ValueError) as error:
+        raise OperatorError(f"--ssh-key {file} can't be read ({type(error).__name__})") from None
+    if "PRIVATE KEY" in text:
+        raise OperatorError(f"--ssh-key {file} is a private key: name the file that ends in .pub")
+    if not text.startswith(("ssh-", "ecdsa-", "sk-")) or "\n" in text or len(text) >= _MOST_KEY:
+        raise OperatorError(f"--ssh-key {file} is no public SSH key: one line is expected")
+    return text
