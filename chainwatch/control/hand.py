@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from chainwatch.chain.sender.fees import TooDear, coins, offer, raised
+from chainwatch.chain.sender.fees import TooDear, coins, gas_limit, offer, raised
 from chainwatch.chain.sender.gateway import Gateway, View
 from chainwatch.chain.sender.keys import HotKey
 from chainwatch.chain.sender.looks import Refusal, plain
@@ -22,8 +22,6 @@ log = structlog.get_logger(__name__)
 
 FEES: Final = "sender-fees"
 BALANCE: Final = "sender-balance"
-#: What a call may take beyond the estimate, in percent: the state may be another when it is mined.
-_SPARE: Final = 25
 
 
 @dataclass(slots=True)
@@ -138,7 +136,7 @@ class Hand:
         gas = await self.gateway.simulate(view, call)
         if isinstance(gas, Refusal):
             raise Refused(gas)
-        return gas + gas * _SPARE // 100
+        return gas_limit(gas)
 
     def _made(
         self, view: View, nonce: int, call: Call, gas: int, offered: Offer, *, void: bool

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainwatch.chain.sender.fees import Market, TooDear, coins, gwei, offer, raised
+from chainwatch.chain.sender.fees import Market, TooDear, coins, gas_limit, gwei, offer, raised
 from chainwatch.domain.sendings import Offer
 
 WEI = st.integers(0, 10**15)
@@ -62,3 +62,9 @@ def test_what_was_begun_can_be_replaced_as_long_as_the_chain_asks_no_more(
 def test_prices_and_amounts_are_written_for_people() -> None:
     assert [gwei(wei) for wei in (0, 1, 10**9, 2_500_000_000)] == ["0", "0.000000001", "1", "2.5"]
     assert [coins(wei) for wei in (-1, 0, 10**18, 15 * 10**16)] == ["0", "0", "1", "0.15"]
+
+
+@given(st.integers(21_000, 30_000_000))
+def test_a_call_has_room_for_words_that_were_empty_when_it_was_simulated(simulated: int) -> None:
+    fresh_word = 2_100 + 20_000  # EIP-2929, EIP-2200
+    assert gas_limit(simulated) >= simulated * 5 // 4 + 3 * fresh_word

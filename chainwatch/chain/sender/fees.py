@@ -16,6 +16,8 @@ from chainwatch.domain.sendings import Offer
 GWEI: Final = 10**9
 #: A replacement offers this many eighths of what it replaces.
 _EIGHTHS: Final = 9
+#: What writing a word that was empty costs (EIP-2929), twice and half as much again.
+_TWO_WORDS: Final = 66_300
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,15 @@ def raised(old: Offer, market: Market, ceiling: int) -> Offer | TooDear:
     if old.tip is None:
         return Offer(cap, None)
     return Offer(cap, min(cap, max(new.tip or 0, _more(old.tip))))
+
+
+def gas_limit(simulated: int) -> int:
+    """Return the gas that a call may take of which a simulation took `simulated`.
+
+    The state may be another when it is mined: a second later something more was earned, and words
+    are written that were empty. What is not used is not paid.
+    """
+    return simulated + simulated // 4 + _TWO_WORDS
 
 
 def _fair(market: Market, limit: int) -> Offer:

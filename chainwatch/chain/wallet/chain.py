@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chainwatch.chain.rpc import Rpc, RpcError
-from chainwatch.chain.sender.fees import Market, TooDear, coins, offer
+from chainwatch.chain.sender.fees import Market, TooDear, coins, gas_limit, offer
 from chainwatch.chain.sender.keys import HotKey
 from chainwatch.chain.wallet.interface import Function
 from chainwatch.chain.wallet.refusals import refused
@@ -22,9 +22,6 @@ from chainwatch.errors import OperatorError, RpcUnavailable
 #: The tip where a node names none, and the most that is believed of one beyond the base fee.
 _TIP: Final = 2 * 10**9
 _NO_CEILING: Final = 2**200
-#: Gas beyond what was simulated, and a fifth of that: a second later something was earned, and two
-#: words that were empty at the simulation are written. What is not used is not paid.
-_SPARE: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +109,7 @@ class Chain:
         except RpcError as error:
             raise refused(error) from None
         nonce = quantity(await self.rpc.call("eth_getTransactionCount", account, "pending"))
-        found = Prepared(call, nonce, gas + gas // 5 + _SPARE, await self._offer())
+        found = Prepared(call, nonce, gas_limit(gas), await self._offer())
         self._afford(account, balance, call.value, found.fee)
         return found
 
