@@ -78,6 +78,17 @@ def test_every_command_says_in_one_whole_sentence_what_it_does(app: typer.Typer)
 # --------------------------------------------------------------------------------- how a thing ends
 
 
+def broken_by(error: Exception) -> typer.Typer:
+    """A program of which every command fails so."""
+
+    def broken() -> None:
+        raise error
+
+    app = typer.Typer(name="chainwatch", pretty_exceptions_enable=False)
+    app.command("nothing")(broken)
+    return app
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -89,10 +100,8 @@ def test_every_command_says_in_one_whole_sentence_what_it_does(app: typer.Typer)
 def test_what_was_foreseen_is_one_sentence_and_exit_1(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken() -> None:
-        raise error
-
-    monkeypatch.setattr(program, "app", broken)
+    monkeypatch.setattr(program, "app", broken_by(error))
+    monkeypatch.setattr(sys, "argv", ["chainwatch"])
     with pytest.raises(SystemExit) as ended:
         program.main()
     assert ended.value.code == 1
@@ -104,10 +113,8 @@ def test_what_was_foreseen_is_one_sentence_and_exit_1(
     [KeyError("a bug"), ExceptionGroup("tasks", [Fatal("say which"), KeyError("a bug")])],
 )
 def test_a_bug_keeps_its_trace(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
-        raise error
-
-    monkeypatch.setattr(program, "app", broken)
+    monkeypatch.setattr(program, "app", broken_by(error))
+    monkeypatch.setattr(sys, "argv", ["chainwatch"])
     with pytest.raises(type(error)):
         program.main()
 
