@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.anvil import CHAIN_ID, running
+from tests.support.anvil import CHAIN_ID, mined, running
 
 
 def is_alive(pid: int) -> bool:
@@ -81,7 +81,7 @@ async def test_a_reorg_replaces_blocks_and_forgets_what_was_in_them() -> None:
     async with running() as chain:
         rich, other, *_ = await chain.accounts()
         await chain.mine(2)
-        sent = await chain.rpc("eth_sendTransaction", {"from": rich, "to": other, "value": "0x1"})
+        sent = await mined(chain, {"from": rich, "to": other, "value": "0x1"})
         before = [await chain.block(number) for number in range(4)]
         await chain.reorg(2, [({"from": rich, "to": other, "value": "0x2"}, 0)])
         after = [await chain.block(number) for number in range(4)]

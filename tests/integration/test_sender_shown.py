@@ -11,7 +11,7 @@ from chainwatch.chain.profiles.signatures import selector
 from chainwatch.chain.sender.keys import HotKey
 from chainwatch.control.sender_check import check_sender
 from chainwatch.domain.sendings import Call, Intent, Kind
-from tests.support.anvil import running
+from tests.support.anvil import mined, running
 from tests.support.chain_model import CONTRACT
 from tests.support.lease_contract import open_shop
 from tests.support.office import counter, sending
@@ -145,4 +145,4 @@ async def grant(it: Post, contract: str, role: str, admin: str) -> None:
     data = selector("grantRole(bytes32,address)") + keccak(role.encode()).hex()
     address = HotKey(b"\x5e" * 32).address
     request = {"from": admin, "to": contract, "data": f"{data}{int(address, 16):064x}"}
-    await it.anvil.rpc("eth_sendTransaction", request)
+    await mined(it.anvil, request)

@@ -1,11 +1,26 @@
 """The real chain that tests run against: the demo's own child process, under the tests' roof."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+
+from hexbytes import HexBytes
+from web3 import AsyncWeb3
 
 from chainwatch.demo.anvil import CHAIN_ID, Anvil, BlockHead, running
 
-__all__ = ["CHAIN_ID", "Anvil", "BlockHead", "running", "twin"]
+__all__ = ["CHAIN_ID", "Anvil", "BlockHead", "mined", "running", "twin"]
+
+
+async def mined(chain: Anvil, request: Mapping[str, str]) -> str:
+    """Send a transaction to a chain that mines by itself, and return its hash when it is mined.
+
+    The node answers before that.
+    """
+    sent = str(await chain.rpc("eth_sendTransaction", dict(request)))
+    eth = AsyncWeb3(chain.provider).eth
+    receipt = await eth.wait_for_transaction_receipt(HexBytes(sent), poll_latency=0.02)
+    assert receipt["status"] == 1
+    return sent
 
 
 @asynccontextmanager

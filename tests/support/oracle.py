@@ -11,6 +11,7 @@ from web3.types import EventData
 
 from chainwatch.domain.events import (
     ActionRequested,
+    ConnectionPublished,
     Delivered,
     Event,
     ExpiryUpdated,
@@ -21,6 +22,7 @@ from chainwatch.domain.events import (
     PlanDefined,
     PlanTerms,
     Transferred,
+    UpgradeUpdated,
 )
 from tests.support.lease_contract import Deployed
 
@@ -84,17 +86,26 @@ def _event(name: str, said: Mapping[str, object]) -> Event | None:
             )
         case "LeaseDelivered", {"tokenId": int(token), "deliveredAt": int(at)}:
             return Delivered(token, at)
-        case "PlanChanged", {"tokenId": int(token), "planId": int(plan)}:
-            return PlanChanged(token, plan)
-        case "ActionRequested", {"tokenId": int(token), "kind": int(kind), "data": bytes(raw)}:
-            return ActionRequested(token, kind, f"0x{raw.hex()}" if raw else "")
         case "KeysChanged", {
             "tokenId": int(token),
             "sshKey": str(ssh),
             "encryptionKey": bytes(raw),
         }:
             return KeysChanged(token, ssh, f"0x{raw.hex()}" if raw else "")
-    return _expiry(name, said) or _plan(name, said)
+    return _expiry(name, said) or _dealing(name, said) or _plan(name, said)
+
+
+def _dealing(name: str, said: Mapping[str, object]) -> Event | None:
+    match name, dict(said):
+        case "PlanChanged", {"tokenId": int(token), "planId": int(plan)}:
+            return PlanChanged(token, plan)
+        case "UpgradeUpdate", {"tokenId": int(token), "planId": int(plan), "deadline": int(until)}:
+            return UpgradeUpdated(token, plan, until)
+        case "ActionRequested", {"tokenId": int(token), "kind": int(kind), "data": bytes(raw)}:
+            return ActionRequested(token, kind, f"0x{raw.hex()}" if raw else "")
+        case "ConnectionPublished", {"tokenId": int(token), "connection": bytes(raw)}:
+            return ConnectionPublished(token, f"0x{raw.hex()}" if raw else "")
+    return None
 
 
 def _expiry(name: str, said: Mapping[str, object]) -> Event | None:

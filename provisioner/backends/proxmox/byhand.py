@@ -46,9 +46,6 @@ BY_HAND: Final[Mapping[str, tuple[Need, ...]]] = {
     f"GET {_VM}/agent/get-fsinfo": (
         Need(Scope.MACHINES, ("VM.Monitor",), ("VM.GuestAgent.Audit", _UNRESTRICTED)),
     ),
-    f"GET {_VM}/agent/file-read": (
-        Need(Scope.MACHINES, ("VM.Monitor",), ("VM.GuestAgent.FileRead", _UNRESTRICTED)),
-    ),
     **_of_guests(_CONTAINER),
 }
 
