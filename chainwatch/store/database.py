@@ -35,12 +35,12 @@ WRITER = (
     "synchronous=FULL",
     "foreign_keys=ON",
     "busy_timeout=5000",
-    "cache_size=-16000",  # KiB: what a long batch changes is written once, not whenever it is full
+    "cache_size=-8000",  # KiB: what a long batch changes is written once, not whenever it is full
 )
 READER = ("query_only=ON", "busy_timeout=5000")
 
 
-_ROWS_AT_ONCE: Final = tuple(1 << power for power in range(11, -1, -1))
+_ROWS_AT_ONCE: Final = tuple(1 << power for power in range(10, -1, -1))
 """Rows in one statement, in few sizes so that few statements are kept prepared.
 
 The most of them, times the columns of any table, are below SQLite's 32766 parameters.
