@@ -57,6 +57,10 @@ ALARMS: Final[Mapping[str, Severity]] = {
 LINGERS: Final[Mapping[str, int]] = {KEY_USED: 86_400}
 
 
+class NotReadYet(Transient):
+    """The chain is read for the first time: nothing is amiss, so it is no warning."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a chain may cost: most wei for a unit of gas, and the balance that is worth a word."""
@@ -90,6 +94,7 @@ class Sender:
     _standing: dict[str, int] | None = None
     _said: dict[str, str] = field(default_factory=dict)
     _seen_at: float | None = None
+    _early: bool = False
 
     @property
     def chain_id(self) -> int:
@@ -122,9 +127,11 @@ class Sender:
         try:
             await self.step(told)
         except Transient as error:
-            if self.trouble is None:
-                log.warning("nothing can be sent", chain=self.chain_id, error=str(error))
-            self.trouble = str(error)
+            early = isinstance(error, NotReadYet)
+            if self.trouble is None or (self._early and not early):
+                say = log.info if early else log.warning
+                say("nothing can be sent", chain=self.chain_id, error=str(error))
+            self.trouble, self._early = str(error), early
             return
         self.doubts.settle()
         self.trouble, self.told = None, told
@@ -142,7 +149,9 @@ class Sender:
         states = {name: await self.journal.state(name) for name in self.looks}
         cursor, final = _held(states)
         if cursor is None:
-            raise RpcUnavailable("no source of the chain is read yet, or all of them have halted")
+            if any(map(_goes_on, states.values())):
+                raise NotReadYet("no source of the chain is read yet")
+            raise RpcUnavailable("all sources of the chain have halted")
         view = self.view = await self.gateway.account(cursor, final)
         self._seen_at = self.clock.monotonic()
         everything = await self.sendings.at_hand(self.chain_id, self.clock.now())

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from eth_account import Account
+from structlog.testing import capture_logs
 
 from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.profiles.signatures import selector
@@ -18,6 +19,7 @@ from tests.support.office import counter, sending
 from tests.support.post import GWEI, Post, post
 from tests.support.realm import realm
 
+NOTHING_SENT = "nothing can be sent"
 ADDRESS = str(Account.from_key(b"\x5e" * 32).address).lower()
 
 
@@ -109,6 +111,23 @@ async def test_a_chain_that_does_not_answer_is_told_and_changes_nothing(tmp_path
         it.sender.gateway._pools = pools
         await it.turn()
         assert it.sender.waits == ()
+
+
+async def test_a_chain_that_is_read_for_the_first_time_is_told_without_a_warning(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path, adjust=sending) as town:
+        (sender,) = town.daemon.supervisor.senders
+        with capture_logs() as early:
+            await sender.attempt()
+        assert [line["log_level"] for line in early if line["event"] == NOTHING_SENT] == ["info"]
+        assert sender.waits == ("no source of the chain is read yet",)
+        town.confirm()
+        await town.read()
+        sender.gateway._pools = ()
+        with capture_logs() as later:
+            await sender.attempt()
+        assert [line["log_level"] for line in later if line["event"] == NOTHING_SENT] == ["warning"]
 
 
 async def test_a_check_says_address_balance_and_role_and_warns_of_too_many(
