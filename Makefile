@@ -48,7 +48,7 @@ contracts/node_modules/.installed: contracts/package.json contracts/package-lock
 # --------------------------------------------------------------------------------------- every day
 
 .PHONY: demo
-demo: setup ## Tell a machine's whole life, on a real chain (ARGS=--json for one object at the end)
+demo: setup ## Tell the whole lives of leases, on a real chain (ARGS=--json for one object at the end)
 	@$(PY) -m chainwatch.demo $(ARGS)
 
 .PHONY: test

@@ -37,7 +37,7 @@ def main(
         bool, typer.Option("--keep", help="Keep the folder with configuration, database and logs.")
     ] = False,
 ) -> None:
-    """Tell two machines' whole lives, on a real chain and a simulated Proxmox VE."""
+    """Tell the whole lives of leases and machines, on a real chain and a simulated Proxmox VE."""
     console = Console(highlight=False)
     with _folder(console, keep=keep) as folder:
         code = asyncio.run(_until_told_to_stop(folder, console, json=json))
@@ -83,9 +83,9 @@ async def _perform(folder: Path, console: Console, *, json: bool) -> int:
     try:
         async with set_up(folder) as stage:
             playbill = Playbill(narrator, lambda: stage.daemon.ended)
-            watch = Watch(stage.cluster, LogTail(stage.log), narrator)
+            watch = Watch(stage.blocks, stage.cluster, LogTail(stage.log), narrator)
             scene = Scene(stage, watch, playbill, narrator, StatusSocket(stage.socket))
-            await scene.tell_time()
+            narrator.chain_time = (await stage.chain.block()).timestamp
             await _play(Story(scene), watch)
             machines = report.tally(await watch.look(), stage.token, over=playbill.ok)
     except OperatorError as error:

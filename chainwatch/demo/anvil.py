@@ -31,11 +31,15 @@ _START_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class BlockHead:
-    """A block as a node tells it: number, hash (0x hex) and timestamp (seconds, UTC)."""
+    """A block as a node tells it: number, hash (0x hex) and timestamp (seconds, UTC).
+
+    `transactions` are their hashes (0x hex).
+    """
 
     number: int
     hash: str
     timestamp: int
+    transactions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,15 @@ class Anvil:
         """The block at a number, or at `latest`, `safe`, `finalized`, `earliest`."""
         name = hex(tag) if isinstance(tag, int) else tag
         match await self.rpc("eth_getBlockByNumber", name, False):
-            case {"number": str(number), "hash": str(digest), "timestamp": str(timestamp)}:
-                return BlockHead(int(number, 16), digest, int(timestamp, 16))
+            case {
+                "number": str(number),
+                "hash": str(digest),
+                "timestamp": str(timestamp),
+                "transactions": list(hashes),
+            }:
+                return BlockHead(
+                    int(number, 16), digest, int(timestamp, 16), tuple(map(str, hashes))
+                )
             case _:
                 raise LookupError(f"this chain has no block {tag}")
 

@@ -197,11 +197,14 @@ def purchase(
     return plan, recipient, seconds, max_amount, deadline, ssh_key, encryption_key
 
 
-async def open_shop(anvil: Anvil) -> LeaseContract:
+async def open_shop(
+    anvil: Anvil, *, provisioner: str | None = None, treasurer: str | None = None
+) -> LeaseContract:
     """Deploys `Lease`: its admin is the first account, its provisioner and treasurer the last."""
-    admin, *_, provisioner, treasurer = await anvil.accounts()
-    deployed = await deploy(anvil, "Lease", admin, treasurer, provisioner, sender=admin)
-    return LeaseContract(deployed, admin, treasurer, provisioner)
+    admin, *_, last_but_one, last = await anvil.accounts()
+    roles = (admin, treasurer or last, provisioner or last_but_one)
+    deployed = await deploy(anvil, "Lease", *roles, sender=admin)
+    return LeaseContract(deployed, *roles)
 
 
 async def issue_token(anvil: Anvil, holder: str, supply: int) -> Deployed:

@@ -40,13 +40,19 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A mined transaction: its hash and block (0x hex), the gas it used, and what was said."""
+    """A mined transaction: its hash and block (0x hex), the gas it used, and what was said.
+
+    `sender` is checksummed; `fee` is what it cost its sender, in wei; not `ok`: it was reverted.
+    """
 
     tx_hash: str
+    sender: str
     block_number: int
     block_hash: str
     gas_used: int
+    fee: int
     events: tuple[Said, ...]
+    ok: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +77,12 @@ class Deployed:
             tx_hash = await method(*arguments).transact({"from": sender, "value": value})
         except ContractCustomError as refusal:
             raise self._reverted(refusal) from refusal
-        receipt = await self.contract.w3.eth.wait_for_transaction_receipt(
-            tx_hash, poll_latency=_POLL_S
+        receipt = self._read(
+            await self.contract.w3.eth.wait_for_transaction_receipt(tx_hash, poll_latency=_POLL_S)
         )
-        return self._read(receipt)
+        if not receipt.ok:
+            raise RuntimeError(f"{receipt.tx_hash} failed in its block")
+        return receipt
 
     async def call(self, kind: type[T], function: str, *arguments: object) -> T:
         """Asks a view at the latest block; TypeError if the answer is not a `kind`."""
@@ -86,15 +94,21 @@ class Deployed:
             raise TypeError(f"{function} answered {answer!r}, which is no {kind.__name__}")
         return answer
 
+    async def receipt(self, tx_hash: str) -> Receipt:
+        """Returns what a mined transaction of anybody came to."""
+        digest = AsyncWeb3.to_hex(bytes.fromhex(tx_hash.removeprefix("0x")))
+        return self._read(await self.contract.w3.eth.get_transaction_receipt(digest))
+
     def _read(self, receipt: TxReceipt) -> Receipt:
-        if receipt["status"] != 1:
-            raise RuntimeError(f"{receipt['transactionHash'].to_0x_hex()} failed in its block")
         return Receipt(
             tx_hash=receipt["transactionHash"].to_0x_hex(),
+            sender=receipt["from"],
             block_number=receipt["blockNumber"],
             block_hash=receipt["blockHash"].to_0x_hex(),
             gas_used=receipt["gasUsed"],
+            fee=receipt["gasUsed"] * receipt["effectiveGasPrice"],
             events=tuple(self._events(receipt)),
+            ok=receipt["status"] == 1,
         )
 
     def _events(self, receipt: TxReceipt) -> Sequence[Said]:

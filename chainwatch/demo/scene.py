@@ -1,19 +1,29 @@
 """What the acts of the story are made of: what people do, and questions about what follows.
 
-What people do is a transaction or time that passes, told as it happens. A question is asked of the
-machine room or of the daemon's socket, never answered from the story's own memory of what it did.
+What people do is a command that they type, or time that passes, told as it happens. A question is
+asked of the machine room, of the chain or of the daemon's socket, never answered from the story's
+own memory of what it did.
 """
 
+import asyncio
 from dataclasses import dataclass
+from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from chainwatch.demo.anvil import CHAIN_ID
 from chainwatch.demo.cluster import Guest, Inventory
-from chainwatch.demo.deployed import Receipt
-from chainwatch.demo.expectations import Playbill, Question
+from chainwatch.demo.expectations import Playbill, Question, Unmet
 from chainwatch.demo.narrator import Narrator, Who, span
-from chainwatch.demo.sayings import told
-from chainwatch.demo.stage import EPOCH, Person, Stage
+from chainwatch.demo.people import Person, password_file
+from chainwatch.demo.stage import EPOCH, Stage
 from chainwatch.demo.status import StatusSocket
+from chainwatch.demo.terminal import Ended
 from chainwatch.demo.watching import Watch
+from chainwatch.domain.sealing import Place, Unsealable, opened
+from chainwatch.errors import OperatorError
+
+_PATIENCE_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +42,55 @@ class Scene:
         """Tell what somebody does."""
         self.narrator.tell(Who.PEOPLE, what)
 
-    async def mined(self, receipt: Receipt, *, confirm: int = 1) -> None:
-        """Tell a transaction that was mined, and mine `confirm` more blocks on it."""
+    async def signs(self, person: Person, *words: str, confirm: int = 1) -> dict[str, Any]:
+        """Let somebody type a command that sends transactions; tells what the program answers.
+
+        `confirm` blocks are mined on them. Raises Unmet when the program fails.
+        """
+        ended = await self._types(person, words, "--yes")
+        if ended.code:
+            *_, why = ("it says nothing", *ended.err.splitlines())
+            raise Unmet(f"`{' '.join(words)}` is done: not so, {why}")
         self.watch.voice.forget()
-        await self.tell_time()
-        self.narrator.tell(Who.CHAIN, told(receipt, self.stage.name))
+        await self.watch.look()
         if confirm:
             await self.mine(confirm)
+        return ended.told
+
+    async def buys(
+        self, person: Person, plan: str, time: str, *options: str, confirm: int = 1
+    ) -> int:
+        """Let somebody buy a lease, and return its token."""
+        words = ("buy", plan, time, "--ssh-key", person.ssh_file, *options)
+        return int((await self.signs(person, *words, confirm=confirm))["token"])
+
+    async def reads(self, person: Person, *words: str) -> Ended:
+        """Let somebody type a command that only looks."""
+        return await self._types(person, words)
+
+    async def _types(self, person: Person, words: tuple[str, ...], *agreed: str) -> Ended:
+        program = "chainwatch" if words[0] == "contract" else "chainwatch-lease"
+        self.people(f"{person.name}: {program} {' '.join(words)}")
+        typed = self.stage.terminal.types(
+            *(program, *words, *agreed, "--json"),
+            CHAINWATCH_RPC=self.stage.chain.url,
+            CHAINWATCH_CHAIN_ID=str(CHAIN_ID),
+            CHAINWATCH_CONTRACT=self.stage.shop.address,
+            CHAINWATCH_KEYSTORE=str(person.keystore),
+            CHAINWATCH_PASSWORD_FILE=str(password_file(self.stage.folder)),
+        )
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await typed
+        except TimeoutError:
+            raise Unmet(f"`{' '.join(words)}` ends: not so after {_PATIENCE_S:g} s") from None
+        except OperatorError as error:
+            raise Unmet(f"`{' '.join(words)}` ends: {error}") from None
 
     async def mine(self, blocks: int) -> None:
         """Mine empty blocks, as a chain does by itself."""
         await self.stage.chain.mine(blocks)
-        await self.tell_time()
+        await self.watch.look()
 
     async def finalize(self) -> None:
         """Mine until what is confirmed now is final."""
@@ -55,10 +102,6 @@ class Scene:
         await self.stage.chain.advance(seconds)
         await self.mine(1)
         self.narrator.tell(Who.CHAIN, f"time passes: {span(seconds)}, {until}")
-
-    async def tell_time(self) -> None:
-        """Put the time of the newest block before what is told from here on."""
-        self.narrator.chain_time = (await self.stage.chain.block()).timestamp
 
     # --------------------------------------------------------------------------------- the machines
 
@@ -120,6 +163,58 @@ class Scene:
             return "is suspended" in self._decided(token)
 
         return ask
+
+    # ------------------------------------------------------------------------------------ the chain
+
+    def delivered(self, token: int) -> Question:
+        """Ask whether the chain says that a lease's time runs, and that the daemon said so."""
+
+        async def ask() -> bool:
+            at = await self.stage.till.delivered_at(token)
+            await self.watch.look()
+            by = self.stage.blocks.sender_of("LeaseDelivered", token)
+            return at != 0 and by == self.stage.cast.hot.account
+
+        return ask
+
+    def published(self, token: int) -> Question:
+        """Ask whether sealed words about the way in stand on the chain."""
+
+        async def ask() -> bool:
+            there = await self.stage.till.connection(token) != b""
+            await self.watch.look()
+            return there
+
+        return ask
+
+    async def way_in(self, token: int, person: Person) -> str | None:
+        """Let somebody decrypt his way in; None if it is not that of the machine, or not his.
+
+        It is held against the machine: its address, and the keys of the account that is named.
+        """
+        ended = await self.reads(person, "connect", str(token))
+        guest, told = await self.machine(token), ended.told
+        if guest is None or not told:
+            return None
+        user, address = told["user"], told["ipv4"]
+        keys = [
+            text
+            for path, text in guest.authorized_keys.items()
+            if path.endswith(f"/{user}/.ssh/authorized_keys")
+        ]
+        lets_in = any(person.public_key in text for text in keys)
+        its_own = f"ip={address}/" in str(guest.config.get("ipconfig0"))
+        return f"ssh {user}@{address}" if lets_in and its_own else None
+
+    async def sealed(self, token: int, word: str) -> bool:
+        """Say whether no other key opens a lease's way in, and `word` does not stand in it."""
+        blob = await self.stage.till.connection(token)
+        place = Place(CHAIN_ID, self.stage.shop.address, token)
+        try:
+            opened(blob, X25519PrivateKey.generate(), place)
+        except Unsealable:
+            return word.encode() not in blob
+        return False
 
     # ----------------------------------------------------------------------------------- the daemon
 

@@ -9,18 +9,20 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-from chainwatch.demo import anvil, cluster
+from chainwatch.chain.wallet.amounts import Money
+from chainwatch.demo import anvil, cluster, terminal
+from chainwatch.demo.blocks import Blocks
 from chainwatch.demo.buyer import LeaseContract, PlanOffer, issue_token, open_shop
 from chainwatch.demo.cluster import Announcement, Cluster
-from chainwatch.demo.deployed import Deployed
+from chainwatch.demo.people import Person, born, password_file
 from chainwatch.demo.processes import Daemon
+from chainwatch.demo.sayings import Sayings
+from chainwatch.demo.terminal import Terminal
+from chainwatch.demo.till import Till
 
 VMIDS: Final = range(20_000, 20_016)
 STRANGER: Final = 20_001
@@ -32,32 +34,60 @@ EPOCH: Final = 2
 SPEED: Final = 6.0
 CLONE_SECONDS: Final = 9.0
 
-SMALL: Final = PlanOffer("small", cores=2, memory_mib=2048, disk_gib=10, grace=DAY)
-LARGE: Final = PlanOffer("large", cores=4, memory_mib=8192, disk_gib=40, grace=DAY)
+#: Paid in an ERC-20 with six decimals, and in the chain's coin.
+SMALL: Final = PlanOffer(
+    "small", cores=2, memory_mib=2048, disk_gib=10, grace=DAY, price_per_second=100
+)
+LARGE: Final = PlanOffer(
+    "large", cores=4, memory_mib=8192, disk_gib=40, grace=DAY, price_per_second=10**12
+)
+#: How much of the ERC-20 everybody has to begin with, in its smallest unit.
+TOKENS: Final = 10 * 10**6
+#: Where the operator lets his takings be sent: an account that nobody spends from.
+BANK: Final = "0x" + "99" * 20
+#: Who the cast is, in its order.
+_NAMES: Final = ("Alice", "Bob", "Carol", "Dave", "Operator", "Hot")
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody with a wallet and an SSH key."""
+class Cast:
+    """The people: three who have machines, one who buys in vain, and those who sell.
 
-    name: str
-    account: str
-    ssh_key: str
+    The operator takes out what was earned; `hot` is the daemon's own account.
+    """
+
+    alice: Person
+    bob: Person
+    carol: Person
+    dave: Person
+    operator: Person
+    hot: Person
+
+    @property
+    def buyers(self) -> tuple[Person, ...]:
+        """Who pays for leases."""
+        return self.alice, self.bob, self.carol, self.dave
+
+    def name(self, account: object) -> str:
+        """Call an account by its person's name."""
+        names = {person.account: person.name for person in self.buyers}
+        names |= {self.operator.account: "the operator", self.hot.account: "the daemon"}
+        return names.get(str(account), "the bank" if account == BANK else str(account))
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """All that the story plays with; plan 1 costs native coin, plan 2 the ERC-20 `money`."""
+    """All that the story plays with; plan 1 costs the ERC-20 of the till, plan 2 the coin."""
 
     chain: anvil.Anvil
     shop: LeaseContract
-    money: Deployed
+    till: Till
+    blocks: Blocks
+    cast: Cast
     cluster: Cluster
+    terminal: Terminal
     daemon: Daemon
     folder: Path
-    alice: Person
-    bob: Person
-    carol: Person
 
     @property
     def socket(self) -> Path:
@@ -74,11 +104,6 @@ class Stage:
         """Who the daemon is for the hypervisor."""
         return self.cluster.where.token_id
 
-    def name(self, account: object) -> str:
-        """Call an account by its person's name."""
-        people = (self.alice, self.bob, self.carol)
-        return next((p.name for p in people if p.account == account), str(account))
-
     def lease(self, token: int) -> str:
         """Return the public id of a lease: its CAIP-19 asset id."""
         return f"eip155:{anvil.CHAIN_ID}/erc721:{self.shop.address.lower()}/{token}"
@@ -86,59 +111,48 @@ class Stage:
 
 @asynccontextmanager
 async def set_up(folder: Path) -> AsyncIterator[Stage]:
-    """Start the chain and the cluster, open the shop, and write the daemon's configuration.
+    """Start the chain, the cluster and a terminal, open the shop, and configure the daemon.
 
     The daemon is not started yet; it is stopped with the rest when the block is left.
     """
     async with (
+        terminal.opened(folder) as typed_at,
         anvil.running(epoch=EPOCH) as chain,
         cluster.running(folder / "proxmox", speed=SPEED, clone_seconds=CLONE_SECONDS) as machines,
     ):
-        shop, money, people = await _open(chain)
+        people = [await born(chain, folder, name) for name in _NAMES]
+        cast = Cast(*people)
+        till = await _open(chain, cast)
+        prices = {1: till.money, 2: Money()}
+        height = (await chain.block()).number
+        blocks = Blocks(chain, till.shop.deployed, Sayings(cast.name, prices), height)
         await machines.add_stranger(STRANGER, "made-by-hand")
         config = folder / "chainwatch.toml"
-        await asyncio.to_thread(_configure, config, chain, shop.address, machines.where)
+        await asyncio.to_thread(_configure, config, chain, till.shop.address, machines.where)
         daemon = Daemon(config, folder / "daemon.log")
         try:
-            yield Stage(chain, shop, money, machines, daemon, folder, *people)
+            yield Stage(chain, till.shop, till, blocks, cast, machines, typed_at, daemon, folder)
         finally:
             await daemon.stop()
 
 
-async def _open(chain: anvil.Anvil) -> tuple[LeaseContract, Deployed, tuple[Person, ...]]:
-    shop = await open_shop(chain)
-    _, alice, bob, carol, *_ = await chain.accounts()
-    money = await issue_token(chain, carol, 10**12)
-    await shop.create_plan(SMALL)
-    await shop.create_plan(_paid_in(LARGE, money.address))
-    people = (("Alice", alice), ("Bob", bob), ("Carol", carol))
-    return shop, money, tuple(Person(name, account, ssh_key(name)) for name, account in people)
-
-
-def _paid_in(offer: PlanOffer, token: str) -> PlanOffer:
-    return PlanOffer(
-        offer.name,
-        offer.kind,
-        offer.cores,
-        offer.memory_mib,
-        offer.disk_gib,
-        offer.grace,
-        payment_token=token,
-        price_per_second=100,
-    )
-
-
-def ssh_key(name: str) -> str:
-    """Make a key pair, forget the private half, and return the public one."""
-    public = Ed25519PrivateKey.generate().public_key()
-    line = public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    return f"{line} {name.lower()}@example"
+async def _open(chain: anvil.Anvil, cast: Cast) -> Till:
+    """Open the shop, put two plans on sale, and give everybody some of the ERC-20."""
+    shop = await open_shop(chain, provisioner=cast.hot.account, treasurer=cast.operator.account)
+    issuer, *_ = await chain.accounts()
+    token = await issue_token(chain, issuer, 10**12)
+    for buyer in cast.buyers:
+        await token.send("transfer", buyer.account, TOKENS, sender=issuer)
+    await shop.create_plan(replace(SMALL, payment_token=token.address))
+    await shop.create_plan(LARGE)
+    return Till(chain, shop, token, Money(token.address, "TEST", 6))
 
 
 def _configure(path: Path, chain: anvil.Anvil, contract: str, proxmox: Announcement) -> None:
     secret = path.with_name("identity-key")
     secret.touch(mode=0o600)
     secret.write_text(secrets.token_urlsafe(32))
+    password_file(path.parent)
     path.write_text(_CONFIG.format(folder=path.parent, contract=contract, chain=chain, pve=proxmox))
 
 
@@ -159,6 +173,14 @@ confirmations = 1
 finality = "finalized"
 poll_interval = 0.3
 stale_after = 60.0
+
+[sender]
+keystore_file = "{{folder}}/hot.json"
+password_file = "{{folder}}/password"
+
+[[sender.chains]]
+chain_id = {anvil.CHAIN_ID}
+most_fee_gwei = 50.0
 
 [proxmox]
 url = "{{pve.url}}"

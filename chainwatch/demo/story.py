@@ -1,17 +1,20 @@
-"""The story: two machines' whole lives, from purchase to destruction, and a stranger untouched.
+"""The story: two leases' whole lives, from purchase to the last wei, and one that is refunded.
 
 Each act does what people do (buy, pay, hand over, let time pass) and then waits for what must
 follow by itself. The daemon is never told anything: it sees the chain, and the story sees the
-machines.
+chain, the machines and the money.
 """
 
 from dataclasses import dataclass
 
+from chainwatch.chain.wallet.amounts import Money
 from chainwatch.demo.buyer import PlanOffer
 from chainwatch.demo.cluster import Guest
 from chainwatch.demo.narrator import moment, span
+from chainwatch.demo.people import Person
+from chainwatch.demo.reckoning import Reckoning
 from chainwatch.demo.scene import Scene
-from chainwatch.demo.stage import DAY, HOUR, LARGE, SMALL, STRANGER
+from chainwatch.demo.stage import DAY, HOUR, LARGE, SMALL, STRANGER, TOKENS
 
 
 @dataclass(slots=True)
@@ -25,23 +28,29 @@ class Story:
 
     async def play(self) -> None:
         """Play to the end. Raises Unmet at the first expectation that is not met."""
+        reckoning = Reckoning(self.scene)
         await self._opening()
         await self._killed()
         await self._running()
+        await self._delivered()
         await self._renewed()
         await self._second()
         await self._transferred()
+        await reckoning.collected(self.first, self.second)
         await self._suspended()
         await self._resumed()
         await self._suspended_again()
         await self._destroyed()
         await self._untouched()
+        await reckoning.refunded()
+        await reckoning.settled()
 
     # ---------------------------------------------------------------------------------- beginning
 
     async def _opening(self) -> None:
         scene, bill = self.scene, self.scene.playbill
         async with bill.act("opening", "The daemon comes up next to a machine of somebody else"):
+            scene.people(self._offer())
             await scene.stage.daemon.start()
             await bill.until("the daemon is ready", scene.status.ready)
             await bill.until(f"VM {STRANGER} has booted", self._stranger_booted)
@@ -49,81 +58,84 @@ class Story:
             await bill.always(f"the daemon calls VM {STRANGER} an orphan", self._orphaned)
 
     async def _killed(self) -> None:
-        scene, stage, alice = self.scene, self.scene.stage, self.scene.stage.alice
+        scene, stage, bill = self.scene, self.scene.stage, self.scene.playbill
+        alice, till = stage.cast.alice, stage.till
         title = "Alice buys a machine, and the daemon is killed in the middle of the clone"
-        async with scene.playbill.act("killed", title):
-            scene.people(f"Alice buys {span(HOUR)} of plan {SMALL.name}, with native coin")
-            self.first, receipt = await stage.shop.mint(
-                1, alice.account, seconds=HOUR, ssh_key=alice.ssh_key
-            )
-            await scene.mined(receipt)
-            await scene.playbill.until("a clone is under way", scene.cloning)
+        async with bill.act("killed", title):
+            self.first = await scene.buys(alice, "1", "1h", "--pay", "permit", confirm=0)
+            paid = HOUR * SMALL.price_per_second
+            what = f"one transaction paid {till.money.written(paid)}, and no approval is left"
+            left = await till.tokens_of(alice.account), await till.may_take(alice.account)
+            once = await till.sent_by(alice.account) == 1
+            bill.certain(what, so=once and left == (TOKENS - paid, 0))
+            await scene.mine(1)
+            await bill.until("a clone is under way", scene.cloning)
             pid, code = stage.daemon.pid, await stage.daemon.kill()
             scene.people(f"somebody kills the daemon: kill -9 {pid} (it ended with {code})")
-            await scene.playbill.always("the clone goes on without its daemon", scene.cloning)
+            await bill.always("the clone goes on without its daemon", scene.cloning)
 
     async def _running(self) -> None:
-        scene, bill = self.scene, self.scene.playbill
+        scene, bill, cast = self.scene, self.scene.playbill, self.scene.stage.cast
         async with bill.act("running", "The daemon comes back and finishes what it had begun"):
             await scene.stage.daemon.start()
-            enters = scene.enters(self.first, scene.stage.alice)
+            enters = scene.enters(self.first, cast.alice)
             await bill.until("Alice's SSH key gets into the machine of lease 1", enters)
             await self._as_sold(self.first, SMALL)
-            await self._delivered(self.first)
-            await bill.until("the daemon is content", scene.content(self.first))
             bill.certain("there is one machine, not two", so=len(await scene.ours()) == 1)
 
+    async def _delivered(self) -> None:
+        scene, bill, alice = self.scene, self.scene.playbill, self.scene.stage.cast.alice
+        async with bill.act("delivered", "The daemon delivers, and tells Alice alone the way in"):
+            await self._time_begins(self.first)
+            way = await self._decrypts(alice)
+            sealed = await scene.sealed(self.first, way.rpartition("@")[2])
+            bill.certain("no other key opens it, and no address stands in it", so=sealed)
+            await bill.until("the daemon is content", scene.content(self.first))
+
     async def _renewed(self) -> None:
-        scene, shop = self.scene, self.scene.stage.shop
+        scene, carol = self.scene, self.scene.stage.cast.carol
         async with scene.playbill.act("renewed", "Anybody may renew: Carol pays for Alice"):
-            scene.people(f"Carol pays {span(HOUR)} more for lease {self.first}")
-            await scene.mined(await shop.renew(self.first, HOUR, scene.stage.carol.account))
+            await scene.signs(carol, "renew", str(self.first), "1h")
             await self._known_expiry(self.first)
 
     async def _second(self) -> None:
-        scene, stage, carol = self.scene, self.scene.stage, self.scene.stage.carol
-        title = "Carol buys a larger machine and pays with an ERC-20"
-        async with scene.playbill.act("second", title):
-            scene.people(f"Carol buys {span(4 * HOUR)} of plan {LARGE.name}, with the ERC-20")
-            cost = await stage.shop.price(2) * 4 * HOUR
-            approval = await stage.money.send(
-                "approve", stage.shop.address, cost, sender=carol.account
-            )
-            await scene.mined(approval, confirm=0)
-            self.second, receipt = await stage.shop.mint(
-                2, carol.account, seconds=4 * HOUR, ssh_key=carol.ssh_key
-            )
-            await scene.mined(receipt)
-            enters = scene.enters(self.second, carol)
-            await scene.playbill.until("Carol's SSH key gets into the machine of lease 2", enters)
+        scene, bill, cast = self.scene, self.scene.playbill, self.scene.stage.cast
+        title = "Carol buys a larger machine and pays with the chain's coin"
+        async with bill.act("second", title):
+            self.second = await scene.buys(cast.carol, "2", "4h")
+            enters = scene.enters(self.second, cast.carol)
+            await bill.until("Carol's SSH key gets into the machine of lease 2", enters)
             await self._as_sold(self.second, LARGE)
-            await self._delivered(self.second)
-            await scene.playbill.until("the daemon is content", scene.content(self.second))
-            alice = scene.enters(self.second, stage.alice)
-            scene.playbill.certain("Alice's key does not", so=not await alice())
+            await self._time_begins(self.second)
+            await bill.until("the daemon is content", scene.content(self.second))
+            alice = scene.enters(self.second, cast.alice)
+            bill.certain("Alice's key does not", so=not await alice())
 
     # ------------------------------------------------------------------------------------- middle
 
     async def _transferred(self) -> None:
         scene, bill, stage = self.scene, self.scene.playbill, self.scene.stage
-        alice, bob, token = stage.alice, stage.bob, self.first
+        alice, bob, token = stage.cast.alice, stage.cast.bob, self.first
         async with bill.act("transferred", "Alice sells her lease to Bob"):
             guest = await scene.machine(token)
             logged_in = guest and await stage.cluster.log_in(guest.vmid, alice.ssh_key)
             bill.certain("Alice is logged in", so=bool(logged_in))
-            scene.people("Alice hands lease 1 to Bob, and Bob publishes his SSH key")
-            handover = await stage.shop.transfer(token, alice.account, bob.account)
-            await scene.mined(handover, confirm=0)
-            await scene.mined(await stage.shop.set_keys(token, bob.account, bob.ssh_key))
+            await scene.signs(alice, "transfer", str(token), bob.account, confirm=0)
+            await scene.signs(bob, "keys", str(token), "--ssh-key", bob.ssh_file)
             await bill.until("Alice is logged out and locked out", scene.kept_out(token, alice))
             await bill.until("the daemon is content", scene.content(token))
             await scene.mine(1)
             await bill.until("it has read Bob's key", scene.has_read_all_confirmed)
             bob_waits = scene.kept_out_by_key(token, bob)
             await bill.always("Bob is not in yet: the transfer is not final", bob_waits)
+            untold = not await scene.published(token)()
+            bill.certain("nor is he told how to get in", so=untold)
             await scene.finalize()
             await bill.until("the transfer is final, and Bob gets in", scene.enters(token, bob))
             await bill.always("Alice still does not", scene.kept_out_by_key(token, alice))
+            await bill.until("the daemon tells the new owner", scene.published(token))
+            await self._decrypts(bob)
+            await scene.mine(1)
             await bill.until("the daemon is content", scene.content(token))
 
     async def _suspended(self) -> None:
@@ -131,16 +143,15 @@ class Story:
         async with bill.act("suspended", "Nobody pays, and lease 1 expires"):
             await self._pass_to_expiry(self.first)
             await bill.until("its machine is suspended", scene.suspended(self.first))
-            carol = scene.enters(self.second, scene.stage.carol)
+            carol = scene.enters(self.second, scene.stage.cast.carol)
             await bill.always("Carol's machine runs on", carol)
 
     async def _resumed(self) -> None:
-        scene, bill, bob = self.scene, self.scene.playbill, self.scene.stage.bob
+        scene, bill, bob = self.scene, self.scene.playbill, self.scene.stage.cast.bob
         async with bill.act("resumed", "Bob pays late, within the grace"):
             before = await scene.machine(self.first)
             await scene.pass_time(HOUR, "and the machine stands still")
-            scene.people(f"Bob pays {span(2 * HOUR)} for lease 1, counted from now")
-            await scene.mined(await scene.stage.shop.renew(self.first, 2 * HOUR, bob.account))
+            await scene.signs(bob, "renew", str(self.first), "2h")
             await bill.until("Bob's SSH key gets in again", scene.enters(self.first, bob))
             after = await scene.machine(self.first)
             same = bool(before and after and before.vmid == after.vmid)
@@ -170,6 +181,7 @@ class Story:
                 return not await scene.ours()
 
             await bill.until("it is final: both machines are destroyed", gone)
+            await bill.until("the daemon burns both leases", self._burned)
 
     async def _untouched(self) -> None:
         scene, bill, token = self.scene, self.scene.playbill, self.scene.stage.token
@@ -190,6 +202,15 @@ class Story:
 
     # ------------------------------------------------------------------------------------ details
 
+    def _offer(self) -> str:
+        money = self.scene.stage.till.money
+        small = money.written(HOUR * SMALL.price_per_second)
+        large = Money().written(HOUR * LARGE.price_per_second)
+        return (
+            f"the operator sells an hour of plan small for {small} (an ERC-20), of plan large for "
+            f"{large}; what is not delivered within {span(SMALL.delivery_time)} is paid back"
+        )
+
     async def _orphaned(self) -> bool:
         return STRANGER in await self.scene.status.orphans()
 
@@ -207,11 +228,26 @@ class Story:
         what = f"{plan.cores} cores, {plan.memory_mib} MiB, {plan.disk_gib} GiB"
         self.scene.playbill.certain(f"the machine is what plan {plan.name} sells: {what}", so=so)
 
-    async def _delivered(self, token: int) -> None:
-        """The operator says on-chain that the machine is there: from here on, its time is paid."""
-        self.scene.people(f"the operator delivers lease {token}")
-        await self.scene.mined(await self.scene.stage.shop.deliver(token))
+    async def _time_begins(self, token: int) -> None:
+        """Wait for the daemon to say on the chain that the machine is there."""
+        what = f"the daemon delivers lease {token}, with its own key"
+        await self.scene.playbill.until(what, self.scene.delivered(token))
+        self.scene.watch.voice.forget()
+        await self.scene.mine(1)
         await self._known_expiry(token)
+
+    async def _decrypts(self, person: Person) -> str:
+        """Let the owner of the first lease decrypt the way in, which has to lead there."""
+        way = await self.scene.way_in(self.first, person)
+        what = f"{person.name} decrypts the way in, which is the machine's: {way}"
+        self.scene.playbill.certain(what, so=way is not None)
+        return str(way)
+
+    async def _burned(self) -> bool:
+        till = self.scene.stage.till
+        there = await till.exists(self.first) or await till.exists(self.second)
+        await self.scene.watch.look()
+        return not there
 
     async def _known_expiry(self, token: int) -> None:
         expires_at = await self.scene.stage.shop.expires_at(token)

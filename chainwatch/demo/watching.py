@@ -1,7 +1,8 @@
-"""Who listens: the daemon's log and the hypervisor's inventory, told as they change.
+"""Who listens: the chain's blocks, the daemon's log and the inventory, told as they change.
 
-Neither is asked to tell: the log is read where the daemon writes it, line by line, and the machines
-are compared with how they stood a moment ago. What looks the same is not told again.
+None is asked to tell: blocks are read as anybody can read them, the log where the daemon writes it,
+line by line, and the machines are compared with how they stood a moment ago. What looks the same is
+not told again.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from chainwatch.demo.blocks import Blocks
 from chainwatch.demo.cluster import Cluster, Guest, Inventory
 from chainwatch.demo.narrator import Narrator, Who
 
@@ -156,8 +158,12 @@ def _addresses(ipconfig: str) -> str:
 
 @dataclass(slots=True)
 class Watch:
-    """Looks at log and machines, for ever, and tells what is new; `seen` is None at first."""
+    """Looks at chain, log and machines, for ever, and tells what is new.
 
+    `seen` is None at first.
+    """
+
+    blocks: Blocks
     cluster: Cluster
     log: LogTail
     narrator: Narrator
@@ -174,6 +180,10 @@ class Watch:
     async def look(self) -> Inventory:
         """Look once, tell what is new, and return what exists."""
         async with self._looking:  # an older look must not be compared with a newer one
+            async for timestamp, said_there in self.blocks.new():
+                self.narrator.chain_time = timestamp
+                if said_there:
+                    self.narrator.tell(Who.CHAIN, said_there)
             inventory = await self.cluster.inventory()
             for line in self.log.new():
                 said = self.voice.of(line)

@@ -21,14 +21,18 @@ ACTS = [
     "opening",
     "killed",
     "running",
+    "delivered",
     "renewed",
     "second",
     "transferred",
+    "collected",
     "suspended",
     "resumed",
     "suspended-again",
     "destroyed",
     "untouched",
+    "refunded",
+    "settled",
 ]
 
 
@@ -100,6 +104,10 @@ async def test_the_story_comes_true_and_says_so_in_its_last_line(tmp_path: Path)
     assert sum(act["seconds"] for act in verdict["acts"]) < 60
     assert "\x1b" not in said, "colours are for terminals"
     assert "lease 2: clone: no machine yet" in said, "the first was cut off, maybe before it told"
+    for done in ("lease 1 is delivered", "how to get in is published", "lease 2 is burned"):
+        assert f", by the daemon: {done}" in said
+    assert "lease 3 is burned" in said, "Dave took his money back"
+    assert "  warning: " not in said, "nothing in the story is a cause for one"
     assert left_in(tmp_path) == []
 
 
@@ -131,7 +139,7 @@ async def test_the_processes_of_the_story_do_not_outlive_it_when_it_is_killed(
 
 async def test_an_expectation_that_is_not_met_is_named_and_fails_the_demo(tmp_path: Path) -> None:
     async with demo(tmp_path, "--json") as process:
-        await told_until(process, "Carol buys")
+        await told_until(process, "Carol: chainwatch-lease buy")
         daemons = [each for each in started_by(process.pid) if "run" in each.cmdline()]
         assert len(daemons) == 1
         daemons[0].kill()

@@ -1,7 +1,7 @@
 """People at their terminals: keystores, and the real programs typed at on a real chain.
 
-A program takes a second to load, so one process loads them once and forks for every command: each
-has its own arguments, environment and outputs, and ends as the installed program does.
+A program takes a second to load, so one process loads them once and forks for every command, as the
+demo's does.
 """
 
 import asyncio
@@ -25,32 +25,6 @@ PASSWORD: Final = "correct horse battery"
 _PHRASE: Final = "test test test test test test test test test test test junk"
 SELLER: Final = "chainwatch"
 BUYER: Final = "chainwatch-lease"
-_FORKING: Final = """
-import json, os, sys, traceback
-from chainwatch.cli import buyer, main
-programs = {"chainwatch": main.main, "chainwatch-lease": buyer.main}
-for line in sys.stdin:
-    words, settings, out, err = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        os.environ.clear()
-        os.environ.update(settings)
-        for number, path in enumerate((os.devnull, out, err)):
-            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
-        sys.argv = words
-        code = 0
-        try:
-            programs[words[0]]()
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-            code = 70
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +57,13 @@ class Terminal:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
-    def types(self, words: list[str], settings: dict[str, str], folder: Path) -> Ended:
+    def types(self, words: list[str], settings: dict[str, str]) -> Ended:
         """Type a command with an environment, and wait for its end."""
-        out, err = folder / "out", folder / "err"
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps((words, settings, str(out), str(err))) + "\n")
+        self._process.stdin.write(json.dumps({"words": words, "environ": settings}) + "\n")
         self._process.stdin.flush()
-        code = int(self._process.stdout.readline())
-        return Ended(code, out.read_text(), err.read_text())
+        return Ended(**json.loads(self._process.stdout.readline()))
 
 
 def typed_at_a_screen(
@@ -129,7 +101,7 @@ def _read(screen: int) -> bytes:
 @contextmanager
 def terminal() -> Iterator[Terminal]:
     """A terminal, for as long as the block lasts."""
-    command = (sys.executable, "-c", _FORKING)
+    command = (sys.executable, "-m", "chainwatch.demo.programs")
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -160,7 +132,7 @@ class Street:
     async def types(self, program: str, *words: str, by: Person | None = None) -> Ended:
         """Start a program as a person would, and wait for its end."""
         typed, settings = [program, *words], self.settings(by)
-        return await asyncio.to_thread(self.terminal.types, typed, settings, self.folder)
+        return await asyncio.to_thread(self.terminal.types, typed, settings)
 
     async def answers(
         self, *words: str, by: Person, keys: list[tuple[str, str]]

@@ -7,10 +7,14 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from chainwatch.chain.wallet.amounts import Money
 from chainwatch.demo import report
+from chainwatch.demo.buyer import NATIVE
 from chainwatch.demo.cluster import Guest, Inventory, Task
+from chainwatch.demo.deployed import Receipt, Said
 from chainwatch.demo.expectations import Playbill, Unmet
 from chainwatch.demo.narrator import Narrator, Who, moment, span
+from chainwatch.demo.sayings import Sayings
 from chainwatch.demo.watching import DaemonVoice, changes
 
 OURS = "root@pam!sim"
@@ -187,3 +191,59 @@ def test_a_decision_is_told_once_until_it_changes() -> None:
 
 def test_a_trace_in_the_log_is_told_as_it_stands() -> None:
     assert DaemonVoice().of(b"Traceback (most recent call last):") is not None
+
+
+ALICE, BOB, SHOPKEEPER = ("0x" + digits * 20 for digits in ("a1", "b0", "5e"))
+TEST = Money("0x" + "7e" * 20, "TEST", 6)
+NOON = 1_800_000_000
+
+
+def said_in(sayings: Sayings, sender: str, *events: Said) -> str:
+    return sayings.told(Receipt("0x", sender, 7, "0x", 0, 0, events))
+
+
+def sayings() -> Sayings:
+    names = {ALICE: "Alice", BOB: "Bob", SHOPKEEPER: "the operator"}
+    return Sayings(lambda account: names[str(account)], {1: TEST, 2: Money()})
+
+
+def event(name: str, **values: object) -> Said:
+    return Said(name, {"tokenId": 42, **values})
+
+
+def test_a_purchase_and_a_delivery_are_told_with_who_paid_what_and_until_when() -> None:
+    voice = sayings()
+    minted = event("Transfer", **{"from": NATIVE, "to": ALICE})
+    paid = event("LeaseMinted", planId=1, payer=BOB, paid=360_000)
+    until = event("SubscriptionUpdate", expiration=NOON)
+    assert said_in(voice, BOB, minted, paid, until) == (
+        "block 7, by Bob: lease 42 is minted for Alice; Bob paid 0.36 TEST; "
+        f"lease 42 is to be delivered by {moment(NOON)}"
+    )
+    assert said_in(voice, SHOPKEEPER, event("LeaseDelivered"), until) == (
+        "block 7, by the operator: lease 42 is delivered, and its time begins; "
+        f"lease 42 is paid until {moment(NOON)}"
+    )
+
+
+def test_money_is_told_in_what_the_lease_is_paid_in() -> None:
+    voice = sayings()
+    said_in(voice, BOB, event("LeaseMinted", planId=2, payer=BOB, paid=1))
+    renewed = event("LeaseRenewed", payer=ALICE, paid=10**16)
+    refunded = event("Refunded", owner=BOB, amount=10**15, fee=0)
+    burned = event("Transfer", **{"from": BOB, "to": NATIVE})
+    taken = Said("Withdrawn", {"token": TEST.address, "to": ALICE, "amount": 10})
+    assert said_in(voice, ALICE, renewed).endswith(": Alice paid 0.01 coin more")
+    told = said_in(voice, BOB, refunded, burned)
+    assert told.endswith(": 0.001 coin are Bob's again; lease 42 is burned")
+    assert said_in(voice, SHOPKEEPER, taken).endswith(": 0.00001 TEST go to Alice")
+
+
+def test_a_transaction_in_which_the_shop_said_nothing_of_interest_is_not_told() -> None:
+    assert said_in(sayings(), ALICE) == ""
+    assert said_in(sayings(), ALICE, event("EscrowUpdate", escrow=1, settledAt=0)) == ""
+
+
+def test_a_transaction_that_failed_is_told() -> None:
+    failed = Receipt("0x", BOB, 7, "0x", 0, 0, (), ok=False)
+    assert sayings().told(failed) == "block 7, by Bob: a transaction failed"
