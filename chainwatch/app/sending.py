@@ -5,6 +5,7 @@ from typing import Final
 
 from chainwatch.chain import profiles
 from chainwatch.chain.rpc import Endpoints
+from chainwatch.chain.sender.credential_calls import CREDENTIAL_LOOKS
 from chainwatch.chain.sender.gateway import Gateway
 from chainwatch.chain.sender.keys import HotKey
 from chainwatch.chain.sender.lease_looks import LEASE_LOOKS
@@ -39,7 +40,11 @@ def senders(
             key=key,
             limits=Limits(chain.ceiling, chain.least_balance),
             looks={each.source.name: _looks(each) for each in on_it},
-            contracts={each.source.name: each.source.contract for each in on_it},
+            contracts={
+                each.source.name: each.source.contract
+                for each in on_it
+                if not each.source.credential
+            },
             sendings=stores.sendings,
             journal=stores.journal,
             holds=stores.holds,
@@ -54,7 +59,11 @@ def promises(
     config: Config, made: Sequence[Sender], guests: GuestShells, site: Site, clock: Clock
 ) -> Promises:
     """Return who works out what is owed on the contracts that we send to."""
-    ours = [each.source for each in config.sources if each.source.profile == OURS]
+    ours = [
+        each.source
+        for each in config.sources
+        if each.source.profile == OURS or each.source.credential
+    ]
     sent = [each for each in ours if news_of(made, each.name)]
     return Promises(
         sources={(each.chain_id, each.contract.lower()): each.name for each in sent},
@@ -62,12 +71,15 @@ def promises(
         site=site,
         clock=clock,
         gives_back=config.policy.gives_back,
+        credentials={each.name: each.credential for each in sent if each.credential},
         news={each.name: news_of(made, each.name) for each in sent},
     )
 
 
 def _looks(settings: SourceSettings) -> Looks:
     """Return what can be looked up on a source: of our own contract, everything."""
+    if settings.source.credential:
+        return CREDENTIAL_LOOKS
     common = looks_of(profiles.of(settings))
     return {**common, **LEASE_LOOKS} if settings.source.profile == OURS else common
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from chainwatch.app.known import Stored
 from chainwatch.app.sending import news_of, promises, senders
 from chainwatch.app.sites import firewalls, routing, site
 from chainwatch.chain import profiles
 from chainwatch.chain.audit import StateReader
 from chainwatch.chain.heads import HeadFeed
 from chainwatch.chain.latest import LatestReader
-from chainwatch.chain.reorg import KnownBlocks
 from chainwatch.chain.rpc import Endpoints
 from chainwatch.chain.scanner import Scanner
 from chainwatch.chain.second_look import SecondLook
@@ -45,11 +45,9 @@ from chainwatch.control.supervisor import RootTask, Supervisor
 from chainwatch.control.unread import UnreadLogs
 from chainwatch.control.worker import Worker
 from chainwatch.domain.desired import Policy
-from chainwatch.domain.events import Block, Logged
 from chainwatch.runtime.clock import Clock
 from chainwatch.runtime.notify import watchdog_interval
 from chainwatch.store.database import Database
-from chainwatch.store.journal import Journal
 from chainwatch.store.stores import Stores
 from provisioner.archives import Archives
 from provisioner.backends.proxmox.agent import AgentShell
@@ -96,20 +94,6 @@ class Daemon:
     stores: Stores
     reconciler: Reconciler
     rebuild: Rebuild
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored(KnownBlocks):
-    """What is stored of one source, as its scanner asks for it."""
-
-    journal: Journal
-    source: str
-
-    async def block(self, number: int) -> Block | None:
-        return await self.journal.block(self.source, number)
-
-    async def said(self, first: int, last: int) -> Sequence[Logged]:
-        return await self.journal.between(self.source, first, last)
 
 
 def wire(
@@ -351,7 +335,7 @@ class _Wiring:
             ),
             LeaseAudit(
                 status=self.sources[name],
-                reader=StateReader(settings, endpoints, profile),
+                reader=StateReader(settings, endpoints, profile, self.known(name).credentials),
                 samples=stores.samples,
                 journal=stores.journal,
                 alarms=stores.alarms,
@@ -361,9 +345,8 @@ class _Wiring:
 
     def ingest(self, settings: SourceSettings, lookout: Lookout) -> Ingest:
         name, profile = settings.source.name, profiles.of(settings)
-        known, hint = _Stored(self.stores.journal, name), asyncio.Event()
-        endpoints = self.ways.endpoints[name]
-        scanner = Scanner(settings, endpoints, profile, known)
+        endpoints, hint = self.ways.endpoints[name], asyncio.Event()
+        scanner = Scanner(settings, endpoints, profile, self.known(name))
         return Ingest(
             status=self.sources[name],
             scanner=scanner,
@@ -381,8 +364,12 @@ class _Wiring:
         )
 
     def latest(self, settings: SourceSettings) -> LatestReader:
-        endpoints = self.ways.endpoints[settings.source.name]
-        return LatestReader(settings, endpoints, profiles.of(settings))
+        name, profile = settings.source.name, profiles.of(settings)
+        known = self.known(name).credentials
+        return LatestReader(settings, self.ways.endpoints[name], profile, known)
+
+    def known(self, source: str) -> Stored:
+        return Stored(self.stores.journal, source)
 
 
 def _all(*calls: Callable[[], None]) -> Callable[[], None]:

@@ -10,7 +10,7 @@ which the contract speaks in words that are not known do not keep the others fro
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chainwatch.chain.contract import Contract, Told
+from chainwatch.chain.contract import Contract, Credentials, Told, no_credentials
 from chainwatch.chain.decode import Profile
 from chainwatch.chain.rpc import Endpoints, Rpc, RpcError
 from chainwatch.chain.settings import SourceSettings
@@ -30,9 +30,16 @@ class Account:
 class StateReader:
     """Asks the contract of one source about leases, at blocks that we stored."""
 
-    def __init__(self, settings: SourceSettings, rpc: Endpoints, profile: Profile) -> None:
-        self._contract = Contract(settings.source.contract, profile)
+    def __init__(
+        self,
+        settings: SourceSettings,
+        rpc: Endpoints,
+        profile: Profile,
+        credentials: Credentials = no_credentials,
+    ) -> None:
+        self._contract = Contract(settings.source.contract, profile, settings.source.credential)
         self._rpc = rpc
+        self._credentials = credentials
 
     @property
     def contiguous(self) -> bool:
@@ -58,11 +65,12 @@ class StateReader:
         `other_than` names one that is asked last; one that has the state, but no word that is
         understood, is heard where none has more to say. Raises `RpcUnavailable` when none has it.
         """
+        credentials = await self._credentials(tokens, at)
         troubles: list[str] = []
         wordless: str | None = None
         for rpc in sorted(self._rpc.ranked(), key=lambda each: each.name == other_than):
             try:
-                told, refusal = await self._asked(rpc, tokens, at)
+                told, refusal = await self._asked(rpc, tokens, credentials, at)
             except Transient as trouble:
                 troubles.append(f"{rpc.name}: {trouble}")
                 continue
@@ -78,15 +86,20 @@ class StateReader:
         )
 
     async def _asked(
-        self, rpc: Rpc, tokens: Sequence[int], at: Block
+        self, rpc: Rpc, tokens: Sequence[int], credentials: Mapping[int, int], at: Block
     ) -> tuple[dict[int, Told], Transient | None]:
-        calls = [call for token in tokens for call in self._contract.questions(token, at.hash)]
+        calls = [
+            call
+            for token in tokens
+            for call in self._contract.questions(token, at.hash, credentials.get(token))
+        ]
         answers = await rpc.batch(calls)
         told: dict[int, Told] = {}
         refusal: Transient | None = None
         for place, token in enumerate(tokens):
             try:
-                told[token] = self._contract.told(token, *answers[2 * place : 2 * place + 2])
+                owner, expiry = answers[2 * place : 2 * place + 2]
+                told[token] = self._contract.told(token, owner, expiry, credentials.get(token))
             except Transient as silent:
                 refusal = silent
         return told, refusal

@@ -8,6 +8,7 @@ the block, so a hit is never proof. Some chains break it altogether; there it mu
 from collections.abc import Iterable
 
 from chainwatch.chain.ethereum import keccak
+from chainwatch.chain.wire import Contracts, each_of
 
 
 def bits_of(value: bytes) -> int:
@@ -20,11 +21,14 @@ def bits_of(value: bytes) -> int:
 
 
 class Watch:
-    """The blooms of one contract's address together with any of its topics."""
+    """The blooms of a source's addresses together with any of its topics."""
 
-    def __init__(self, contract: str, topics: Iterable[bytes]) -> None:
-        self._address = bits_of(bytes.fromhex(contract.removeprefix("0x")))
-        self._masks = tuple(self._address | bits_of(topic) for topic in topics)
+    def __init__(self, contract: Contracts, topics: Iterable[bytes]) -> None:
+        self._addresses = tuple(
+            bits_of(bytes.fromhex(each.removeprefix("0x"))) for each in each_of(contract)
+        )
+        said = tuple(map(bits_of, topics))
+        self._masks = tuple(address | topic for address in self._addresses for topic in said)
 
     def admits(self, bloom: int) -> bool:
         """Whether a block with this bloom may hold a log that we understand."""
@@ -32,4 +36,4 @@ class Watch:
 
     def denies(self, bloom: int) -> bool:
         """Whether a block with this bloom holds no log of our contract, of whatever kind."""
-        return bloom & self._address != self._address
+        return all(bloom & address != address for address in self._addresses)

@@ -15,7 +15,9 @@ from typing import Final, Protocol, TypeAlias
 from msgspec import Struct
 
 from chainwatch.chain.wire import RawLog
+from chainwatch.domain.batches import Source
 from chainwatch.domain.events import Event, Logged
+from chainwatch.errors import NotAChain
 
 WORD: Final = 32
 
@@ -108,6 +110,23 @@ class Profile(Protocol):
     def expiry_call(self, token: int) -> str:
         """The call data (0x hex) that asks for a token's expiry; answered by one word."""
 
+    def owner_in(self, answer: bytes) -> int:
+        """The address, as a number, in an answer to `owner_call`; raises `NotAChain`."""
+
+    def expiry_in(self, answer: bytes) -> int:
+        """The time in an answer to `expiry_call`; raises `NotAChain` for no such answer."""
+
+    def at(self, source: Source) -> "Profile":
+        """The same profile for the contracts of one source."""
+
+    @property
+    def plan_numbers(self) -> bool:
+        """Whether a lease says the number of a plan whose hardware the configuration says."""
+
+    @property
+    def credentials(self) -> bool:
+        """Whether a second contract's tokens say who owns the leases."""
+
     def says_no_such_token(self, revert_data: str, token: int) -> bool:
         """Whether a revert's data says that there is no such token, and nothing else."""
 
@@ -160,6 +179,13 @@ def expect_words(log: RawLog) -> None:
     for topic in log.topics:
         if len(topic) != WORD:
             raise Malformed(f"a topic has {len(topic)} bytes instead of {WORD}")
+
+
+def one_word(answer: bytes) -> int:
+    """The number that a view answers; raises `NotAChain` unless that is one word."""
+    if len(answer) != WORD:
+        raise NotAChain(f"a call was answered with {len(answer)} bytes instead of {WORD}")
+    return int.from_bytes(answer)
 
 
 def word(data: bytes, place: int) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from chainwatch.chain import headers, logs, receipts
 from chainwatch.chain.proof import difference
 from chainwatch.chain.rpc import Rpc
-from chainwatch.chain.wire import Header, RawLog
+from chainwatch.chain.wire import Contracts, Header, RawLog
 from chainwatch.domain.events import Block
 from chainwatch.errors import NotAChain, Transient
 
@@ -22,7 +22,7 @@ from chainwatch.errors import NotAChain, Transient
 class Dispute:
     """Between the endpoint that leads a step and another one; `others` may be asked besides."""
 
-    contract: str
+    contract: Contracts
     lead: Rpc
     other: Rpc
     others: Sequence[Rpc]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from chainwatch.chain import headers
-from chainwatch.chain.contract import Contract, Told
+from chainwatch.chain.contract import Contract, Credentials, Told, no_credentials
 from chainwatch.chain.decode import Profile
 from chainwatch.chain.rpc import Endpoints, Rpc, RpcError
 from chainwatch.chain.settings import SourceSettings
@@ -29,10 +29,17 @@ _ANSWERS_WANTED: Final = 2
 class LatestReader:
     """Asks the contract of one source at `latest`."""
 
-    def __init__(self, settings: SourceSettings, rpc: Endpoints, profile: Profile) -> None:
+    def __init__(
+        self,
+        settings: SourceSettings,
+        rpc: Endpoints,
+        profile: Profile,
+        credentials: Credentials = no_credentials,
+    ) -> None:
         self._source = settings.source
         self._rpc = rpc
-        self._contract = Contract(settings.source.contract, profile)
+        self._contract = Contract(settings.source.contract, profile, settings.source.credential)
+        self._credentials = credentials
 
     @guarded("chain.lease_at_latest")
     async def lease_at_latest(self, token: int, at_least: Block) -> LatestLease:
@@ -40,6 +47,7 @@ class LatestReader:
 
         Raises `RpcUnavailable` when too few endpoints answer, `NotAChain` when two disagree.
         """
+        credential = (await self._credentials([token], at_least)).get(token)
         endpoints = self._rpc.ranked()
         wanted = min(len(self._rpc.health()), _ANSWERS_WANTED)
         answers: dict[str, LatestLease] = {}
@@ -49,7 +57,7 @@ class LatestReader:
             if len(answers) == wanted:
                 break
             try:
-                head, answers[rpc.name] = await self._ask(rpc, token, at_least)
+                head, answers[rpc.name] = await self._ask(rpc, token, credential, at_least)
                 heads.append(head)
             except Transient as trouble:
                 troubles.append(f"{rpc.name}: {trouble}")
@@ -59,10 +67,10 @@ class LatestReader:
                 f"{len(answers)} of {wanted} endpoints told lease {token}: {'; '.join(troubles)}"
             )
         if _differ(answers):
-            await self._expose(token, min(heads, key=lambda head: head.number))
+            await self._expose(token, credential, min(heads, key=lambda head: head.number))
         return _agreed(token, answers)
 
-    async def _expose(self, token: int, at: Block) -> None:
+    async def _expose(self, token: int, credential: int | None, at: Block) -> None:
         """Quarantine who is alone with what it tells of one block, where two others tell the same.
 
         That answers differ at different heads proves nothing; at one block, by its hash, it does.
@@ -70,8 +78,10 @@ class LatestReader:
         told: dict[Told, list[Rpc]] = defaultdict(list)
         for rpc in self._rpc.ranked():
             try:
-                answers = await rpc.batch(self._contract.questions(token, at.hash))
-                told[self._contract.told(token, *answers)].append(rpc)
+                asked = self._contract.questions(token, at.hash, credential)
+                answers = await rpc.batch(asked)
+                owner, expiry = answers
+                told[self._contract.told(token, owner, expiry, credential)].append(rpc)
             except Transient:
                 continue
         if any(len(siding) >= _ANSWERS_WANTED for siding in told.values()):
@@ -79,7 +89,9 @@ class LatestReader:
                 why = f"{rpc.name} tells another owner or expiry of lease {token} than two others"
                 rpc.quarantine(f"{why} at block {at.number} ({at.hash})")
 
-    async def _ask(self, rpc: Rpc, token: int, at_least: Block) -> tuple[Block, LatestLease]:
+    async def _ask(
+        self, rpc: Rpc, token: int, credential: int | None, at_least: Block
+    ) -> tuple[Block, LatestLease]:
         held_call, latest_call = headers.by_number(at_least.number), headers.by_number("latest")
         syncing, chain_id, held, latest = await rpc.batch(
             [SYNCING, ("eth_chainId", ()), held_call, latest_call]
@@ -93,8 +105,8 @@ class LatestReader:
             raise NotAChain(f"it has not reached block {at_least.number} of our chain")
         if headers.numbered(held, at_least.number).block.hash != at_least.hash:
             raise NotAChain(f"its block {at_least.number} is not {at_least.hash}")
-        answers = await rpc.batch(self._contract.questions(token, head.hash))
-        told = self._contract.told(token, *answers)
+        owner, expiry = await rpc.batch(self._contract.questions(token, head.hash, credential))
+        told = self._contract.told(token, owner, expiry, credential)
         return head, LatestLease(head.number, head.timestamp, told.owner, told.expires_at)
 
 

@@ -12,12 +12,12 @@ from chainwatch.chain import headers
 from chainwatch.chain.ranges import Span, is_rate_limit
 from chainwatch.chain.rpc import Rpc, RpcError
 from chainwatch.chain.transport import RateLimited
-from chainwatch.chain.wire import Header, RawLog, raw_logs
+from chainwatch.chain.wire import Contracts, Header, RawLog, raw_logs
 from chainwatch.errors import NotAChain, RpcUnavailable
 
 
 async def in_range(
-    rpc: Rpc, contract: str, first: int, last: int, span: Span
+    rpc: Rpc, contract: Contracts, first: int, last: int, span: Span
 ) -> tuple[Header, list[RawLog]]:
     """The header of a block up to `last`, as far as we may ask, and the logs from `first` to it.
 
@@ -58,7 +58,7 @@ def _check_within(logs: Sequence[RawLog], first: int, last: int) -> None:
             raise NotAChain(f"asked for logs of {first}–{last}, got one of {log.block}")
 
 
-async def of_blocks(rpc: Rpc, contract: str, blocks: Sequence[Header]) -> list[RawLog]:
+async def of_blocks(rpc: Rpc, contract: Contracts, blocks: Sequence[Header]) -> list[RawLog]:
     """The logs of these blocks as the node tells them, in the order of the chain."""
     calls = [
         ("eth_getLogs", ({"address": contract, "blockHash": header.block.hash},))

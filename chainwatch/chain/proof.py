@@ -14,7 +14,7 @@ from chainwatch.chain import receipts
 from chainwatch.chain.bloom import Watch
 from chainwatch.chain.rpc import Rpc
 from chainwatch.chain.settings import Verify
-from chainwatch.chain.wire import Header, RawLog
+from chainwatch.chain.wire import Contracts, Header, RawLog
 from chainwatch.errors import NotAChain
 
 
@@ -22,7 +22,7 @@ from chainwatch.errors import NotAChain
 class Proof:
     """How the logs of one contract are held against headers."""
 
-    contract: str
+    contract: Contracts
     watch: Watch
     mode: Verify
 

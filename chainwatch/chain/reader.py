@@ -12,6 +12,7 @@ from typing import Final
 
 from chainwatch.chain import headers, logs
 from chainwatch.chain.bloom import Watch
+from chainwatch.chain.bonds import Bonds
 from chainwatch.chain.decode import Profile, Unreadable, decode
 from chainwatch.chain.proof import Proof
 from chainwatch.chain.ranges import Span
@@ -54,12 +55,13 @@ class Reader:
 
     def __init__(self, settings: SourceSettings, profile: Profile, known: KnownBlocks) -> None:
         self._settings = settings
-        self._contract = settings.source.contract.lower()
+        self._contract = settings.source.watched
         self._profile = profile
         self._known = known
         watch = Watch(self._contract, profile.topics)
         self._proof = Proof(self._contract, watch, settings.verify)
-        self._unsaid = Unsaid(self._contract, profile)
+        self._unsaid = Unsaid(settings.source.contract.lower(), profile)
+        self._bonds = Bonds(settings.source)
         self._span = Span(settings.max_range)
 
     @guarded("chain.read")
@@ -200,7 +202,8 @@ class Reader:
         final: Block | None,
     ) -> View:
         events, unreadable = decode(self._profile, found)
-        events = in_order(events, await self._unsaid.told(rpc, found))
+        told = [*await self._unsaid.told(rpc, found), *await self._bonds.told(rpc, found)]
+        events = in_order(events, told)
         cursor = blocks[-1] if blocks else state.cursor
         if cursor is None:
             raise ValueError("a batch without blocks needs a cursor")

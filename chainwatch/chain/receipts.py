@@ -15,7 +15,15 @@ from chainwatch.chain import rlp
 from chainwatch.chain.rpc import Rpc, RpcError
 from chainwatch.chain.tip import NOT_OFFERED
 from chainwatch.chain.trie import ordered_root
-from chainwatch.chain.wire import Header, RawLog, block_hash, quantity, raw_bytes
+from chainwatch.chain.wire import (
+    Contracts,
+    Header,
+    RawLog,
+    block_hash,
+    each_of,
+    quantity,
+    raw_bytes,
+)
 from chainwatch.errors import NotAChain
 
 AT_ONCE: Final = 4
@@ -32,7 +40,7 @@ _Said: TypeAlias = tuple[bytes, tuple[bytes, ...], bytes]
 
 
 async def proven(
-    rpc: Rpc, contract: str, blocks: Sequence[Header]
+    rpc: Rpc, contract: Contracts, blocks: Sequence[Header]
 ) -> AsyncIterator[tuple[Header, list[RawLog]]]:
     """Each block with all logs of `contract` in it, in order, a few blocks' receipts at a time.
 
@@ -67,11 +75,12 @@ async def _one_by_one(rpc: Rpc, header: Header) -> list[object]:
     return told
 
 
-def logs_in(receipts: object, header: Header, contract: str) -> list[RawLog]:
+def logs_in(receipts: object, header: Header, contract: Contracts) -> list[RawLog]:
     """The logs of `contract` in a block's receipts; raises `NotAChain` unless they are proven."""
     if not isinstance(receipts, list):
         raise NotAChain(f"block {header.block.number} has no receipts: {receipts!r:.60}")
-    ours, block = bytes.fromhex(contract.removeprefix("0x")), header.block
+    ours = {bytes.fromhex(each.removeprefix("0x")): each for each in each_of(contract)}
+    block = header.block
     found: list[RawLog] = []
     encoded: list[bytes] = []
     place = 0
@@ -79,10 +88,10 @@ def logs_in(receipts: object, header: Header, contract: str) -> list[RawLog]:
         said = _said_in(receipt)
         encoded.append(_encoded(receipt, said))
         for address, topics, data in said:
-            if address == ours:
+            if address in ours:
                 tx_hash = block_hash(receipt.get("transactionHash"))
-                log = RawLog(contract, block.number, block.hash, place, tx_hash, topics, data)
-                found.append(log)
+                at = (block.number, block.hash, place, tx_hash)
+                found.append(RawLog(ours[address], *at, topics, data))
             place += 1
     _check_root(encoded, header)
     return found

@@ -14,6 +14,7 @@ contradicts it.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from chainwatch.chain.bonds import Bonds
 from chainwatch.chain.decode import Profile
 from chainwatch.chain.reader import Reader, View
 from chainwatch.chain.reorg import Behind, KnownBlocks
@@ -39,6 +40,7 @@ class Scanner:
         self._reader = Reader(settings, profile, known)
         self._witness = Witness(settings, rpc, profile, known)
         self._unsaid = Unsaid(settings.source.contract.lower(), profile)
+        self._bonds = Bonds(settings.source)
         self._unread = Tally()
 
     @guarded("chain.check")
@@ -74,12 +76,15 @@ class Scanner:
                 f"{rpc.name} serves chain {tip.chain_id}, but source {source.name} is configured "
                 f"for chain {source.chain_id}: correct its chain_id or its endpoints"
             )
-        code = await rpc.call("eth_getCode", source.contract, "latest")
-        if code in ("0x", "0x0", None):
-            raise Fatal(
-                f"there is no contract at {source.contract} on chain {source.chain_id} "
-                f"(asked {rpc.name}): correct the contract of source {source.name}"
-            )
+        for key, address in (("contract", source.contract), ("credential", source.credential)):
+            if not address:
+                continue
+            code = await rpc.call("eth_getCode", address, "latest")
+            if code in ("0x", "0x0", None):
+                raise Fatal(
+                    f"there is no contract at {address} on chain {source.chain_id} "
+                    f"(asked {rpc.name}): correct the {key} of source {source.name}"
+                )
 
     @property
     def alone(self) -> str | None:
@@ -135,6 +140,7 @@ class Scanner:
         step = view.step
         if isinstance(step, Batch):
             await self._unsaid.seconded(view.rpc, self._rpc, step.events)
+            await self._bonds.seconded(view.rpc, self._rpc, view.logs, step.events)
             step = await self._witness.confirmed(view, step, state)
         if isinstance(step, Batch):
             self._unread.add(view.unreadable)

@@ -40,7 +40,7 @@ class SecondLook:
     """Looks at blocks of one source."""
 
     def __init__(self, settings: SourceSettings, rpc: Endpoints, profile: Profile) -> None:
-        self._contract = settings.source.contract.lower()
+        self._contract = settings.source.watched
         self._rpc = rpc
         self._profile = profile
         watch = Watch(self._contract, profile.topics)

@@ -5,7 +5,8 @@ settings; nothing else about reading is. A depth that is too small for its chain
 what a reorg can still take back: prefer the tag wherever the chain has one.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from chainwatch.domain.batches import Source
@@ -28,7 +29,8 @@ class SourceSettings:
     `requests_per_second` at most, every call of a batch counted, or as often as it takes. Endpoint
     addresses may hold API keys: they are never shown beyond their host. `verify` is off only for a
     chain whose blooms are broken. `plan` is what every lease is sold as where the contract knows no
-    plans; `ignore_events` are signatures of events without meaning.
+    plans, `sells` what those of each plan are where it has numbers for them and no hardware;
+    `ignore_events` are signatures of events without meaning.
     """
 
     source: Source
@@ -43,4 +45,9 @@ class SourceSettings:
     requests_per_second: float | None = None
     verify: Verify = "bloom"
     plan: Plan | None = None
+    sells: Mapping[int, Plan] = field(default_factory=dict)
     ignore_events: tuple[str, ...] = ()
+
+    def sold(self, number: int | None) -> Plan | None:
+        """What the configuration says that a lease of the contract's plan `number` is sold as."""
+        return self.plan if number is None else self.sells.get(number, self.plan)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter, lt
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -157,7 +157,16 @@ class _Logs:
             raise _strange("a log", value) from None
 
 
-def raw_logs(values: object, contract: str) -> list[RawLog]:
+Contracts: TypeAlias = str | tuple[str, ...]
+"""One address in lower case or several, as `eth_getLogs` takes them too."""
+
+
+def each_of(contracts: Contracts) -> tuple[str, ...]:
+    """The addresses."""
+    return (contracts,) if isinstance(contracts, str) else contracts
+
+
+def raw_logs(values: object, contract: Contracts) -> list[RawLog]:
     """The logs of `contract` in the order of the chain, each once; raises `NotAChain`.
 
     An answer that holds another address' logs, or two logs in one place, is not an answer.
@@ -166,8 +175,9 @@ def raw_logs(values: object, contract: str) -> list[RawLog]:
         raise _strange("a list of logs", values)
     answer = _Logs()
     logs = list(map(answer.read, values))
+    ours = each_of(contract)
     for log in logs:
-        if log.address != contract:
+        if log.address not in ours:
             raise NotAChain(f"asked for logs of {contract}, got one of {log.address:.60}")
     places = [(log.block, log.log_index) for log in logs]
     if all(map(lt, places, islice(places, 1, None))):

@@ -65,7 +65,7 @@ class Witness:
     ) -> None:
         self.alone: str | None = None
         self._settings = settings
-        self._contract = settings.source.contract.lower()
+        self._contract = settings.source.watched
         self._rpc = rpc
         self._profile = profile
         self._known = known

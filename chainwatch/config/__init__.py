@@ -301,6 +301,7 @@ def _source(table: schema.Source) -> SourceSettings:
             contract=table.contract,
             start_block=table.start_block,
             profile=table.profile,
+            credential=table.credential or "",
         ),
         http=table.http,
         ws=table.ws,
@@ -313,6 +314,7 @@ def _source(table: schema.Source) -> SourceSettings:
         requests_per_second=table.requests_per_second,
         verify=table.verify,
         plan=table.plan.of(table.name) if table.plan else None,
+        sells={each.number: each.of(table.name) for each in table.sells},
         ignore_events=table.ignore_events,
     )
 

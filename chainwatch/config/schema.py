@@ -1,6 +1,6 @@
 """Every key that a person may write, with its default, its meaning and an example.
 
-Here, in `machines.py`, `nodes.py` and `sender.py`, and nowhere else: the reference
+Here, in `machines.py`, `nodes.py`, `sales.py` and `sender.py`, and nowhere else: the reference
 (docs/reference/config.md) is held against them by a test, and a refused value is answered with the
 example. Each table checks its own keys and whether they can go together; what is wrong is raised as
 a ValueError that completes the sentence "KEY: …" and quotes nothing that may be a secret in the
@@ -24,6 +24,7 @@ from chainwatch.config.machines import Machines
 from chainwatch.config.nodes import NodesSsh
 from chainwatch.config.plans import Plans, plan_problems
 from chainwatch.config.policy import Policy
+from chainwatch.config.sales import SourcePlan, SourceSale
 from chainwatch.config.sender import Sender
 from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import (
@@ -43,8 +44,6 @@ from chainwatch.config.values import (
     websocket_url,
 )
 from chainwatch.credentials import Secret
-from chainwatch.domain.desired import KINDS
-from chainwatch.domain.lease import Plan
 
 DEFAULT_PROFILE: Final = "lease"
 
@@ -77,42 +76,6 @@ class Installation(Table):
     )
 
 
-class SourcePlan(Table):
-    """What every lease of a source is sold as, where the contract knows no plans."""
-
-    kind: Literal["vm", "container"] = Field(
-        default="vm",
-        description="What each machine is: `vm`, a virtual machine cloned from "
-        "`machines.template_vms`, or `container`, unpacked from `machines.os_template`. One that "
-        "exists stays what it is.",
-        examples=["vm"],
-    )
-    cores: int = Field(gt=0, description="Cores of each machine.", examples=[2])
-    memory_mib: int = Field(gt=0, description="Memory of each machine, in MiB.", examples=[4096])
-    disk_gib: int = Field(
-        gt=0, description="Disk of each machine, in GiB; it is never shrunk.", examples=[40]
-    )
-    grace: int = Field(
-        ge=0,
-        description="Seconds (chain time) that a machine is kept, suspended, after its lease has "
-        "ended.",
-        examples=[604800],
-    )
-
-    def of(self, source: str) -> Plan:
-        """Return the plan of which all leases of `source` are: it has the source's name."""
-        return Plan(
-            id=0,
-            name=source,
-            kind=next(number for number, kind in KINDS.items() if kind == self.kind),
-            cores=self.cores,
-            memory_mib=self.memory_mib,
-            disk_gib=self.disk_gib,
-            grace=self.grace,
-            defined=True,
-        )
-
-
 class Source(Table):
     """A contract on a chain, and where to read it."""
 
@@ -126,11 +89,18 @@ class Source(Table):
         description="Address of the lease contract; in mixed case its checksum is verified.",
         examples=["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"],
     )
+    credential: Annotated[str, AfterValidator(parse_address)] | None = Field(
+        default=None,
+        description="Address of the contract whose tokens say who owns the leases of `contract` "
+        "(profile `blockhost`, which needs it).",
+        examples=["0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"],
+    )
     profile: Annotated[str, AfterValidator(known_profile)] = Field(
         default=DEFAULT_PROFILE,
         description="How the contract's logs are read: `lease` for the contract of this project, "
         "`erc5643` for any other ERC-721 with subscriptions, `unlock` for a lock of Unlock "
-        "Protocol; these two need `[source.plan]`.",
+        "Protocol; these two need `[source.plan]`. `blockhost` is for hosting subscriptions whose "
+        "owners hold a credential; it needs `credential` and `[[source.sells]]`.",
         examples=["lease"],
     )
     start_block: int = Field(
@@ -199,10 +169,12 @@ class Source(Table):
     ignore_events: tuple[EventSignature, ...] = Field(
         default=(),
         description="Events of the contract that are known and mean nothing here (profiles "
-        "`erc5643` and `unlock`); any other that the profile does not read raises an alarm.",
+        "`erc5643`, `unlock` and `blockhost`); any other that the profile does not read raises an "
+        "alarm.",
         examples=[["MetadataUpdate(uint256)"]],
     )
     plan: SourcePlan | None = None
+    sells: tuple[SourceSale, ...] = ()
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -211,10 +183,17 @@ class Source(Table):
             found.append(("finality", "is less than confirmations; write a greater depth"))
         if self.stale_after <= self.poll_interval:
             found.append(("stale_after", "is not more than poll_interval; write several times it"))
-        if self.profile != DEFAULT_PROFILE or self.plan or self.ignore_events:
+        written = self.plan or self.sells or self.ignore_events or self.credential
+        if self.profile != DEFAULT_PROFILE or written:
             found += profile_problems(
-                self.profile, has_plan=self.plan is not None, ignored=self.ignore_events
+                self.profile,
+                has_plan=self.plan is not None,
+                sold=tuple(each.number for each in self.sells),
+                has_credential=self.credential is not None,
+                ignored=self.ignore_events,
             )
+        if self.credential == self.contract:
+            found.append(("credential", "is the contract itself; write that of the credentials"))
         if found:
             raise Problems(found)
         return self

@@ -170,21 +170,55 @@ def event_signature(text: str) -> str:
     return text
 
 
+def _credential_problems(name: str, written: bool, wanted: bool) -> list[tuple[str, str]]:
+    if written is wanted:
+        return []
+    if written:
+        return [("credential", f"does not go with profile {name}; leave it out")]
+    text = f"is missing, and profile {name} reads from it who owns a lease; write its address"
+    return [("credential", text)]
+
+
+def _plan_problems(
+    name: str, has_plan: bool, sold: tuple[int, ...], numbered: bool
+) -> list[tuple[str, str]]:
+    wanted, other = ("sells", "plan") if numbered else ("plan", "sells")
+    written = {"plan": has_plan, "sells": bool(sold)}
+    found = []
+    if not written[wanted]:
+        table = "tables [[source.sells]]" if numbered else "a table [source.plan]"
+        reads = "no hardware" if numbered else "no plans"
+        found.append((wanted, f"is missing, and profile {name} reads {reads}; write {table}"))
+    if written[other]:
+        found.append((other, f"does not go with profile {name}; write {wanted} instead"))
+    if len(set(sold)) < len(sold):
+        found.append(("sells", "names a plan twice; write each once"))
+    return found
+
+
 def profile_problems(
-    name: str, *, has_plan: bool, ignored: tuple[str, ...]
+    name: str,
+    *,
+    has_plan: bool,
+    sold: tuple[int, ...],
+    has_credential: bool,
+    ignored: tuple[str, ...],
 ) -> list[tuple[str, str]]:
     """What of a source does not go with its profile: pairs of a key and a sentence."""
     from chainwatch.chain import profiles  # as above
     from chainwatch.chain.profiles.signatures import topic
 
-    profile, found = profiles.get(name), []
+    profile = profiles.get(name)
+    found = _credential_problems(name, has_credential, profile.credentials)
     if profile.plans_on_chain:
-        written = [("plan", has_plan), ("ignore_events", bool(ignored))]
+        written = [
+            ("plan", has_plan),
+            ("sells", bool(sold)),
+            ("ignore_events", bool(ignored)),
+        ]
         text = f"does not go with profile {name}, whose contract says it all; leave it out"
-        return [(key, text) for key, is_written in written if is_written]
-    if not has_plan:
-        text = f"is missing, and profile {name} reads no plans; write a table [source.plan]"
-        found.append(("plan", text))
+        return found + [(key, text) for key, is_written in written if is_written]
+    found += _plan_problems(name, has_plan, sold, profile.plan_numbers)
     for event in ignored:
         if topic(event) in profile.topics:
             text = f"names {event}, which leases follow from; leave it out"

@@ -228,12 +228,16 @@ class Desk:
         return lifted
 
     async def retry(self, name: str, reason: str, uid: int) -> bool:
-        """Try a lease again now, parked or not, its alarms cleared; true when it was parked."""
+        """Try a lease again now, parked or not, its alarms cleared; true when it was parked.
+
+        A credential whose mint was given up is minted then.
+        """
         key, stores = str((await self._found(name)).id), self.outlook.stores
         await stores.audit.append(uid, "retry", key, reason, now=self._now())
         parked = await stores.work.unpark(key)
         if not parked:
             await stores.work.enqueue([key], "retried by an operator")
+        await stores.sendings.take_up(key)
         for alarm in ALARMS:
             await stores.alarms.clear(alarm, key)
         self.outlook.supervisor.worker.bell.set()
@@ -300,7 +304,8 @@ class Desk:
                 key = str(row.id)
                 yield stories.line(
                     row,
-                    self._sold(row.source) if row.plan is None else plans[row.source].get(row.plan),
+                    (None if row.plan is None else plans[row.source].get(row.plan))
+                    or self._sold(row.source, row.plan),
                     times[row.source],
                     vmid=vmids.get((key, row.nonce)),
                     holds=tuple(hold.kind for hold in holds if hold.lease == key),
@@ -310,7 +315,7 @@ class Desk:
 
     async def _line(self, row: LeaseRow) -> LeaseLine:
         stores, key = self.outlook.stores, str(row.id)
-        plan = await stores.leases.plan(row.source, row.plan) or self._sold(row.source)
+        plan = await stores.leases.plan(row.source, row.plan) or self._sold(row.source, row.plan)
         return stories.line(
             row,
             plan,
@@ -320,10 +325,10 @@ class Desk:
             parked=key in await self.outlook.census.parked(),
         )
 
-    def _sold(self, source: str) -> Plan | None:
-        """What the configuration says that every lease of a source is sold as, if it does."""
+    def _sold(self, source: str, number: int | None) -> Plan | None:
+        """What the configuration says that leases of a plan of a source are sold as, if it does."""
         known = self.outlook.supervisor.resync.sources.get(source)
-        return known.settings.plan if known else None
+        return known.settings.sold(number) if known else None
 
     async def _chain_time(self, source: str) -> int:
         state = await self.outlook.stores.journal.state(source)

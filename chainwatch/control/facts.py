@@ -52,7 +52,7 @@ class FactsReader:
             id=standing.id,
             lease=standing.lease,
             final=standing.final,
-            plan=standing.plan or source.settings.plan,
+            plan=standing.plan or source.settings.sold(standing.plan_number),
             source=source.view(standing.state),
             hold=standing.hold,
             former=standing.former | await self.operations.nonces(lease),
@@ -61,6 +61,7 @@ class FactsReader:
             ordered_at=ordered.said_at if ordered else None,
             unripe=unripe,
             delivers=source.settings.source.profile == DELIVERING,
+            mints=bool(source.settings.source.credential),
             dealings=standing.dealings,
             larger=standing.larger,
         )

@@ -21,6 +21,8 @@ def not_cancelled(outcome: Outcome, name: str) -> str | None:
     facts = outcome.facts
     if facts is None or facts.lease is None or facts.lease.burnt:
         return f"{name} is gone: there is nothing to give back"
+    if facts.mints:
+        return f"the contract of {name} knows no deliveries, and nothing that we could give back"
     lease, dealings = facts.lease, facts.dealings
     if lease.delivered_at:
         return f"{name} was delivered: only an admin of the contract can end it for its owner"

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from chainwatch.chain.sender import lease_calls
+from chainwatch.chain.sender import credential_calls, lease_calls
 from chainwatch.control.passes import Outcome, Pass
 from chainwatch.domain.desired import Facts, grows
 from chainwatch.domain.details import Details, written
@@ -49,7 +49,8 @@ class Promises:
     """Works out what is owed on contracts that we send to: `sources` by (chain id, contract).
 
     `news` is called by source when something new is wanted there. `gives_back` says that what was
-    not delivered in time is cancelled without being asked.
+    not delivered in time is cancelled without being asked; `credentials` are the contracts, by
+    source, whose tokens say who owns its leases.
     """
 
     sources: Mapping[tuple[int, str], str]
@@ -57,6 +58,7 @@ class Promises:
     site: Site
     clock: Clock
     gives_back: bool
+    credentials: Mapping[str, str] = field(default_factory=dict)
     news: Mapping[str, Sequence[Callable[[], None]]] = field(default_factory=dict)
 
     def source_of(self, lease: LeaseId) -> str | None:
@@ -75,7 +77,7 @@ class Promises:
         owed = promised(facts, _shown(facts, outcome, seen), gives_back=self.gives_back)
         if owed is None or (owed.kind is Kind.PUBLISH and self._told_often(facts)):
             return None
-        call = await self._call(facts, facts.lease, seen, owed)
+        call = await self._call(facts, facts.lease, seen, owed, source)
         log.info("owed", lease=str(facts.id), kind=owed.kind, cause=owed.cause)
         intent = Intent(source, owed.kind, str(facts.id), owed.cause, call)
         wanted = facts.dealings.upgrade
@@ -93,7 +95,11 @@ class Promises:
         for call in self.news.get(intent.source, ()):
             call()
 
-    async def _call(self, facts: Facts, lease: Lease, seen: Pass, owed: Promise) -> Call:
+    async def _call(
+        self, facts: Facts, lease: Lease, seen: Pass, owed: Promise, source: str
+    ) -> Call:
+        if owed.kind is Kind.MINT:
+            return credential_calls.mint(facts.id, lease.owner, self.credentials[source])
         if plain := _PLAIN.get(owed.kind):
             return plain(facts.id)
         blob = await self._blob(facts.id, lease, seen) if is_settled(facts, lease) else b""

@@ -66,8 +66,8 @@ class Routing:
         for (key, _), place in (await self.operations.places()).items():
             source, number = sold.get(key, ("", None))
             if source in plans:
-                fixed = self.sources[source].settings.plan
-                plan = fixed if number is None else plans[source].get(number)
+                known = None if number is None else plans[source].get(number)
+                plan = known or self.sources[source].settings.sold(number)
                 found[place.vmid] = self.rules.of(LeaseId.parse(key), plan)
         return found
 

@@ -17,7 +17,7 @@ from chainwatch.control.readings import (
     Wanted,
 )
 from chainwatch.domain.desired import Facts
-from chainwatch.domain.events import PlanEvent
+from chainwatch.domain.events import CredentialMoved, PlanEvent
 from chainwatch.domain.lease import Lease, Plan, phase
 from chainwatch.domain.promises import can_seal, mark
 from chainwatch.domain.sendings import Kind
@@ -136,7 +136,8 @@ def event(entry: JournalEntry) -> EventLine:
     said, logged = entry.logged.event, entry.logged
     about_plan = isinstance(said, PlanEvent)
     values = {field.name: getattr(said, field.name) for field in fields(said)}
-    number = str(values.pop("plan" if about_plan else "token"))
+    about = "plan" if about_plan else "credential" if isinstance(said, CredentialMoved) else "token"
+    number = str(values.pop(about))
     return EventLine(
         id=entry.id,
         source=entry.source,

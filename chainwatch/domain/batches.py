@@ -12,13 +12,24 @@ from chainwatch.domain.events import Block, Logged
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A chain, a contract on it and how its logs are read; the database refuses another one."""
+    """A chain, a contract on it and how its logs are read; the database refuses another one.
+
+    `credential` is a second contract, whose tokens say who owns the leases of the first; '' where
+    there is none.
+    """
 
     name: str
     chain_id: int
     contract: str
     start_block: int
     profile: str
+    credential: str = ""
+
+    @property
+    def watched(self) -> str | tuple[str, str]:
+        """The address whose logs are read, or both of them, in lower case."""
+        first = self.contract.lower()
+        return (first, self.credential.lower()) if self.credential else first
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,12 +43,16 @@ class Dealings:
     `keys_by` is the transaction that gave the lease its present keys, '' before any did;
     `published` the connection (0x hex) that was said last since then; `upgrade` the one that is
     asked for; `dealt` is what we said ourselves, the newest first.
+    `credential` is the token of a second contract that says who owns the lease, None before it was
+    minted, or where there is no such contract; `next_credential` is one above all that were seen.
     """
 
     keys_by: str = ""
     published: str | None = None
     upgrade: Upgrade | None = None
     dealt: tuple[Dealt, ...] = ()
+    credential: int | None = None
+    next_credential: int = 0
 
     def has(self, kind: Kind, cause: str) -> bool:
         """Say whether something is wanted already, or was, whose cause begins with these words."""

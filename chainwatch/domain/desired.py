@@ -74,7 +74,8 @@ class Facts:
     its view knows no such lease. `former` are nonces that this token had in other mints. `order` is
     the next one, `ordered_of` the nonce of the machine that it is to, and `ordered_at` when its
     owner asked for it (chain time); `unripe` that there is one which waits for the finalized view.
-    `delivers` says that its contract knows deliveries; `dealings` is what was said of its own, and
+    `delivers` says that its contract knows deliveries, `mints` that whoever holds a credential that
+    we mint owns it; `dealings` is what was said of its own, and
     `larger` the plan of the upgrade that is asked for.
     """
 
@@ -90,6 +91,7 @@ class Facts:
     ordered_at: int | None = None
     unripe: bool = False
     delivers: bool = False
+    mints: bool = False
     dealings: Dealings = NOTHING
     larger: Plan | None = None
 
@@ -182,12 +184,14 @@ def _access(facts: Facts, lease: Lease | None) -> Access:
 def _gecos(facts: Facts, access: Access) -> str:
     """Return what the account says of its owner: a wallet that may log in by its signature.
 
-    While it is not final whose the lease is, that is nobody's.
+    While it is not final whose the lease is, that is nobody's. Of a credential the number is said
+    as soon as there is one, which is after the account was first written.
     """
     wallet = access.owner.lower() if access.settled else ZERO_ADDRESS
     if not re.fullmatch(r"0x[0-9a-f]{40}", wallet):
         wallet = ZERO_ADDRESS
-    return f"wallet={wallet},nft={facts.id.token}"
+    token = facts.dealings.credential if facts.mints else facts.id.token
+    return f"wallet={wallet}" if token is None else f"wallet={wallet},nft={token}"
 
 
 def _retirement(facts: Facts, nonce: str, policy: Policy) -> Retirement | None:

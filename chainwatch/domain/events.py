@@ -62,6 +62,31 @@ class ExpiryUpdated(Struct, frozen=True, gc=False):
     expires_at: int
 
 
+class Subscribed(Struct, frozen=True, gc=False):
+    """A lease that is nobody's token yet: whose it is, of which plan, and when it ends."""
+
+    token: int
+    subscriber: str
+    plan: int
+    expires_at: int
+
+
+class CredentialLinked(Struct, frozen=True, gc=False):
+    """A credential was minted to `recipient`, and carries the words that it is the lease's."""
+
+    token: int
+    credential: int
+    recipient: str
+
+
+class CredentialMoved(Struct, frozen=True, gc=False):
+    """A credential has a new owner; of which lease it is, another fact says."""
+
+    credential: int
+    sender: str
+    recipient: str
+
+
 class KeysChanged(Struct, frozen=True, gc=False):
     """The owner's public keys are now these; empty means none."""
 
@@ -111,6 +136,8 @@ PlanEvent: TypeAlias = PlanDefined | PlanTerms
 LeaseEvent: TypeAlias = (
     LeaseMinted
     | Transferred
+    | Subscribed
+    | CredentialLinked
     | ExpiryUpdated
     | KeysChanged
     | Delivered
@@ -119,7 +146,7 @@ LeaseEvent: TypeAlias = (
     | PlanChanged
     | ActionRequested
 )
-Event: TypeAlias = PlanEvent | LeaseEvent
+Event: TypeAlias = PlanEvent | LeaseEvent | CredentialMoved
 
 
 @dataclass(frozen=True, slots=True)

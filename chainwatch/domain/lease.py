@@ -22,6 +22,8 @@ from chainwatch.domain.events import (
     ZERO_ADDRESS,
     ActionRequested,
     ConnectionPublished,
+    CredentialLinked,
+    CredentialMoved,
     Delivered,
     ExpiryUpdated,
     KeysChanged,
@@ -32,6 +34,7 @@ from chainwatch.domain.events import (
     PlanDefined,
     PlanEvent,
     PlanTerms,
+    Subscribed,
     Transferred,
     UpgradeUpdated,
 )
@@ -140,11 +143,14 @@ def fold(lease: Lease | None, event: LeaseEvent, tx_hash: str) -> Lease | None:
             return lease and _told(
                 lease, lease.plan, lease.expires_at, event.ssh_key, event.encryption_key
             )
+        case Subscribed(token, subscriber, plan, expires_at):
+            nonce = nonce_of(tx_hash, token)
+            return Lease(token, subscriber, nonce, plan=plan, expires_at=expires_at)
         case Delivered():
             return lease and replace(lease, delivered_at=event.delivered_at)
         case PlanChanged():
             return lease and replace(lease, plan=event.plan)
-        case ActionRequested() | ConnectionPublished() | UpgradeUpdated():
+        case ActionRequested() | ConnectionPublished() | CredentialLinked() | UpgradeUpdated():
             return lease
         case _:
             assert_never(event)
@@ -205,7 +211,7 @@ def fold_all(history: Iterable[Logged]) -> Lease | None:
     """Fold one token's events, oldest first."""
     lease: Lease | None = None
     for logged in mints_first(history):
-        if not isinstance(logged.event, PlanDefined | PlanTerms):
+        if not isinstance(logged.event, PlanDefined | PlanTerms | CredentialMoved):
             lease = fold(lease, logged.event, logged.tx_hash)
     return lease
 

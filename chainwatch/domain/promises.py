@@ -47,11 +47,31 @@ def promised(facts: Facts, shown: Shown, *, gives_back: bool = True) -> Promise 
     trusted = source.caught_up and source.live and not source.halted and not source.rereading
     if lease is None or lease.burnt or not trusted:
         return None
-    if not lease.delivered_at:
+    if facts.mints:
+        owed = _credential(facts, lease, shown)
+    elif not lease.delivered_at:
         owed = _undelivered(facts, lease, shown, gives_back=gives_back)
     else:
         owed = _upgrade(facts, shown) or _connection(facts, lease, shown) or _end(facts, shown)
     return None if owed is None or facts.dealings.has(owed.kind, owed.cause) else owed
+
+
+def _credential(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
+    """Mint the credential of a machine that is there, once its subscription is final.
+
+    What is minted can't be taken back, and one that was minted before its subscription, as it would
+    be after a reorg, is linked with nothing.
+    """
+    final = facts.final
+    if facts.dealings.credential is not None or final is None or final.nonce != lease.nonce:
+        return None
+    if not shown.started or facts.hold is Hold.SUSPEND:
+        return None
+    if phase(lease, facts.source.chain_time) is not Phase.ACTIVE:
+        return None
+    if facts.dealings.has(Kind.MINT, lease.nonce):
+        return None
+    return Promise(Kind.MINT, f"{lease.nonce} from {facts.dealings.next_credential}")
 
 
 def mark(facts: Facts, lease: Lease) -> str:

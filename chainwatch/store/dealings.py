@@ -9,6 +9,7 @@ from typing import Final
 from chainwatch.domain.dealings import Dealings, Dealt, Upgrade
 from chainwatch.domain.events import (
     ConnectionPublished,
+    CredentialLinked,
     KeysChanged,
     Logged,
     Transferred,
@@ -16,7 +17,7 @@ from chainwatch.domain.events import (
 )
 from chainwatch.domain.sendings import Intent, Kind
 from chainwatch.store.database import Reading, Transaction
-from chainwatch.store.encoding import sortable
+from chainwatch.store.encoding import number_of, sortable
 from chainwatch.store.projection import EVENT, logged_from
 from chainwatch.store.sendings import want
 from chainwatch.store.wishes import end_upgrade
@@ -43,8 +44,12 @@ class Owed:
 
 _SAID: Final = (
     f"{EVENT} WHERE source = ? AND token = ? AND orphaned_at IS NULL AND kind IN"
-    " ('transferred', 'keys_changed', 'connection_published', 'upgrade_updated')"
+    " ('transferred', 'keys_changed', 'connection_published', 'upgrade_updated',"
+    " 'credential_linked')"
     " ORDER BY block, log_index"
+)
+_LAST_CREDENTIAL: Final = (
+    "SELECT max(credential) FROM event WHERE source = ? AND credential IS NOT NULL"
 )
 _DEALT: Final = (
     "SELECT kind, cause, data, state, wanted_at FROM sending WHERE lease = ?"
@@ -54,7 +59,7 @@ _DEALT: Final = (
 
 async def dealings_of(read: Reading, source: str, lease: str, token: int) -> Dealings:
     """Return how far it is with the delivery of a lease."""
-    keys_by, published, upgrade = "", None, None
+    keys_by, published, upgrade, credential = "", None, None, None
     for logged in map(logged_from, await read.rows(_SAID, source, sortable(token))):
         match logged.event:
             case Transferred():
@@ -64,6 +69,8 @@ async def dealings_of(read: Reading, source: str, lease: str, token: int) -> Dea
                 keys_by, published = logged.tx_hash, None
             case ConnectionPublished(_, blob):
                 published = blob
+            case CredentialLinked():
+                credential = logged.event.credential
             case UpgradeUpdated(_, plan, deadline):
                 upgrade = Upgrade(plan, deadline, logged.tx_hash) if plan else None
     rows = await read.rows(_DEALT, lease)
@@ -71,7 +78,13 @@ async def dealings_of(read: Reading, source: str, lease: str, token: int) -> Dea
         Dealt(Kind(kind), cause, data, state == "failed", wanted_at)
         for kind, cause, data, state, wanted_at in rows
     )
-    return Dealings(keys_by, published, upgrade, tuple(dealt))
+    following = await _next_credential(read, source)
+    return Dealings(keys_by, published, upgrade, tuple(dealt), credential, following)
+
+
+async def _next_credential(read: Reading, source: str) -> int:
+    (row,) = await read.rows(_LAST_CREDENTIAL, source)
+    return 0 if row[0] is None else number_of(row[0]) + 1
 
 
 def _is_mint_or_burn(logged: Logged) -> bool:

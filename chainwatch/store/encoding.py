@@ -18,6 +18,8 @@ from msgspec.structs import fields
 from chainwatch.domain.events import (
     ActionRequested,
     ConnectionPublished,
+    CredentialLinked,
+    CredentialMoved,
     Delivered,
     Event,
     ExpiryUpdated,
@@ -26,6 +28,7 @@ from chainwatch.domain.events import (
     PlanChanged,
     PlanDefined,
     PlanTerms,
+    Subscribed,
     Transferred,
     UpgradeUpdated,
 )
@@ -37,6 +40,9 @@ KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
         "plan_terms": PlanTerms,
         "lease_minted": LeaseMinted,
         "transferred": Transferred,
+        "subscribed": Subscribed,
+        "credential_linked": CredentialLinked,
+        "credential_moved": CredentialMoved,
         "expiry_updated": ExpiryUpdated,
         "keys_changed": KeysChanged,
         "delivered": Delivered,

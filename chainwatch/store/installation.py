@@ -16,6 +16,7 @@ _SAID = {
     "contract": "contract",
     "start_block": "start block",
     "profile": "profile",
+    "credential": "contract of the credentials",
 }
 
 
@@ -33,7 +34,9 @@ async def check_installation(db: Database, installation_id: str, sources: Sequen
 async def source_named(read: Reading, name: str) -> Source:
     """Return a stored source. Raises Fatal when there is none of that name."""
     row = await read.one(
-        "SELECT name, chain_id, contract, start_block, profile FROM source WHERE name = ?", name
+        "SELECT name, chain_id, contract, start_block, profile, credential FROM source"
+        " WHERE name = ?",
+        name,
     )
     if row is None:
         raise Fatal(f"the database follows no source {name!r}; add it to the configuration")
@@ -53,7 +56,7 @@ async def _check_id(tx: Transaction, installation_id: str) -> None:
 
 async def _check_source(tx: Transaction, source: Source) -> None:
     wanted = (source.name, source.chain_id, source.contract.lower())
-    rest = (source.start_block, source.profile)
+    rest = (source.start_block, source.profile, source.credential.lower())
     double = await tx.one(
         "SELECT name FROM source WHERE chain_id = ? AND contract = ? AND name <> ?",
         *(wanted[1], wanted[2], wanted[0]),
@@ -64,8 +67,8 @@ async def _check_source(tx: Transaction, source: Source) -> None:
             f"followed as {double['name']!r}; keep that name, a contract has one source"
         )
     await tx.run(
-        "INSERT INTO source (name, chain_id, contract, start_block, profile)"
-        " VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
+        "INSERT INTO source (name, chain_id, contract, start_block, profile, credential)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
         *wanted,
         *rest,
     )

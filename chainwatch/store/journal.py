@@ -8,15 +8,23 @@ and never reaches below the finalized block.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import lt
+from typing import TypeAlias
 
 from chainwatch.domain.batches import Batch, Rewind, Source, SourceState
-from chainwatch.domain.events import Block, Logged, PlanEvent
+from chainwatch.domain.credentials import folded
+from chainwatch.domain.events import (
+    Block,
+    CredentialLinked,
+    CredentialMoved,
+    Logged,
+    PlanEvent,
+)
 from chainwatch.errors import NotAChain, SourceHalted
-from chainwatch.store import asked, projection, workqueue
+from chainwatch.store import asked, credentials, projection, workqueue
 from chainwatch.store.database import Database, Reading, Row, Transaction
 from chainwatch.store.encoding import kind_of, packed, sortable
 from chainwatch.store.installation import source_named
@@ -110,6 +118,11 @@ class Journal:
             )
         return [projection.logged_from(row) for row in rows]
 
+    async def credentials(self, source: str, tokens: Sequence[int], at: Block) -> Mapping[int, int]:
+        """Return the credentials of these leases at a block, of those that had one."""
+        async with self._db.reading() as read:
+            return await credentials.credentials_of(read, source, tokens, at.number)
+
     async def commit_batch(self, source: str, batch: Batch, wall: int) -> CommitResult:
         """Store a batch whole. One that is stored already changes nothing.
 
@@ -127,12 +140,14 @@ class Journal:
                     f"{_said(state.cursor)}"
                 )
             await _store_blocks(tx, source, batch)
-            before = await projection.stored(tx, known, batch.events)
-            _store_events(tx, source, batch.events, wall)
+            about = await credentials.about(tx, known, batch.events)
+            events = batch.events if about is None else list(folded(batch.events, about))
+            before = await projection.stored(tx, known, events)
+            _store_events(tx, source, batch.events, about, wall)
             tx.hand_over()  # SQLite stores while Python folds
-            dirty = projection.extend(tx, known, before, batch.events)
+            dirty = projection.extend(tx, known, before, events)
             blocks = (*batch.blocks, batch.cursor)
-            await asked.heard(tx, known, before.leases, blocks, batch.events, now=wall)
+            await asked.heard(tx, known, before.leases, blocks, events, now=wall)
             workqueue.renew(tx, dirty, "the chain said something new about it")
             final = _later(state.final, batch.final)
             await _move(tx, source, batch.cursor, final, batch.head)
@@ -235,19 +250,37 @@ async def _store_blocks(tx: Transaction, source: str, batch: Batch) -> None:
     )
 
 
-def _store_events(tx: Transaction, source: str, events: Sequence[Logged], wall: int) -> None:
+def _store_events(
+    tx: Transaction,
+    source: str,
+    events: Sequence[Logged],
+    about: Sequence[int | None] | None,
+    wall: int,
+) -> None:
+    """Store events; `about` are the leases that they are about, where they don't say it."""
+    rows = [_event_row(source, logged, wall) for logged in events]
+    if about is not None:
+        rows = list(map(_row_about, rows, events, about))
     tx.insert(
-        "event (source, block, block_hash, log_index, tx_hash, kind, token, plan, fields, seen_at)",
-        [_event_row(source, logged, wall) for logged in events],
+        "event (source, block, block_hash, log_index, tx_hash, kind, plan, fields, seen_at, token,"
+        " credential)",
+        rows,
         "ON CONFLICT (source, block, block_hash, log_index) DO UPDATE SET orphaned_at = NULL,"
         " tx_hash = excluded.tx_hash, kind = excluded.kind, token = excluded.token,"
-        " plan = excluded.plan, fields = excluded.fields",
+        " plan = excluded.plan, fields = excluded.fields, credential = excluded.credential",
     )
 
 
-def _event_row(source: str, logged: Logged, wall: int) -> tuple[str | int | None, ...]:
+_Cells: TypeAlias = tuple[str | int | None, ...]
+
+
+def _event_row(source: str, logged: Logged, wall: int) -> _Cells:
     event = logged.event
-    token, plan = (None, event.plan) if isinstance(event, PlanEvent) else (event.token, None)
+    token = plan = None
+    if isinstance(event, PlanEvent):
+        plan = sortable(event.plan)
+    elif not isinstance(event, CredentialMoved):
+        token = sortable(event.token)
     return (
         source,
         logged.block,
@@ -255,11 +288,21 @@ def _event_row(source: str, logged: Logged, wall: int) -> tuple[str | int | None
         logged.log_index,
         logged.tx_hash,
         kind_of(event),
-        None if token is None else sortable(token),
-        None if plan is None else sortable(plan),
+        plan,
         packed(event),
         wall,
+        token,
+        None,
     )
+
+
+def _row_about(row: _Cells, logged: Logged, token: int | None) -> _Cells:
+    """Return the row of an event that is about the lease `token`, or about none."""
+    event = logged.event
+    lease = None if token is None else sortable(token)
+    if isinstance(event, CredentialLinked | CredentialMoved):
+        return (*row[:-2], lease, sortable(event.credential))
+    return (*row[:-2], lease, None)
 
 
 async def _check_ancestor(

@@ -7,12 +7,13 @@ nonce and plan, so that its machine is still found and given its grace.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from chainwatch.domain.batches import Source
-from chainwatch.domain.events import Logged, PlanDefined, PlanEvent
+from chainwatch.domain.credentials import folded_as
+from chainwatch.domain.events import CredentialMoved, Logged, PlanDefined, PlanEvent
 from chainwatch.domain.lease import (
     Lease,
     Plan,
@@ -56,6 +57,14 @@ def lease_from(row: Row) -> Lease | None:
     )
 
 
+def folded_from(rows: Iterable[Row]) -> Iterator[Logged]:
+    """Read back what the events about one lease say of it."""
+    for row in rows:
+        said = folded_as(logged_from(row), number_of(row["token"]))
+        if said is not None:
+            yield said
+
+
 def logged_from(row: Row) -> Logged:
     """Read an event back."""
     event = event_from(row["kind"], row["fields"])
@@ -82,7 +91,7 @@ async def stored(read: Reading, source: Source, events: Iterable[Logged]) -> Sto
             plans.add(event.plan)
             if isinstance(event, PlanDefined):
                 defined.add(event.plan)
-        else:
+        elif not isinstance(event, CredentialMoved):
             tokens.add(event.token)
     return Stored(
         await _stored_leases(read, source, tokens),
@@ -98,7 +107,7 @@ def extend(tx: Transaction, source: Source, before: Stored, events: Sequence[Log
         event = logged.event
         if isinstance(event, PlanEvent):
             plans[event.plan] = fold_plan(plans.get(event.plan), event)
-        else:
+        elif not isinstance(event, CredentialMoved):
             leases[event.token] = fold(leases.get(event.token), event, logged.tx_hash)
     _write_plans(tx, source, plans)
     return before.of_plans | _write_leases(tx, source, leases)
@@ -132,7 +141,7 @@ async def folded_leases(read: Reading, source: str, tokens: Collection[str]) -> 
         f"{_TOKENS} ORDER BY token, block, log_index", source, json.dumps(list(tokens))
     )
     for token, history in groupby(rows, key=lambda row: str(row["token"])):
-        lease = fold_all(map(logged_from, history))
+        lease = fold_all(folded_from(history))
         if lease is not None:
             folded[token] = lease
     return folded

@@ -188,6 +188,16 @@ class Sendings:
                 *(now, sending, MOST_REVERTS),
             )
 
+    async def take_up(self, lease: str) -> None:
+        """Want again the credential of a lease whose mint was given up after its reverts."""
+        async with self._db.transaction("sending_end") as tx:
+            await tx.run(
+                "UPDATE sending SET state = 'wanted', reverts = 0, done_at = NULL, not_before = 0,"
+                " why = 'an operator has it tried again' WHERE lease = ? AND kind = ?"
+                " AND state = 'failed' AND reverts >= ?",
+                *(lease, Kind.MINT.value, MOST_REVERTS),
+            )
+
     async def waits(self, sending: int, why: str, *, until: int = 0) -> None:
         """Record what it waits for, and until when it is let alone."""
         async with self._db.transaction("sending_waits") as tx:

@@ -18,7 +18,7 @@ from chainwatch.chain.rpc import RpcError, RpcPool
 from chainwatch.chain.scanner import Scanner
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.domain.batches import Source
-from chainwatch.domain.events import Logged, PlanEvent
+from chainwatch.domain.events import CredentialMoved, Logged, PlanEvent
 from chainwatch.domain.lease import Lease, Plan, fold_all, fold_plan
 from tests.support.anvil import CHAIN_ID, running
 from tests.support.bazaar import PLANS, Bazaar, opened
@@ -62,7 +62,7 @@ class Witness:
             event = logged.event
             if isinstance(event, PlanEvent):
                 plans[event.plan] = fold_plan(plans.get(event.plan), event)
-            else:
+            elif not isinstance(event, CredentialMoved):
                 tokens[event.token].append(logged)
         folded = {token: fold_all(history) for token, history in tokens.items()}
         return {token: lease for token, lease in folded.items() if lease is not None}, plans

@@ -6,6 +6,8 @@ from web3 import Web3
 from chainwatch.domain.events import (
     ActionRequested,
     ConnectionPublished,
+    CredentialLinked,
+    CredentialMoved,
     Delivered,
     Event,
     ExpiryUpdated,
@@ -15,6 +17,7 @@ from chainwatch.domain.events import (
     PlanDefined,
     PlanEvent,
     PlanTerms,
+    Subscribed,
     Transferred,
     UpgradeUpdated,
 )
@@ -46,7 +49,7 @@ def _hex(types: list[str], values: list[object]) -> str:
 
 def words_of(event: Event) -> tuple[tuple[str, ...], str]:
     """An event's topics and data, as the contract would emit them."""
-    topic = "0x" + bytes(Web3.keccak(text=_SIGNATURES[type(event)])).hex()
+    topic = "0x" + bytes(Web3.keccak(text=_SIGNATURES.get(type(event), ""))).hex()
     match event:
         case Transferred(token, sender, recipient):
             return (topic, word(sender), word(recipient), word(token)), "0x"
@@ -64,6 +67,8 @@ def words_of(event: Event) -> tuple[tuple[str, ...], str]:
             return _encoded_dealing(topic, event)
         case PlanChanged() | ActionRequested():
             return _encoded_later(topic, event)
+        case Subscribed() | CredentialLinked() | CredentialMoved():
+            raise ValueError(f"our contract does not say {event}")
 
 
 def _encoded_plan(topic: str, event: PlanEvent) -> tuple[tuple[str, ...], str]:

@@ -204,7 +204,7 @@ class Estate:
         await self.db.close()
         path = self.config.installation.state_dir / "estate.db"
         self.db = await Database.open(path, create=False)
-        self.daemon = _wired(self.config, self.pool, self.cluster, self.db)
+        self.daemon = wired(self.config, self.pool, self.cluster, self.db)
         self.surveyed = False
 
     def desk(self) -> Desk:
@@ -222,7 +222,7 @@ class Estate:
             self.config.installation.id,
             [each.source for each in self.config.sources],
         )
-        self.daemon = _wired(self.config, self.pool, self.cluster, self.db)
+        self.daemon = wired(self.config, self.pool, self.cluster, self.db)
         self.surveyed = False
 
     # ---------------------------------------------------------------------------- the cluster
@@ -235,7 +235,7 @@ class Estate:
         return FIRST in guests and guests[FIRST].power == "running"
 
 
-def _wired(settings: Config, pool: RpcPool, cluster: Cluster, db: Database) -> Daemon:
+def wired(settings: Config, pool: RpcPool, cluster: Cluster, db: Database) -> Daemon:
     ways = Adapters({"shop": pool}, DirectApi(cluster))
     return wire(settings, ways, db, ClusterClock(cluster), lambda: None)
 
@@ -277,7 +277,7 @@ async def estate(
         template.folders.add("/etc/ssh")
         template.files[KEY_FILE] = f"{HOST_KEY} root@template\n"
         async with opened(settings, folder / "estate.db", create=True) as db:
-            daemon = _wired(settings, pool, cluster, db)
+            daemon = wired(settings, pool, cluster, db)
             made = Estate(anvil, shop, alice, bob, settings, pool, cluster, db, daemon)
             try:
                 yield made

@@ -4,8 +4,11 @@ It takes batches and rewinds as the real one does, and refuses what would break 
 that does not join the cursor, an event without its block, a final block that falls.
 """
 
+from collections.abc import Mapping, Sequence
+
 from chainwatch.chain.scanner import Scanner
 from chainwatch.domain.batches import Batch, Rewind, SourceState
+from chainwatch.domain.credentials import Links
 from chainwatch.domain.events import Block, Logged
 
 
@@ -21,6 +24,12 @@ class Ledger:
 
     async def block(self, number: int) -> Block | None:
         return self.blocks.get(number)
+
+    async def credentials(self, tokens: Sequence[int], at: Block) -> Mapping[int, int]:
+        """The credentials of leases, as far as they are known at a block."""
+        links = Links()
+        links.about([logged for logged in self.canonical() if logged.block <= at.number])
+        return {token: number for number, token in links.leases.items() if token in tokens}
 
     async def said(self, first: int, last: int) -> list[Logged]:
         return [logged for logged in self.canonical() if first <= logged.block <= last]

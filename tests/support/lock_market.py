@@ -12,7 +12,7 @@ from chainwatch.chain.scanner import Scanner
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.demo.buyer import issue_token
 from chainwatch.domain.batches import Source
-from chainwatch.domain.events import PlanDefined, PlanTerms
+from chainwatch.domain.events import CredentialMoved, PlanDefined, PlanTerms
 from chainwatch.domain.lease import Lease, fold_all
 from tests.support.anvil import CHAIN_ID, Anvil, running
 from tests.support.ledger import Ledger
@@ -47,7 +47,7 @@ class Market:
             logged
             for logged in self.ledger.canonical()
             if logged.block <= block
-            and not isinstance(logged.event, PlanDefined | PlanTerms)
+            and not isinstance(logged.event, PlanDefined | PlanTerms | CredentialMoved)
             and logged.event.token == token
         )
 

@@ -34,11 +34,11 @@ class Crash(Exception):
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Database]:
-    """Open (and make) a database that follows SOURCE; closed at the end, whatever happens."""
+async def opened(path: Path, source: Source = SOURCE) -> AsyncIterator[Database]:
+    """Open (and make) a database that follows a source; closed at the end, whatever happens."""
     db = await Database.open(path, create=True)
     try:
-        await check_installation(db, "test", [SOURCE])
+        await check_installation(db, "test", [source])
         yield db
     finally:
         await db.close()

@@ -95,6 +95,65 @@ def test_what_does_not_go_with_the_profile_is_refused(
     assert sentence in str(refusal.value)
 
 
+SELLS = """
+[[source.sells]]
+number = 3
+cores = 2
+memory_mib = 4096
+disk_gib = 40
+grace = 86400
+
+[proxmox]"""
+HOSTING = (
+    "ws = [",
+    'credential = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"\nprofile = "blockhost"\nws = [',
+)
+
+
+def test_plans_that_say_no_hardware_are_described_one_by_one(reading: Reading) -> None:
+    source = reading(HOSTING, ("[proxmox]", SELLS))
+
+    assert source.sold(3) == Plan(3, "base", 0, 2, 4096, 40, 86_400, defined=True)
+    assert source.sold(4) is None
+    assert source.source.credential == "0xfb6916095ca1df60bb79ce92ce3ea74c37c5d359"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ([HOSTING], "source[0].sells: is missing, and profile blockhost reads no hardware; write"),
+        (
+            [HOSTING, ("[proxmox]", PLAN)],
+            "source[0].plan: does not go with profile blockhost; write sells instead",
+        ),
+        (
+            [("ws = [", 'profile = "blockhost"\nws = ['), ("[proxmox]", SELLS)],
+            "source[0].credential: is missing, and profile blockhost reads from it who owns",
+        ),
+        (
+            [HOSTING, ("[proxmox]", SELLS.replace("[proxmox]", "") + SELLS)],
+            "source[0].sells: names a plan twice; write each once",
+        ),
+        (
+            [(HOSTING[0], HOSTING[1].replace("blockhost", "erc5643")), ("[proxmox]", PLAN)],
+            "source[0].credential: does not go with profile erc5643; leave it out",
+        ),
+        (
+            [FOREIGN, ("[proxmox]", PLAN.replace("[proxmox]", "") + SELLS)],
+            "source[0].sells: does not go with profile erc5643; write plan instead",
+        ),
+        ([("[proxmox]", SELLS)], "source[0].sells: does not go with profile lease"),
+    ],
+)
+def test_what_does_not_go_with_hosting_is_refused(
+    reading: Reading, changes: list[tuple[str, str]], sentence: str
+) -> None:
+    with pytest.raises(Fatal) as refusal:
+        reading(*changes)
+
+    assert sentence in str(refusal.value)
+
+
 @pytest.mark.parametrize(
     ("event", "sentence"),
     [

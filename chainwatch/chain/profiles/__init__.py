@@ -6,13 +6,14 @@ To add one: a file here and a line in the table; it has to pass the shared profi
 from typing import Final
 
 from chainwatch.chain.decode import Profile
-from chainwatch.chain.profiles import erc5643, lease, unlock
+from chainwatch.chain.profiles import blockhost, erc5643, lease, unlock
 from chainwatch.chain.profiles.signatures import parse_event
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.errors import Fatal
 
 PROFILES: Final[dict[str, Profile]] = {
-    profile.name: profile for profile in (erc5643.PROFILE, lease.PROFILE, unlock.PROFILE)
+    profile.name: profile
+    for profile in (blockhost.PROFILE, erc5643.PROFILE, lease.PROFILE, unlock.PROFILE)
 }
 
 
@@ -28,4 +29,4 @@ def get(name: str) -> Profile:
 def of(settings: SourceSettings) -> Profile:
     """How one source is read: its profile, without the events that it is told to ignore."""
     topics = frozenset(map(parse_event, settings.ignore_events))
-    return get(settings.source.profile).ignoring(topics)
+    return get(settings.source.profile).ignoring(topics).at(settings.source)

@@ -11,9 +11,10 @@ from typing import Final
 
 from eth_abi.abi import encode as abi_encode
 
-from chainwatch.chain.decode import Decoded, Decoder, address, expect, seconds, word
-from chainwatch.chain.profiles.signatures import selector, topic
+from chainwatch.chain.decode import Decoded, Decoder, address, expect, one_word, seconds, word
+from chainwatch.chain.profiles.signatures import owner_of, selector, topic
 from chainwatch.chain.wire import RawLog
+from chainwatch.domain.batches import Source
 from chainwatch.domain.events import ExpiryUpdated, Transferred
 
 
@@ -54,7 +55,6 @@ NONEXISTENT_ELSEWHERE: Final = (
     selector("TokenDoesNotExist()"),  # solady
 )
 
-_OWNER_OF: Final = selector("ownerOf(uint256)")
 _EXPIRES_AT: Final = "expiresAt(uint256)"
 
 
@@ -85,10 +85,28 @@ class Erc721Profile:
         return frozenset((*self.decoders, *self.silent))
 
     def owner_call(self, token: int) -> str:
-        return f"{_OWNER_OF}{token:064x}"
+        return owner_of(token)
 
     def expiry_call(self, token: int) -> str:
         return f"{selector(self.expiry_function)}{token:064x}"
+
+    def owner_in(self, answer: bytes) -> int:
+        return one_word(answer)
+
+    def expiry_in(self, answer: bytes) -> int:
+        return one_word(answer)
+
+    def at(self, source: Source) -> "Erc721Profile":
+        del source
+        return self
+
+    @property
+    def credentials(self) -> bool:
+        return False
+
+    @property
+    def plan_numbers(self) -> bool:
+        return False
 
     def says_no_such_token(self, revert_data: str, token: int) -> bool:
         return revert_data.lower() in (text.format(token=token) for text in self.absent)

@@ -50,3 +50,11 @@ def _are_types(listed: str) -> bool:
 
 def _in_full(short: re.Match[str]) -> str:
     return f"{short[0]}256"
+
+
+_OWNER_OF: Final = selector("ownerOf(uint256)")
+
+
+def owner_of(token: int) -> str:
+    """The call (0x hex) that asks any ERC-721 for a token's owner."""
+    return f"{_OWNER_OF}{token:064x}"
