@@ -134,10 +134,9 @@ def machine(each: Pass, *, current: bool) -> MachineStory:
 def event(entry: JournalEntry) -> EventLine:
     """Return a line of the journal; amounts and ids become decimal text."""
     said, logged = entry.logged.event, entry.logged
-    about_plan = isinstance(said, PlanEvent)
+    about = "plan" if isinstance(said, PlanEvent) else "token"
     values = {field.name: getattr(said, field.name) for field in fields(said)}
-    about = "plan" if about_plan else "credential" if isinstance(said, CredentialMoved) else "token"
-    number = str(values.pop(about))
+    number = None if isinstance(said, CredentialMoved) else str(values.pop(about))
     return EventLine(
         id=entry.id,
         source=entry.source,
@@ -146,8 +145,8 @@ def event(entry: JournalEntry) -> EventLine:
         log_index=logged.log_index,
         tx_hash=logged.tx_hash,
         kind=kind_of(said),
-        token=None if about_plan else number,
-        plan=number if about_plan else None,
+        token=number if about == "token" else None,
+        plan=number if about == "plan" else None,
         fields={name: v if isinstance(v, bool) else str(v) for name, v in values.items()},
         seen_at=entry.seen_at,
         orphaned_at=entry.orphaned_at,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chainwatch.control.desk import Filter
 from chainwatch.domain.sendings import State
 from chainwatch.errors import Fatal
 from chainwatch.store.installation import check_installation
@@ -278,6 +279,23 @@ async def test_a_burnt_credential_ends_the_lease_and_its_machine_goes_after_the_
     await it.settle()
     assert not it.daemon.running()
     await _is_gone(it)
+
+
+async def test_a_lease_and_what_was_said_of_it_can_be_shown(it: Hotel) -> None:
+    token = await it.buy(plan=2)
+    number = await it.is_minted(token)
+    desk = it.daemon.desk()
+    (line,) = await desk.leases(Filter())
+    assert (line.plan, line.phase, line.owner) == ("shop", "active", it.alice.lower())
+    story = await desk.show(str(token))
+    assert story.plan is not None
+    assert story.plan.cores == "4"
+    told = {event.kind: event for event in story.events}
+    assert told["credential_moved"].fields["credential"] == str(number)
+    assert told["credential_linked"].token == str(token)
+    findings = await desk.check(deep=True)
+    said = {each.subject: each.text for each in findings}
+    assert said["audit shop"] == "1 leases held against the contract, 0 findings"
 
 
 # --------------------------------------------------------------------------------- how it ends

@@ -8,6 +8,8 @@ import pytest
 from eth_abi.abi import encode
 
 from chainwatch.chain.profiles.blockhost import lease_in, mint_call
+from chainwatch.chain.sender.credential_calls import CREDENTIAL_LOOKS
+from chainwatch.chain.sender.looks import Answer, Refusal, Word
 from chainwatch.domain.batches import Rewind
 from chainwatch.domain.credentials import Links, folded
 from chainwatch.domain.events import (
@@ -23,6 +25,7 @@ from chainwatch.domain.events import (
     Transferred,
 )
 from chainwatch.domain.lease import Lease, LeaseId, fold_all
+from chainwatch.domain.sendings import Call, Intent, Kind, Sending, State
 from chainwatch.store.database import Database
 from chainwatch.store.journal import Journal
 from chainwatch.store.leases import Leases
@@ -151,6 +154,38 @@ def test_other_words_name_none(data: bytes) -> None:
 @pytest.mark.parametrize("answer", [b"", b"\xff" * 31, b"\xff" * 64])
 def test_an_answer_that_is_no_bytes_names_none(answer: bytes) -> None:
     assert lease_in(answer, 5, CONTRACT) is None
+
+
+# ------------------------------------------------------------------------------------- the look
+
+
+SILENT = Refusal("0x")
+
+
+def _look(*answers: Answer, sold: Answer = SILENT) -> Word:
+    intent = Intent(MAIN, Kind.MINT, f"eip155:5/erc721:{CONTRACT}/7", "abc from 9", Call(BOB, "0x"))
+    look = CREDENTIAL_LOOKS[Kind.MINT](Sending(1, intent, 5, State.WANTED, 0))
+    assert [data[-1:] for _, data in look.calls[1:3]] == ["9", "a"]
+    missing = [Refusal("0x")] * (len(look.calls) - 1 - len(answers))
+    return look.judge([sold, *answers, *missing]).word
+
+
+def test_a_mint_is_wanted_while_no_later_credential_names_the_lease() -> None:
+    other = carried(f"chainwatch eip155:5/erc721:{CONTRACT}/8".encode())
+    assert _look() is Word.WANTED
+    assert _look(other, b"", carried(b"")) is Word.WANTED
+
+
+def test_a_mint_is_done_when_any_of_them_names_it() -> None:
+    ours = carried(f"chainwatch eip155:5/erc721:{CONTRACT}/7".encode())
+    assert _look(carried(b""), Refusal("0x"), ours) is Word.DONE
+
+
+def test_of_a_cancelled_subscription_no_mint_is_wanted_and_nonsense_keeps_none_off() -> None:
+    words = ["uint256", "address", "uint256", "bool", "bool"]
+    assert _look(sold=encode(words, [1, ALICE, 9, False, True])) is Word.MOOT
+    assert _look(sold=encode(words, [1, ALICE, 9, True, False])) is Word.WANTED
+    assert _look(sold=b"nonsense") is Word.WANTED
 
 
 # ------------------------------------------------------------------------------------ the journal

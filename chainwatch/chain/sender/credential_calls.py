@@ -19,6 +19,7 @@ from chainwatch.chain.profiles.blockhost import (
 from chainwatch.chain.sender.looks import WANTED, Answer, Look, Looks, Refusal, Seen, Word
 from chainwatch.domain.lease import LeaseId
 from chainwatch.domain.sendings import Call, Kind, Sending
+from chainwatch.errors import NotAChain
 
 #: How many credentials after the last known one are looked at.
 AHEAD: Final = 16
@@ -39,16 +40,24 @@ def _minted(sending: Sending) -> Look:
         said = (each for each in carried if not isinstance(each, Refusal))
         if any(lease_in(each, lease.chain_id, lease.contract) == lease.token for each in said):
             return Seen(Word.DONE, "its credential is minted")
-        if not isinstance(sold, Refusal):
-            _, _, cancelled = subscription(sold)
-            if cancelled:
-                return Seen(Word.MOOT, "the subscription is cancelled")
+        if _is_cancelled(sold):
+            return Seen(Word.MOOT, "the subscription is cancelled")
         return WANTED
 
     asked = [(lease.contract, f"{SUBSCRIPTION}{lease.token:064x}")]
     to = sending.intent.call.to
     asked += [(to, f"{CARRIED}{first + ahead:064x}") for ahead in range(AHEAD)]
     return Look(tuple(asked), judged)
+
+
+def _is_cancelled(answer: Answer) -> bool:
+    """Whether the contract says so; what it says in words of its own keeps nobody's mint off."""
+    if isinstance(answer, Refusal):
+        return False
+    try:
+        return subscription(answer)[2]
+    except NotAChain:
+        return False
 
 
 CREDENTIAL_LOOKS: Final[Looks] = {Kind.MINT: _minted}
