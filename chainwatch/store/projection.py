@@ -60,9 +60,11 @@ def lease_from(row: Row) -> Lease | None:
 def folded_from(rows: Iterable[Row]) -> Iterator[Logged]:
     """Read back what the events about one lease say of it."""
     for row in rows:
-        said = folded_as(logged_from(row), number_of(row["token"]))
-        if said is not None:
-            yield said
+        logged: Logged | None = logged_from(row)
+        if logged is not None and isinstance(logged.event, CredentialMoved):
+            logged = folded_as(logged, number_of(row["token"]))
+        if logged is not None:
+            yield logged
 
 
 def logged_from(row: Row) -> Logged:
