@@ -19,8 +19,8 @@ const FIXTURES = {
   Credentials: "src/test/Credentials.sol",
   Crier: "src/test/Crier.sol",
   Deliveries: "src/test/Deliveries.sol",
-  Hosting: "src/test/Hosting.sol",
   ERC1967Proxy: "@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol",
+  Hosting: "src/test/Hosting.sol",
   Subscription: "src/test/Subscription.sol",
 };
 const FOLDERS = [

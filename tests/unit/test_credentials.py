@@ -162,23 +162,34 @@ def test_an_answer_that_is_no_bytes_names_none(answer: bytes) -> None:
 SILENT = Refusal("0x")
 
 
+def owned(by: str) -> bytes:
+    return int(by, 16).to_bytes(32)
+
+
 def _look(*answers: Answer, sold: Answer = SILENT) -> Word:
-    intent = Intent(MAIN, Kind.MINT, f"eip155:5/erc721:{CONTRACT}/7", "abc from 9", Call(BOB, "0x"))
+    call = Call(BOB, mint_call(LeaseId(5, CONTRACT, 7), ALICE))
+    intent = Intent(MAIN, Kind.MINT, f"eip155:5/erc721:{CONTRACT}/7", "abc from 9", call)
     look = CREDENTIAL_LOOKS[Kind.MINT](Sending(1, intent, 5, State.WANTED, 0))
-    assert [data[-1:] for _, data in look.calls[1:3]] == ["9", "a"]
-    missing = [Refusal("0x")] * (len(look.calls) - 1 - len(answers))
+    assert [data[-1:] for _, data in look.calls[1:5]] == ["9", "9", "a", "a"]
+    missing = [SILENT] * (len(look.calls) - 1 - len(answers))
     return look.judge([sold, *answers, *missing]).word
+
+
+OURS = carried(f"chainwatch eip155:5/erc721:{CONTRACT}/7".encode())
 
 
 def test_a_mint_is_wanted_while_no_later_credential_names_the_lease() -> None:
     other = carried(f"chainwatch eip155:5/erc721:{CONTRACT}/8".encode())
     assert _look() is Word.WANTED
-    assert _look(other, b"", carried(b"")) is Word.WANTED
+    assert _look(other, owned(ALICE), b"", owned(ALICE)) is Word.WANTED
 
 
 def test_a_mint_is_done_when_any_of_them_names_it() -> None:
-    ours = carried(f"chainwatch eip155:5/erc721:{CONTRACT}/7".encode())
-    assert _look(carried(b""), Refusal("0x"), ours) is Word.DONE
+    assert _look(carried(b""), owned(ALICE), SILENT, SILENT, OURS, owned(ALICE)) is Word.DONE
+
+
+def test_somebody_else_who_writes_the_same_words_keeps_no_mint_off() -> None:
+    assert _look(OURS, owned(BOB), OURS, SILENT) is Word.WANTED
 
 
 def test_of_a_cancelled_subscription_no_mint_is_wanted_and_nonsense_keeps_none_off() -> None:

@@ -56,6 +56,11 @@ def mint_call(lease: LeaseId, recipient: str) -> str:
     return f"{_MINT}{abi_encode(['address', 'bytes'], [recipient, bond]).hex()}"
 
 
+def recipient_in(data: str) -> int:
+    """The address, as a number, to which such a call mints."""
+    return int(data[len(_MINT) : len(_MINT) + 2 * WORD], 16)
+
+
 def lease_in(answer: bytes, chain_id: int, contract: str) -> int | None:
     """The lease that an answer to `getUserEncrypted` names; None for anything else it may say."""
     try:

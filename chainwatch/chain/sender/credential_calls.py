@@ -14,8 +14,10 @@ from chainwatch.chain.profiles.blockhost import (
     SUBSCRIPTION,
     lease_in,
     mint_call,
+    recipient_in,
     subscription,
 )
+from chainwatch.chain.profiles.signatures import owner_of
 from chainwatch.chain.sender.looks import WANTED, Answer, Look, Looks, Refusal, Seen, Word
 from chainwatch.domain.lease import LeaseId
 from chainwatch.domain.sendings import Call, Kind, Sending
@@ -31,22 +33,30 @@ def mint(lease: LeaseId, recipient: str, credential: str) -> Call:
 
 
 def _minted(sending: Sending) -> Look:
-    """Whether a credential of the lease is there; `cause` ends with the first one to look at."""
+    """Whether a credential of the lease is there; `cause` ends with the first one to look at.
+
+    Its holder may write into his own what he likes, so only one that its subscriber holds counts.
+    """
     lease = LeaseId.parse(sending.intent.lease)
     first = int(sending.intent.cause.rsplit(" ", 1)[1])
+    recipient = recipient_in(sending.intent.call.data)
 
     def judged(answers: Sequence[Answer]) -> Seen:
-        sold, *carried = answers
-        said = (each for each in carried if not isinstance(each, Refusal))
-        if any(lease_in(each, lease.chain_id, lease.contract) == lease.token for each in said):
-            return Seen(Word.DONE, "its credential is minted")
+        sold, *rest = answers
+        for carried, owner in zip(rest[::2], rest[1::2], strict=True):
+            if isinstance(carried, Refusal) or isinstance(owner, Refusal):
+                continue
+            named = lease_in(carried, lease.chain_id, lease.contract) == lease.token
+            if named and int.from_bytes(owner) == recipient:
+                return Seen(Word.DONE, "its credential is minted")
         if _is_cancelled(sold):
             return Seen(Word.MOOT, "the subscription is cancelled")
         return WANTED
 
     asked = [(lease.contract, f"{SUBSCRIPTION}{lease.token:064x}")]
     to = sending.intent.call.to
-    asked += [(to, f"{CARRIED}{first + ahead:064x}") for ahead in range(AHEAD)]
+    for number in range(first, first + AHEAD):
+        asked += [(to, f"{CARRIED}{number:064x}"), (to, owner_of(number))]
     return Look(tuple(asked), judged)
 
 
