@@ -98,6 +98,11 @@ test-contracts: setup ## Run the tests of the lease contract, by forge and on a 
 	@$(PY) -m pytest --quiet tests/integration/test_contract.py tests/integration/test_contract_life.py \
 		tests/integration/test_contract_fold.py
 
+.PHONY: test-system
+test-system: setup ## Build a template for real and boot two clones of it (root; installs packages of Debian)
+	@tests/system/prepare
+	@timeout --kill-after=30 20m $(PY) -m pytest --verbose tests/system
+
 # --------------------------------------------------------------------------------------- now and then
 
 .PHONY: requirements
