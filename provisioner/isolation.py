@@ -101,8 +101,12 @@ def isolation(
 
 def with_addresses(frame: Isolation, own: Sequence[str]) -> Isolation:
     """Return the firewall `frame` of a machine whose `own` addresses (CIDR) these are."""
-    addresses = frozenset(str(ip_interface(each).ip) for each in own)
-    return Isolation(frame.options, addresses, frame.rules)
+    return Isolation(frame.options, _bare(tuple(own)), frame.rules)
+
+
+@lru_cache(maxsize=1 << 14)
+def _bare(own: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(str(ip_interface(each).ip) for each in own)
 
 
 @lru_cache(maxsize=256)

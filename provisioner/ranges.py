@@ -5,6 +5,7 @@ only where two ranges overlap without being the same: whoever has several ranges
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
 
@@ -20,11 +21,7 @@ class AddressRange:
 
     def at(self, offset: int) -> str:
         """Return the address at `offset` in CIDR form. Raises ValueError outside the network."""
-        start = self._start()
-        address = start.ip + offset
-        if address not in start.network:
-            raise ValueError(f"{address} is outside {start.network}")
-        return f"{address}/{start.network.prefixlen}"
+        return _address(self.first, offset)
 
     def span(self, size: int) -> str:
         """Return the first `size` addresses as firewalls write them: `FIRST-LAST`."""
@@ -57,3 +54,12 @@ class AddressRange:
 
     def _start(self) -> IPv4Interface | IPv6Interface:
         return ip_interface(self.first)
+
+
+@lru_cache(maxsize=1 << 15)
+def _address(first: str, offset: int) -> str:
+    start = ip_interface(first)
+    address = start.ip + offset
+    if address not in start.network:
+        raise ValueError(f"{address} is outside {start.network}")
+    return f"{address}/{start.network.prefixlen}"
