@@ -89,7 +89,7 @@ async def renew(
     if way is Way.PERMIT:
         deadline = await wallet.chain.now() + _PATIENCE_S
         permit = await purse.permit(wallet.key(), amount, deadline)
-        call = book.call("renewWithPermit", token, seconds, permit.words)
+        call = book.call("renewWithPermit", token, seconds, amount, permit.words)
     else:
         value = amount if way is Way.NATIVE else 0
         call = book.call("renew", token, seconds, amount, value=value)

@@ -36,8 +36,14 @@ contract Lease is Sales, Endings {
     /// @notice Whether `renewSubscription` is open: neither owner nor admin closed it, and the grace is not over.
     /// @inheritdoc IERC5643
     function isRenewable(uint256 tokenId) external view returns (bool) {
+        return _isRenewable(_holdingOf(tokenId));
+    }
+
+    /// @notice What a lease's expiry does not tell: how many seconds its delivery will start, zero after it; and until
+    /// which Unix second its owner ends it without a fee, zero before it.
+    function termOf(uint256 tokenId) external view returns (uint64 secondsBought, uint64 freeUntil) {
         Holding storage holding = _holdingOf(tokenId);
-        return !holding.declined && !holding.closed && block.timestamp < _endOfGrace(holding);
+        return (holding.secondsBought, holding.freeUntil);
     }
 
     /// @notice The id of the plan of a lease.
@@ -77,6 +83,11 @@ contract Lease is Sales, Endings {
         bool expired = block.timestamp >= holding.expiration;
         if (holding.deliveredAt == 0) return expired ? "not delivered: refundable" : "waiting for delivery";
         if (!expired) return "active";
-        return block.timestamp < _endOfGrace(holding) && !holding.closed ? "expired: renewable" : "over";
+        if (_isRenewable(holding)) return "expired: renewable";
+        return block.timestamp < _endOfGrace(holding) && !holding.closed ? "expired" : "over";
+    }
+
+    function _isRenewable(Holding storage holding) private view returns (bool) {
+        return !holding.declined && !holding.closed && block.timestamp < _endOfGrace(holding);
     }
 }

@@ -44,6 +44,7 @@ abstract contract Owners is LeaseState {
     function _setDeclined(uint256 tokenId, bool declined) private {
         _holdings[tokenId].declined = declined;
         emit RenewalsAllowed(tokenId, !declined && !_holdings[tokenId].closed);
+        emit MetadataUpdate(tokenId);
     }
 
     /// @dev Keys and connection are cleared, so that the former owner's open nothing for the next one, and renewals are

@@ -80,10 +80,15 @@ abstract contract Sales is Plans, Owners, Ledger {
         _take(_paymentToken(_holdings[tokenId]), _renew(tokenId, duration, maxAmount));
     }
 
-    /// @notice As `renewSubscription`, after using a permit of the caller; reverts if it costs more than that permits.
-    function renewWithPermit(uint256 tokenId, uint64 duration, Permit calldata permit) external nonReentrant {
+    /// @notice As `renew`, after using a permit of the caller, which may be for more than `maxAmount`.
+    function renewWithPermit(
+        uint256 tokenId,
+        uint64 duration,
+        uint256 maxAmount,
+        Permit calldata permit
+    ) external nonReentrant {
         address token = _paymentToken(_holdings[tokenId]);
-        uint256 amount = _renew(tokenId, duration, permit.value);
+        uint256 amount = _renew(tokenId, duration, maxAmount);
         _usePermit(token, permit);
         _take(token, amount);
     }

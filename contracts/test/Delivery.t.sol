@@ -101,6 +101,20 @@ contract DeliveryTest is Shop {
         lease.renewSubscription{value: 1 ether}(other, 60);
     }
 
+    function test_it_tells_what_the_delivery_will_start_and_until_when_an_end_is_free() public {
+        uint256 token = buy(1, ALICE, HOUR);
+        renew(token, BOB, 2 * HOUR);
+        (uint64 time, uint64 free) = lease.termOf(token);
+        vm.assertEq(time, 3 * HOUR);
+        vm.assertEq(free, 0);
+        deliver(token);
+        (time, free) = lease.termOf(token);
+        vm.assertEq(time, 0);
+        vm.assertEq(free, block.timestamp + lease.FREE_END_PERIOD());
+        vm.expectRevert();
+        lease.termOf(token + 1);
+    }
+
     function test_the_connection_is_for_the_owner_it_was_encrypted_to() public {
         uint256 token = buy(1, ALICE, HOUR);
         vm.prank(ALICE);

@@ -72,6 +72,40 @@ contract HostileTest is Shop {
         }
     }
 
+    function test_a_token_that_calls_back_moves_no_money_where_it_does_get_in() public {
+        ReentrantToken token = new ReentrantToken();
+        uint256 plan = createPlan(offer(address(token)));
+        token.approve(address(lease), type(uint256).max);
+        bytes32 treasurer = lease.TREASURER_ROLE();
+        vm.prank(ADMIN);
+        lease.grantRole(treasurer, address(token));
+        uint256[] memory all = new uint256[](4);
+        for (uint256 i = 0; i < 4; ++i) {
+            all[i] = lease.mint(purchase(plan, address(token), HOUR));
+            deliver(all[i]);
+        }
+        skip(HOUR / 4);
+        bytes[4] memory calls = [
+            abi.encodeCall(lease.end, (all[0])),
+            abi.encodeCall(lease.transferFrom, (address(token), BOB, all[1])),
+            abi.encodeCall(lease.cancelSubscription, (all[2])),
+            abi.encodeCall(lease.collect, (all))
+        ];
+        for (uint256 i = 0; i < 4; ++i) {
+            token.attack(address(lease), calls[i]);
+            lease.mint(purchase(plan, CAROL, HOUR));
+            vm.assertTrue(token.tried() && token.entered(), "it was kept out");
+        }
+        uint256 owed = pot(address(token)) + lease.creditOf(address(token), address(token));
+        for (uint256 id = 1; id <= lease.lastTokenId(); ++id) {
+            (uint256 earned, uint256 unused, uint256 aside) = lease.escrowOf(id);
+            owed += earned + unused + aside;
+        }
+        vm.assertEq(owed, 8 * HOUR * PRICE);
+        vm.assertEq(token.balanceOf(address(lease)), owed);
+        vm.assertEq(pot(address(token)), HOUR * PRICE, "a quarter of each of four hours");
+    }
+
     function test_a_token_that_calls_back_takes_no_more_out_than_it_is_owed() public {
         ReentrantToken token = new ReentrantToken();
         uint256 plan = createPlan(offer(address(token)));

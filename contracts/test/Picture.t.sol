@@ -18,6 +18,12 @@ contract PictureTest is Shop {
         vm.assertEq(_state(token), "active");
         skip(HOUR);
         vm.assertEq(_state(token), "expired: renewable");
+        vm.startPrank(ALICE);
+        lease.cancelSubscription(token);
+        vm.assertEq(_state(token), "expired");
+        lease.allowRenewal(token);
+        vm.stopPrank();
+        vm.assertEq(_state(token), "expired: renewable");
         skip(GRACE);
         vm.assertEq(_state(token), "over");
         uint256 late = buy(1, ALICE, HOUR);
@@ -46,6 +52,10 @@ contract PictureTest is Shop {
         vm.expectEmit(address(lease));
         emit MetadataUpdate(token);
         deliver(token);
+        vm.expectEmit(address(lease));
+        emit MetadataUpdate(token);
+        vm.prank(ALICE);
+        lease.cancelSubscription(token);
     }
 
     function _dated(uint256 expiration, string memory date) private {

@@ -3,16 +3,11 @@ pragma solidity 0.8.37;
 
 import {Authorization, Permit, Purchase} from "../src/LeaseTypes.sol";
 import {Shop} from "./support/Shop.sol";
+import {Signing} from "./support/Signing.sol";
 import {vm} from "./support/Vm.sol";
 
 /// @title Purchases that are paid by a signature: whoever sees one in the pool can only complete what was signed
 contract SignedTest is Shop {
-    bytes32 private constant PERMIT =
-        keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
-    bytes32 private constant RECEIVE =
-        keccak256(
-            "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
-        );
     uint256 private constant DORA_KEY = 0xD02A;
     address private dora;
 
@@ -51,16 +46,26 @@ contract SignedTest is Shop {
         vm.assertEq(coin.balanceOf(dora), 100 * HOUR * PRICE);
     }
 
-    function test_a_permit_renews_and_is_the_most_that_it_costs() public {
+    function test_a_permit_renews_for_no_more_than_the_caller_accepts_however_much_it_permits() public {
+        uint256 token = bought(2, ALICE, HOUR);
+        Permit memory signed = _permit(type(uint256).max);
+        vm.prank(dora);
+        vm.expectRevert(abi.encodeWithSelector(PriceAboveMaximum.selector, HOUR * PRICE, HOUR * PRICE - 1));
+        lease.renewWithPermit(token, HOUR, HOUR * PRICE - 1, signed);
+        vm.prank(dora);
+        lease.renewWithPermit(token, HOUR, HOUR * PRICE, signed);
+        vm.assertEq(lease.expiresAt(token), NOW + 2 * HOUR);
+        vm.assertEq(coin.balanceOf(dora), 99 * HOUR * PRICE);
+    }
+
+    function test_a_permit_for_less_than_the_price_renews_nothing() public {
         uint256 token = bought(2, ALICE, HOUR);
         Permit memory low = _permit(HOUR * PRICE - 1);
         vm.prank(dora);
-        vm.expectRevert(abi.encodeWithSelector(PriceAboveMaximum.selector, HOUR * PRICE, HOUR * PRICE - 1));
-        lease.renewWithPermit(token, HOUR, low);
-        Permit memory signed = _permit(HOUR * PRICE);
-        vm.prank(dora);
-        lease.renewWithPermit(token, HOUR, signed);
-        vm.assertEq(lease.expiresAt(token), NOW + 2 * HOUR);
+        vm.expectRevert();
+        lease.renewWithPermit(token, HOUR, HOUR * PRICE, low);
+        vm.assertEq(lease.expiresAt(token), NOW + HOUR);
+        vm.assertEq(coin.balanceOf(dora), 100 * HOUR * PRICE);
     }
 
     function test_a_plan_paid_in_native_coin_takes_no_signature() public {
@@ -144,28 +149,15 @@ contract SignedTest is Shop {
         wanted.encryptionKey = hex"0102";
     }
 
-    function _permit(uint256 value) private view returns (Permit memory signed) {
-        (signed.value, signed.deadline) = (value, block.timestamp);
-        bytes32 terms = keccak256(
-            abi.encode(PERMIT, dora, address(lease), value, coin.nonces(dora), signed.deadline)
-        );
-        (signed.v, signed.r, signed.s) = vm.sign(DORA_KEY, _digest(terms));
+    function _permit(uint256 value) private view returns (Permit memory) {
+        return Signing.permit(lease, coin, DORA_KEY, value);
     }
 
     function _authorization(
         Purchase memory wanted,
         uint256 value,
         bytes32 salt
-    ) private view returns (Authorization memory signed) {
-        (signed.from, signed.validBefore, signed.salt) = (dora, block.timestamp + 1, salt);
-        bytes32 nonce = lease.authorizationNonce(wanted, salt);
-        bytes32 terms = keccak256(
-            abi.encode(RECEIVE, dora, address(lease), value, 0, signed.validBefore, nonce)
-        );
-        (signed.v, signed.r, signed.s) = vm.sign(DORA_KEY, _digest(terms));
-    }
-
-    function _digest(bytes32 terms) private view returns (bytes32) {
-        return keccak256(abi.encodePacked(hex"1901", coin.DOMAIN_SEPARATOR(), terms));
+    ) private view returns (Authorization memory) {
+        return Signing.authorization(lease, coin, DORA_KEY, wanted, value, salt);
     }
 }

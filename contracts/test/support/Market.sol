@@ -2,8 +2,9 @@
 pragma solidity 0.8.37;
 
 import {Lease} from "../../src/Lease.sol";
-import {Plan, Purchase, Upgrade} from "../../src/LeaseTypes.sol";
+import {Authorization, Permit, Plan, Purchase, Upgrade} from "../../src/LeaseTypes.sol";
 import {TestToken} from "../../src/test/TestToken.sol";
+import {Signing} from "./Signing.sol";
 import {vm} from "./Vm.sol";
 
 /// @title Everybody who deals with a lease contract, one deal at a time, in whatever order the fuzzer likes
@@ -17,7 +18,7 @@ contract Market {
 
     Lease public immutable lease;
     TestToken public immutable coin;
-    address[4] public people = [address(0xA1), address(0xB0), address(0xCA), address(0xD0)];
+    address[4] public people = [vm.addr(1), vm.addr(2), vm.addr(3), vm.addr(4)];
 
     struct Account {
         uint256 paid;
@@ -52,7 +53,7 @@ contract Market {
         duration = uint64(60 + (duration % 40 days));
         address buyer = people[who % 4];
         uint256 cost = uint256(sold.pricePerSecond) * duration;
-        bool allowed = !lease.salesPaused() && sold.onSale && (sold.cap == 0 || sold.live < sold.cap);
+        bool allowed = _isSold(sold);
         Purchase memory wanted = Purchase(plan, buyer, duration, cost, block.timestamp, "", "");
         uint256 held = _held(sold.paymentToken);
         vm.prank(buyer);
@@ -64,6 +65,35 @@ contract Market {
         } catch {
             vm.assertTrue(!allowed, "a sale was refused");
         }
+    }
+
+    /// @dev By a permit of the buyer's, or by an authorization that somebody else relays.
+    function buySigned(uint256 planSeed, uint256 who, uint64 duration, bool relayed, bytes32 salt) external {
+        uint256 plan = 2 + 2 * (planSeed % 2);
+        Plan memory sold = lease.plan(plan);
+        if (!_isSold(sold)) return;
+        duration = uint64(60 + (duration % 40 days));
+        uint256 cost = uint256(sold.pricePerSecond) * duration;
+        Purchase memory wanted = Purchase(plan, people[who % 4], duration, cost, block.timestamp, "", "");
+        if (coin.authorizationState(wanted.recipient, lease.authorizationNonce(wanted, salt))) return;
+        uint256 held = coin.balanceOf(wanted.recipient);
+        uint256 token = relayed ? _relay(wanted, who, salt) : _permitted(wanted, who);
+        vm.assertEq(held - coin.balanceOf(wanted.recipient), cost);
+        vm.assertEq(lease.ownerOf(token), wanted.recipient);
+        accounts[token].paid = cost;
+        accounts[token].highestPrice = sold.pricePerSecond;
+    }
+
+    function _relay(Purchase memory wanted, uint256 who, bytes32 salt) private returns (uint256) {
+        Authorization memory signed = Signing.authorization(lease, coin, 1 + (who % 4), wanted, wanted.maxAmount, salt);
+        vm.prank(people[(who + 1) % 4]);
+        return lease.mintWithAuthorization(wanted, signed);
+    }
+
+    function _permitted(Purchase memory wanted, uint256 who) private returns (uint256) {
+        Permit memory signed = Signing.permit(lease, coin, 1 + (who % 4), type(uint256).max);
+        vm.prank(wanted.recipient);
+        return lease.mintWithPermit(wanted, signed);
     }
 
     function renew(uint256 seed, uint256 who, uint64 duration) external {
@@ -85,8 +115,7 @@ contract Market {
             _atMost(token, price);
             _written(token, before);
         } catch {
-            bool far = before.expiration + duration > block.timestamp + 1096 days;
-            vm.assertTrue(!allowed || far || lease.deliveredAt(token) == 0, "a renewal was refused");
+            vm.assertTrue(!allowed || _isFar(token, before, duration), "a renewal was refused");
         }
     }
 
@@ -269,12 +298,23 @@ contract Market {
         if (token == 0 || lease.deliveredAt(token) == 0 || block.timestamp >= lease.expiresAt(token)) return 0;
     }
 
+    function _isSold(Plan memory sold) private view returns (bool) {
+        return !lease.salesPaused() && sold.onSale && (sold.cap == 0 || sold.live < sold.cap);
+    }
+
     function _before(uint256 token) private view returns (Before memory before) {
         before.coinOf = lease.plan(lease.planOf(token)).paymentToken;
         before.owner = lease.ownerOf(token);
         before.pot = lease.creditOf(before.coinOf, address(0));
         before.credit = lease.creditOf(before.coinOf, before.owner);
         before.expiration = lease.expiresAt(token);
+    }
+
+    /// @dev Whether a renewal would pay for time beyond the horizon.
+    function _isFar(uint256 token, Before memory before, uint256 duration) private view returns (bool) {
+        if (lease.deliveredAt(token) != 0) return before.expiration + duration > block.timestamp + 1096 days;
+        (uint64 time, ) = lease.termOf(token);
+        return time + duration > 1096 days;
     }
 
     function _written(uint256 token, Before memory before) private {
