@@ -109,6 +109,7 @@ async def test_do_not_renew_keeps_what_is_paid_and_stops_renewals_until_allowed(
     expiry = await town.shop.expires_at(token)
     assert said(await town.shop.cancel(token, town.alice)) == [
         ("RenewalsAllowed", token, False),
+        ("MetadataUpdate", token),
         ("SubscriptionUpdate", token, expiry),
     ]
     assert await town.shop.deployed.call(bool, "isRenewable", token) is False
@@ -132,6 +133,7 @@ async def test_a_transfer_clears_keys_and_a_refusal_to_renew(town: Town) -> None
         ("Transfer", town.alice, town.bob, token),
         ("KeysChanged", token, "", b""),
         ("RenewalsAllowed", token, True),
+        ("MetadataUpdate", token),
     ]
     assert await town.shop.deployed.call(str, "sshKeyOf", token) == ""
     assert await town.shop.deployed.call(bool, "isRenewable", token) is True
