@@ -2,8 +2,9 @@
 
 The effect is looked for first: one that is there already, whoever did it, is not sent but ends when
 the final block shows it too. Then the contract is asked whether it would take the call; a refusal
-is a reason and costs nothing. A refusal ends nothing, since it may be about the moment (a role that
-was not granted yet, a block that a reorg took): it is told, and tried again.
+is a reason and costs nothing. One that says that it is too late for good ends it, once the contract
+says so at the final block too. Any other may be about the moment (a role that was not granted yet,
+a block that a reorg took): it is told, and tried again, the less often the longer that goes on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ import structlog
 from chainwatch.chain.rpc import RpcError
 from chainwatch.chain.sender.gateway import View
 from chainwatch.chain.sender.looks import Look, Looks, Seen, Word, plain
+from chainwatch.chain.sender.refusals import too_late
 from chainwatch.control.hand import Hand, Refused, Told
 from chainwatch.domain.sendings import TAKING, Kind, Sending, State
 
@@ -25,6 +27,8 @@ REFUSED: Final = "sender-refused"
 WINDOW: Final = 16
 #: For how many seconds what can't be sent is let alone.
 LET_ALONE: Final = 60
+#: For how many at most, however long it has been wanted.
+LET_ALONE_AT_MOST: Final = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,18 @@ class Departures:
         room = WINDOW - len(flying)
         budget = view.balance - sum(each.last.most(each.intent.call.value) for each in flying)
         found = list(zip(ready, seen, strict=True))
-        for (each, _), _ in ((pair, said) for pair, said in found if said.word is Word.WANTED):
+        needless = [(*pair, said) for pair, said in found if said.word is not Word.WANTED]
+        for each in (each for (each, _), said in found if said.word is Word.WANTED):
             if room <= 0:
                 break
             try:
                 spent = await self.hand.begin(view, each, budget, told)
             except Refused as refused:
-                await self._refused(each, refused.text)
+                if refused.ends:
+                    look = too_late(each.intent, self.hand.key.address)
+                    needless.append((each, look, Seen(Word.MOOT, refused.text)))
+                else:
+                    await self._refused(each, refused.text)
                 continue
             except RpcError as error:  # of this call alone: it holds up nobody else
                 await self._refused(each, f"the node can't try it: {plain(error.message)}")
@@ -71,9 +80,7 @@ class Departures:
                 break
             await self._sent(each)
             room, budget = room - 1, budget - spent
-        await self._conclude(
-            view, [(*pair, said) for pair, said in found if said.word is not Word.WANTED]
-        )
+        await self._conclude(view, needless)
 
     async def _ready(self, wanted: Sequence[Sending], ground: Ground) -> list[tuple[Sending, Look]]:
         now = self.hand.clock.now()
@@ -124,10 +131,11 @@ class Departures:
 
     async def _refused(self, each: Sending, why: str) -> None:
         log.warning("refused", lease=each.intent.lease, kind=each.intent.kind, why=why)
-        text = f"{each.intent.kind}: {why}; it is tried again every {LET_ALONE} s"
         now = self.hand.clock.now()
+        pause = min(LET_ALONE_AT_MOST, max(LET_ALONE, (now - each.wanted_at) // 4))
+        text = f"{each.intent.kind}: {why}; it is tried again in {pause} s"
         await self.hand.alarms.raise_(REFUSED, each.intent.lease, "warning", text, now)
-        await self._waits(each, why)
+        await self.hand.sendings.waits(each.id, why, until=now + pause)
 
     async def _sent(self, each: Sending) -> None:
         if each.why is not None:

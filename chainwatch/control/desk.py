@@ -230,7 +230,7 @@ class Desk:
     async def retry(self, name: str, reason: str, uid: int) -> bool:
         """Try a lease again now, parked or not, its alarms cleared; true when it was parked.
 
-        A credential whose mint was given up is minted then.
+        A credential whose mint was given up is minted then, and what a contract refused is tried.
         """
         key, stores = str((await self._found(name)).id), self.outlook.stores
         await stores.audit.append(uid, "retry", key, reason, now=self._now())

@@ -185,7 +185,10 @@ class Flights:
     async def _again(self, view: View, each: Sending, told: Told, *, void: bool) -> bool:
         try:
             return await self.hand.again(view, each, told, void=void)
-        except Refused as refused:  # it is not replaced by what would fail as well
+        except Refused as refused:  # it would fail, and holds up all behind it as long as it flies
+            log.info("would fail", lease=each.intent.lease, kind=each.intent.kind, why=refused.text)
+            if not void:
+                return await self._again(view, each, told, void=True)
             why = refused.text
         except RpcError as error:
             why = f"the node can't try what would replace it: {plain(error.message)}"

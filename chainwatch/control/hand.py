@@ -9,10 +9,12 @@ from typing import Final
 
 import structlog
 
+from chainwatch.chain.rpc import RpcError
 from chainwatch.chain.sender.fees import TooDear, coins, gas_limit, offer, raised
 from chainwatch.chain.sender.gateway import Gateway, View
 from chainwatch.chain.sender.keys import HotKey
-from chainwatch.chain.sender.looks import Refusal, plain
+from chainwatch.chain.sender.looks import Refusal
+from chainwatch.chain.sender.refusals import Meaning, meaning
 from chainwatch.domain.sendings import Attempt, Call, Intent, Kind, Offer, Sending
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
@@ -48,7 +50,7 @@ class Hand:
         Raises `Refused` with the contract's own refusal.
         """
         call = sending.intent.call
-        gas = await self._gas(view, call)
+        gas = await self._gas(view, sending.intent, call)
         offered = offer(view.market, self.ceiling)
         if isinstance(offered, TooDear):
             told.alarms[FEES] = offered.why
@@ -68,7 +70,7 @@ class Hand:
     async def again(self, view: View, sending: Sending, told: Told, *, void: bool) -> bool:
         """Replace what was signed last by one that offers more, or by one that does nothing.
 
-        False when that may not be done now.
+        False when that may not be done now. Raises `Refused` where the contract would by now.
         """
         last = sending.last
         offered = raised(last.offer, view.market, self.ceiling)
@@ -76,7 +78,7 @@ class Hand:
             told.alarms[FEES] = offered.why
             return False
         call = self._nothing() if void else sending.intent.call
-        gas = last.gas if void is last.void else await self._gas(view, call)
+        gas = await self._gas_again(view, sending, call, void=void)
         most = gas * offered.cap + call.value
         if most > view.balance:
             told.alarms[BALANCE] = _too_poor(self.key.address, most, view.balance)
@@ -119,8 +121,8 @@ class Hand:
         if isinstance(offered, TooDear):
             told.alarms[FEES] = offered.why
             return False
-        gas = await self._gas(view, self._nothing())
         intent = Intent(source, Kind.FILL, "", f"nonce {nonce}", self._nothing())
+        gas = await self._gas(view, intent, intent.call)
 
         def make() -> Attempt:
             return self._made(view, nonce, self._nothing(), gas, offered, void=True)
@@ -132,10 +134,23 @@ class Hand:
         """A call that does nothing: no coin to ourselves."""
         return Call(self.key.address, "0x")
 
-    async def _gas(self, view: View, call: Call) -> int:
+    async def _gas_again(self, view: View, sending: Sending, call: Call, *, void: bool) -> int:
+        """Try what replaces a transaction; where a node can't, what it took before is enough."""
+        last = sending.last
+        known = last.gas if void is last.void else 0
+        if void and known:
+            return known
+        try:
+            return max(known, await self._gas(view, sending.intent, call))
+        except RpcError:
+            if not known:
+                raise
+            return known
+
+    async def _gas(self, view: View, intent: Intent, call: Call) -> int:
         gas = await self.gateway.simulate(view, call)
         if isinstance(gas, Refusal):
-            raise Refused(gas)
+            raise Refused(meaning(intent, gas, self.key.address))
         return gas_limit(gas)
 
     def _made(
@@ -149,10 +164,8 @@ class Hand:
 class Refused(Exception):
     """The contract would refuse the call: nothing was signed, and it cost nothing."""
 
-    def __init__(self, refusal: Refusal) -> None:
-        self.text = f"the contract refuses it: {plain(refusal.said or refusal.data)}"
-        if refusal.data and refusal.data[:10] not in self.text:
-            self.text += f" ({refusal.data[:138]})"
+    def __init__(self, means: Meaning) -> None:
+        self.text, self.ends = means.text, means.ends
         super().__init__(self.text)
 
 

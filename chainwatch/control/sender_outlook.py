@@ -52,7 +52,21 @@ def reading(each: Sending) -> SendingReading:
         offers_gwei=None if last is None else gwei(last.offer.cap),
         signed=len(each.attempts),
         block=each.block,
-        why=each.why,
+        why=each.why or _awaited(each),
         wanted_at=each.wanted_at,
         done_at=each.done_at,
     )
+
+
+def _awaited(each: Sending) -> str | None:
+    """Say what is to happen next to one of which nothing else is to be told."""
+    match each.state:
+        case State.WANTED:
+            return "it waits to be signed"
+        case State.SIGNED:
+            return "it waits for a node to take it"
+        case State.BROADCAST:
+            return f"it waits for a block, at {gwei(each.last.offer.cap)} gwei for a unit of gas"
+        case State.MINED:
+            return f"it is in block {each.block}, and waits until that is final"
+    return None

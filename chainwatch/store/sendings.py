@@ -189,8 +189,11 @@ class Sendings:
             )
 
     async def take_up(self, lease: str) -> None:
-        """Want again the credential of a lease whose mint was given up after its reverts."""
+        """Try at once what is let alone, and the credential whose mint was given up."""
         async with self._db.transaction("sending_end") as tx:
+            await tx.run(
+                "UPDATE sending SET not_before = 0 WHERE lease = ? AND done_at IS NULL", lease
+            )
             await tx.run(
                 "UPDATE sending SET state = 'wanted', reverts = 0, done_at = NULL, not_before = 0,"
                 " why = 'an operator has it tried again' WHERE lease = ? AND kind = ?"

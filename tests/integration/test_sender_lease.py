@@ -56,7 +56,7 @@ def call(shop: LeaseContract, function: str, *arguments: object) -> Call:
 async def want(it: Post, shop: LeaseContract, cause: str, wanted: Call) -> None:
     lease = str(LeaseId(it.chain_id, shop.address.lower(), 1))
     intent = Intent(NAME, Kind.DELIVER, lease, cause, wanted)
-    await it.daemon.stores.sendings.want(intent, now=1)
+    await it.daemon.stores.sendings.want(intent, now=it.cluster_now())
 
 
 async def grant(it: Post, shop: LeaseContract) -> None:

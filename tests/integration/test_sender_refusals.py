@@ -1,0 +1,319 @@
+"""What the lease contract refuses for good ends; what it refuses for now waits, and says for what.
+
+Nothing is looked up here, so that the contract's own refusal decides. Each row is a lease brought
+into a state, and a call that the contract refuses then.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+import pytest_asyncio
+
+from chainwatch.chain.ethereum import keccak
+from chainwatch.chain.sender import lease_calls
+from chainwatch.control.departures import LET_ALONE, LET_ALONE_AT_MOST, REFUSED
+from chainwatch.control.flights import PATIENCE_BLOCKS, PATIENCE_S
+from chainwatch.control.hand import BALANCE
+from chainwatch.domain.lease import LeaseId
+from chainwatch.domain.sendings import Call, Intent, Kind, State
+from tests.support.anvil import Anvil, running
+from tests.support.lease_contract import LeaseContract, PlanOffer, open_shop
+from tests.support.post import ADDRESS, GWEI, NAME, Post, blind, post
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HOUR = 3_600
+SMALL = PlanOffer()
+LARGE = PlanOffer(name="large", cores=2, price_per_second=2_000)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def anvil() -> AsyncIterator[Anvil]:
+    async with running() as chain:
+        yield chain
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A lease of an hour that somebody bought and nobody delivered, and a post that tells of it."""
+
+    it: Post
+    contract: LeaseContract
+    owner: str
+    token: int
+
+    @property
+    def id(self) -> LeaseId:
+        return LeaseId(self.it.chain_id, self.contract.address.lower(), self.token)
+
+    async def by_itself(self, wanted: bool) -> None:
+        """Have the chain mine what it is given, or only on purpose."""
+        await self.it.anvil.rpc("evm_setAutomine", wanted)
+
+    async def role(self, function: str) -> None:
+        """Have the admin grant our key its role, or revoke it."""
+        role = keccak(b"PROVISIONER_ROLE")
+        checked = self.contract.deployed.contract.w3.to_checksum_address(ADDRESS)
+        await self.contract.deployed.send(function, role, checked, sender=self.contract.admin)
+
+    async def want(self, kind: Kind, call: Call) -> None:
+        self.it.look_by(blind, kind)
+        intent = Intent(NAME, kind, str(self.id), f"because of {kind}", call)
+        await self.it.daemon.stores.sendings.want(intent, now=self.it.cluster_now())
+
+    async def later(self, seconds: int) -> None:
+        """Let the chain's time pass; that is not final yet."""
+        await self.it.anvil.advance(seconds)
+
+
+@asynccontextmanager
+async def opened(folder: Path, anvil: Anvil) -> AsyncIterator[Shop]:
+    await anvil.rpc("evm_setAutomine", True)
+    contract = await open_shop(anvil)
+    await contract.create_plan(SMALL)
+    await contract.create_plan(LARGE)
+    _, alice, *_ = await anvil.accounts()
+    token, _ = await contract.mint(1, alice, seconds=HOUR)
+    async with post(folder, anvil, address=contract.address, profile="lease") as it:
+        shop = Shop(it, contract, alice, token)
+        await shop.by_itself(True)
+        await shop.role("grantRole")
+        yield shop
+
+
+Happens: TypeAlias = Callable[[Shop], Awaitable[object]]
+
+
+async def nothing(_: Shop) -> None: ...
+
+
+async def delivered(shop: Shop) -> None:
+    await shop.contract.deliver(shop.token)
+
+
+async def cancelled(shop: Shop) -> None:
+    await shop.contract.cancel_undelivered(shop.token)
+
+
+async def overdue(shop: Shop) -> None:
+    await shop.later(HOUR + 1)
+
+
+async def burnt(shop: Shop) -> None:
+    await delivered(shop)
+    await shop.contract.end(shop.token, shop.owner)
+    await shop.contract.burn(shop.token, shop.owner)
+
+
+async def expired(shop: Shop) -> None:
+    await upgrade_asked(shop)
+    await shop.later(HOUR + 1)
+
+
+async def upgrade_asked(shop: Shop) -> None:
+    await delivered(shop)
+    most = 10**9
+    await shop.contract.deployed.send(
+        "requestUpgrade", shop.token, 2, most, sender=shop.owner, value=most
+    )
+
+
+async def upgrade_overdue(shop: Shop) -> None:
+    await upgrade_asked(shop)
+    await shop.contract.renew(shop.token, 2 * HOUR, shop.owner)
+    await shop.later(HOUR + 1)
+
+
+async def sold(shop: Shop) -> None:
+    await shop.contract.transfer(shop.token, shop.owner, shop.contract.admin)
+
+
+async def disowned(shop: Shop) -> None:
+    await shop.role("revokeRole")
+
+
+async def disowned_when_over(shop: Shop) -> None:
+    await delivered(shop)
+    await shop.later(2 * HOUR + 1)
+    await disowned(shop)
+
+
+def called(kind: Kind, shop: Shop) -> Call:
+    match kind:
+        case Kind.DELIVER:
+            return lease_calls.deliver(shop.id, shop.owner, b"sealed")
+        case Kind.PUBLISH:
+            return lease_calls.publish(shop.id, shop.owner, b"sealed")
+        case Kind.CANCEL:
+            return lease_calls.cancel(shop.id)
+        case Kind.BURN:
+            return lease_calls.burn(shop.id)
+        case Kind.UPGRADE:
+            return lease_calls.upgrade(shop.id)
+    return lease_calls.refuse(shop.id)
+
+
+FOR_GOOD = [
+    (Kind.DELIVER, delivered, "the lease was delivered"),
+    (Kind.DELIVER, cancelled, "the lease is gone"),
+    (Kind.DELIVER, burnt, "the lease is gone"),
+    (Kind.DELIVER, overdue, "the time in which it was promised is over"),
+    (Kind.PUBLISH, burnt, "the lease is gone"),
+    (Kind.CANCEL, delivered, "the lease was delivered"),
+    (Kind.CANCEL, cancelled, "the lease is gone"),
+    (Kind.UPGRADE, burnt, "the lease is gone"),
+    (Kind.UPGRADE, delivered, "no upgrade is asked for any more"),
+    (Kind.UPGRADE, upgrade_overdue, "the time in which it was promised is over"),
+    (Kind.REFUSE, delivered, "no upgrade is asked for any more"),
+    (Kind.BURN, burnt, "the lease is gone"),
+]
+GRANT = f"have its admin run `chainwatch contract role grant provisioner {ADDRESS}`"
+FOR_NOW = [
+    (Kind.DELIVER, disowned, GRANT),
+    (Kind.PUBLISH, disowned, GRANT),
+    (Kind.PUBLISH, sold, "the contract refuses it"),
+    (Kind.CANCEL, disowned, GRANT),
+    (Kind.UPGRADE, disowned, GRANT),
+    (Kind.UPGRADE, nothing, "the lease is not delivered"),
+    (Kind.UPGRADE, expired, "goes on only when it is renewed"),
+    (Kind.REFUSE, disowned, GRANT),
+    (Kind.BURN, disowned_when_over, GRANT),
+    (Kind.BURN, delivered, "its time is not over yet"),
+    (Kind.BURN, nothing, "the lease is not delivered"),
+]
+
+
+def named(row: object) -> str:
+    return getattr(row, "__name__", str(row))
+
+
+@pytest.mark.parametrize(("kind", "happens", "why"), FOR_GOOD, ids=named)
+async def test_what_never_succeeds_any_more_ends_with_its_reason_when_that_is_final(
+    tmp_path: Path, anvil: Anvil, kind: Kind, happens: Happens, why: str
+) -> None:
+    async with opened(tmp_path, anvil) as shop:
+        it, nonce = shop.it, await shop.it.nonce()
+        await happens(shop)
+        await shop.want(kind, called(kind, shop))
+        await it.turns(6)
+        it.wait(LET_ALONE)
+        await it.turn()
+        ended = await it.only()
+        assert (ended.state, ended.why) == (
+            State.FAILED,
+            f"the contract refuses it for good: {why}",
+        )
+        assert (await it.nonce(), await it.alarms()) == (nonce, {})
+
+
+@pytest.mark.parametrize(("kind", "happens", "why"), FOR_NOW, ids=named)
+async def test_what_may_still_succeed_waits_and_says_what_has_to_be_done(
+    tmp_path: Path, anvil: Anvil, kind: Kind, happens: Happens, why: str
+) -> None:
+    async with opened(tmp_path, anvil) as shop:
+        it, nonce = shop.it, await shop.it.nonce()
+        await happens(shop)
+        await it.mine(6)
+        await shop.want(kind, called(kind, shop))
+        for _ in range(3):
+            await it.turns(3)
+            it.wait(LET_ALONE)
+        waiting = await it.only()
+        assert waiting.state is State.WANTED
+        assert why in str(waiting.why)
+        assert why in (await it.alarms())[REFUSED]
+        assert await it.nonce() == nonce
+
+
+async def test_what_is_refused_for_a_moment_only_is_sent_though_its_time_seemed_over(
+    tmp_path: Path, anvil: Anvil
+) -> None:
+    async with opened(tmp_path, anvil) as shop:
+        it, before = shop.it, await anvil.snapshot()
+        await overdue(shop)
+        await shop.want(Kind.DELIVER, called(Kind.DELIVER, shop))
+        await it.turn()
+        assert REFUSED not in await it.alarms()
+        assert "it ends when the final block says so too" in str((await it.only()).why)
+        await anvil.revert(before)
+        it.wait(LET_ALONE)
+        await it.turns(6)
+        assert await it.states() == [State.FINAL]
+        assert await shop.contract.deployed.call(int, "deliveredAt", shop.token) > 0
+
+
+async def test_it_is_tried_the_less_often_the_longer_it_waits_and_at_once_when_told(
+    tmp_path: Path, anvil: Anvil
+) -> None:
+    async with opened(tmp_path, anvil) as shop:
+        it, pauses = shop.it, []
+        await disowned(shop)
+        await shop.want(Kind.CANCEL, called(Kind.CANCEL, shop))
+        for _ in range(20):
+            await it.turns(1)
+            pause = (await it.only()).not_before - it.cluster_now()
+            assert f"tried again in {pause} s" in (await it.alarms())[REFUSED]
+            pauses.append(pause)
+            it.wait(pause)
+        assert (pauses[0], pauses[-1]) == (LET_ALONE, LET_ALONE_AT_MOST)
+        assert pauses == sorted(pauses)
+        await it.turns(1)
+        await shop.role("grantRole")
+        await it.turns(1)
+        assert await it.states() == [State.WANTED]
+        await it.daemon.stores.sendings.take_up(str(shop.id))
+        await it.turns(7)
+        assert await it.states() == [State.FINAL]
+        assert REFUSED not in await it.alarms()
+
+
+async def test_without_coins_it_waits_whatever_else_and_goes_on_when_there_are_some(
+    tmp_path: Path, anvil: Anvil
+) -> None:
+    async with opened(tmp_path, anvil) as shop:
+        it = shop.it
+        await anvil.rpc("anvil_setBalance", ADDRESS, "0x1")
+        await shop.want(Kind.DELIVER, called(Kind.DELIVER, shop))
+        await it.turns(3)
+        assert await it.states() == [State.WANTED]
+        assert "send it coins" in (await it.alarms())[BALANCE]
+        await anvil.rpc("anvil_setBalance", ADDRESS, hex(10**18))
+        it.wait(LET_ALONE)
+        await it.turns(7)
+        assert await it.states() == [State.FINAL]
+
+
+async def test_what_is_stuck_and_would_fail_by_now_makes_room_for_what_comes_after(
+    tmp_path: Path, anvil: Anvil
+) -> None:
+    async with opened(tmp_path, anvil) as shop:
+        it, nonce = shop.it, await shop.it.nonce()
+        second, _ = await shop.contract.mint(1, shop.owner, seconds=HOUR)
+        await shop.by_itself(False)
+        await shop.want(Kind.DELIVER, called(Kind.DELIVER, shop))
+        await it.turn()
+        low = (await it.only()).last.offer.cap
+        for _ in range(PATIENCE_BLOCKS):
+            await it.base_fee(2 * low)
+            await it.mine()
+        await it.anvil.rpc("evm_setNextBlockTimestamp", (await anvil.block()).timestamp + HOUR)
+        await it.base_fee(2 * low)
+        await it.mine()
+        it.wait(PATIENCE_S)
+        await it.turn()
+        assert (await it.only()).last.void
+        await it.base_fee(GWEI)
+        await it.turns(1)
+        assert await it.nonce() == nonce + 1
+        it.wait(LET_ALONE)
+        await it.turns(8)
+        ended = await it.only()
+        assert ended.state is State.FAILED
+        assert "the time in which it was promised is over" in str(ended.why)
+        assert await shop.contract.owner_of(second) == shop.owner
+        assert await shop.contract.deployed.call(int, "deliveredAt", shop.token) == 0
+        assert (await it.nonce(), await it.pending()) == (nonce + 1, [])
