@@ -1,4 +1,7 @@
-"""Who sends the daemon's own transactions, one for each chain named, and what is owed there."""
+"""Who sends the daemon's own transactions, one for each chain named, and what is owed there.
+
+Each chain is sent on with its own key, or with the common one.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -30,9 +33,10 @@ def senders(
     """Return the senders; none where the configuration has no key."""
     if config.sender is None:
         return ()
-    key = HotKey(config.sender.key.reveal())
+    keys = config.sender
 
     def sender(chain: SenderChainConfig) -> Sender:
+        key = HotKey(keys.key_of(chain).reveal())
         on_it = [each for each in config.sources if each.source.chain_id == chain.chain_id]
         pools = [endpoints[each.source.name] for each in on_it]
         return Sender(
@@ -45,6 +49,9 @@ def senders(
                 for each in on_it
                 if not each.source.credential
             },
+            credentials={
+                each.source.name: each.source.credential for each in on_it if each.source.credential
+            },
             sendings=stores.sendings,
             journal=stores.journal,
             holds=stores.holds,
@@ -52,7 +59,7 @@ def senders(
             clock=clock,
         )
 
-    return tuple(map(sender, config.sender.chains))
+    return tuple(map(sender, keys.chains))
 
 
 def promises(

@@ -6,7 +6,6 @@ How it fails: before anything else has started, with Fatal and a line for each p
 """
 
 import tomllib
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from chainwatch.config.plans import Plans
 from chainwatch.config.policy import Policy
 from chainwatch.config.problems import problems, unknown_variables
 from chainwatch.config.sender import SenderConfig
+from chainwatch.config.systemd import credentials, with_keys_of_chains
 from chainwatch.credentials import Secret
 from chainwatch.domain.batches import Source
 from chainwatch.domain.plans import NO_RULES, PlanRule, PlanRules
@@ -229,8 +229,8 @@ def _settings(written: dict[str, object], environ: Mapping[str, str]) -> type[sc
             del init_settings, env_settings, dotenv_settings, file_secret_settings
             return (
                 _Variables(settings_cls, environ),
-                InitSettingsSource(settings_cls, written),
-                InitSettingsSource(settings_cls, _credentials(environ)),
+                InitSettingsSource(settings_cls, with_keys_of_chains(written, environ)),
+                InitSettingsSource(settings_cls, credentials(environ)),
             )
 
     return Layered
@@ -252,23 +252,6 @@ class _Variables(EnvSettingsSource):
             return super().decode_complex_value(field_name, field, value)
         except ValueError:
             return value
-
-
-def _credentials(environ: Mapping[str, str]) -> dict[str, object]:
-    """Return the keys that systemd's credentials stand in for, see systemd.exec(5)."""
-    keys = {
-        "identity-key": ("installation", "identity_key_file"),
-        "proxmox-token": ("proxmox", "token_file"),
-        "node-key": ("nodes_ssh", "key_file"),
-        "sender-key": ("sender", "key_file"),
-        "sender-keystore": ("sender", "keystore_file"),
-        "sender-password": ("sender", "password_file"),
-    }
-    folder, found = environ.get("CREDENTIALS_DIRECTORY"), defaultdict[str, dict[str, Path]](dict)
-    for name, (table, key) in keys.items():
-        if folder and Path(folder, name).exists():
-            found[table][key] = Path(folder, name)
-    return {**found}
 
 
 # ----------------------------------------------------------------------------- what becomes of them

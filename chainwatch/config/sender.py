@@ -1,11 +1,12 @@
 """The keys that say with which key the daemon sends transactions of its own, and at what price.
 
-The key is opened when the file is read, so that a wrong password is said before anything starts.
+One key signs on all chains, unless a chain has its own. Keys are opened when the file is read, so
+that a wrong password is said before anything starts.
 """
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, PlainValidator, PrivateAttr, model_validator
 
@@ -13,22 +14,75 @@ from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import not_empty, secret_file, sender_key
 from chainwatch.credentials import Secret
 
+#: How a field names a file with a secret in it, of which it becomes the secret.
+_SecretFile: TypeAlias = Annotated[Secret, PlainValidator(secret_file)]
+_KeyFile: TypeAlias = Annotated[Secret, PlainValidator(sender_key)]
+
 
 @dataclass(frozen=True, slots=True)
 class SenderChainConfig:
-    """A chain to send on: wei for a unit of gas at most, and the balance (wei) worth an alarm."""
+    """A chain to send on: wei for a unit of gas at most, and the balance (wei) worth an alarm.
+
+    `key` (32 bytes) is its own, None where it has the common one.
+    """
 
     chain_id: int
     ceiling: int
     least_balance: int
+    key: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SenderConfig:
-    """The hot key (32 bytes), and the chains that it sends on."""
+    """The common hot key (32 bytes), and the chains that are sent on; not all may need it."""
 
-    key: Secret
+    key: Secret | None
     chains: tuple[SenderChainConfig, ...]
+
+    def key_of(self, chain: SenderChainConfig) -> Secret:
+        """Return the key that signs on a chain: its own, or the common one."""
+        key = chain.key or self.key
+        if key is None:
+            raise ValueError(f"chain {chain.chain_id} has no key")
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What a table says of a key: a keystore with its password, or a bare one, or nothing."""
+
+    keystore: Secret | None
+    password: Secret | None
+    bare: Secret | None
+
+    def __bool__(self) -> bool:
+        return any(each is not None for each in (self.keystore, self.password, self.bare))
+
+    def problems(self) -> list[tuple[str, str]]:
+        if self.bare is not None:
+            text = "does not go with key_file; write one of them"
+            written = {"keystore_file": self.keystore, "password_file": self.password}
+            return [(key, text) for key, value in written.items() if value is not None]
+        if self.keystore is None:
+            return [("keystore_file", "is missing; write it with password_file, or write key_file")]
+        if self.password is None:
+            return [("password_file", "is missing, and the keystore does not open without it")]
+        return []
+
+    def opened(self) -> Secret:
+        """Return the key. Raises Problems where there is none, or it does not open."""
+        from chainwatch.chain.sender.keys import opened  # costs time, which only who sends must pay
+
+        if found := self.problems():
+            raise Problems(found)
+        if self.bare is not None:
+            return self.bare
+        if self.keystore is None or self.password is None:
+            raise ValueError("has no key")
+        try:
+            return Secret(opened(self.keystore.reveal(), self.password.reveal()))
+        except ValueError as error:
+            raise Problems([("keystore_file", str(error))]) from None
 
 
 class SenderChain(Table):
@@ -49,25 +103,66 @@ class SenderChain(Table):
         "raised.",
         examples=[0.01],
     )
+    keystore_file: _SecretFile | None = Field(
+        default=None,
+        description="Encrypted keystore of a key for this chain alone, with `password_file`; "
+        "without one the key of `[sender]` is used. Not needed where systemd provides the "
+        "credential `sender-keystore-CHAIN_ID`.",
+        examples=["/etc/chainwatch/credentials/sender-keystore-8453"],
+    )
+    password_file: _SecretFile | None = Field(
+        default=None,
+        description="File with that keystore's password. Not needed where systemd provides the "
+        "credential `sender-password-CHAIN_ID`.",
+        examples=["/etc/chainwatch/credentials/sender-password-8453"],
+    )
+    key_file: _KeyFile | None = Field(
+        default=None,
+        description="Instead of a keystore: file with the private key for this chain alone. Not "
+        "needed where systemd provides the credential `sender-key-CHAIN_ID`.",
+        examples=["/etc/chainwatch/credentials/sender-key-8453"],
+    )
+
+    _key: Secret | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _opens(self) -> Self:
+        if written := _Written(self.keystore_file, self.password_file, self.key_file):
+            self._key = written.opened()
+        return self
+
+    @property
+    def has_key(self) -> bool:
+        """Whether it has a key of its own."""
+        return self._key is not None
+
+    def settled(self) -> SenderChainConfig:
+        """Return what these keys amount to."""
+        return SenderChainConfig(
+            self.chain_id,
+            ceiling=int(Decimal(str(self.most_fee_gwei)) * 10**9),
+            least_balance=int(Decimal(str(self.least_balance)) * 10**18),
+            key=self._key,
+        )
 
 
 class Sender(Table):
-    """The hot key that delivers leases: a provisioner at the contracts, and nothing else."""
+    """The hot keys that deliver leases: provisioners at the contracts, and nothing else."""
 
-    keystore_file: Annotated[Secret, PlainValidator(secret_file)] | None = Field(
+    keystore_file: _SecretFile | None = Field(
         default=None,
         description="Encrypted keystore of the hot key (web3 secret storage, version 3), as "
         "wallets and `geth account new` write it. Not needed where systemd provides the credential "
         "`sender-keystore`.",
         examples=["/etc/chainwatch/credentials/sender-keystore"],
     )
-    password_file: Annotated[Secret, PlainValidator(secret_file)] | None = Field(
+    password_file: _SecretFile | None = Field(
         default=None,
         description="File with the keystore's password. Not needed where systemd provides the "
         "credential `sender-password`.",
         examples=["/etc/chainwatch/credentials/sender-password"],
     )
-    key_file: Annotated[Secret, PlainValidator(sender_key)] | None = Field(
+    key_file: _KeyFile | None = Field(
         default=None,
         description="Instead of a keystore: file with the private key itself, 64 hexadecimal "
         "digits. Not needed where systemd provides the credential `sender-key`, which it can keep "
@@ -76,51 +171,17 @@ class Sender(Table):
     )
     chains: Annotated[tuple[SenderChain, ...], AfterValidator(not_empty)]
 
-    _key: Secret = PrivateAttr()
+    _key: Secret | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
-    def _has_one_key(self) -> Self:
-        if found := [*self._files(), *self._chains()]:
-            raise Problems(found)
-        self._key = self._opened()
-        return self
-
-    def _files(self) -> list[tuple[str, str]]:
-        if self.key_file is not None:
-            text = "does not go with key_file; write one of them"
-            written = {"keystore_file": self.keystore_file, "password_file": self.password_file}
-            return [(key, text) for key, value in written.items() if value is not None]
-        if self.keystore_file is None:
-            return [("keystore_file", "is missing; write it with password_file, or write key_file")]
-        if self.password_file is None:
-            return [("password_file", "is missing, and the keystore does not open without it")]
-        return []
-
-    def _chains(self) -> list[tuple[str, str]]:
+    def _every_chain_has_a_key(self) -> Self:
         if len({table.chain_id for table in self.chains}) < len(self.chains):
-            return [("chains", "names a chain twice; write each once")]
-        return []
-
-    def _opened(self) -> Secret:
-        from chainwatch.chain.sender.keys import opened  # costs time, which only who sends must pay
-
-        if self.key_file is not None:
-            return self.key_file
-        if self.keystore_file is None or self.password_file is None:
-            raise ValueError("has no key")
-        try:
-            return Secret(opened(self.keystore_file.reveal(), self.password_file.reveal()))
-        except ValueError as error:
-            raise Problems([("keystore_file", str(error))]) from None
+            raise Problems([("chains", "names a chain twice; write each once")])
+        written = _Written(self.keystore_file, self.password_file, self.key_file)
+        if written or not all(table.has_key for table in self.chains):
+            self._key = written.opened()
+        return self
 
     def settled(self) -> SenderConfig:
         """Return what these keys amount to."""
-        return SenderConfig(self._key, tuple(map(_chain, self.chains)))
-
-
-def _chain(table: SenderChain) -> SenderChainConfig:
-    return SenderChainConfig(
-        table.chain_id,
-        ceiling=int(Decimal(str(table.most_fee_gwei)) * 10**9),
-        least_balance=int(Decimal(str(table.least_balance)) * 10**18),
-    )
+        return SenderConfig(self._key, tuple(table.settled() for table in self.chains))

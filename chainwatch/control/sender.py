@@ -73,6 +73,7 @@ class Limits:
 class Sender:
     """Sends on one chain; `looks` and `contracts` are by source. `news` is set at every block.
 
+    `credentials` are the contracts at which it mints, by source.
     `view` is our account as the last pass saw it, `told` what keeps things from going on.
     """
 
@@ -86,6 +87,7 @@ class Sender:
     holds: Holds
     alarms: Alarms
     clock: Clock
+    credentials: Mapping[str, str] = field(default_factory=dict)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     view: View | None = None
     trouble: str | None = None

@@ -1,8 +1,9 @@
-"""Looking whether the hot key can do its work: account, balance, roles; nothing is sent."""
+"""Looking whether the hot key can do its work: account, balance, what it may; nothing is sent."""
 
 from chainwatch.chain.sender.fees import coins
 from chainwatch.chain.sender.gateway import View
-from chainwatch.chain.sender.roles import PROVISIONER, TOO_MUCH, Roles, roles_of
+from chainwatch.chain.sender.looks import Seen, Word
+from chainwatch.chain.sender.roles import PROVISIONER, TOO_MUCH, Roles, may_mint, roles_of
 from chainwatch.control.readings import Finding
 from chainwatch.control.sender import Sender
 from chainwatch.errors import ChainwatchError
@@ -17,6 +18,9 @@ async def check_sender(sender: Sender) -> list[Finding]:
         for source, contract in sender.contracts.items():
             roles = await roles_of(sender.gateway, view, contract)
             found += _roles(f"sender of {source}", address, contract, roles)
+        for source, credential in sender.credentials.items():
+            seen = await may_mint(sender.gateway, view, credential)
+            found.append(_minting(f"sender of {source}", address, credential, seen))
     except ChainwatchError as error:
         return [Finding(subject, ok=False, text=f"{address}: {error}")]
     return found
@@ -37,7 +41,10 @@ def _roles(subject: str, address: str, contract: str, roles: Roles) -> list[Find
         text = f"{contract} does not tell whether {address} has {PROVISIONER}"
         found = [Finding(subject, ok=True, text=text, warning=True)]
     else:
-        text = f"{address} does not have {PROVISIONER} at {contract}: its admin has to grant it"
+        text = (
+            f"{address} does not have {PROVISIONER} at {contract}: have its admin run "
+            f"`chainwatch contract role grant provisioner {address}`"
+        )
         found = [Finding(subject, ok=False, text=text)]
     return found + [
         Finding(
@@ -48,3 +55,13 @@ def _roles(subject: str, address: str, contract: str, roles: Roles) -> list[Find
         )
         for name in roles.besides
     ]
+
+
+def _minting(subject: str, address: str, credential: str, seen: Seen) -> Finding:
+    if seen.word is Word.WANTED:
+        return Finding(subject, ok=True, text=f"{address} may mint credentials at {credential}")
+    if seen.word is Word.UNKNOWN:
+        text = f"whether {address} may mint credentials at {credential}: {seen.why}"
+        return Finding(subject, ok=True, text=text, warning=True)
+    text = f"{address} may not mint credentials at {credential} ({seen.why}): allow it there"
+    return Finding(subject, ok=False, text=text)

@@ -14,6 +14,8 @@ from chainwatch.control.sender_check import check_sender
 from chainwatch.domain.sendings import Call, Intent, Kind
 from tests.support.anvil import mined, running
 from tests.support.chain_model import CONTRACT
+from tests.support.hosting import checksum
+from tests.support.hotel import hotel
 from tests.support.lease_contract import open_shop
 from tests.support.office import counter, sending
 from tests.support.post import GWEI, Post, post
@@ -141,6 +143,7 @@ async def test_a_check_says_address_balance_and_role_and_warns_of_too_many(
         assert [each.ok for each in found] == [True, False]
         assert "has 1 of the chain's coin" in found[0].text
         assert "does not have PROVISIONER_ROLE" in found[1].text
+        assert f"`chainwatch contract role grant provisioner {ADDRESS}`" in found[1].text
         deployer, *_ = await anvil.accounts()
         for role in ("TREASURER_ROLE", "PROVISIONER_ROLE"):
             await grant(it, shop.address, role, deployer)
@@ -157,6 +160,23 @@ async def test_a_check_of_a_contract_without_roles_says_that_it_cannot_tell(
     async with running() as anvil, post(tmp_path, anvil) as it:
         found = await check_sender(it.sender)
         assert [(each.ok, each.warning) for each in found] == [(True, False), (True, True)]
+
+
+async def test_a_check_says_whether_the_key_may_mint_credentials_and_mints_none(
+    tmp_path: Path,
+) -> None:
+    async with hotel(tmp_path) as it:
+        (sender,) = it.daemon.daemon.supervisor.senders
+        credentials = it.hosting.credentials
+        at = credentials.address.lower()
+        balance, allowed = await check_sender(sender)
+        assert (balance.ok, allowed.ok) == (True, True)
+        assert allowed.text == f"{ADDRESS} may mint credentials at {at}"
+        await credentials.send("setMinter", it.hosting.admin, sender=it.hosting.admin)
+        _, forbidden = await check_sender(sender)
+        assert not forbidden.ok
+        assert forbidden.text.startswith(f"{ADDRESS} may not mint credentials at {at} (")
+        assert await credentials.call(int, "balanceOf", checksum(ADDRESS)) == 0
 
 
 async def grant(it: Post, contract: str, role: str, admin: str) -> None:

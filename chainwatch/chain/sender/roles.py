@@ -1,15 +1,20 @@
-"""What our key may do at a lease contract: it should be a provisioner, and nothing more.
+"""What our key may do at a contract: deliver and nothing more, or mint credentials.
 
-The roles are those of OpenZeppelin's AccessControl, asked as `hasRole`; a contract that has no such
-view says nothing, which is no error.
+The roles of a lease contract are those of OpenZeppelin's AccessControl, asked as `hasRole`; one
+without such a view says nothing, which is no error. Who may mint credentials each contract decides
+in its own way, so a mint is tried, for nothing, and to ourselves.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.profiles.signatures import selector
+from chainwatch.chain.sender.credential_calls import mint
 from chainwatch.chain.sender.gateway import Gateway, View
+from chainwatch.chain.sender.looks import WANTED, Answer, Look, Refusal, Seen, Word, plain
+from chainwatch.domain.lease import LeaseId
 
 _HAS_ROLE: Final = selector("hasRole(bytes32,address)")
 PROVISIONER: Final = "PROVISIONER_ROLE"
@@ -38,3 +43,17 @@ async def roles_of(gateway: Gateway, view: View, contract: str) -> Roles:
 
     besides = [name for name in TOO_MUCH if await has(name)]
     return Roles(await has(PROVISIONER), tuple(besides))
+
+
+async def may_mint(gateway: Gateway, view: View, credential: str) -> Seen:
+    """Try a credential of no lease to ourselves: wanted where it would be minted, else why not."""
+
+    def judge(answers: Sequence[Answer]) -> Seen:
+        (answer,) = answers
+        if isinstance(answer, Refusal):
+            return Seen(Word.MOOT, plain(answer.said or answer.data))
+        return WANTED
+
+    call = mint(LeaseId(gateway.chain_id, credential.lower(), 0), gateway.address, credential)
+    (seen,) = await gateway.look(view, [Look(((call.to, call.data),), judge)])
+    return seen
