@@ -57,6 +57,7 @@ class Departures:
         """Sign and send as many as may be under way, the oldest first."""
         ready = await self._ready(wanted, ground)
         seen = await self.hand.gateway.look(view, [look for _, look in ready])
+        ready, seen = await self._in_place(ready, seen)
         room = WINDOW - len(flying)
         budget = view.balance - sum(each.last.most(each.intent.call.value) for each in flying)
         found = list(zip(ready, seen, strict=True))
@@ -97,6 +98,29 @@ class Departures:
                     await self._waits(each, why)
         return ready
 
+    async def _in_place(
+        self, ready: Sequence[tuple[Sending, Look]], seen: Sequence[Seen]
+    ) -> tuple[list[tuple[Sending, Look]], list[Seen]]:
+        """Return those whose token is still what was meant, with what was seen of them.
+
+        What a reorg gave to another purchase ends when that one is final. One whose purchase is
+        taken back waits: it may be mined again, and is then the same.
+        """
+        kept: list[tuple[Sending, Look]] = []
+        found = []
+        for (each, look), said in zip(ready, seen, strict=True):
+            why = each.displaced
+            if why is None:
+                kept.append((each, look))
+                found.append(said)
+            elif each.present and each.settled:
+                now = self.hand.clock.now()
+                await self.hand.sendings.end(each.id, State.FAILED, why, now=now)
+                await self._sent(each)
+            else:
+                await self._waits(each, f"{why}: nothing is sent until that is final")
+        return kept, found
+
     def _obstacle(self, each: Sending, look: object, ground: Ground) -> str | None:
         """Say what keeps it from being sent, whatever the chain says."""
         intent = each.intent
@@ -119,7 +143,7 @@ class Departures:
         for (each, _, seen), then in zip(needless, final, strict=True):
             if seen.word is Word.UNKNOWN:
                 await self._waits(each, seen.why)
-            elif then.word is seen.word:
+            elif then.word is seen.word and each.grounded:
                 end = State.FINAL if seen.word is Word.DONE else State.FAILED
                 now = self.hand.clock.now()
                 await self.hand.sendings.end(each.id, end, seen.why, now=now)

@@ -15,6 +15,8 @@ from typing import Final
 from chainwatch.control import stories
 from chainwatch.control.adoption import Adoption, Candidate
 from chainwatch.control.checkup import checkup
+from chainwatch.control.departures import REFUSED
+from chainwatch.control.flights import FAILED
 from chainwatch.control.giving_back import cancelling, not_cancelled
 from chainwatch.control.outlook import Outlook
 from chainwatch.control.passes import Outcome
@@ -230,7 +232,7 @@ class Desk:
     async def retry(self, name: str, reason: str, uid: int) -> bool:
         """Try a lease again now, parked or not, its alarms cleared; true when it was parked.
 
-        A credential whose mint was given up is minted then, and what a contract refused is tried.
+        What the contract refused, or was given up after its reverts, is sent then if it is wanted.
         """
         key, stores = str((await self._found(name)).id), self.outlook.stores
         await stores.audit.append(uid, "retry", key, reason, now=self._now())
@@ -238,7 +240,7 @@ class Desk:
         if not parked:
             await stores.work.enqueue([key], "retried by an operator")
         await stores.sendings.take_up(key)
-        for alarm in ALARMS:
+        for alarm in (*ALARMS, REFUSED, FAILED):
             await stores.alarms.clear(alarm, key)
         self.outlook.supervisor.worker.bell.set()
         return parked

@@ -16,7 +16,7 @@ from chainwatch.chain.rpc import RpcError
 from chainwatch.chain.sender.gateway import Mined, Traces, View
 from chainwatch.chain.sender.looks import NOTHING_TO_SEE, Look, Looks, Word, plain
 from chainwatch.control.hand import Hand, Refused, Told
-from chainwatch.domain.sendings import TAKING, Attempt, Sending, State
+from chainwatch.domain.sendings import TAKING, Attempt, Kind, Sending, State
 from chainwatch.errors import Transient
 from chainwatch.store.sendings import MOST_REVERTS
 
@@ -135,6 +135,8 @@ class Flights:
 
     async def _ended(self, each: Sending) -> None:
         await self.hand.sendings.end(each.id, State.FINAL, None, now=self.hand.clock.now())
+        if each.reverts >= MOST_REVERTS:
+            await self.hand.alarms.clear(FAILED, each.intent.lease)
         log.info("final", lease=each.intent.lease, kind=each.intent.kind, nonce=each.nonce)
 
     async def _let_go(self, each: Sending, why: str, *, reverted: bool) -> None:
@@ -142,7 +144,10 @@ class Flights:
         now = self.hand.clock.now()
         await self.hand.sendings.released(each.id, why, reverted=reverted, now=now)
         if reverted and each.reverts + 1 >= MOST_REVERTS:
-            text = f"{each.intent.kind}: it was given up after {MOST_REVERTS} reverts, {why}"
+            ending = "is tried again ever more rarely, until its time is over"
+            if each.intent.kind is not Kind.DELIVER:
+                ending = "was given up; `chainwatch retry` has it tried again"
+            text = f"{each.intent.kind}: it reverted {each.reverts + 1} times and {ending}: {why}"
             await self.hand.alarms.raise_(FAILED, each.intent.lease, "warning", text, now)
 
     # --------------------------------------------------------------------------- keeping at it
@@ -166,7 +171,7 @@ class Flights:
             if found.word is Word.UNKNOWN:
                 continue  # what it would do is not known, so it is not done
             forbidden = each.intent.kind in TAKING and each.intent.lease in held
-            wanted = found.word is Word.WANTED and not forbidden
+            wanted = found.word is Word.WANTED and not forbidden and each.displaced is None
             if not wanted and not last.void:
                 if await self._again(view, each, told, void=True):
                     continue

@@ -26,9 +26,9 @@ def not_cancelled(outcome: Outcome, name: str) -> str | None:
     lease, dealings = facts.lease, facts.dealings
     if lease.delivered_at:
         return f"{name} was delivered: only an admin of the contract can end it for its owner"
-    if dealings.cancelled:
+    if dealings.cancels(lease.nonce):
         return f"{name} is being cancelled already; `chainwatch show {name}` says how far that is"
-    if dealings.has(Kind.DELIVER, lease.nonce):
+    if dealings.wants(Kind.DELIVER, lease.nonce):
         return f"the delivery of {name} is under way"
     seen = [each.seen for each in outcome.passes if each.want.nonce == lease.nonce]
     if not seen or seen[0] is None:

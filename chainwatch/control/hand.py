@@ -151,7 +151,7 @@ class Hand:
         gas = await self.gateway.simulate(view, call)
         if isinstance(gas, Refusal):
             raise Refused(meaning(intent, gas, self.key.address))
-        return gas_limit(gas)
+        return gas_limit(gas, len(call.data) // 2)
 
     def _made(
         self, view: View, nonce: int, call: Call, gas: int, offered: Offer, *, void: bool

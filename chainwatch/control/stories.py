@@ -79,9 +79,9 @@ def delivery(facts: Facts) -> str | None:
     if not facts.delivers or lease is None or lease.burnt:
         return None
     if not lease.delivered_at:
-        if dealings.cancelled:
+        if dealings.cancels(lease.nonce):
             return "not delivered: it is cancelled, and all that was paid goes back"
-        under_way = "its delivery is under way" if dealings.has(Kind.DELIVER, lease.nonce) else ""
+        under_way = "its delivery is under way" if dealings.wants(Kind.DELIVER, lease.nonce) else ""
         return f"not delivered yet, due until {utc(lease.expires_at)}; {under_way}".rstrip("; ")
     parts = [f"delivered on {utc(lease.delivered_at)}", _told_how(facts, lease)]
     if dealings.upgrade is not None:

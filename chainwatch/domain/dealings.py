@@ -59,10 +59,17 @@ class Dealings:
         words = f"{cause} "
         return any(each.kind is kind and f"{each.cause} ".startswith(words) for each in self.dealt)
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether we want all that was paid to go back."""
-        return any(each.kind is Kind.CANCEL and not each.failed for each in self.dealt)
+    def wants(self, kind: Kind, purchase: str) -> bool:
+        """Say whether this is wanted of a purchase (its nonce), or was done: not if it failed.
+
+        A reorg may have given the token of one purchase to another.
+        """
+        said = (each for each in self.dealt if each.kind is kind and not each.failed)
+        return any(each.cause.split(" ", 1)[0] == purchase for each in said)
+
+    def cancels(self, purchase: str) -> bool:
+        """Say whether we want all that was paid for it to go back."""
+        return self.wants(Kind.CANCEL, purchase)
 
     def sealed_otherwise(self, mark: str) -> bool:
         """Say whether what is published is ours, and sealed for another reader than `mark`."""

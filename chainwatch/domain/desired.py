@@ -111,7 +111,7 @@ def desired(facts: Facts, nonce: str, policy: Policy) -> DesiredMachine:
         nonce=nonce,
         name=machine_name(facts.id, nonce),
         presence=_presence(facts, lease),
-        spec=_spec(_sold(facts)) if lease and not facts.dealings.cancelled else None,
+        spec=_spec(_sold(facts)) if lease and not facts.dealings.cancels(nonce) else None,
         access=access,
         held=facts.hold is not None,
         ended=not _paid(facts, lease),

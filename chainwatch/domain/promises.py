@@ -87,7 +87,7 @@ def can_seal(lease: Lease) -> bool:
 
 def _undelivered(facts: Facts, lease: Lease, shown: Shown, *, gives_back: bool) -> Promise | None:
     dealings, now = facts.dealings, facts.source.chain_time
-    if dealings.cancelled or dealings.has(Kind.DELIVER, lease.nonce):
+    if dealings.cancels(lease.nonce) or dealings.has(Kind.DELIVER, lease.nonce):
         return _overdue(facts, lease, shown) if gives_back else None
     if now >= lease.expires_at:
         return _overdue(facts, lease, shown) if gives_back else None

@@ -5,8 +5,10 @@ most one nonce at a time, and every transaction that was signed for it and may s
 that nonce: so a chain takes one of them. A nonce is let go only when what used it is final.
 """
 
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 
 class Kind(StrEnum):
@@ -28,6 +30,9 @@ class Kind(StrEnum):
 
 #: What takes something away from who holds the lease: a hold stops it.
 TAKING = frozenset({Kind.CANCEL, Kind.BURN})
+#: What is about one purchase: its cause begins with that purchase's nonce, 32 hex digits.
+_OF_PURCHASE = frozenset({Kind.DELIVER, Kind.CANCEL, Kind.BURN, Kind.MINT})
+_NONCE: Final = re.compile(r"[0-9a-f]{32}\b")
 
 
 class State(StrEnum):
@@ -59,6 +64,12 @@ class Intent:
     lease: str
     cause: str
     call: Call
+
+    @property
+    def purchase(self) -> str | None:
+        """The nonce of the purchase that it is about; None where it is about the token alone."""
+        found = _NONCE.match(self.cause) if self.kind in _OF_PURCHASE else None
+        return None if found is None else found[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +111,9 @@ class Sending:
 
     `attempts` are what was signed for its present nonce, the oldest first; `block` is where one of
     them was mined. `why` says what it waits for, or how it ended; `reverts` counts what was mined
-    in vain. `not_before` is wall seconds.
+    in vain. `not_before` is wall seconds. `present` is the nonce of the purchase that the journal
+    has of the token now, '' where a reorg took it back, None where there was none; `settled` says
+    that it is final.
     """
 
     id: int
@@ -117,6 +130,26 @@ class Sending:
     why: str | None = None
     not_before: int = 0
     done_at: int | None = None
+    present: str | None = None
+    settled: bool = False
+
+    @property
+    def displaced(self) -> str | None:
+        """Say why the token is not now what was meant, if so: a reorg may give it to others."""
+        meant = self.intent.purchase
+        if meant is None or self.present in (None, meant):
+            return None
+        if self.present == "":
+            return "a reorg took back the purchase that it is about"
+        return "a reorg gave the token to another purchase than the one that it is about"
+
+    @property
+    def grounded(self) -> bool:
+        """Whether what the final block says of the token is about the purchase that is meant.
+
+        Before that is final there is no such token in the final block, which ends nothing.
+        """
+        return self.intent.purchase is None or self.present is None or self.settled
 
     @property
     def last(self) -> Attempt:

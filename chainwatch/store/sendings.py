@@ -14,12 +14,25 @@ from chainwatch.store import audit, workqueue
 from chainwatch.store.database import Database, Reading, Row, Transaction
 from chainwatch.store.encoding import number_of, sortable
 
-#: How often what was mined may revert before the intent is given up.
+#: How often what was mined may revert before the intent is given up, or let alone for long.
 MOST_REVERTS: Final = 3
+#: Seconds for which a delivery is let alone then, twice as long each time, up to the second.
+_PAUSE, _LONGEST_PAUSE = 60, 3_600
 #: What a pass takes at once of what is due.
 MOST_DUE: Final = 64
 
-_SENDING: Final = "SELECT * FROM sending"
+_SENDING: Final = """
+SELECT *,
+    (SELECT iif(owner IS NULL, '', nonce) FROM lease WHERE lease.id = sending.lease) AS present,
+    EXISTS (
+        SELECT 1 FROM lease JOIN source ON source.name = lease.source
+        JOIN event ON event.source = lease.source AND event.token = lease.token
+        WHERE lease.id = sending.lease AND event.block <= source.final
+        AND event.kind IN ('lease_minted', 'subscribed', 'transferred')
+        AND event.orphaned_at IS NULL
+    ) AS settled
+FROM sending
+"""
 _OF_JOURNAL: Final = """
 SELECT DISTINCT sending.id FROM sending
 JOIN attempt ON attempt.sending = sending.id
@@ -173,7 +186,8 @@ class Sendings:
     async def released(self, sending: int, why: str, *, reverted: bool, now: int) -> None:
         """Let go of a nonce that is used up for good without the effect; it is wanted again.
 
-        What has reverted too often has failed.
+        What has reverted too often has failed. A delivery has not, or who makes it revert would
+        have a machine for nothing: it is tried again, ever more rarely, until its time is over.
         """
         async with self._db.transaction("sending_seen") as tx:
             await tx.run(
@@ -183,22 +197,27 @@ class Sendings:
                 *(int(reverted), why, sending),
             )
             await tx.run(
+                "UPDATE sending SET not_before = ?1 + min(?2, ?3 << min(reverts - ?4, 16))"
+                " WHERE id = ?5 AND kind = ?6 AND reverts >= ?4 AND done_at IS NULL",
+                *(now, _LONGEST_PAUSE, _PAUSE, MOST_REVERTS, sending, Kind.DELIVER.value),
+            )
+            await tx.run(
                 "UPDATE sending SET state = 'failed', done_at = ? WHERE id = ? AND reverts >= ?"
-                " AND done_at IS NULL",
-                *(now, sending, MOST_REVERTS),
+                " AND done_at IS NULL AND kind <> ?",
+                *(now, sending, MOST_REVERTS, Kind.DELIVER.value),
             )
 
     async def take_up(self, lease: str) -> None:
-        """Try at once what is let alone, and the credential whose mint was given up."""
+        """Try at once what is let alone, and want again what was given up after its reverts."""
         async with self._db.transaction("sending_end") as tx:
             await tx.run(
                 "UPDATE sending SET not_before = 0 WHERE lease = ? AND done_at IS NULL", lease
             )
             await tx.run(
                 "UPDATE sending SET state = 'wanted', reverts = 0, done_at = NULL, not_before = 0,"
-                " why = 'an operator has it tried again' WHERE lease = ? AND kind = ?"
+                " why = 'an operator has it tried again' WHERE lease = ?"
                 " AND state = 'failed' AND reverts >= ?",
-                *(lease, Kind.MINT.value, MOST_REVERTS),
+                *(lease, MOST_REVERTS),
             )
 
     async def waits(self, sending: int, why: str, *, until: int = 0) -> None:
@@ -285,4 +304,6 @@ def _sending(row: Row, attempts: tuple[Attempt, ...]) -> Sending:
         why=row["why"],
         not_before=row["not_before"],
         done_at=row["done_at"],
+        present=row["present"],
+        settled=bool(row["settled"]),
     )

@@ -61,7 +61,10 @@ KEY_FILE: Final = "/etc/ssh/ssh_host_ed25519_key.pub"
 
 @dataclass(slots=True)
 class Estate:
-    """One daemon, one contract, one cluster; plan 1 is small and plan 2 is large."""
+    """One daemon, one contract, one cluster; plan 1 is small and plan 2 is large.
+
+    Nothing is sent while it does not `sends`, as if that took long.
+    """
 
     anvil: Anvil
     shop: LeaseContract
@@ -74,6 +77,7 @@ class Estate:
     daemon: Daemon
     surveyed: bool = False
     crashes: int = 0
+    sends: bool = True
     keys: dict[str, X25519PrivateKey] = field(default_factory=dict)
 
     # ------------------------------------------------------------------------------ the chain
@@ -138,7 +142,7 @@ class Estate:
         worker = supervisor.worker
         for item in await worker.work.due(worker.clock.now(), 1_000):
             await worker.process(item)
-        for sender in supervisor.senders:
+        for sender in supervisor.senders if self.sends else ():
             await sender.attempt()
 
     async def turns(self, count: int = 30, seconds: float = 4) -> None:

@@ -68,3 +68,4 @@ def test_prices_and_amounts_are_written_for_people() -> None:
 def test_a_call_has_room_for_words_that_were_empty_when_it_was_simulated(simulated: int) -> None:
     fresh_word = 2_100 + 20_000  # EIP-2929, EIP-2200
     assert gas_limit(simulated) >= simulated * 5 // 4 + 3 * fresh_word
+    assert gas_limit(simulated, 65) - gas_limit(simulated) == 3 * fresh_word

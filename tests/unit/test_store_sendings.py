@@ -121,14 +121,42 @@ async def test_a_replacement_keeps_the_nonce_and_what_it_replaces(db: Database) 
     assert (now.state, now.nonce, now.attempts[0].broadcast_at) == (State.SIGNED, 0, 9)
 
 
-async def test_what_reverts_too_often_has_failed(db: Database) -> None:
+async def in_vain(found: Sendings, time: int) -> Sending:
+    """Sign what there is, and have it revert."""
+    (one,) = await found.open(CHAIN, 9)
+    await found.sign(one, ME, 0, lambda nonce: attempt(nonce, f"0x{time + 50:064x}"))
+    await found.mined(one.id, 4, "0xb")
+    await found.released(one.id, "it reverted", reverted=True, now=8)
+    (after,) = await found.of("one", 10)
+    return after
+
+
+async def test_a_delivery_that_reverts_is_tried_again_ever_more_rarely(db: Database) -> None:
     found = Sendings(db)
     await found.want(intent(), now=1)
+    pauses = [(await in_vain(found, time)).not_before - 8 for time in range(12)]
+    assert pauses[: MOST_REVERTS - 1] == [-8] * (MOST_REVERTS - 1)
+    assert pauses[MOST_REVERTS - 1 :] == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600, 3600]
+    await found.take_up("one")
+    (one,) = await found.open(CHAIN, 9)
+    assert (one.state, one.not_before) == (State.WANTED, 0)
+
+
+async def test_what_was_given_up_is_wanted_again_when_an_operator_says_so(db: Database) -> None:
+    found = Sendings(db)
+    await found.want(intent(kind=Kind.CANCEL), now=1)
     for time in range(MOST_REVERTS):
-        (one,) = await found.open(CHAIN, 9)
-        await found.sign(one, ME, 0, lambda n, t=time: attempt(n, f"0x{t + 50:064x}"))  # type: ignore[misc] # t is bound early
-        await found.mined(one.id, 4, "0xb")
-        await found.released(one.id, "it reverted", reverted=True, now=8)
+        await in_vain(found, time)
+    await found.take_up("one")
+    (one,) = await found.open(CHAIN, 9)
+    assert (one.state, one.reverts, one.done_at) == (State.WANTED, 0, None)
+
+
+async def test_what_reverts_too_often_has_failed(db: Database) -> None:
+    found = Sendings(db)
+    await found.want(intent(kind=Kind.CANCEL), now=1)
+    for time in range(MOST_REVERTS):
+        await in_vain(found, time)
     assert await found.open(CHAIN, 9) == []
     (failed,) = await found.of("one", 10)
     assert (failed.state, failed.why, failed.done_at) == (State.FAILED, "it reverted", 8)

@@ -16,7 +16,8 @@ from chainwatch.domain.sendings import Offer
 GWEI: Final = 10**9
 #: A replacement offers this many eighths of what it replaces.
 _EIGHTHS: Final = 9
-#: What writing a word that was empty costs (EIP-2929), twice and half as much again.
+#: What writing a word that was empty costs (EIP-2929), and two of them and half as much again.
+_WORD: Final = 22_100
 _TWO_WORDS: Final = 66_300
 
 
@@ -70,13 +71,15 @@ def raised(old: Offer, market: Market, ceiling: int) -> Offer | TooDear:
     return Offer(cap, min(cap, max(new.tip or 0, _more(old.tip))))
 
 
-def gas_limit(simulated: int) -> int:
+def gas_limit(simulated: int, told: int = 0) -> int:
     """Return the gas that a call may take of which a simulation took `simulated`.
 
     The state may be another when it is mined: a second later something more was earned, and words
-    are written that were empty. What is not used is not paid.
+    are written that were empty. All that the call tells (`told` bytes) may be written too: whether
+    a connection is kept depends on who owns the lease at that moment, and an owner who could choose
+    it would have a delivery run out of gas. What is not used is not paid.
     """
-    return simulated + simulated // 4 + _TWO_WORDS
+    return simulated + simulated // 4 + _TWO_WORDS + -(-told // 32) * _WORD
 
 
 def _fair(market: Market, limit: int) -> Offer:
