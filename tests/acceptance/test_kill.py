@@ -21,8 +21,8 @@ from tests.support.daemon import Grounds
 from tests.support.deaths import COVERING, Case, cases, named, played, stage
 
 #: What no act here passes: a reorg's, where test_kill_reading.py kills; a halt's, at which
-#: test_crashes.py crashes; the sender's, at which test_sender_crashes.py does; a delivery's, where
-#: test_delivery.py crashes; and what the command line does, and no daemon.
+#: test_crashes.py crashes; the sender's and a delivery's, at which test_kill_sending.py kills; and
+#: what the command line does, and no daemon.
 ELSEWHERE: Final = edges(
     *("commit.rewind", "commit.source", *faultpoints.BY_HAND),
     *(*faultpoints.SENDING, *faultpoints.SENDING_COMMITS, *faultpoints.TELLING),
