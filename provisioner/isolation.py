@@ -23,8 +23,10 @@ OWN_ADDRESSES: Final = "ipfilter-net0"
 COMMENT: Final = "chainwatch"
 #: Where any guest may have addresses of its own making, which its neighbours would see.
 LINK_LOCAL: Final = "fe80::/10"
-#: A router asks which multicast groups are listened to; unanswered, a switch forgets the guest.
-LISTENER_QUERY: Final = "130"
+#: A router asks which multicast groups are listened to; unanswered, a switch forgets the guest. A
+#: kind of ICMP that has no name with Proxmox is told by its number, in place of a port: as
+#: `icmp-type` a number is refused, and beside `ipv6-icmp`, the protocol's other name, a port is.
+LISTENER_QUERY: Final = ("icmpv6", "130")
 
 _OPTIONS: Final = {
     "enable": "1",
@@ -122,14 +124,9 @@ def common(tenants: tuple[str, ...], inbound: Inbound, *, smtp: bool) -> Isolati
 
 
 def _from_neighbours(tenants: Sequence[str]) -> list[Rule]:
+    proto, kind = LISTENER_QUERY
     rules = [
-        Rule(
-            "in",
-            "ACCEPT",
-            proto="ipv6-icmp",
-            icmp_type=LISTENER_QUERY,
-            source=LINK_LOCAL,
-        ),
+        Rule("in", "ACCEPT", proto=proto, dport=kind, source=LINK_LOCAL),
         Rule("in", "DROP", source=LINK_LOCAL),
     ]
     return rules + [Rule("in", "DROP", source=each) for each in tenants]

@@ -1,8 +1,10 @@
 """What a firewall rule may say, in a genuine 8.4.21's words where it may not.
 
 Names are resolved where the rule is written: an alias or a set that does not exist is refused,
-while a security group need not exist (the rule then does nothing). Only common protocols and macros
-are known here; any other is answered like an unknown one.
+while a security group need not exist (the rule then does nothing). A kind of ICMP is told by its
+name as `icmp-type`, or in place of a port by name or number; the last is from the source of
+pve-firewall, as no rule of that kind was recorded. Only common protocols and macros are known here;
+any other is answered like an unknown one.
 """
 
 import ipaddress
@@ -15,6 +17,25 @@ PROTOCOLS = frozenset(
     ["tcp", "udp", "icmp", "icmpv6", "ipv6-icmp", "igmp", "esp", "ah", "gre", "sctp", "udplite"]
 )
 PORTED = frozenset(["tcp", "udp", "sctp", "udplite"])
+#: Where a kind of ICMP may stand in place of a port; not for `ipv6-icmp`, the other name of one.
+KINDED = frozenset(["icmp", "icmpv6"])
+#: The kinds that either version of ICMP has by the same name, and those of one alone.
+SHARED = frozenset(
+    ["destination-unreachable", "port-unreachable", "redirect", "echo-request", "echo-reply"]
+    + ["router-advertisement", "router-solicitation", "time-exceeded", "parameter-problem"]
+    + ["ttl-zero-during-transit", "ttl-zero-during-reassembly"]
+)
+KINDS4 = SHARED | frozenset(
+    ["any", "network-unreachable", "host-unreachable", "protocol-unreachable", "source-quench"]
+    + ["fragmentation-needed", "timestamp-request", "timestamp-reply"]
+)
+KINDS6 = SHARED | frozenset(
+    ["no-route", "communication-prohibited", "beyond-scope", "address-unreachable"]
+    + ["failed-policy", "reject-route", "packet-too-big", "bad-header", "unknown-header-type"]
+    + ["unknown-option", "neighbor-solicitation", "neighbour-solicitation"]
+    + ["neighbor-advertisement", "neighbour-advertisement"]
+)
+KINDS = {"icmp": KINDS4, "icmpv6": KINDS6, "ipv6-icmp": KINDS6}
 MACROS = frozenset(["SSH", "HTTP", "HTTPS", "DNS", "Ping", "SMTP", "Web"])
 LONGEST_LIST = 15
 
@@ -74,12 +95,15 @@ def _ports(key: str, rule: Mapping[str, str]) -> str:
     value = rule.get(key, "")
     if not value or "proto" not in rule:
         return ""
+    kinded = key == "dport" and rule["proto"] in KINDED
+    if kinded and value in KINDS4 | KINDS6:
+        return ""
     entries = value.split(",")
     for entry in entries:
         for port in entry.split(":"):
             if not port.isdecimal() or int(port) > 65_535:
                 return f"invalid format - invalid port '{port}'\n"
-    if rule["proto"] not in PORTED:
+    if rule["proto"] not in PORTED and not kinded:
         return f"protocol '{rule['proto']}' does not support ports"
     if sum(1 + (":" in entry) for entry in entries) > LONGEST_LIST:
         return f"too many entries in port list (> {LONGEST_LIST} numbers)"
@@ -87,12 +111,14 @@ def _ports(key: str, rule: Mapping[str, str]) -> str:
 
 
 def _icmp(rule: Mapping[str, str]) -> str:
-    kind = rule.get("icmp-type", "")
-    if kind and rule.get("proto") not in {"icmp", "icmpv6", "ipv6-icmp"}:
+    kind, proto = rule.get("icmp-type", ""), rule.get("proto", "")
+    if not kind:
+        return ""
+    if proto not in KINDS:
         return "missing property - 'proto' has to be icmp or ipv6-icmp"
-    if kind and not re.fullmatch(r"[a-zA-Z-]+|\d{1,2}|1\d\d|2[0-4]\d|25[0-5]", kind):
-        return f"invalid icmp-type '{kind}'"
-    return ""
+    if "dport" in rule:
+        return "'icmp-type' cannot be specified together with 'dport'"
+    return "" if kind in KINDS[proto] else f"invalid icmp-type '{kind}' for proto '{proto}'"
 
 
 def _addresses(firewall: Firewall, value: str) -> str:

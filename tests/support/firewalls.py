@@ -147,7 +147,8 @@ def _fits(firewall: Firewall, rule: Mapping[str, str | int], packet: Packet) -> 
         return False
     if "icmp-type" in rule and str(rule["icmp-type"]) != str(packet.kind):
         return False
-    if "dport" in rule and not _port_in(packet.port, str(rule["dport"])):
+    told = (packet.kind or 0) if proto in {"icmp", "ipv6-icmp"} else packet.port
+    if "dport" in rule and not _port_in(told, str(rule["dport"])):
         return False
     return all(
         _address_in(firewall, address, str(rule[key]))

@@ -92,7 +92,7 @@ def test_a_template_is_prepared_by_a_file() -> None:
         "macfilter: 1\nndp: 1\npolicy_in: DROP\npolicy_out: ACCEPT\nradv: 0\n\n"
         "[IPSET ipfilter-net0] # chainwatch\n\n\n"
         "[RULES]\n\n"
-        "IN ACCEPT -source fe80::/10 -p ipv6-icmp -icmp-type 130 # chainwatch\n"
+        "IN ACCEPT -source fe80::/10 -p icmpv6 -dport 130 # chainwatch\n"
         "IN DROP -source fe80::/10 # chainwatch\n"
         "IN DROP -source 203.0.113.10-203.0.113.209 # chainwatch\n"
         "IN ACCEPT -p tcp -dport 22 # chainwatch\n"
