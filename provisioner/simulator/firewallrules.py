@@ -21,19 +21,49 @@ PORTED = frozenset(["tcp", "udp", "sctp", "udplite"])
 KINDED = frozenset(["icmp", "icmpv6"])
 #: The kinds that either version of ICMP has by the same name, and those of one alone.
 SHARED = frozenset(
-    ["destination-unreachable", "port-unreachable", "redirect", "echo-request", "echo-reply"]
-    + ["router-advertisement", "router-solicitation", "time-exceeded", "parameter-problem"]
-    + ["ttl-zero-during-transit", "ttl-zero-during-reassembly"]
+    [
+        "destination-unreachable",
+        "port-unreachable",
+        "redirect",
+        "echo-request",
+        "echo-reply",
+        "time-exceeded",
+        "router-advertisement",
+        "router-solicitation",
+        "parameter-problem",
+        "ttl-zero-during-transit",
+        "ttl-zero-during-reassembly",
+    ]
 )
 KINDS4 = SHARED | frozenset(
-    ["any", "network-unreachable", "host-unreachable", "protocol-unreachable", "source-quench"]
-    + ["fragmentation-needed", "timestamp-request", "timestamp-reply"]
+    [
+        "any",
+        "network-unreachable",
+        "host-unreachable",
+        "protocol-unreachable",
+        "source-quench",
+        "fragmentation-needed",
+        "timestamp-request",
+        "timestamp-reply",
+    ]
 )
 KINDS6 = SHARED | frozenset(
-    ["no-route", "communication-prohibited", "beyond-scope", "address-unreachable"]
-    + ["failed-policy", "reject-route", "packet-too-big", "bad-header", "unknown-header-type"]
-    + ["unknown-option", "neighbor-solicitation", "neighbour-solicitation"]
-    + ["neighbor-advertisement", "neighbour-advertisement"]
+    [
+        "no-route",
+        "communication-prohibited",
+        "beyond-scope",
+        "address-unreachable",
+        "failed-policy",
+        "reject-route",
+        "packet-too-big",
+        "bad-header",
+        "unknown-header-type",
+        "unknown-option",
+        "neighbor-solicitation",
+        "neighbour-solicitation",
+        "neighbor-advertisement",
+        "neighbour-advertisement",
+    ]
 )
 KINDS = {"icmp": KINDS4, "icmpv6": KINDS6, "ipv6-icmp": KINDS6}
 MACROS = frozenset(["SSH", "HTTP", "HTTPS", "DNS", "Ping", "SMTP", "Web"])

@@ -211,9 +211,13 @@ def list_guests(state: State, ask: Ask) -> JsonValue:
     ]
 
 
-def list_pools(state: State, _: Ask) -> JsonValue:
-    """GET pools."""
-    return [{"poolid": pool.name, "comment": pool.comment} for pool in state.pools.values()]
+def list_pools(state: State, ask: Ask) -> JsonValue:
+    """GET pools: those that one may see."""
+    return [
+        {"poolid": pool.name, "comment": pool.comment}
+        for pool in state.pools.values()
+        if allows(state, ask.token, f"/pool/{pool.name}", "Pool.Audit")
+    ]
 
 
 def read_pool(state: State, ask: Ask) -> JsonValue:

@@ -3,7 +3,10 @@
 Nearly everything is decided in the task: a start of a running machine is a 200 and a failed task.
 A shutdown asks the guest, which may ignore it (it also does until it has booted), and holds the
 config lock all the while. A power change has one place each, `switch_on` and `switch_off`, so that
-cloud-init, sessions and the agent follow from it and from nothing else.
+cloud-init, sessions and the agent follow from it and from nothing else. A machine that sleeps on
+disk is off and locked; any start wakes it, a resumption is one, and it can be destroyed as it is.
+That is from qemu-server's source and from what an 8.4.21 did to a machine with that lock; a lock
+without the memory that belongs to it stays, whatever is started.
 """
 
 from collections.abc import Callable
@@ -23,6 +26,9 @@ from provisioner.simulator.wire import Refused, bad_parameters
 
 TIMED_OUT = "VM quit/powerdown failed - got timeout"
 DEFAULT_SHUTDOWN = 60
+ASLEEP = "suspended"
+#: The key that names the memory of a machine that sleeps; there is no volume behind it here.
+VMSTATE = "vmstate"
 Body = Callable[[State, Ask, Guest, Task], Script[None]]
 
 
@@ -92,7 +98,7 @@ def _only(kind: str, body: Body, *, shutdown: bool) -> Callable[[State, Ask], Js
 
 
 def _refuse_locked(guest: Guest) -> None:
-    if guest.lock not in {None, "suspended"}:
+    if guest.lock not in {None, ASLEEP}:
         raise Refused(f"VM is locked ({guest.lock})")
 
 
@@ -113,6 +119,9 @@ def start_script(state: State, guest: Guest, task: Task) -> Script[None]:
     if guest.cloud_init() is not None:
         task.log.append("generating cloud-init ISO")
     yield Sleep(state.settings.durations.start)
+    if guest.lock == ASLEEP and VMSTATE in guest.config:
+        for key in ("lock", VMSTATE):
+            del state.changing(guest).config[key]
     switch_on(state, guest)
 
 
@@ -166,6 +175,14 @@ def _suspend(state: State, _: Ask, guest: Guest, __: Task) -> Script[None]:
     yield from ()
 
 
+def _hibernate(state: State, _: Ask, guest: Guest, __: Task) -> Script[None]:
+    _refuse_locked(guest)
+    yield Sleep(state.settings.durations.stop)
+    switch_off(state, guest)
+    memory = f"local:{guest.vmid}/vm-{guest.vmid}-state-suspend.raw"
+    state.changing(guest).config |= {"lock": ASLEEP, VMSTATE: memory}
+
+
 def _resume(state: State, _: Ask, guest: Guest, __: Task) -> Script[None]:
     state.changing(guest).power = Power.RUNNING
     yield from ()
@@ -177,7 +194,9 @@ _shutdown_task = _only("qmshutdown", _shutdown, shutdown=True)
 reboot = _only("qmreboot", _reboot, shutdown=True)
 reset = _only("qmreset", _reset, shutdown=False)
 _pause = _only("qmpause", _suspend, shutdown=False)
-resume = _only("qmresume", _resume, shutdown=False)
+_hibernate_task = _only("qmsuspend", _hibernate, shutdown=False)
+_resume_task = _only("qmresume", _resume, shutdown=False)
+_wake_task = _as_task("qmresume", _start)
 
 
 def _by_ha(state: State, ask: Ask, wanted: str, kind: str, body: Body) -> JsonValue:
@@ -205,10 +224,18 @@ def shutdown(state: State, ask: Ask) -> JsonValue:
 
 
 def suspend(state: State, ask: Ask) -> JsonValue:
-    """POST status/suspend: a pause; to disk it is not simulated, and refused under HA."""
-    if ask.flag("todisk") and ha.managed(state, ask.vmid):
+    """POST status/suspend: a pause; to disk it is off and locked, which HA refuses."""
+    if not ask.flag("todisk"):
+        return _pause(state, ask)
+    if ha.managed(state, ask.vmid):
         raise Refused("Cannot suspend HA managed VM to disk")
-    return _pause(state, ask)
+    return _hibernate_task(state, ask)
+
+
+def resume(state: State, ask: Ask) -> JsonValue:
+    """POST status/resume: what is paused runs again, what sleeps on disk is started."""
+    asleep = state.guest(ask.node, ask.vmid).lock == ASLEEP
+    return (_wake_task if asleep else _resume_task)(state, ask)
 
 
 def stop(state: State, ask: Ask) -> JsonValue:

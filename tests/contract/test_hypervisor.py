@@ -14,10 +14,9 @@ from provisioner.errors import (
     Untrusted,
 )
 from provisioner.model import GuestSettings, PowerState
-from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, FaultName
-from provisioner.simulator.guests import ConfigValue, Power
-from tests.support.pve import ALICE, BOB, NODE, TEMPLATE, TOKEN, VMID, WANTED, World
+from provisioner.simulator.guests import ConfigValue
+from tests.support.pve import ALICE, BOB, NODE, TEMPLATE, VMID, WANTED, World
 
 GUEST = f"/nodes/{NODE}/qemu/{VMID}"
 
@@ -26,7 +25,7 @@ GUEST = f"/nodes/{NODE}/qemu/{VMID}"
 
 
 async def test_a_snapshot_shows_every_guest_and_every_node_that_is_online(world: World) -> None:
-    world.see(lambda cluster: cluster.add_guest(10007))
+    world.hands.add_guest(10007)
     world.advance(30)
     snapshot = await world.hypervisor.snapshot()
     assert set(snapshot.guests) == {TEMPLATE, 10007}
@@ -37,7 +36,7 @@ async def test_a_snapshot_shows_every_guest_and_every_node_that_is_online(world:
 
 
 async def test_a_snapshot_that_does_not_show_the_template_is_not_evidence(world: World) -> None:
-    world.see(lambda cluster: cluster.remove_guest(TEMPLATE))
+    world.hands.remove_guest(TEMPLATE)
     with pytest.raises(Untrusted, match="template 9000"):
         await world.hypervisor.snapshot()
 
@@ -50,13 +49,13 @@ async def test_a_list_that_comes_back_empty_is_not_evidence(world: World) -> Non
 
 
 async def test_a_cluster_without_quorum_shows_nothing_that_counts(world: World) -> None:
-    world.see(lambda cluster: cluster.set_quorum(quorate=False))
+    world.hands.lose_quorum()
     with pytest.raises(HypervisorDown):
         await world.hypervisor.snapshot()
 
 
 async def test_a_token_without_permissions_is_the_whole_hypervisors_trouble(world: World) -> None:
-    world.see(lambda cluster: cluster.set_grants(TOKEN, everything=False))
+    world.hands.take_privileges(world.token)
     with pytest.raises(HypervisorDown):
         await world.hypervisor.snapshot()
 
@@ -89,8 +88,17 @@ async def test_a_clone_under_way_carries_a_lock_and_is_not_a_machine_yet(world: 
     assert (await world.config()).lock is None
 
 
+async def test_a_clone_under_way_shows_no_disk_that_it_does_not_have_yet(world: World) -> None:
+    upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
+    shown = await world.shown()
+    assert shown["lock"] == "clone"
+    assert "scsi0" not in shown
+    await world.ok(upid)
+    assert "scsi0" in await world.shown()
+
+
 async def test_a_vmid_in_use_has_to_be_looked_at_before_anything_else(world: World) -> None:
-    world.see(lambda cluster: cluster.add_guest(VMID))
+    world.hands.add_guest(VMID)
     with pytest.raises(UnknownOutcome, match="whose it is"):
         await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
 
@@ -168,11 +176,11 @@ async def test_nothing_that_a_template_passes_on_stays_on_a_machine(world: World
         "sockets": 2,
         "smbios1": "uuid=11111111-2222-3333-4444-555555555555,base64=1,serial=UzE=",
     }
-    world.see(lambda cluster: cluster.edit_guest(TEMPLATE, **foreign))
+    world.hands.edit_guest(TEMPLATE, **foreign)
     clone = await world.cloned()
     assert clone.settings.leftovers >= {"cipassword", *foreign} - {"ipconfig0", "cicustom"}
     await world.hypervisor.configure(NODE, VMID, WANTED, "ours", clone.digest)
-    config = world.see(lambda cluster: dict(cluster.guest(VMID).config))
+    config = await world.shown()
     assert (set(foreign) | {"cipassword"}) & set(config) == {"smbios1"}
     assert config["smbios1"] == f"uuid={WANTED.uuid}"
     assert (await world.config()).settings == WANTED
@@ -182,14 +190,14 @@ async def test_a_network_gets_the_vlan_and_limits_that_are_wanted_and_no_others(
     world: World,
 ) -> None:
     net = "e1000=BC:24:11:AA:AA:AB,bridge=vmbr9,tag=7,trunks=8;9,rate=10,queues=2,firewall=0"
-    world.see(lambda cluster: cluster.edit_guest(TEMPLATE, net0=net))
+    world.hands.edit_guest(TEMPLATE, net0=net)
     clone = await world.cloned()
     assert "net0" in clone.settings.leftovers
     assert (clone.settings.vlan, clone.settings.trunks, clone.settings.rate) == (7, "8;9", 10)
     wanted = replace(WANTED, vlan=42, rate=12.5, cpu_limit=1.5)
     await world.hypervisor.configure(NODE, VMID, wanted, "ours", clone.digest)
     assert (await world.config()).settings == wanted
-    parts = str(world.see(lambda cluster: cluster.guest(VMID).config["net0"])).split(",")
+    parts = str((await world.shown())["net0"]).split(",")
     assert set(parts) == {
         f"virtio={WANTED.mac}",
         "bridge=vmbr0",
@@ -202,7 +210,7 @@ async def test_a_network_gets_the_vlan_and_limits_that_are_wanted_and_no_others(
 
 async def test_a_change_by_somebody_else_meanwhile_is_never_written_over(world: World) -> None:
     clone = await world.cloned()
-    world.see(lambda cluster: cluster.edit_guest(VMID, description="mine now"))
+    world.hands.edit_guest(VMID, description="mine now")
     with pytest.raises(Transient):
         await world.hypervisor.configure(NODE, VMID, WANTED, "ours", clone.digest)
     with pytest.raises(Transient):
@@ -212,7 +220,7 @@ async def test_a_change_by_somebody_else_meanwhile_is_never_written_over(world: 
 
 async def test_a_machine_that_somebody_locked_is_left_alone(world: World) -> None:
     await world.cloned()
-    world.see(lambda cluster: cluster.edit_guest(VMID, lock="backup"))
+    world.hands.edit_guest(VMID, lock="backup")
     config = await world.config()
     assert config.lock == "backup"
     with pytest.raises(Locked, match="backup"):
@@ -247,18 +255,14 @@ async def test_a_machine_starts_and_shuts_down_as_it_is_told(world: World) -> No
 
 async def test_a_machine_that_ignores_the_button_is_stopped_all_the_same(world: World) -> None:
     await world.booted()
-
-    def deafen(cluster: Cluster) -> None:
-        cluster.guest(VMID).ignores_acpi = True
-
-    world.see(deafen)
+    world.hands.ignore_the_button(VMID)
     await world.done(await world.hypervisor.shutdown(NODE, VMID, 30))
     assert (await world.hypervisor.power(NODE, VMID)).state is PowerState.STOPPED
 
 
 async def test_a_stop_does_not_wait_for_a_shutdown_that_nobody_listens_to(world: World) -> None:
     await world.booted()
-    world.see(lambda cluster: setattr(cluster.guest(VMID), "ignores_acpi", True))
+    world.hands.ignore_the_button(VMID)
     waiting = await world.hypervisor.shutdown(NODE, VMID, 600)
     world.advance(1)
     await world.ok(await world.hypervisor.stop(NODE, VMID))
@@ -271,7 +275,7 @@ async def test_a_snapshot_is_listed_with_its_time_and_brings_its_settings_back(
 ) -> None:
     await world.configured()
     await world.ok(await world.hypervisor.take_snapshot(NODE, VMID, "one"))
-    world.see(lambda cluster: cluster.edit_guest(VMID, cores=7))
+    world.hands.edit_guest(VMID, cores=7)
     world.advance(60)
     await world.ok(await world.hypervisor.take_snapshot(NODE, VMID, "two"))
     one, two = await world.hypervisor.snapshots(NODE, VMID)
@@ -283,11 +287,7 @@ async def test_a_snapshot_is_listed_with_its_time_and_brings_its_settings_back(
 
 async def test_a_paused_machine_can_be_stopped(world: World) -> None:
     await world.booted()
-
-    def pause(cluster: Cluster) -> None:
-        cluster.guest(VMID).power = Power.PAUSED
-
-    world.see(pause)
+    world.hands.pause(VMID)
     assert (await world.hypervisor.power(NODE, VMID)).state is PowerState.PAUSED
     await world.ok(await world.hypervisor.shutdown(NODE, VMID, 30))
     assert (await world.hypervisor.power(NODE, VMID)).state is PowerState.STOPPED
@@ -310,14 +310,14 @@ async def test_a_destroyed_machine_leaves_nothing_and_frees_its_vmid(world: Worl
     assert await world.hypervisor.config(NODE, VMID) is None
     assert await world.hypervisor.vmid_is_free(VMID)
     assert await world.hypervisor.volumes(NODE, VMID) == []
-    assert not world.see(lambda cluster: cluster.inventory().leaked_volumes())
+    assert not world.hands.leaked_volumes()
 
 
 async def test_a_volume_that_the_machine_does_not_name_is_not_destroyed_with_it(
     world: World,
 ) -> None:
     await world.configured()
-    world.see(lambda cluster: cluster.edit_guest(VMID, scsi0=None))
+    world.hands.edit_guest(VMID, scsi0=None)
     await world.ok(await world.hypervisor.destroy(NODE, VMID))
     (left,) = await world.hypervisor.volumes(NODE, VMID)
     assert f"vm-{VMID}-disk-0" in left
@@ -325,17 +325,13 @@ async def test_a_volume_that_the_machine_does_not_name_is_not_destroyed_with_it(
 
 async def test_a_volume_that_stays_on_a_disabled_storage_is_told_by_the_task(world: World) -> None:
     await world.configured()
-
-    def enable(cluster: Cluster, *, on: bool) -> None:
-        cluster.state.storages["local"].enabled = on
-
-    world.see(lambda cluster: enable(cluster, on=False))
+    world.hands.enable_storage(enabled=False)
     upid = await world.hypervisor.destroy(NODE, VMID)
     await world.ok(upid)
     assert await world.hypervisor.volumes(NODE, VMID) == []
     left = await world.hypervisor.volumes(NODE, VMID, destroyed_by=upid)
-    assert sorted(left) == sorted(world.see(lambda cluster: cluster.inventory().leaked_volumes()))
-    world.see(lambda cluster: enable(cluster, on=True))
+    assert sorted(left) == sorted(world.hands.leaked_volumes())
+    world.hands.enable_storage(enabled=True)
     assert await world.hypervisor.volumes(NODE, VMID, destroyed_by=upid) == left
 
 
@@ -344,7 +340,7 @@ async def test_what_runs_or_is_protected_is_not_destroyed(world: World) -> None:
     with pytest.raises(Transient, match="is running"):
         await world.hypervisor.destroy(NODE, VMID)
     await world.ok(await world.hypervisor.shutdown(NODE, VMID, 30))
-    world.see(lambda cluster: cluster.edit_guest(VMID, protection=1))
+    world.hands.edit_guest(VMID, protection=1)
     with pytest.raises(Transient, match="protection"):
         await world.hypervisor.destroy(NODE, VMID)
     assert (await world.config()).settings.protection
@@ -360,7 +356,7 @@ async def test_a_clone_whose_reply_was_lost_may_have_happened(
     world.arm(Fault(name, "POST", "*/clone"))
     with pytest.raises(UnknownOutcome):
         await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
-    world.see(lambda cluster: cluster.settle())
+    world.hands.settle()
     assert (await world.config()).settings.name == "lease-1"
 
 
@@ -376,10 +372,10 @@ async def test_a_write_is_never_sent_twice(world: World) -> None:
 async def test_a_refused_token_is_the_whole_hypervisors_trouble_until_it_is_good_again(
     world: World,
 ) -> None:
-    token = world.see(lambda cluster: cluster.state.tokens.pop(TOKEN))
+    give_back = world.hands.revoke(world.token)
     with pytest.raises(HypervisorDown, match="token"):
         await world.hypervisor.power(NODE, TEMPLATE)
-    world.see(lambda cluster: cluster.state.tokens.__setitem__(TOKEN, token))
+    give_back()
     assert (await world.hypervisor.power(NODE, TEMPLATE)).state is PowerState.STOPPED
 
 

@@ -11,19 +11,19 @@ from provisioner.errors import (
     UnknownOutcome,
 )
 from provisioner.simulator.faults import Fault, FaultName
-from tests.support.pve import NODE, TEMPLATE, TOKEN, VMID, World
+from tests.support.pve import NODE, TEMPLATE, VMID, World
 
 
 async def test_the_task_list_shows_who_did_what_to_whom_and_how_it_ended(world: World) -> None:
-    since = int(world.see(lambda cluster: cluster.now))
+    since = int(world.hands.now())
     upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
     (running,) = await world.hypervisor.tasks(NODE, since)
     assert (running.upid, running.kind, running.vmid) == (upid, "qmclone", TEMPLATE)
-    assert (running.user, running.status, running.ended) == (TOKEN, None, None)
+    assert (running.user, running.status, running.ended) == (world.token, None, None)
     await world.ok(upid)
     await world.ok(await world.hypervisor.destroy(NODE, VMID))
     destroyed, cloned = await world.hypervisor.tasks(NODE, since)
-    assert (cloned.upid, cloned.user, cloned.status) == (upid, TOKEN, "OK")
+    assert (cloned.upid, cloned.user, cloned.status) == (upid, world.token, "OK")
     assert (destroyed.kind, destroyed.vmid) == ("qmdestroy", VMID)
     assert destroyed.ended is not None
     assert destroyed.ended >= destroyed.started >= since
@@ -33,7 +33,7 @@ async def test_the_task_list_shows_who_did_what_to_whom_and_how_it_ended(world: 
 async def test_a_vmid_that_anybody_freed_is_known_for_as_long_as_it_must_rest(
     world: World,
 ) -> None:
-    since = int(world.see(lambda cluster: cluster.now))
+    since = int(world.hands.now())
     assert await world.hypervisor.freed(since) == frozenset()
     await world.cloned()
     await world.ok(await world.hypervisor.destroy(NODE, VMID))
@@ -43,7 +43,7 @@ async def test_a_vmid_that_anybody_freed_is_known_for_as_long_as_it_must_rest(
     assert await world.hypervisor.freed(since + 10) == {VMID}
     assert world.calls() == calls, "the answer serves for a minute"
     world.advance(90)
-    now = int(world.see(lambda cluster: cluster.now))
+    now = int(world.hands.now())
     assert await world.hypervisor.freed(now) == frozenset()
 
 
@@ -57,7 +57,7 @@ async def test_many_tasks_are_watched_with_one_call(world: World) -> None:
     assert world.calls() == calls + 1
     assert set(states) == set(upids)
     assert all(state.running for state in states.values())
-    world.see(lambda cluster: cluster.settle())
+    world.hands.settle()
     forgotten = "UPID:pve:00000001:00000001:60000000:qmstart:100:root@pam:"
     states = dict(await world.hypervisor.task_states([*upids, forgotten]))
     assert isinstance(states.pop(forgotten).error, UnknownOutcome)
@@ -97,6 +97,6 @@ async def test_a_failed_task_says_what_its_words_mean(
 
 async def test_a_node_that_lost_power_proves_nothing_about_its_tasks(world: World) -> None:
     upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
-    world.see(lambda cluster: cluster.power_cycle(NODE))
+    world.hands.power_cycle(NODE)
     world.advance(120)
     assert isinstance((await world.task(upid)).error, UnknownOutcome)

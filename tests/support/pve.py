@@ -1,8 +1,8 @@
 """A Proxmox VE to test against: the simulated cluster, in process or behind HTTPS.
 
-`World` is what a suite needs of any transport: a hypervisor and a guest shell to call, a way to let
-time pass, and the cluster itself, to misbehave with and to judge by. The HTTPS front runs in a
-thread of the test's own process, so that `see` reaches the cluster either way.
+`World` is what a suite needs of any cluster: a hypervisor and a guest shell to call, hands that
+misbehave and let time pass, and of a simulated one the cluster itself, to judge by. The HTTPS front
+runs in a thread of the test's own process, so that `see` reaches the cluster either way.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from aiohttp import web
 
 from provisioner.backends.proxmox.agent import AgentShell
-from provisioner.backends.proxmox.api import Api
+from provisioner.backends.proxmox.api import Api, JsonValue
 from provisioner.backends.proxmox.client import ProxmoxerApi
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.settings import ProxmoxEndpoint, ProxmoxSettings
@@ -31,6 +31,7 @@ from provisioner.simulator.faults import Fault
 from provisioner.simulator.front import Front
 from provisioner.simulator.settings import Durations, Settings
 from provisioner.terms import CLOSED
+from tests.support.hands import Hands, See, SimulatedHands
 
 R = TypeVar("R")
 
@@ -83,43 +84,45 @@ FIREWALLS: Final = (
 )
 
 
-class See(Protocol):
-    """Does something with the cluster, where the cluster lives."""
-
-    def __call__(self, work: Callable[[Cluster], R], /) -> R: ...
-
-
 @dataclass(slots=True)
 class World:
-    """A cluster with one template, as one transport shows it."""
+    """A cluster with one template, as one transport shows it; `token` is who calls."""
 
     api: Api
     hypervisor: ProxmoxHypervisor
     shell: AgentShell
     see: See
+    hands: Hands
+    token: str = TOKEN
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` of the cluster's time pass."""
-        self.see(lambda cluster: cluster.advance(seconds))
+        self.hands.advance(seconds)
 
     def arm(self, *faults: Fault) -> None:
         """Have something go wrong, and nothing else that was armed before."""
-
-        def arm(cluster: Cluster) -> None:
-            cluster.state.faults.clear()
-            for fault in faults:
-                cluster.arm(fault)
-
-        self.see(arm)
+        self.hands.arm(*faults)
 
     def calls(self) -> int:
         """Count the API calls so far."""
-        return self.see(lambda cluster: sum(cluster.inventory().calls.values()))
+        return self.hands.calls()
+
+    async def shown(self, vmid: int = VMID) -> dict[str, JsonValue]:
+        """Read a guest's configuration as Proxmox shows it, without its digest."""
+        data = await self.api.call("GET", f"/nodes/{NODE}/qemu/{vmid}/config")
+        assert isinstance(data, dict)
+        return {key: value for key, value in data.items() if key != "digest"}
+
+    async def rows(self, path: str) -> list[JsonValue]:
+        """Read a list."""
+        data = await self.api.call("GET", path)
+        assert isinstance(data, list)
+        return data
 
     async def done(self, upid: str | None) -> TaskState:
         """Let time pass until no task runs, and read how this one ended."""
         assert upid is not None
-        self.see(lambda cluster: cluster.settle())
+        self.hands.settle()
         state = await self.task(upid)
         assert not state.running
         return state
@@ -130,7 +133,8 @@ class World:
 
     async def ok(self, upid: str | None) -> None:
         """Let time pass until no task runs, and expect that this one did what it should."""
-        assert (await self.done(upid)).error is None
+        error = (await self.done(upid)).error
+        assert error is None, f"the task failed: {error}"
 
     async def config(self, vmid: int = VMID) -> GuestConfig:
         """Read the configuration of a guest that exists."""
@@ -154,7 +158,7 @@ class World:
         """Clone, configure and start a machine, and let it come up."""
         await self.configured(settings)
         await self.ok(await self.hypervisor.start(NODE, VMID))
-        self.advance(60)
+        self.hands.let_boot(VMID)
 
 
 def new_cluster() -> Cluster:
@@ -176,16 +180,23 @@ def direct_world() -> World:
 
 def world_over(api: Api, see: See, settings: ProxmoxSettings | None = None) -> World:
     """Return the world that `api` shows."""
+    return world_of(api, see, SimulatedHands(see), settings)
+
+
+def world_of(
+    api: Api,
+    see: See,
+    hands: Hands,
+    settings: ProxmoxSettings | None = None,
+    token: str = TOKEN,
+) -> World:
+    """Return the world that `api` shows and `hands` change."""
 
     async def pause(seconds: float) -> None:
-        see(lambda cluster: cluster.advance(seconds))
+        hands.advance(seconds)
 
-    hypervisor = ProxmoxHypervisor(
-        api,
-        settings or ProxmoxSettings((TEMPLATE,)),
-        lambda: see(lambda cluster: cluster.now),
-    )
-    return World(api, hypervisor, AgentShell(api, pause), see)
+    hypervisor = ProxmoxHypervisor(api, settings or ProxmoxSettings((TEMPLATE,)), hands.now)
+    return World(api, hypervisor, AgentShell(api, pause), see, hands, token)
 
 
 @contextmanager

@@ -82,6 +82,21 @@ def test_a_paused_machine_cannot_be_shut_down(console: Console) -> None:
     assert console.task("POST", f"{GUEST}/status/resume") == "OK"
 
 
+@pytest.mark.parametrize("call", ["start", "resume"])
+def test_what_sleeps_on_disk_is_off_and_locked_until_it_is_woken(
+    console: Console, call: str
+) -> None:
+    started(console)
+    assert console.task("POST", f"{GUEST}/status/suspend", todisk=1) == "OK"
+    assert status(console) == ("stopped", "stopped")
+    assert console.read(f"{GUEST}/config")["lock"] == "suspended"
+    refused = console.ask("PUT", f"{GUEST}/config", cores=2)
+    assert (refused.status, refused.reason) == (500, "VM is locked (suspended)")
+    assert console.task("POST", f"{GUEST}/status/{call}") == "OK"
+    assert status(console) == ("running", "running")
+    assert "lock" not in console.read(f"{GUEST}/config")
+
+
 def test_what_needs_a_running_machine_is_refused_at_once_by_a_stopped_one(
     console: Console,
 ) -> None:
