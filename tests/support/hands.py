@@ -7,13 +7,16 @@ suite that looks inside one cluster says nothing of another. A cluster that cann
 """
 
 from collections.abc import Callable
-from typing import NoReturn, Protocol, TypeVar
+from typing import Final, NoReturn, Protocol, TypeVar
 
-from provisioner.simulator.cluster import Cluster
+from provisioner.simulator.cluster import OS_TEMPLATE, Cluster
 from provisioner.simulator.faults import Fault
 from provisioner.simulator.guests import ConfigValue, Power
 
 R = TypeVar("R")
+
+#: Where the roots of containers are; snapshots can be taken of them.
+ROOTS: Final = "thin"
 
 
 class NotOfferedError(Exception):
@@ -54,6 +57,9 @@ class Hands(Protocol):
 
     def add_guest(self, vmid: int) -> None:
         """Add a guest of somebody else's."""
+
+    def offer_containers(self) -> None:
+        """Have an archive to make containers from on `local`, and the storage ROOTS for them."""
 
     def edit_guest(self, vmid: int, **config: ConfigValue | None) -> None:
         """Change a guest's configuration behind everybody's back; None deletes a key."""
@@ -121,6 +127,10 @@ class SimulatedHands:
 
     def add_guest(self, vmid: int) -> None:
         self._see(lambda cluster: cluster.add_guest(vmid))
+
+    def offer_containers(self) -> None:
+        self._see(lambda cluster: cluster.add_os_template(OS_TEMPLATE))
+        self._see(lambda cluster: cluster.add_storage(ROOTS, "lvmthin"))
 
     def edit_guest(self, vmid: int, **config: ConfigValue | None) -> None:
         self._see(lambda cluster: cluster.edit_guest(vmid, **config))

@@ -20,9 +20,10 @@ from fakepve import FakePve
 from provisioner.backends.proxmox.client import ProxmoxerApi
 from provisioner.backends.proxmox.settings import ProxmoxEndpoint
 from provisioner.simulator.certificate import write_certificate
+from provisioner.simulator.cluster import OS_TEMPLATE
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.guests import ConfigValue
-from tests.support.hands import NotOfferedError, nobody_sees
+from tests.support.hands import ROOTS, NotOfferedError, nobody_sees
 from tests.support.pve import NODE, NOW, TEMPLATE, World, close_and_join, world_of
 
 R = TypeVar("R")
@@ -215,6 +216,10 @@ class PeerHands:
     def add_guest(self, vmid: int) -> None:
         config = NASTY | _disks(vmid, "vm")
         self._pve.add_vm(vmid, f"guest-{vmid}", node=NODE, config=config)
+
+    def offer_containers(self) -> None:
+        self._pve.store_file("local", OS_TEMPLATE, 2**20, content="vztmpl")
+        self._pve.storages[ROOTS] = dict(self._pve.storages["local-lvm"])
 
     def edit_guest(self, vmid: int, **config: ConfigValue | None) -> None:
         vm = self._pve.vm(vmid)
