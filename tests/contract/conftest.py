@@ -57,7 +57,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 def _names(item: pytest.Item) -> tuple[str, ...]:
     """Return the names that a test of the peer's has in the list, with and without its case."""
-    if not isinstance(item, pytest.Function) or PEER not in item.name:
+    call = getattr(item, "callspec", None)
+    if not isinstance(item, pytest.Function) or call is None or call.params.get("world") != PEER:
         return ()
-    case = "-".join(part for part in item.name.partition("[")[2][:-1].split("-") if part != PEER)
+    case = "-".join(part for part in str(call.id).split("-") if part != PEER)
     return (f"{item.originalname}[{case}]", item.originalname) if case else (item.originalname,)

@@ -85,21 +85,23 @@ async def test_what_was_configured_of_a_container_is_what_is_read_back(yard: Yar
         await yard.hypervisor.configure(NODE, VMID, SETTLED, "ours", before.digest, kind=CT)
 
 
-async def test_a_container_starts_shuts_down_and_stops_as_it_is_told(yard: Yard) -> None:
+@pytest.mark.parametrize("by_force", [False, True], ids=["shutdown", "stop"])
+async def test_a_container_starts_and_is_turned_off_as_it_is_told(
+    yard: Yard, *, by_force: bool
+) -> None:
     await yard.make()
-    for turn_off in (
-        lambda: yard.hypervisor.shutdown(NODE, VMID, 30, kind=CT),
-        lambda: yard.hypervisor.stop(NODE, VMID, kind=CT),
-    ):
-        await yard.world.ok(await yard.hypervisor.start(NODE, VMID, kind=CT))
-        yard.world.advance(60)
-        assert await yard.state() is PowerState.RUNNING
-        with pytest.raises(Transient):
-            await yard.hypervisor.start(NODE, VMID, kind=CT)
-        with pytest.raises(Transient, match="is running"):
-            await yard.hypervisor.destroy(NODE, VMID, kind=CT)
-        await yard.world.ok(await turn_off())
-        assert await yard.state() is PowerState.STOPPED
+    await yard.world.ok(await yard.hypervisor.start(NODE, VMID, kind=CT))
+    yard.world.advance(60)
+    assert await yard.state() is PowerState.RUNNING
+    with pytest.raises(Transient):
+        await yard.hypervisor.start(NODE, VMID, kind=CT)
+    with pytest.raises(Transient, match="is running"):
+        await yard.hypervisor.destroy(NODE, VMID, kind=CT)
+    if by_force:
+        await yard.world.ok(await yard.hypervisor.stop(NODE, VMID, kind=CT))
+    else:
+        await yard.world.ok(await yard.hypervisor.shutdown(NODE, VMID, 30, kind=CT))
+    assert await yard.state() is PowerState.STOPPED
 
 
 async def test_a_containers_disk_grows_to_a_size(yard: Yard) -> None:

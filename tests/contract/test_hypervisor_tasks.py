@@ -22,7 +22,9 @@ async def test_the_task_list_shows_who_did_what_to_whom_and_how_it_ended(world: 
     assert (running.user, running.status, running.ended) == (world.token, None, None)
     await world.ok(upid)
     await world.ok(await world.hypervisor.destroy(NODE, VMID))
-    destroyed, cloned = await world.hypervisor.tasks(NODE, since)
+    rows = await world.hypervisor.tasks(NODE, since)
+    assert [row.started for row in rows] == sorted((row.started for row in rows), reverse=True)
+    destroyed, cloned = sorted(rows, key=lambda row: row.kind, reverse=True)
     assert (cloned.upid, cloned.user, cloned.status) == (upid, world.token, "OK")
     assert (destroyed.kind, destroyed.vmid) == ("qmdestroy", VMID)
     assert destroyed.ended is not None

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from provisioner.model import Kind
 from provisioner.simulator.modes.catalogue import MODES
 from provisioner.simulator.modes.mode import Mode
+from tests.support.advice import ADVICE, says_what_to_do
 from tests.support.at_once import at_once
 from tests.support.matrix import Case, calls_of, cases, cell_of, usual
 from tests.support.mode_table import (
@@ -113,6 +114,23 @@ def test_every_mode_strikes_some_verb() -> None:
     for mode in MODES.values():
         told = {told_outcome(TOLD, mode, verb) for verb in VERBS}
         assert told != {Outcome.UNTOUCHED.value}, mode.name
+
+
+def test_every_mode_that_needs_somebody_has_advice_of_its_own() -> None:
+    needing = {Outcome.MENDED.value, Outcome.PARKED.value, Outcome.ENDED.value}
+    needy = {
+        number
+        for number, mode in MODES.items()
+        if needing & {told_outcome(TOLD, mode, verb) for verb in VERBS}
+    }
+    assert needy == set(ADVICE)
+
+
+def test_advice_that_mends_something_else_is_none() -> None:
+    said = ("pve cluster filesystem not online. (is pve-cluster running on the node?)",)
+    assert says_what_to_do(15, said)
+    assert not says_what_to_do(13, said)
+    assert not says_what_to_do(15, ("look at the machine and its node, then retry",))
 
 
 def test_the_table_of_modes_is_true() -> None:

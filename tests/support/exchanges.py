@@ -183,11 +183,11 @@ STORY: Final[Mapping[str, Exchange]] = {
         "GET", f"{NODE}/tasks/UPID:pve:00000001:00000001:60000000:qmstart:100:root@pam:/log"
     ),
     "a task that is no task": Exchange("GET", f"{NODE}/tasks/nonsense/status"),
-    "the tasks of one kind": Exchange(
+    "whether other kinds are among the tasks of one kind": Exchange(
         "GET",
         f"{NODE}/tasks",
-        {"typefilter": "vzcreate", "limit": "5"},
-        lambda rows: sorted({row["type"] for row in rows}),
+        {"typefilter": "vzcreate"},
+        lambda rows: any(row["type"] != "vzcreate" for row in rows),
     ),
     "the tasks of one guest": Exchange(
         "GET", f"{NODE}/tasks", {"vmid": "400"}, lambda rows: sorted({row["id"] for row in rows})

@@ -4,8 +4,6 @@ While a mode lasts the machine waits; an operator then does what the sentence sa
 as if nothing had been. The judge looks on all the time.
 """
 
-import re
-from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -20,6 +18,7 @@ from provisioner.model import Verb as Word
 from provisioner.simulator.faults import Fault, FaultName, Struck
 from provisioner.simulator.inventory import Inventory
 from provisioner.simulator.modes.catalogue import arm, has_struck, mend
+from tests.support.advice import says_what_to_do
 from tests.support.judge import Judge
 from tests.support.lives import stamps
 from tests.support.matrix import OF_THE_CHAIN, Case, expect, lull, settle_through
@@ -66,12 +65,13 @@ class Played:
 
     outcome: Outcome
     sentences: tuple[str, ...] = ()
+    mode: int = 0
 
     @property
     def silent(self) -> bool:
-        """Say whether an operator was needed and nothing said what to do."""
+        """Say whether an operator was needed and nothing said what mends this mode."""
         needed = self.outcome in {Outcome.MENDED, Outcome.PARKED, Outcome.ENDED}
-        return needed and not list(hints(self.sentences))
+        return needed and not says_what_to_do(self.mode, self.sentences)
 
 
 async def play(case: Case, folder: Path) -> Played:
@@ -126,9 +126,10 @@ class Run:
         self.judge.rest()
         await self._order_done(before, times=1 if ended is None else 2)
         await self._nothing_left()
+        number = mode.number
         if ended is not None:
-            return Played(Outcome.ENDED, (str(ended.said), *sentences))
-        return Played(Outcome.PARKED if parked else Outcome.MENDED, tuple(sentences))
+            return Played(Outcome.ENDED, (str(ended.said), *sentences), number)
+        return Played(Outcome.PARKED if parked else Outcome.MENDED, tuple(sentences), number)
 
     # ------------------------------------------------------------------------- how it strikes
 
@@ -314,15 +315,3 @@ class Run:
         cluster, said = self.world.cluster, " ".join(await self._sentences())
         for volume in [each for each in cluster.inventory().leaked_volumes() if each in said]:
             del cluster.state.volumes[volume]
-
-
-def hints(sentences: Sequence[str]) -> Iterator[str]:
-    """Return the sentences that tell an operator what to do."""
-    return (each for each in sentences if HINT.search(each))
-
-
-HINT: Final = re.compile(
-    r"\b(restore|add|widen|bring|make|grant|grants|mend|look|compare|name|start|put|retry|allow|unlock|remove"
-    r"|stop|reboot|take|read|order again|is the|is pve-cluster|does the|has the|may not)\b",
-    re.IGNORECASE,
-)
