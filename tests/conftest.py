@@ -18,8 +18,8 @@ settings.load_profile("chainwatch")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _every_request_is_minded() -> Iterator[None]:
-    with manners.watch():
+def _every_request_is_minded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with manners.watch(tmp_path_factory.mktemp("manners") / "requests"):
         yield
 
 

@@ -29,6 +29,13 @@ def simulator(
     template: Annotated[
         int, typer.Option("--vm-id-template", min=100, help="VMID of the template.")
     ] = 9000,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="PVE_SIMULATOR_RECORD",
+            help="File that each request is added to, as a line of JSON.",
+        ),
+    ] = None,
     ssh: Annotated[bool, typer.Option("--ssh", help="Let the nodes be reached over SSH.")] = False,
 ) -> None:
     """Run a simulated Proxmox VE cluster over HTTPS until SIGTERM or Ctrl-C."""
@@ -49,5 +56,6 @@ def simulator(
         nodes=names or ("pve",),
         template=template,
         ssh=ssh,
+        record=record,
     )
     asyncio.run(serve(options, SystemClock().now, typer.echo))

@@ -10,6 +10,7 @@ over a socket the caller cannot tell the two apart, and must not pretend to.
 import asyncio
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
@@ -30,8 +31,9 @@ AUTH_PREFIX = "PVEAPIToken="
 class Front:
     """The HTTP side of one cluster."""
 
-    def __init__(self, cluster: Cluster, speed: float) -> None:
+    def __init__(self, cluster: Cluster, speed: float, record: Path | None = None) -> None:
         self.cluster = cluster
+        self._record = record.open("a", buffering=1) if record else None
         self._speed = speed
         self._poke = asyncio.Event()
         self._zero = asyncio.get_running_loop().time()
@@ -77,6 +79,9 @@ class Front:
         except ValueError as wrong:
             return _plain(500, f"malformed JSON string: {wrong}".splitlines()[0])
         path = request.rel_url.raw_path.removeprefix("/api2/json") or "/"
+        if self._record:
+            told = {"method": request.method, "path": path, "params": params}
+            self._record.write(f"{json.dumps(told)}\n")
         response = await self._ask(ApiRequest(request.method, path, params, _token(request)))
         if is_console(request, response):
             return await console(request)

@@ -30,6 +30,7 @@ class ServerOptions:
     """How to run: `port` 0 asks the kernel, `speed` is virtual seconds in a real one.
 
     `clone_seconds` (virtual) is how long a linked clone takes; `ssh` gives the nodes SSH servers.
+    `record` is a file that each request is added to.
     """
 
     host: str
@@ -41,6 +42,7 @@ class ServerOptions:
     nodes: tuple[str, ...] = ("pve",)
     template: int = 9000
     ssh: bool = False
+    record: Path | None = None
 
 
 async def serve(
@@ -58,7 +60,7 @@ async def serve(
     cluster = Cluster(settings, options.seed)
     cluster.add_template(options.template)
     cluster.add_os_template()
-    front = Front(cluster, options.speed)
+    front = Front(cluster, options.speed, options.record)
     control_token = secrets.token_urlsafe(24)
     runner = web.AppRunner(
         _application(front, Control(front, control_token)),

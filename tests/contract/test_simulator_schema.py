@@ -21,6 +21,9 @@ GUEST_AGENT = {
     f"VM.GuestAgent.{each}" for each in ("Audit", "FileRead", "FileWrite", "Unrestricted")
 }
 SCHEMAS = {"next to the repository": pve_schema.paths, "in the package": pve_schema.packaged_paths}
+EACH_SCHEMA = pytest.mark.parametrize(
+    "which", [pytest.param("next to the repository", marks=pve_schema.beside()), "in the package"]
+)
 
 
 class Checked:
@@ -218,14 +221,14 @@ async def live_in_a_container(api: Checked) -> None:
     await api.task("DELETE", f"/nodes/pve/storage/local/content/{quote(backup, safe='')}")
 
 
-@pytest.mark.parametrize("which", SCHEMAS)
+@EACH_SCHEMA
 async def test_a_container_s_life_fits_the_official_schema(which: str) -> None:
     cluster = Cluster()
     cluster.add_pool("rented")
     await live_in_a_container(Checked(cluster, SCHEMAS[which]()))
 
 
-@pytest.mark.parametrize("which", SCHEMAS)
+@EACH_SCHEMA
 async def test_a_whole_life_fits_the_official_schema(which: str) -> None:
     cluster = Cluster()
     cluster.add_template(9000)

@@ -1,6 +1,7 @@
 """Every request that any test sends, held against every official schema at hand.
 
-`watch` puts itself in front of both transports for as long as tests run. What a request lacks, or
+`watch` puts itself in front of both transports for as long as tests run, and has simulators that
+are processes of their own write down what they are asked, by whomever. What a request lacks, or
 says that Proxmox VE 8.4 or 9 does not know, is noted; `taken` hands it over and forgets it, so that
 the test which sent it fails even where the program survived the refusal.
 """
@@ -9,8 +10,11 @@ import json
 import re
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import pytest
 
@@ -22,6 +26,9 @@ from tests.support.pve_schema import Schema, Schemas, SchemaViolation
 
 #: The schema of a 9.1 where it lies next to the repository, as `pve_schema.LOCAL` does of an 8.4.
 NEWER: Final = pve_schema.LOCAL.with_name("apidoc-9.1.json")
+
+#: The variable that names the file to which a simulator adds its requests.
+RECORD: Final = "PVE_SIMULATOR_RECORD"
 
 _noted: list[str] = []
 
@@ -64,7 +71,7 @@ def _check(
     if schema is None:
         raise SchemaViolation(f"{method} {template}: no such method")
     segments, places = path.strip("/").split("/"), template.strip("/").split("/")
-    bound = {names[at]: segments[at] for at, _ in enumerate(places) if at in names}
+    bound = {names[at]: unquote(segments[at]) for at, _ in enumerate(places) if at in names}
     wanted = pve_schema.an_object(schema.get("parameters") or {})
     properties: Schema = pve_schema.an_object(wanted.get("properties") or {})
     pve_schema.check_parameters(f"{method} {template}", properties, {**bound, **params})
@@ -87,6 +94,13 @@ def _found(name: str, shape: str) -> tuple[str, Mapping[int, str]]:
 Call = Callable[..., Coroutine[Any, Any, Any]]
 
 
+def _mind(method: str, path: str, params: Mapping[str, object]) -> None:
+    try:
+        check_request(method, path, params)
+    except SchemaViolation as wrong:
+        _noted.append(str(wrong))
+
+
 def _minded(call: Call) -> Call:
     async def minding(
         self: object,
@@ -96,26 +110,55 @@ def _minded(call: Call) -> Call:
         *,
         slow: bool = False,
     ) -> object:
-        try:
-            check_request(method, path, params or {})
-        except SchemaViolation as wrong:
-            _noted.append(str(wrong))
+        _mind(method, path, params or {})
         return await call(self, method, path, params, slow=slow)
 
     return minding
 
 
+@dataclass(slots=True)
+class _Record:
+    """The file to which simulators that are processes of their own add what they are asked."""
+
+    path: Path
+    read: int = 0
+
+    def new(self) -> Iterator[tuple[str, str, dict[str, object]]]:
+        """Return what was added since the last time, whole lines of it."""
+        with self.path.open("rb") as file:
+            file.seek(self.read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self.read += len(line)
+                told = json.loads(line)
+                yield told["method"], told["path"], told["params"]
+
+
+_records: list[_Record] = []
+
+
 @contextmanager
-def watch() -> Iterator[None]:
-    """Mind every request until the end of the block."""
+def watch(record: Path) -> Iterator[None]:
+    """Mind every request until the end of the block: ours, and those to simulators beside us.
+
+    Whoever starts a simulator hands the environment down, which names the file `record`.
+    """
+    record.touch()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(RECORD, str(record))
         for transport in (DirectApi, ProxmoxerApi):
             patch.setattr(transport, "call", _minded(transport.call))
+        _records.append(_Record(record))
         yield
+        _records.pop()
 
 
 def taken() -> list[str]:
     """Return what was noted since the last time, each once."""
+    for record in _records:
+        for method, path, params in record.new():
+            _mind(method, path, params)
     found = list(dict.fromkeys(_noted))
     _noted.clear()
     return found

@@ -12,8 +12,12 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
 
 from provisioner.backends.proxmox.api import JsonValue
+from tests.support import pve_formats
 
 LOCAL = Path(__file__).parents[3] / "shared" / "pve" / "apidoc-8.4.json"
 Schema = dict[str, JsonValue]
@@ -23,6 +27,13 @@ NEWER_THAN_8 = {"available"}  # obligatory members that an 8.4 does not send
 
 class SchemaViolation(AssertionError):
     """An exchange that the official schema does not allow."""
+
+
+def beside() -> pytest.MarkDecorator:
+    """Return what skips a test that needs the schema of an 8.4, and says so."""
+    return pytest.mark.skipif(
+        not LOCAL.is_file(), reason="the schema of Proxmox VE 8.4 is not beside the repository"
+    )
 
 
 @cache
@@ -72,7 +83,8 @@ def check_exchange(
         raise SchemaViolation(f"{method} {template}: no such method")
     where = f"{method} {template}"
     wanted = an_object(schema.get("parameters") or {})
-    check_parameters(where, an_object(wanted.get("properties") or {}), {**names, **params})
+    bound = {name: unquote(text) for name, text in names.items()}
+    check_parameters(where, an_object(wanted.get("properties") or {}), {**bound, **params})
     returns = schema.get("returns")
     if returns is not None:
         check_value(f"{where} returned", an_object(returns), data)
@@ -183,6 +195,29 @@ def check_text(where: str, rule: Schema, value: JsonValue) -> None:
     pattern = rule.get("pattern")
     if isinstance(pattern, str) and is_portable(pattern) and not re.search(pattern, text):
         raise SchemaViolation(f"{where}: {text!r} does not match {pattern}")
+    check_format(where, rule.get("format"), text)
+
+
+def check_format(where: str, told: JsonValue, text: str) -> None:
+    """Check a text by the format that it should have: a name, or words with a rule for each."""
+    if isinstance(told, str):
+        wrong = pve_formats.unfit(told, text)
+        if wrong:
+            raise SchemaViolation(f"{where}: {wrong}")
+    elif isinstance(told, dict):
+        found, wrong = pve_formats.properties(told, text)
+        if wrong:
+            raise SchemaViolation(f"{where}: {wrong}")
+        check_object(where, {"properties": _said_members(told)}, dict(found))
+
+
+def _said_members(members: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return the members of a format that are no other word for another one."""
+    return {
+        name: rule
+        for name, rule in members.items()
+        if isinstance(rule, dict) and "alias" not in rule
+    }
 
 
 def is_portable(pattern: str) -> bool:
