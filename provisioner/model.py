@@ -224,6 +224,7 @@ class DesiredMachine:
     `held` is mirrored as Proxmox's protection; `ended` says that nobody pays for the machine at
     `at`, which starts its grace. `card` goes with a machine that the command line made; `order` is
     the next one to be done to it, `gecos` what the owner's account inside says of him, if anything.
+    `before` is what it was of, and stays while there is no room for the larger `spec`.
     """
 
     key: str
@@ -240,6 +241,7 @@ class DesiredMachine:
     gecos: str = ""
     card: Card | None = None
     terms: Terms = ANY_TERMS
+    before: MachineSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,26 @@ def openings(seen: View, templates: Iterable[Template], demand: Demand) -> Openi
     return Openings(sorted(spots, key=lambda spot: _rank(seen, spot)), said)
 
 
+def cramped(seen: View, node: str, storage: str | None, more: Demand) -> str | None:
+    """Say why a machine on `node` can't have so much more than it has; None when it can.
+
+    It grows where it stands: that its node takes no new machines is no reason.
+    """
+    room = seen.nodes.get(node)
+    if more.memory_mib > 0 and room is not None and room.left_mib < more.memory_mib:
+        if room.state is NodeState.UNREAD:
+            return _refusal(room, more)
+        left = f"{max(0, room.left_mib)} MiB of memory left of {more.memory_mib} that it needs"
+        return f"node {node} has {left}: add memory, or migrate a machine away"
+    shelf = None if storage is None else seen.reach.get(node, {}).get(storage)
+    if more.disk_gib > 0 and shelf is not None:
+        left_gib = seen.storages[shelf].left_gib
+        if left_gib < more.disk_gib:
+            left = f"{max(0, left_gib)} GiB left beyond its reserve of {more.disk_gib}"
+            return f"storage {storage} has {left} that it needs: add storage, or make room"
+    return None
+
+
 def places(seen: View, shelves: Iterable[Shelf], limits: Limits) -> int:
     """Count how many more clones may run at once on these storages."""
     return sum(_places(seen, shelf, limits) for shelf in set(shelves))

@@ -1,9 +1,11 @@
 """Room for machines: what the cluster shows, what was promised, and who may be cloned now.
 
 The list of the cluster lags, so a machine that was asked for counts from then on, for as long as it
-takes the list to show what it became. These promises are memory only: after a restart a machine
-that the list does not size yet counts as much as the one that asks, and a clone under way on its
-template's storage. How it fails: with too little room for a few seconds, never with too much.
+takes the list to show what it became. One that was made larger counts as its configuration has it,
+though the list shows that after its next boot. All this is memory only: after a restart a machine
+that the list does not size yet counts as much as the one that asks, a clone under way on its
+template's storage, and one that is larger from its first look on. How it fails: with too little
+room for a few seconds, and with too much until a machine that grew is looked at after a restart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +15,10 @@ from typing import Final
 from provisioner.allocate import Pool
 from provisioner.errors import NO_CONTAINERS, NodeDown, NoRoom, Permanent, Transient
 from provisioner.isolation import Isolation
-from provisioner.model import Kind
+from provisioner.model import Kind, MachineSpec, Observed
 from provisioner.oplog import OperationLog
 from provisioner.placement import (
+    MIB,
     Demand,
     Limits,
     Openings,
@@ -24,6 +27,7 @@ from provisioner.placement import (
     Spot,
     Template,
     View,
+    cramped,
     openings,
     pick,
     places,
@@ -100,6 +104,7 @@ class Rooms:
         self._lies_on: dict[int, tuple[str, int]] = {}
         self._firewalls: dict[int, tuple[Isolation, int]] = {}
         self._promised: dict[int, tuple[Promise, int]] = {}
+        self._grown: dict[int, Promise] = {}
         self._avoided: dict[str, int] = {}
         self._last: Offer | None = None
 
@@ -112,7 +117,7 @@ class Rooms:
             templates = await self._templates(wanted, self._without_avoided(snapshot, now), now)
         snapshot = self._without_avoided(snapshot, now)  # one may just have been found away
         promises = await self._promises(snapshot, templates, demand, now)
-        seen = view(snapshot, self._limits, self._pool, promises, demand.memory_mib)
+        seen = self._view(snapshot, promises, demand.memory_mib)
         found = openings(seen, templates, demand)
         if not found.spots:
             missing = [vmid for vmid in wanted if vmid not in snapshot.guests]
@@ -165,6 +170,46 @@ class Rooms:
         """Count a machine that is about to be cloned to `vmid`."""
         self._promised[vmid] = (Promise(spot.node, spot.shelf, demand, copying=True), now)
 
+    async def growth(self, spec: MachineSpec, have: Observed) -> NoRoom | None:
+        """Say why a machine can't become as large as `spec` where it stands; None if it can.
+
+        Where it can, it counts with that from now on.
+        """
+        if have.config is None or have.node is None or have.vmid is None:
+            return None
+        snapshot = await self._snapshots.get()
+        self.count(have, snapshot)
+        promises = {vmid: promise for vmid, (promise, _) in self._promised.items()}
+        more = Demand(
+            spec.memory_mib - have.config.settings.memory_mib,
+            spec.disk_gib - have.config.disk_gib,
+        )
+        seen = self._view(snapshot, promises)
+        if why := cramped(seen, have.node, have.config.storage, more):
+            return NoRoom(f"VM {have.vmid} can't be made larger yet: {why}")
+        if more.memory_mib > 0:
+            self._grown[have.vmid] = Promise(have.node, None, _memory(spec.memory_mib), False)
+        return None
+
+    def count(self, have: Observed, snapshot: ClusterSnapshot | None = None) -> None:
+        """Count a machine as its configuration has it, which the list shows after its next boot."""
+        snapshot = snapshot or self._snapshots.last
+        if have.vmid is None:
+            return
+        self._grown.pop(have.vmid, None)
+        if snapshot is None or have.config is None or have.node is None:
+            return
+        row, mib = snapshot.guests.get(have.vmid), have.config.settings.memory_mib
+        if row is not None and mib > row.memory // MIB:
+            self._grown[have.vmid] = Promise(have.node, None, _memory(mib), copying=False)
+
+    def _view(
+        self, snapshot: ClusterSnapshot, promises: Mapping[int, Promise], unseen_mib: int = 0
+    ) -> View:
+        """Return how full everything is, with the machines that are larger than the list shows."""
+        grown = {vmid: each for vmid, each in self._grown.items() if vmid in snapshot.guests}
+        return view(snapshot, self._limits, self._pool, {**promises, **grown}, unseen_mib)
+
     def fullness(self) -> Fullness | None:
         """Return how full everything was at the last look; None before the first. Asks nobody."""
         snapshot = self._snapshots.last
@@ -173,7 +218,7 @@ class Rooms:
         promises = {
             vmid: replace(promise, copying=False) for vmid, (promise, _) in self._promised.items()
         }
-        seen = view(snapshot, self._limits, self._pool, promises)
+        seen = self._view(snapshot, promises)
         return Fullness(snapshot.taken_at, seen, self._missing(snapshot))
 
     def _without_avoided(self, snapshot: ClusterSnapshot, now: int) -> ClusterSnapshot:
@@ -258,6 +303,10 @@ def _shelves(snapshot: ClusterSnapshot, templates: Sequence[Template]) -> Mappin
         for each in templates
         if (each.node, each.storage) in rows
     }
+
+
+def _memory(mib: int) -> Demand:
+    return Demand(mib, 0)
 
 
 def _nowhere(demand: Demand, found: Openings, missing: Sequence[int]) -> str:

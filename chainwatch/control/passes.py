@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from chainwatch.control.expiry import Wakes
 from chainwatch.domain.desired import Facts
 from chainwatch.errors import Refused
-from provisioner.errors import ProvisionError
+from provisioner.errors import NoRoom, ProvisionError
 from provisioner.model import DesiredMachine, Observed
 from provisioner.plan import Decision
 
@@ -15,7 +15,8 @@ class Pass:
     """What a pass came to for one machine: what was wanted, seen, decided and done.
 
     `seen` is None when it could not be looked at, and `error` then says why; `refused` is the
-    guard's reason for not taking the step; `waiting` says that a task was started.
+    guard's reason for not taking the step; `waiting` says that a task was started. `cramped` is why
+    it is not made larger yet; it is wanted as it was until then.
     """
 
     want: DesiredMachine
@@ -25,10 +26,15 @@ class Pass:
     waiting: bool = False
     refused: Refused | None = None
     error: ProvisionError | None = None
+    cramped: NoRoom | None = None
 
     @property
     def sentence(self) -> str:
         """What was decided, and why."""
+        return self._sentence if self.cramped is None else f"{self._sentence}; {self.cramped}"
+
+    @property
+    def _sentence(self) -> str:
         if self.error is not None:
             return str(self.error)
         if self.decision is None:
@@ -44,12 +50,15 @@ class Pass:
     def last(self) -> bool:
         """Whether a step was taken from which nothing follows by itself."""
         step = self.decision.step if self.decision else None
-        return self.acted and self.error is None and step is not None and step.last
+        well = self.acted and self.error is None and self.cramped is None
+        return well and step is not None and step.last
 
     @property
     def settled(self) -> bool:
         """Whether this machine is as desired."""
-        return self.error is None and self.decision is not None and self.decision.settled
+        if self.error is not None or self.cramped is not None or self.decision is None:
+            return False
+        return self.decision.settled
 
 
 @dataclass(frozen=True, slots=True)

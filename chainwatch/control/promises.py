@@ -4,11 +4,12 @@ Law: what is owed follows from what the pass saw, and is written down in the com
 pass; a crash before it finds the same again. What is told to a buyer is sealed to his key for this
 lease alone, with an ephemeral key of its own; a key to which nothing can be sealed costs nobody
 anything: he is delivered without, and told when he publishes another. The guest may lie about its
-host keys, or be silent; then it is told without them.
+host keys, or be silent; then it is told without them. Why there was no room for an upgrade is
+remembered in memory only, for its refusal: after a restart that says no more than that it is late.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
@@ -60,6 +61,7 @@ class Promises:
     gives_back: bool
     credentials: Mapping[str, str] = field(default_factory=dict)
     news: Mapping[str, Sequence[Callable[[], None]]] = field(default_factory=dict)
+    _cramped: dict[str, str] = field(default_factory=dict)
 
     def source_of(self, lease: LeaseId) -> str | None:
         """Return the source through which a lease's contract is told things; None: it is not."""
@@ -74,7 +76,8 @@ class Promises:
         seen = _of_lease(outcome, facts.lease)
         if seen is None:
             return None
-        owed = promised(facts, _shown(facts, outcome, seen), gives_back=self.gives_back)
+        shown = replace(_shown(facts, outcome, seen), cramped=self._why_not_grown(facts, seen))
+        owed = promised(facts, shown, gives_back=self.gives_back)
         if owed is None or (owed.kind is Kind.PUBLISH and self._told_often(facts)):
             return None
         call = await self._call(facts, facts.lease, seen, owed, source)
@@ -83,6 +86,15 @@ class Promises:
         wanted = facts.dealings.upgrade
         refused = wanted.plan if wanted and owed.kind is Kind.REFUSE else None
         return Owed(intent, self.clock.now(), refused, owed.said)
+
+    def _why_not_grown(self, facts: Facts, seen: Pass) -> str | None:
+        """Say why there was no room for an upgrade when last looked, also when it is too late."""
+        lease = str(facts.id)
+        if seen.cramped is not None:
+            self._cramped[lease] = str(seen.cramped)
+        elif facts.dealings.upgrade is None or grows(facts):
+            self._cramped.pop(lease, None)
+        return self._cramped.get(lease)
 
     def _told_often(self, facts: Facts) -> bool:
         """Say whether an owner changes his key so often that he has to wait to be told."""

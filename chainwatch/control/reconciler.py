@@ -18,10 +18,10 @@ from chainwatch.control.passes import Outcome, Pass
 from chainwatch.domain.desired import Facts, Policy, desired
 from chainwatch.errors import OneAtATime, Refused
 from chainwatch.runtime.clock import Clock
-from provisioner.errors import NotOurs, ProvisionError
+from provisioner.errors import NoRoom, NotOurs, ProvisionError
 from provisioner.executor import Executor
 from provisioner.machines import Machines
-from provisioner.model import DesiredMachine
+from provisioner.model import DesiredMachine, Observed
 from provisioner.plan import decide
 from provisioner.site import Site
 
@@ -126,9 +126,8 @@ class Reconciler:
         except ProvisionError as error:
             over = step.obeys and await self.obedience.give_up(seen.want, error)
             said = None if over else error
-            return Pass(seen.want, seen.seen, seen.decision, acted=True, error=said)
-        waiting = ran.upid is not None
-        return Pass(seen.want, seen.seen, seen.decision, acted=True, waiting=waiting)
+            return replace(seen, acted=True, error=said)
+        return replace(seen, acted=True, waiting=ran.upid is not None)
 
     async def _look(self, want: DesiredMachine, *, settle: bool = True) -> Pass:
         try:
@@ -139,9 +138,20 @@ class Reconciler:
                     f"VMs {', '.join(map(str, doubles))} all prove to be this machine; "
                     "remove the one that is not, then retry"
                 )
+            cramped = await self._cramped(want, have)
         except ProvisionError as error:
             return Pass(want, None, None, error=error)
-        return Pass(want, have, decide(self.site, want, have))
+        if cramped is not None:
+            want = replace(want, spec=want.before)
+        return Pass(want, have, decide(self.site, want, have), cramped=cramped)
+
+    async def _cramped(self, want: DesiredMachine, have: Observed) -> NoRoom | None:
+        """Say why a machine stays as it is that is to be made larger, if there is no room."""
+        rooms = self.executor.rooms
+        if want.spec is not None and want.before is not None:
+            return await rooms.growth(want.spec, have)
+        rooms.count(have)
+        return None
 
     async def _gate(self, facts: Facts, seen: Pass) -> Pass:
         step = seen.decision.step if seen.decision else None
@@ -150,5 +160,5 @@ class Reconciler:
         try:
             await self.guards.allow(step, seen.want, facts)
         except Refused as refused:
-            return Pass(seen.want, seen.seen, seen.decision, refused=refused)
+            return replace(seen, refused=refused)
         return seen

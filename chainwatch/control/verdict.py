@@ -105,6 +105,8 @@ def verdict(outcome: Outcome, attempts: int) -> Verdict:
 
 def _of(each: Pass, attempts: int) -> Done | Failed:
     match each.error:
+        case None if _lacks_room_alone(each):
+            return Done(ROOM)
         case None:
             return Done(_recheck(each))
         case Crowded():
@@ -118,6 +120,11 @@ def _of(each: Pass, attempts: int) -> Done | Failed:
         case error:
             after = min(2 ** min(attempts, 10), LONGEST_BACKOFF)
             return Failed(str(error), LONGEST_BACKOFF if isinstance(error, Permanent) else after)
+
+
+def _lacks_room_alone(each: Pass) -> bool:
+    idle = each.decision is not None and each.decision.settled and not each.acted
+    return each.cramped is not None and idle
 
 
 def _recheck(each: Pass) -> float | None:
@@ -164,6 +171,8 @@ def _notices(each: Pass) -> Iterator[Notice]:
         each.error, Locked | Crowded | NodeDown
     ):
         yield Notice("failing", "warning", str(each.error))
+    if each.cramped is not None:
+        yield Notice("no-room", "warning", str(each.cramped))
     if isinstance(each.refused, OverBudget):
         yield Notice("over-budget", "warning", each.refused.reason)
     if step is CLONE and each.seen and _vanished(each.seen):

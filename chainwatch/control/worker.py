@@ -197,7 +197,9 @@ class Worker:
         Who waits for a node or for room has an alarm already, and who waits for his turn is called.
         """
         moves = any(
-            (each.acted and each.error is None) or isinstance(each.error, WAITING)
+            (each.acted and each.error is None)
+            or isinstance(each.error, WAITING)
+            or each.cramped is not None
             for each in outcome.passes
         )
         if moves or not isinstance(judged, Done) or judged.after is None:

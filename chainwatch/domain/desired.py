@@ -120,6 +120,7 @@ def desired(facts: Facts, nonce: str, policy: Policy) -> DesiredMachine:
         gecos=_gecos(facts, access),
         order=facts.order if lease and facts.ordered_of == nonce else None,
         terms=policy.plans.of(facts.id, _sold(facts)) if lease else ANY_TERMS,
+        before=_spec(facts.plan) if lease and grows(facts) else None,
     )
 
 

@@ -19,13 +19,15 @@ class Shown:
     """What a pass saw of the machine that is paid for.
 
     `started`: it was observed running once; `running`: it may run now; `gone`: there is none, and
-    none is owed; `grown`: it has all that the larger plan has; `hopeless`: why it never will.
+    none is owed; `grown`: it has all that the larger plan has; `cramped`: why it had not when that
+    was last tried; `hopeless`: why it never will.
     """
 
     started: bool = False
     running: bool = True
     gone: bool = False
     grown: bool = False
+    cramped: str | None = None
     hopeless: str | None = None
 
 
@@ -137,9 +139,9 @@ def _upgrade(facts: Facts, shown: Shown) -> Promise | None:
     if wanted is None or facts.dealings.has(Kind.REFUSE, wanted.cause):
         return None
     if facts.source.chain_time >= wanted.deadline:
-        return Promise(
-            Kind.REFUSE, wanted.cause, "it was not done within the time that was promised"
-        )
+        late = "it was not done within the time that was promised"
+        said = late if shown.cramped is None else f"{late}: {shown.cramped}"
+        return Promise(Kind.REFUSE, wanted.cause, said)
     if shown.hopeless is not None:
         return Promise(Kind.REFUSE, wanted.cause, shown.hopeless)
     if not shown.grown or facts.dealings.has(Kind.UPGRADE, wanted.cause):

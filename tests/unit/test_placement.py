@@ -14,6 +14,7 @@ from provisioner.placement import (
     Openings,
     Promise,
     Template,
+    cramped,
     openings,
     view,
 )
@@ -132,3 +133,23 @@ def test_a_node_without_room_says_why(
 ) -> None:
     (said,) = found(cluster(node), ON_N1, limits=limits, demand=demand).reasons
     assert why in said
+
+
+@pytest.mark.parametrize(
+    ("node", "more", "why"),
+    [
+        (N1, Demand(14 * 1024, 90), None),
+        (N1, Demand(14 * 1024 + 1, 0), "node n1 has 14336 MiB of memory left of 14337"),
+        (N1, Demand(0, 91), "storage local has 90 GiB left beyond its reserve of 91"),
+        (replace(N1, memory=GIB), Demand(0, 90), None),
+        (replace(N1, memory=GIB), Demand(-1, 0), None),
+        (replace(N1, maintenance=True), Demand(1024, 20), None),
+        (replace(N1, memory=0), Demand(1, 0), "give the token Sys.Audit on /nodes/n1"),
+    ],
+)
+def test_what_a_machine_grows_by_must_be_where_it_stands(
+    node: NodeRow, more: Demand, why: str | None
+) -> None:
+    shown = cluster(node, N2, guests=(guest(20000, "n1", 2, running=True),))
+    said = cramped(view(shown, Limits(), POOL, {}), "n1", "local", more)
+    assert said is None if why is None else why in str(said)
