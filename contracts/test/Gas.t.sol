@@ -46,6 +46,16 @@ contract GasTest is Shop {
         }
     }
 
+    function test_no_end_and_no_upgrade_costs_more_when_there_are_more_leases() public {
+        createPlan(larger(NATIVE));
+        uint256[9] memory few = _costsOfEnds();
+        for (uint256 i = 0; i < 300; ++i) bought(1, BOB, 100 * HOUR);
+        uint256[9] memory many = _costsOfEnds();
+        for (uint256 i = 0; i < few.length; ++i) {
+            vm.assertLe(many[i], few[i] + 100, "a call costs more where there are more leases");
+        }
+    }
+
     /// @dev As costly as random bytes are.
     function _sealed(uint256 length) private pure returns (bytes memory sealed_) {
         sealed_ = new bytes(length);
@@ -76,5 +86,35 @@ contract GasTest is Shop {
         costs[5] = left - gasleft();
         vm.prank(CAROL);
         lease.transferFrom(CAROL, ALICE, token);
+    }
+
+    /// @dev What ends a lease or makes it larger; each finds the same written both times.
+    function _costsOfEnds() private returns (uint256[9] memory costs) {
+        uint256[4] memory tokens = [buy(1, ALICE, HOUR), buy(1, ALICE, HOUR), bought(1, ALICE, HOUR), 0];
+        tokens[3] = bought(1, ALICE, HOUR);
+        _cost(PROVISIONER, 0, abi.encodeCall(lease.cancelUndelivered, (buy(1, ALICE, HOUR))));
+        costs[0] = _cost(PROVISIONER, 0, abi.encodeCall(lease.cancelUndelivered, (tokens[0])));
+        costs[1] = _cost(ALICE, 0, abi.encodeCall(lease.setKeys, (tokens[2], KEY, "")));
+        costs[2] = _cost(ALICE, 4 * HOUR * PRICE, abi.encodeCall(lease.requestUpgrade, (tokens[2], 3, 1 ether)));
+        costs[3] = _cost(PROVISIONER, 0, abi.encodeCall(lease.completeUpgrade, (tokens[2])));
+        costs[4] = _cost(ALICE, 4 * HOUR * PRICE, abi.encodeCall(lease.requestUpgrade, (tokens[3], 3, 1 ether)));
+        costs[5] = _cost(PROVISIONER, 0, abi.encodeCall(lease.refuseUpgrade, (tokens[3])));
+        skip(HOUR);
+        costs[6] = _cost(ALICE, 0, abi.encodeCall(lease.refund, (tokens[1])));
+        costs[7] = _cost(ALICE, 0, abi.encodeCall(lease.burn, (tokens[2])));
+        costs[8] = _cost(ALICE, 0, abi.encodeCall(lease.claim, (NATIVE, payable(ALICE))));
+    }
+
+    /// @dev What comes back is not copied: the more memory this test has, the dearer that would be.
+    function _cost(address caller, uint256 value, bytes memory data) private returns (uint256 cost) {
+        vm.prank(caller);
+        address target = address(lease);
+        bool done;
+        uint256 left = gasleft();
+        assembly ("memory-safe") {
+            done := call(gas(), target, value, add(data, 32), mload(data), 0, 0)
+        }
+        cost = left - gasleft();
+        vm.assertTrue(done, "a call failed");
     }
 }

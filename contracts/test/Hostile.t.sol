@@ -2,9 +2,19 @@
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Shop} from "./support/Shop.sol";
-import {BlocklistToken, FeeToken, Greedy, ReentrantToken, Refuser, SilentToken} from "./support/Tokens.sol";
+import {
+    BlocklistToken,
+    EmptyToken,
+    FeeToken,
+    Greedy,
+    LyingToken,
+    ReentrantToken,
+    Refuser,
+    SilentToken
+} from "./support/Tokens.sol";
 import {vm} from "./support/Vm.sol";
 
 /// @title Tokens and receivers that mean no good: they harm themselves at most
@@ -15,6 +25,16 @@ contract HostileTest is Shop {
         token.approve(address(lease), type(uint256).max);
         vm.expectRevert(abi.encodeWithSelector(TokenTookFee.selector, (HOUR * PRICE * 99) / 100, HOUR * PRICE));
         lease.mint(purchase(plan, ALICE, HOUR));
+    }
+
+    function test_a_token_that_moves_nothing_buys_nothing_whatever_it_says() public {
+        address[2] memory tokens = [address(new LyingToken()), address(new EmptyToken())];
+        for (uint256 i = 0; i < tokens.length; ++i) {
+            uint256 plan = createPlan(offer(tokens[i]));
+            if (i == 0) vm.expectRevert(abi.encodeWithSelector(SafeERC20.SafeERC20FailedOperation.selector, tokens[i]));
+            else vm.expectRevert(abi.encodeWithSelector(TokenTookFee.selector, 0, HOUR * PRICE));
+            lease.mint(purchase(plan, ALICE, HOUR));
+        }
     }
 
     function test_a_token_that_says_nothing_pays_and_is_paid_out() public {
@@ -153,6 +173,20 @@ contract HostileTest is Shop {
         vm.assertTrue(!greedy.entered(), "it claimed twice");
         vm.assertEq(address(greedy).balance, HOUR * PRICE);
         vm.assertEq(address(lease).balance, 10 * HOUR * PRICE);
+    }
+
+    function test_a_receiver_that_claims_while_its_change_is_sent_gets_it_once() public {
+        Greedy greedy = new Greedy(address(lease));
+        buy(1, BOB, 10 * HOUR);
+        vm.deal(address(greedy), 5 * HOUR * PRICE);
+        bytes memory call = abi.encodeCall(lease.mint, (purchase(1, address(greedy), HOUR)));
+        uint256 token = abi.decode(greedy.run(call, HOUR * PRICE), (uint256));
+        vm.prank(PROVISIONER);
+        lease.cancelUndelivered(token);
+        greedy.run(call, 3 * HOUR * PRICE);
+        vm.assertTrue(!greedy.entered(), "it claimed while it bought");
+        vm.assertEq(lease.creditOf(NATIVE, address(greedy)), HOUR * PRICE);
+        vm.assertEq(address(lease).balance, 12 * HOUR * PRICE);
     }
 
     function test_a_hostile_tokens_plan_touches_no_other_plans_money() public {

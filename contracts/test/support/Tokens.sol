@@ -41,6 +41,20 @@ contract SilentToken {
     }
 }
 
+/// @title Says that it did not transfer, and does not, without an error
+contract LyingToken is ERC20("Lie", "LIE") {
+    function transferFrom(address, address, uint256) public pure override returns (bool) {
+        return false;
+    }
+}
+
+/// @title Says that it transferred, and did not
+contract EmptyToken is ERC20("Empty", "NIL") {
+    function transferFrom(address, address, uint256) public pure override returns (bool) {
+        return true;
+    }
+}
+
 /// @title Refuses to pay whom it does not like
 contract BlocklistToken is ERC20("Block", "BLK") {
     mapping(address => bool) public blocked;
