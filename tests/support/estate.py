@@ -37,6 +37,7 @@ from provisioner import faultpoints
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.direct import DirectApi
 from provisioner.simulator.guests import Guest
+from provisioner.simulator.ssh.direct import DirectWays
 from tests.support.anvil import CHAIN_ID, Anvil, running
 from tests.support.lease_contract import LeaseContract, PlanOffer, Said, open_shop
 from tests.support.post import ADDRESS, CEILING, COIN, KEY
@@ -240,7 +241,8 @@ class Estate:
 
 
 def wired(settings: Config, pool: RpcPool, cluster: Cluster, db: Database) -> Daemon:
-    ways = Adapters({"shop": pool}, DirectApi(cluster))
+    nodes = DirectWays(cluster) if settings.nodes else None
+    ways = Adapters({"shop": pool}, DirectApi(cluster), nodes)
     return wire(settings, ways, db, ClusterClock(cluster), lambda: None)
 
 
@@ -260,13 +262,16 @@ def _source(contract: str, url: str) -> SourceSettings:
 
 @asynccontextmanager
 async def estate(
-    folder: Path, *, adjust: Callable[[Config], Config] = lambda same: same
+    folder: Path, *, adjust: Callable[[Config], Config] = lambda same: same, kind: int = 0
 ) -> AsyncIterator[Estate]:
-    """Open an estate: a contract that sells two plans, and a daemon that may deliver."""
+    """Open an estate: a contract that sells two plans, and a daemon that may deliver.
+
+    Both plans are of a `kind` of machine: 0 is virtual, 1 a container.
+    """
     async with running() as anvil:
         shop = await open_shop(anvil)
-        await shop.create_plan(SMALL)
-        await shop.create_plan(LARGE)
+        await shop.create_plan(replace(SMALL, kind=kind))
+        await shop.create_plan(replace(LARGE, kind=kind))
         role = keccak(b"PROVISIONER_ROLE")
         await shop.deployed.send("grantRole", role, to_checksum_address(ADDRESS), sender=shop.admin)
         await anvil.rpc("anvil_setBalance", ADDRESS, hex(COIN))
@@ -277,6 +282,7 @@ async def estate(
         )
         cluster, pool = Cluster(), RpcPool((anvil.url,), timeout=5.0)
         cluster.add_template(TEMPLATE)
+        cluster.add_os_template()
         template = cluster.guest(TEMPLATE).os
         template.folders.add("/etc/ssh")
         template.files[KEY_FILE] = f"{HOST_KEY} root@template\n"
