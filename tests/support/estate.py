@@ -129,14 +129,15 @@ class Estate:
     def lease(self, token: int) -> str:
         return str(LeaseId(CHAIN_ID, self.shop.address.lower(), token))
 
-    async def turn(self) -> None:
-        """Give every loop one turn: read, look at tasks, pass, send."""
+    async def turn(self, *, reads: int = 1_000_000) -> None:
+        """Give every loop one turn: read (so many batches at most), look at tasks, pass, send."""
         supervisor = self.daemon.supervisor
         for ingest in supervisor.ingests:
             if not self.surveyed:
                 await ingest.scanner.check()
-            while await ingest.attempt():
-                pass
+            left = reads
+            while left and await ingest.attempt():
+                left -= 1
         if not self.surveyed:
             self.surveyed = await supervisor.first_survey()
         await supervisor.poller.poll()
@@ -234,6 +235,19 @@ class Estate:
 
     def guest(self) -> Guest:
         return self.cluster.guest(FIRST)
+
+    def machines(self) -> dict[int, list[str]]:
+        """Return how the machines of each token stand in the cluster, by what they prove of it.
+
+        One that is still being made proves nothing yet, and is not among them.
+        """
+        signer = self.daemon.supervisor.resync.site.signer
+        found: dict[int, list[str]] = {}
+        for vmid, each in sorted(self.cluster.inventory().guests.items()):
+            told = self.cluster.guest(vmid).config.get("description", "")
+            if (proof := signer.prove(str(told), vmid)) is not None:
+                found.setdefault(LeaseId.parse(proof[0].key).token, []).append(each.power)
+        return found
 
     def running(self) -> bool:
         guests = self.cluster.inventory().guests
