@@ -1,7 +1,8 @@
 """The fold of the logs against the contract's own state, after thousands of deals in any order.
 
 The logs are read and folded by the daemon's own code; the state is what the contract answers. What
-the daemon does not fold (money) is taken from the receipts' last words on each, without adding.
+the daemon does not fold (money, who may renew, what was published) is taken from the receipts: the
+last words on each, without adding, and the books of who paid and where it went.
 With `CHAINWATCH_SOAK` set there are ten times as many deals.
 """
 
@@ -9,6 +10,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import pytest
@@ -22,6 +24,7 @@ from chainwatch.domain.events import CredentialMoved, Logged, PlanEvent
 from chainwatch.domain.lease import Lease, Plan, fold_all, fold_plan
 from tests.support.anvil import CHAIN_ID, running
 from tests.support.bazaar import PLANS, Bazaar, opened
+from tests.support.books import Books, Entry
 from tests.support.lease_contract import NATIVE
 from tests.support.ledger import Ledger
 
@@ -30,7 +33,7 @@ DEALS: Final = 500
 _AT_ONCE: Final = 200
 _QUESTIONS: Final = (
     *("ownerOf", "expiresAt", "planOf", "deliveredAt", "sshKeyOf", "encryptionKeyOf"),
-    *("escrowOf", "upgradeOf"),
+    *("escrowOf", "upgradeOf", "connectionOf", "isRenewable"),
 )
 _SEEN: Final = {
     *("Transfer", "LeaseMinted", "SubscriptionUpdate", "KeysChanged", "LeaseDelivered"),
@@ -129,11 +132,11 @@ async def test_the_fold_of_the_logs_is_what_the_contract_says() -> None:
         assert len(leases) > DEALS // 20
 
 
-async def test_money_is_where_the_logs_say_to_the_wei() -> None:
+async def test_money_and_what_was_said_are_where_the_logs_say_to_the_wei() -> None:
     async with witnessed(2) as witness:
         for _ in range(ROUNDS):
             await witness.bazaar.deal(DEALS)
-        leases, _ = await witness.read()
+        leases, plans = await witness.read()
         state = await _state(witness, leases)
         said = await witness.said()
         assert {name for name, _ in said} >= _SEEN, Counter(name for name, _ in said)
@@ -155,6 +158,11 @@ async def test_money_is_where_the_logs_say_to_the_wei() -> None:
             assert await witness.asked("creditOf", [(coin, account)]) == [(amount,)]
             owed[coin] += amount
         assert owed == await _held(witness.bazaar)
+        books = Books().take_in(Entry(*each) for each in said)
+        books.balanced()
+        assert (set(books.leases), books.credits) == (set(leases), credit)
+        assert min(sum(each.refunded for each in books.leases.values()), books.withdrawn) > 0
+        await _as_it_was_said(witness, leases, plans, state, said)
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -235,6 +243,65 @@ def _last_words(
             case "CreditUpdate", {"token": str(coin), "account": str(who), "credit": int(amount)}:
                 credit[coin, who] = amount
     return escrow, aside, credit
+
+
+@dataclass(slots=True)
+class _Words:
+    """The last that was said of one lease, as far as the daemon does not fold it."""
+
+    connection: bytes = b""
+    upgrade: tuple[object, ...] = (0, 0, 0)
+    renewals: bool = True
+    wanted: int = 0
+
+
+def _words(said: Iterable[tuple[str, Mapping[str, object]]]) -> dict[object, _Words]:
+    """A transfer clears the connection without a word."""
+    words: dict[object, _Words] = defaultdict(_Words)
+    for name, values in said:
+        match name, values:
+            case "Transfer", {"tokenId": token}:
+                words[token].connection = b""
+            case "ConnectionPublished", {"tokenId": token, "connection": bytes(connection)}:
+                words[token].connection = connection
+            case "UpgradeUpdate", {"tokenId": token, "planId": int(plan)}:
+                words[token].wanted = plan
+                words[token].upgrade = (values["planId"], values["deadline"], values["aside"])
+            case "RenewalsAllowed", {"tokenId": token, "allowed": bool(allowed)}:
+                words[token].renewals = allowed
+    return words
+
+
+async def _as_it_was_said(
+    witness: Witness,
+    leases: Mapping[int, Lease],
+    plans: Mapping[int, Plan],
+    state: Mapping[str, Mapping[int, Answer]],
+    said: Iterable[tuple[str, Mapping[str, object]]],
+) -> None:
+    """Hold connections, upgrades, refusals to renew and stocks against the last words on each."""
+    there = {token: lease for token, lease in leases.items() if not lease.burnt}
+    words = _words(said)
+    now = (await witness.bazaar.anvil.block()).timestamp
+    live: Counter[int] = Counter()
+    for token, lease in there.items():
+        last = words[token]
+        assert state["connectionOf"][token] == (last.connection,)
+        asked = state["upgradeOf"][token]
+        assert asked is not None
+        assert isinstance(asked[0], tuple)
+        plan, deadline, _, aside = asked[0]
+        assert (plan, deadline, aside) == last.upgrade
+        assert lease.plan is not None
+        grace = plans[lease.plan].grace if lease.delivered_at else 0
+        renewable = last.renewals and now < lease.expires_at + grace
+        assert state["isRenewable"][token] == (renewable,), (lease, last)
+        live.update(each for each in (lease.plan, last.wanted) if each)
+    for number in plans:
+        (answer,) = await witness.asked("plan", [(number,)])
+        assert answer is not None
+        assert isinstance(answer[0], tuple)
+        assert answer[0][10] == live[number]
 
 
 async def _held(bazaar: Bazaar) -> dict[str, int]:
