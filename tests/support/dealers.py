@@ -12,6 +12,7 @@ from typing import Final
 
 from chainwatch.errors import OperatorError
 from provisioner import faultpoints
+from provisioner.errors import HypervisorDown
 from provisioner.simulator.faults import Fault, FaultName
 from tests.support.books import Account, Books, Entry, entries
 from tests.support.estate import GRACE, HOUR, LARGE, SMALL, Estate
@@ -22,6 +23,8 @@ MOST: Final = 8
 PRICES: Final = {1: SMALL.price_per_second, 2: LARGE.price_per_second}
 _COIN: Final = 10**18
 _NODE: Final = "pve"
+#: Seconds after which a node that lost power is surely back.
+_BOOT: Final = 180
 
 Deal = Callable[[], Awaitable[object]]
 
@@ -65,7 +68,9 @@ class Dealers:
         self.it.cluster.guest(TEMPLATE).has_agent = True
         for vmid in self.it.cluster.inventory().guests:
             self.it.cluster.guest(vmid).has_agent = True
+        self.it.cluster.advance(_BOOT)
         await self._resume()
+        await self._turns(3)
         for _ in range(4):
             await self.it.daemon.supervisor.resync.survey()
             await self.it.daemon.supervisor.resync.enqueue_all("periodic resync")
@@ -161,7 +166,7 @@ class Dealers:
     async def _gives_back(self) -> None:
         try:
             await self.it.desk().cancel(str(self._token()), "a test", 0)
-        except OperatorError as error:
+        except (OperatorError, HypervisorDown) as error:
             self.done.append(f"  not cancelled: {error}")
 
     async def _paused(self) -> None:

@@ -138,14 +138,21 @@ class Estate:
             left = reads
             while left and await ingest.attempt():
                 left -= 1
+        if supervisor.breaker.reason is None or await supervisor.breaker.probe():
+            await self._work()
+        for sender in supervisor.senders if self.sends else ():
+            await sender.attempt()
+
+    async def _work(self) -> None:
+        supervisor = self.daemon.supervisor
         if not self.surveyed:
             self.surveyed = await supervisor.first_survey()
+        if supervisor.nodes.down:
+            await supervisor.nodes.look()
         await supervisor.poller.poll()
         worker = supervisor.worker
         for item in await worker.work.due(worker.clock.now(), 1_000):
             await worker.process(item)
-        for sender in supervisor.senders if self.sends else ():
-            await sender.attempt()
 
     async def turns(self, count: int = 30, seconds: float = 4) -> None:
         """Turn often, over and over again after a crash, with time of the cluster in between."""
