@@ -54,7 +54,7 @@ abstract contract Thief is Shop {
             return _one(abi.encodeCall(lease.mintWithAuthorization, (purchase(plan, THIEF, HOUR), signed)));
         }
         if (name == lease.renewWithPermit.selector) {
-            return _one(abi.encodeCall(lease.renewWithPermit, (token, HOUR, permit)));
+            return _one(abi.encodeCall(lease.renewWithPermit, (token, HOUR, type(uint256).max, permit)));
         }
         return new bytes[](0);
     }
