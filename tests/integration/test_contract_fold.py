@@ -3,14 +3,14 @@
 The logs are read and folded by the daemon's own code; the state is what the contract answers. What
 the daemon does not fold (money, who may renew, what was published) is taken from the receipts: the
 last words on each, without adding, and the books of who paid and where it went.
-With `CHAINWATCH_SOAK` set there are ten times as many deals.
+Of two bazaars each sees a thousand deals that succeed; in a soak, ten times as many.
 """
 
 import os
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -19,22 +19,28 @@ from chainwatch.chain import profiles
 from chainwatch.chain.rpc import RpcError, RpcPool
 from chainwatch.chain.scanner import Scanner
 from chainwatch.chain.settings import SourceSettings
-from chainwatch.domain.batches import Source
+from chainwatch.domain.batches import Batch, Source
 from chainwatch.domain.events import CredentialMoved, Logged, PlanEvent
-from chainwatch.domain.lease import Lease, Plan, fold_all, fold_plan
+from chainwatch.domain.lease import Lease, LeaseId, Plan, fold_all, fold_plan
+from chainwatch.store.database import Database
+from chainwatch.store.journal import Journal
+from chainwatch.store.standings import Standing, Standings
 from tests.support.anvil import CHAIN_ID, running
 from tests.support.bazaar import PLANS, Bazaar, opened
 from tests.support.books import Books, Entry
+from tests.support.last_words import LastWords, Word
 from tests.support.lease_contract import NATIVE
 from tests.support.ledger import Ledger
+from tests.support.stored import opened as stored
 
 ROUNDS: Final = 20 if os.environ.get("CHAINWATCH_SOAK") else 2
 DEALS: Final = 500
 _AT_ONCE: Final = 200
 _QUESTIONS: Final = (
     *("ownerOf", "expiresAt", "planOf", "deliveredAt", "sshKeyOf", "encryptionKeyOf"),
-    *("escrowOf", "upgradeOf", "connectionOf", "isRenewable"),
+    *("escrowOf", "upgradeOf", "connectionOf", "isRenewable", "priceOf"),
 )
+_SAID: Final = ("connectionOf", "upgradeOf", "priceOf", "isRenewable")
 _SEEN: Final = {
     *("Transfer", "LeaseMinted", "SubscriptionUpdate", "KeysChanged", "LeaseDelivered"),
     *("LeaseRenewed", "RenewalsAllowed", "ConnectionPublished", "PlanChanged", "ActionRequested"),
@@ -49,15 +55,20 @@ Answer = tuple[object, ...] | None
 class Witness:
     """Reads a bazaar as the daemon does, and asks its contract as anybody may."""
 
-    def __init__(self, bazaar: Bazaar, pool: RpcPool) -> None:
+    def __init__(self, bazaar: Bazaar, pool: RpcPool, db: Database) -> None:
         self.bazaar = bazaar
         self._pool = pool
+        self._db = db
         self._ledger = Ledger()
         self._scanner = Scanner(_settings(bazaar), pool, profiles.get("lease"), self._ledger)
 
     async def read(self) -> tuple[dict[int, Lease], dict[int, Plan]]:
         """What the logs fold to."""
+        stored = len(self._ledger.steps)
         await self._ledger.follow(self._scanner)
+        for step in self._ledger.steps[stored:]:
+            assert isinstance(step, Batch)
+            await Journal(self._db).commit_batch("bazaar", step, 1)
         assert self._scanner.take_unread() == ()
         tokens: dict[int, list[Logged]] = defaultdict(list)
         plans: dict[int, Plan] = {}
@@ -89,6 +100,13 @@ class Witness:
             answers += await rpc.batch(calls[first : first + _AT_ONCE])
         return [self._decoded(function, answer) for answer in answers]
 
+    async def standing(self, token: int) -> Standing:
+        """How a lease stands by the daemon's own database."""
+        lease = LeaseId(CHAIN_ID, self.bazaar.shop.address.lower(), token)
+        standing = await Standings(self._db).of(str(lease))
+        assert standing is not None
+        return standing
+
     async def said(self) -> list[tuple[str, Mapping[str, object]]]:
         """Every event of the contract, from the receipts, in its order."""
         contract = self.bazaar.shop.deployed.contract
@@ -111,8 +129,8 @@ class Witness:
         return tuple(contract.w3.codec.decode(types, bytes.fromhex(str(answer)[2:])))
 
 
-async def test_the_fold_of_the_logs_is_what_the_contract_says() -> None:
-    async with witnessed(1) as witness:
+async def test_the_fold_of_the_logs_is_what_the_contract_says(tmp_path: Path) -> None:
+    async with witnessed(tmp_path, 1) as witness:
         leases: dict[int, Lease] = {}
         plans: dict[int, Plan] = {}
         for _ in range(ROUNDS):
@@ -132,8 +150,10 @@ async def test_the_fold_of_the_logs_is_what_the_contract_says() -> None:
         assert len(leases) > DEALS // 20
 
 
-async def test_money_and_what_was_said_are_where_the_logs_say_to_the_wei() -> None:
-    async with witnessed(2) as witness:
+async def test_money_and_what_was_said_are_where_the_logs_say_to_the_wei(
+    tmp_path: Path,
+) -> None:
+    async with witnessed(tmp_path, 2) as witness:
         for _ in range(ROUNDS):
             await witness.bazaar.deal(DEALS)
         leases, plans = await witness.read()
@@ -169,19 +189,20 @@ async def test_money_and_what_was_said_are_where_the_logs_say_to_the_wei() -> No
 
 
 @asynccontextmanager
-async def witnessed(seed: int) -> AsyncIterator[Witness]:
+async def witnessed(folder: Path, seed: int) -> AsyncIterator[Witness]:
     async with running() as anvil:
         bazaar = await opened(anvil, seed)
         pool = RpcPool((anvil.url,), timeout=10)
         try:
-            yield Witness(bazaar, pool)
+            async with stored(folder / "bazaar.db", _settings(bazaar).source) as db:
+                yield Witness(bazaar, pool, db)
         finally:
             await pool.close()
 
 
 def _settings(bazaar: Bazaar) -> SourceSettings:
     return SourceSettings(
-        source=Source("bazaar", CHAIN_ID, bazaar.shop.address, 0, "lease"),
+        source=Source("bazaar", CHAIN_ID, bazaar.shop.address.lower(), 0, "lease"),
         http=(bazaar.anvil.url,),
         ws=(),
         confirmations=0,
@@ -245,33 +266,6 @@ def _last_words(
     return escrow, aside, credit
 
 
-@dataclass(slots=True)
-class _Words:
-    """The last that was said of one lease, as far as the daemon does not fold it."""
-
-    connection: bytes = b""
-    upgrade: tuple[object, ...] = (0, 0, 0)
-    renewals: bool = True
-    wanted: int = 0
-
-
-def _words(said: Iterable[tuple[str, Mapping[str, object]]]) -> dict[object, _Words]:
-    """A transfer clears the connection without a word."""
-    words: dict[object, _Words] = defaultdict(_Words)
-    for name, values in said:
-        match name, values:
-            case "Transfer", {"tokenId": token}:
-                words[token].connection = b""
-            case "ConnectionPublished", {"tokenId": token, "connection": bytes(connection)}:
-                words[token].connection = connection
-            case "UpgradeUpdate", {"tokenId": token, "planId": int(plan)}:
-                words[token].wanted = plan
-                words[token].upgrade = (values["planId"], values["deadline"], values["aside"])
-            case "RenewalsAllowed", {"tokenId": token, "allowed": bool(allowed)}:
-                words[token].renewals = allowed
-    return words
-
-
 async def _as_it_was_said(
     witness: Witness,
     leases: Mapping[int, Lease],
@@ -279,29 +273,42 @@ async def _as_it_was_said(
     state: Mapping[str, Mapping[int, Answer]],
     said: Iterable[tuple[str, Mapping[str, object]]],
 ) -> None:
-    """Hold connections, upgrades, refusals to renew and stocks against the last words on each."""
-    there = {token: lease for token, lease in leases.items() if not lease.burnt}
-    words = _words(said)
+    """Hold connections, upgrades, prices, refusals to renew and plans against what was said."""
+    words = LastWords().take_in(said)
     now = (await witness.bazaar.anvil.block()).timestamp
     live: Counter[int] = Counter()
-    for token, lease in there.items():
-        last = words[token]
-        assert state["connectionOf"][token] == (last.connection,)
-        asked = state["upgradeOf"][token]
-        assert asked is not None
-        assert isinstance(asked[0], tuple)
-        plan, deadline, _, aside = asked[0]
-        assert (plan, deadline, aside) == last.upgrade
-        assert lease.plan is not None
-        grace = plans[lease.plan].grace if lease.delivered_at else 0
-        renewable = last.renewals and now < lease.expires_at + grace
-        assert state["isRenewable"][token] == (renewable,), (lease, last)
-        live.update(each for each in (lease.plan, last.wanted) if each)
+    for token, lease in leases.items():
+        if lease.burnt:
+            continue
+        word = words.leases[token]
+        plan, deadline, aside = word.upgrade
+        wanted = (plan, deadline, word.wanted_price if plan else 0, aside)
+        grace = plans[word.plan].grace if lease.delivered_at else 0
+        assert lease.plan == word.plan
+        assert {name: state[name][token] for name in _SAID} == {
+            "connectionOf": (word.connection,),
+            "upgradeOf": (wanted,),
+            "priceOf": (words.price_of(token, now),),
+            "isRenewable": (word.renewals and now < lease.expires_at + grace,),
+        }, (lease, word)
+        await _as_the_daemon_stored_it(witness, lease, word)
+        live.update(each for each in (word.plan, plan) if each)
     for number in plans:
         (answer,) = await witness.asked("plan", [(number,)])
         assert answer is not None
         assert isinstance(answer[0], tuple)
-        assert answer[0][10] == live[number]
+        assert (*answer[0][6:8], answer[0][10]) == (*words.promises[number], live[number])
+
+
+async def _as_the_daemon_stored_it(witness: Witness, lease: Lease, word: Word) -> None:
+    """Hold what the daemon decides by, as it comes out of its database, against the same."""
+    standing = await witness.standing(lease.token)
+    plan, deadline, _ = word.upgrade
+    upgrade, published = standing.dealings.upgrade, standing.dealings.published
+    assert standing.lease == lease
+    assert (upgrade and (upgrade.plan, upgrade.deadline)) == ((plan, deadline) if plan else None)
+    said = None if published is None else bytes.fromhex(published.removeprefix("0x"))
+    assert said == word.published
 
 
 async def _held(bazaar: Bazaar) -> dict[str, int]:

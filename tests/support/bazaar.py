@@ -1,14 +1,18 @@
 """Everybody who deals with a lease contract at once: any function, any lease, in a seeded order.
 
-Nobody asks first whether a deal is allowed: what is not reverts in its block and says nothing, as
-on any chain. People, plans and times are few and close together, so that enough of it succeeds.
+People know who owned what a block ago, and ask for no more: what is not allowed reverts and says
+nothing, as on any chain. People, plans and times are few and close together, so that enough of it
+succeeds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final
+from typing import Any, Final
 
+from eth_utils.address import to_checksum_address
+
+from chainwatch.chain.ethereum import keccak
 from chainwatch.demo.anvil import Anvil
 from tests.support.lease_contract import (
     NATIVE,
@@ -27,6 +31,11 @@ _COIN: Final = 10**18
 _BLOB: Final = "AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8Mkwgtjc8zTUx4"
 _PRICE: Final = 1_000
 _IN_A_BLOCK: Final = 20
+_TRANSFER: Final = f"0x{keccak(b'Transfer(address,address,uint256)').hex()}"
+_DELIVERED: Final = f"0x{keccak(b'LeaseDelivered(uint256,uint64)').hex()}"
+_MINTED: Final = f"0x{keccak(b'LeaseMinted(uint256,uint256,address,uint256,uint256)').hex()}"
+_CHANGED: Final = f"0x{keccak(b'PlanChanged(uint256,uint256)').hex()}"
+_UPGRADE: Final = f"0x{keccak(b'UpgradeUpdate(uint256,uint256,uint64,uint256)').hex()}"
 _NATIVE_PLANS: Final = (1, 3)
 PLANS: Final = 4
 
@@ -43,7 +52,10 @@ class Bazaar:
     people: Sequence[str]
     random: Random
     tokens: int = 0
-    _wished: list[int] = field(default_factory=lambda: [1])
+    _wished: list[int] = field(default_factory=list)
+    _plans_of: dict[int, int] = field(default_factory=dict)
+    _owners_of: dict[int, str] = field(default_factory=dict)
+    _waiting: list[int] = field(default_factory=list)
     _deals: Sequence[Callable[[], Request]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,18 +72,48 @@ class Bazaar:
         )
         self._deals = (*often * 8, *sometimes * 6, *wishes * 10, *seldom)
 
-    async def deal(self, count: int) -> None:
-        """So many deals, in as many blocks as they need, and time that passes between them."""
+    async def deal(self, count: int) -> int:
+        """So many deals that succeed, and time that passes between their blocks.
+
+        Returns how many were tried.
+        """
         await self.anvil.rpc("evm_setAutomine", False)
-        for left in range(count, 0, -_IN_A_BLOCK):
-            for _ in range(min(left, _IN_A_BLOCK)):
+        tried = done = 0
+        while done < count:
+            for _ in range(_IN_A_BLOCK):
                 await self.anvil.rpc("eth_sendTransaction", self.random.choice(self._deals)())
             await self.anvil.rpc(
                 "evm_increaseTime", self.random.choice((12, 12, 12, 60, 600, HOUR))
             )
-            await self.anvil.mine()
-            self.tokens = await self.shop.deployed.call(int, "lastTokenId")
+            head = await self.anvil.mine()
+            receipts = await self.anvil.rpc("eth_getBlockReceipts", hex(head.number))
+            assert isinstance(receipts, list)
+            tried, done = tried + len(receipts), done + sum(r["status"] == "0x1" for r in receipts)
+            for log in (log for receipt in receipts for log in receipt["logs"]):
+                if to_checksum_address(log["address"]) == self.shop.address:
+                    self._see(log)
         await self.anvil.rpc("evm_setAutomine", True)
+        return tried
+
+    def _see(self, log: Mapping[str, Any]) -> None:
+        """Know who owns what, as anybody could before he deals; the next block knows no more."""
+        topic, *words = log["topics"]
+        if topic == _TRANSFER:
+            token, owner = int(words[2], 16), to_checksum_address(f"0x{words[1][-40:]}")
+            if int(words[0], 16) == 0:
+                self.tokens = max(self.tokens, token)
+                self._waiting.append(token)
+            self._owners_of[token] = owner
+            if int(owner, 16) == 0:
+                del self._owners_of[token]
+        if topic in (_MINTED, _CHANGED):
+            self._plans_of[int(words[0], 16)] = int(words[1], 16)
+        if topic == _UPGRADE:
+            self._wished = [each for each in self._wished if each != int(words[0], 16)]
+            self._wished += [int(words[0], 16)] * bool(int(log["data"][2:66], 16))
+        if topic == _DELIVERED or (topic == _TRANSFER and int(words[1], 16) == 0):
+            token = int(words[-1], 16)
+            self._waiting = [each for each in self._waiting if each != token]
 
     # --- what is dealt ----------------------------------------------------------------------------
 
@@ -89,8 +131,17 @@ class Bazaar:
     def _person(self) -> str:
         return self.random.choice(self.people)
 
+    def _owned(self) -> tuple[int, str]:
+        """A lease and its owner, where that is known, or whoever believes to own it."""
+        token = self._token()
+        return token, self._owners_of.get(token, self._person())
+
     def _owners(self, function: str) -> Callable[[], Request]:
-        return lambda: self._asked(self._person(), function, self._token())
+        def deal() -> Request:
+            token, owner = self._owned()
+            return self._asked(owner, function, token)
+
+        return deal
 
     def _provisioners(self, function: str) -> Callable[[], Request]:
         return lambda: self._asked(self.shop.provisioner, function, self._token())
@@ -105,46 +156,50 @@ class Bazaar:
     def _seconds(self) -> int:
         return self.random.randint(600, 12 * HOUR)
 
-    def _coins(self) -> int:
-        """More than enough for what is paid in coin; the other half refuses it."""
-        return self.random.choice((0, _COIN))
+    def _coins(self, token: int) -> int:
+        """More than enough for what is paid in native coin; the others refuse it."""
+        return _COIN if self._plans_of.get(token, 1) in _NATIVE_PLANS else 0
 
     def _deliver(self) -> Request:
         sealed = self.random.randbytes(self.random.choice((0, 40)))
-        return self._asked(self.shop.provisioner, "deliver", self._token(), self._person(), sealed)
+        token = self.random.choice(self._waiting[-9:] or [self._token()])
+        reader = self._owners_of.get(token, self._person())
+        return self._asked(self.shop.provisioner, "deliver", token, reader, sealed)
 
     def _publish(self) -> Request:
-        return self._asked(
-            self.shop.provisioner, "publishConnection", self._token(), self._person(), b"sealed"
-        )
+        token, owner = self._owned()
+        return self._asked(self.shop.provisioner, "publishConnection", token, owner, b"sealed")
 
     def _renew(self) -> Request:
-        arguments = (self._token(), self._seconds())
-        return self._asked(self._person(), "renewSubscription", *arguments, value=self._coins())
+        token = self._token()
+        return self._asked(
+            *(self._person(), "renewSubscription", token, self._seconds()), value=self._coins(token)
+        )
 
     def _transfer(self) -> Request:
-        owner = self._person()
-        return self._asked(owner, "transferFrom", owner, self._person(), self._token())
+        token, owner = self._owned()
+        return self._asked(owner, "transferFrom", owner, self._person(), token)
 
     def _keys(self) -> Request:
         line = f"ssh-ed25519 {_BLOB} {self.random.randint(0, 999)}@x"
         key = self.random.randbytes(32)
-        return self._asked(self._person(), "setKeys", self._token(), line, key)
+        token, owner = self._owned()
+        return self._asked(owner, "setKeys", token, line, key)
 
     def _action(self) -> Request:
         kind, data = self.random.randint(1, 4), self.random.randbytes(self.random.choice((0, 9)))
-        return self._asked(self._person(), "requestAction", self._token(), kind, data)
+        token, owner = self._owned()
+        return self._asked(owner, "requestAction", token, kind, data)
 
     def _upgrade(self) -> Request:
-        plan = self.random.randint(3, PLANS)
-        self._wished.append(self._token())
-        return self._asked(
-            *(self._person(), "requestUpgrade", self._wished[-1], plan, _COIN),
-            value=_COIN if plan in _NATIVE_PLANS else 0,
-        )
+        token, owner = self._owned()
+        larger = 4 - self._plans_of.get(token, 1) % 2
+        plan = self.random.choice((larger, larger, larger, 3, PLANS))
+        value = _COIN if plan in _NATIVE_PLANS else 0
+        return self._asked(owner, "requestUpgrade", token, plan, _COIN, value=value)
 
     def _complete(self) -> Request:
-        token = self.random.choice(self._wished[-5:])
+        token = self.random.choice(self._wished[-5:] or [self._token()])
         return self._asked(self.shop.provisioner, "completeUpgrade", token)
 
     def _cancel_delivered(self) -> Request:

@@ -43,8 +43,7 @@ class Entry:
 class Account:
     """One lease's money, in the smallest unit of its payment token.
 
-    `time` is the price of the seconds that it ran for, by the plans' prices; `exact` whether that
-    is to the wei what was earned, which a renewal while an upgrade was wanted makes an average.
+    `time` is the price of the `seconds` that it ran for, by the prices of its plans.
     """
 
     paid: int = 0
@@ -55,7 +54,7 @@ class Account:
     time: int = 0
     seconds: int = 0
     delivered: bool = False
-    exact: bool = True
+    _wanted: int = 0
     _price: int = 0
     _until: int = 0
     _since: int = 0
@@ -76,7 +75,6 @@ class Account:
                 self._price = prices.get(entry.number("planId"), 0)
             case "LeaseRenewed":
                 self.paid += entry.number("paid")
-                self.exact = self.exact and not self.aside
             case "LeaseDelivered":
                 self.delivered = True
             case "SubscriptionUpdate":
@@ -84,8 +82,9 @@ class Account:
             case "PlanChanged":
                 self._price = prices.get(entry.number("planId"), 0)
             case "UpgradeUpdate":
-                self.paid += entry.number("aside")
-                self.aside = entry.number("aside")
+                if not self._wanted:  # what a renewal adds to it, that says itself
+                    self.paid += entry.number("aside")
+                self.aside, self._wanted = entry.number("aside"), entry.number("planId")
             case "EscrowUpdate":
                 self.escrow = entry.number("escrow")
 
