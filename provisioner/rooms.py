@@ -170,8 +170,8 @@ class Rooms:
         """Count a machine that is about to be cloned to `vmid`."""
         self._promised[vmid] = (Promise(spot.node, spot.shelf, demand, copying=True), now)
 
-    async def growth(self, spec: MachineSpec, have: Observed) -> NoRoom | None:
-        """Say why a machine can't become as large as `spec` where it stands; None if it can.
+    async def growth(self, spec: MachineSpec, have: Observed, now: int) -> NoRoom | None:
+        """Say why a machine can't be as large as `spec` where it stands at wall time `now`, if so.
 
         Where it can, it counts with that from now on.
         """
@@ -179,12 +179,14 @@ class Rooms:
             return None
         snapshot = await self._snapshots.get()
         self.count(have, snapshot)
-        promises = {vmid: promise for vmid, (promise, _) in self._promised.items()}
         more = Demand(
             spec.memory_mib - have.config.settings.memory_mib,
             spec.disk_gib - have.config.disk_gib,
         )
-        seen = self._view(snapshot, promises)
+        if more.memory_mib <= 0 and more.disk_gib <= 0:
+            return None
+        whole = Demand(spec.memory_mib, spec.disk_gib)
+        seen = self._view(snapshot, await self._promises(snapshot, (), whole, now))
         if why := cramped(seen, have.node, have.config.storage, more):
             return NoRoom(f"VM {have.vmid} can't be made larger yet: {why}")
         if more.memory_mib > 0:

@@ -149,7 +149,7 @@ class Reconciler:
         """Say why a machine stays as it is that is to be made larger, if there is no room."""
         rooms = self.executor.rooms
         if want.spec is not None and want.before is not None:
-            return await rooms.growth(want.spec, have)
+            return await rooms.growth(want.spec, have, self.clock.now())
         rooms.count(have)
         return None
 
