@@ -36,7 +36,7 @@ from chainwatch.errors import Fatal
 from provisioner import faultpoints
 from provisioner.allocate import Pool
 from provisioner.model import BackupPolicy
-from provisioner.terms import OPEN, Inbound
+from provisioner.terms import LINKED, OPEN, Cloning, Inbound
 
 #: Variables with our prefix that are not settings.
 DAY: Final = 86_400
@@ -111,6 +111,7 @@ class MachinesConfig:
     inbound: Inbound = OPEN
     smtp: bool = False
     wallet_login: bool = False
+    cloning: Cloning = LINKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +340,7 @@ def _machines(table: Machines) -> MachinesConfig:
         inbound=table.firewall,
         smtp=table.smtp == "allowed",
         wallet_login=table.wallet_login,
+        cloning=table.cloning(),
         cloud_init=table.cloud_init,
         host_routes=table.ipv6 is not None and table.ipv6.host_routes,
     )

@@ -177,6 +177,8 @@ def _terms(terms: Terms) -> dict[str, str]:
         "disk": terms.disk and _disk(terms.disk),
         "nodes": ", ".join(sorted(terms.nodes)),
         "template_vms": ", ".join(map(str, terms.templates)),
+        "clone": terms.cloning and str(terms.cloning),
+        "container_storage": terms.container_storage,
         "firewall": terms.inbound and str(terms.inbound),
         "cloud_init": terms.cloud_init,
         "smtp": {None: None, True: "allowed", False: "blocked"}[terms.smtp],

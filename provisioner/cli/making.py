@@ -8,6 +8,7 @@ from typing import Final
 from provisioner.cli.verb import Verb, named, put, tell
 from provisioner.errors import Declined
 from provisioner.model import Kind
+from provisioner.terms import ANY_TERMS
 from provisioner.verbs.create import Made, create, mock, plan
 from provisioner.verbs.destroy import destroy
 from provisioner.verbs.order import ROOT, Gecos, Order, hardware
@@ -89,6 +90,9 @@ def _read(path: Path, longest: int) -> str:
 
 async def _create(shop: Workshop, args: Namespace) -> int:
     order = _order(shop, args)
+    if args.timeout is None:  # a whole copy takes its time
+        cloning = shop.settings.site.cloned(ANY_TERMS, order.spec.kind)
+        shop.patience.until += cloning.allowance(order.spec.disk_gib)
     prefix = shop.settings.result_prefix if args.result_prefix is None else args.result_prefix
     if args.mock:
         put(prefix + result("ok", mock(shop, order)))

@@ -11,8 +11,9 @@ from typing import Final
 import pytest
 
 from provisioner.backends.proxmox.api import ApiError, JsonValue, ParamValue, Unreachable
-from provisioner.backends.proxmox.inspection import Inspection, Remark, Sold
+from provisioner.backends.proxmox.inspection import Inspection, Sold
 from provisioner.backends.proxmox.privileges import RELEASES, Estate, Release, Scope, privileges
+from provisioner.backends.proxmox.remarks import Remark
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.errors import HypervisorDown
 from provisioner.isolation import common
