@@ -145,8 +145,10 @@ class TaskBoard:
         if known and watched.next_at > now:
             return  # others had it looked at; its own time has not come
         age = now - watched.since
-        if end is not None and (expected is None or age > OVERDUE * expected) and age < end:
-            watched.looks, watched.next_at = 0, watched.since + min(end, _stride(age))
+        far = end is not None and age < end - LEAST
+        if far and (expected is None or age > OVERDUE * expected):
+            watched.looks = 0
+            watched.next_at = watched.since + min(end or age, _stride(age))
             return
         pause = age * LATE * 2**watched.looks if known else age * UNKNOWN
         longest = LONGEST if age < LONG else max(LONGEST, age * LENIENT)
@@ -175,4 +177,4 @@ class TaskBoard:
 
 def _stride(age: float) -> float:
     """Return the next age at which to look at a task that may be a long one."""
-    return STRIDE ** (math.floor(math.log(max(age, 1.0), STRIDE) + 1e-9) + 1)
+    return STRIDE ** (math.floor(math.log(max(age, 1.0) + 1, STRIDE)) + 1)

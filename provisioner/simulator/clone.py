@@ -200,6 +200,9 @@ def _copy_drive(state: State, copy: Copy, line: str) -> str:
     old = state.volumes.get(volid)
     if old is None:
         raise Refused(f"volume '{volid}' does not exist")
+    trouble = state.storage_trouble(volid.partition(":")[0])
+    if trouble is not None:
+        raise Refused(trouble)
     if "cloudinit" in volid:
         new = cloudinit_volume(state, copy.storage, copy.guest.vmid)
     else:
