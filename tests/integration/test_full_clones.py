@@ -20,7 +20,7 @@ from tests.support.backing import BACKUPS, backing_up
 from tests.support.chain_model import plan_events
 from tests.support.judge import Judge
 from tests.support.ordering import ordering
-from tests.support.realm import FIRST, GRACE, HOUR, Realm, realm
+from tests.support.realm import FIRST, GRACE, HOUR, Crash, Realm, crash_at, realm
 
 SAN: Final = "san"
 GIB: Final = 2**30
@@ -243,3 +243,39 @@ async def test_a_copy_goes_to_another_node_only_if_both_storages_are_shared(
             world.buy(token)
         await world.settle()
         assert {guest.node for guest in world.guests().values()} == {"pve"}
+
+
+@pytest.mark.parametrize("point", ["before", "after"])
+@pytest.mark.parametrize(
+    "call", ["hypervisor.clone", "hypervisor.task_states", "hypervisor.resize"]
+)
+async def test_a_daemon_that_is_killed_while_it_copies_makes_one_machine(
+    call: str, point: str, tmp_path: Path
+) -> None:
+    async with realm(tmp_path, cluster=cluster(rate=4 * GIB / 60), adjust=copying) as world:
+        world.buy()
+        crash_at(f"{call}.{point}")
+        with pytest.raises(Crash):
+            await world.settle()
+        await world.restart()
+        await world.settle()
+        assert world.running() == [FIRST]
+        assert world.leaked() == ()
+        Judge(world).rest()
+
+
+async def test_after_a_restart_a_copy_that_goes_on_still_keeps_its_place(tmp_path: Path) -> None:
+    def adjust(config: Config) -> Config:
+        table = replace(config.proxmox, clones_per_storage=1)
+        return replace(copying(config), proxmox=table)
+
+    async with realm(tmp_path, cluster=cluster(rate=4 * GIB / 1200), adjust=adjust) as world:
+        world.buy(1, lasts=100 * HOUR)
+        await world.turns(10)
+        await world.restart()
+        world.cluster.advance(700)  # longer than a linked clone is waited for
+        world.buy(2, lasts=100 * HOUR)
+        await world.turns(20)
+        assert len(world.guests()) == 1
+        await world.settle(2 * HOUR)
+        assert len(world.running()) == 2
