@@ -89,7 +89,8 @@ async def _on_cluster(verb: Verb, args: Namespace) -> int:
     ways = None if settings.nodes is None else Connections(settings.nodes)
     nodes = None if ways is None else HelperShell(ways)
     try:
-        seconds = float(verb.seconds) if args.timeout is None else args.timeout
+        usual = verb.seconds + verb.more(settings, args)
+        seconds = float(usual) if args.timeout is None else args.timeout
         shop = Workshop(settings, api, SystemClock(), say, seconds, nodes)
         return await verb.run(shop, args)
     finally:

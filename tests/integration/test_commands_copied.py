@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from provisioner import faultpoints
-from provisioner.cli import main as cli
+from provisioner.cli.main import VERBS
 from provisioner.cli.making import result
 from provisioner.driver import OutOfTime
 from provisioner.errors import NoRoom
@@ -80,17 +80,14 @@ async def test_gc_leaves_a_copy_its_time_before_it_calls_it_abandoned() -> None:
     assert it.guests() == {}
 
 
-async def test_who_makes_a_copy_waits_longer_unless_a_time_is_given() -> None:
-    it = thick_yard(rate=4 * GIB / 1100)
-    verb = cli.VERBS["create"]
-    parser = ArgumentParser()
-    parser.add_argument("--timeout", type=float)
+@pytest.mark.parametrize(("kind", "seconds"), [("vm", 600), ("container", 0)])
+def test_a_copy_is_waited_for_a_minute_more_for_each_gib(kind: str, seconds: int) -> None:
+    verb, parser, it = VERBS["create"], ArgumentParser(), thick_yard()
     verb.arguments(parser)
-    words = ["web", "--owner-wallet", order().owner, "--apply", "--disk", "10"]
-    assert verb.run is not None
-    with pytest.raises(OutOfTime):
-        await verb.run(it.shop(900), parser.parse_args([*words, "--timeout", "900"]))
-    assert await verb.run(it.shop(900), parser.parse_args(words)) == 0
+    words = ["web", "--owner-wallet", order().owner, "--disk", "10", "--kind", kind]
+    assert verb.more(it.settings, parser.parse_args(words)) == seconds
+    linked = replace(it.settings, site=replace(it.settings.site, cloning=Cloning()))
+    assert verb.more(linked, parser.parse_args(words)) == 0
 
 
 @pytest.mark.parametrize("point", ["before", "after"])

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from chainwatch.app.sites import copied, sold
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import AdminConfig, Config, PolicyConfig, load
 from chainwatch.domain.batches import Source
@@ -13,7 +12,6 @@ from chainwatch.errors import Fatal
 from provisioner import faultpoints
 from provisioner.allocate import AddressRange, Pool
 from provisioner.model import BackupPolicy
-from provisioner.terms import LINKED, Cloning
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 EXAMPLE = (REFERENCE / "chainwatch.toml").read_text()
@@ -204,21 +202,6 @@ REFUSED = [
         'template_vms = [9000]\nmac_prefix = "02:00"',
         "machines.mac_prefix: is not three bytes",
     ),
-    (
-        "template_vms = [9000]",
-        'template_vms = [9000]\nclone_storage = "san"',
-        'machines.clone_storage: goes with clone = "full"',
-    ),
-    (
-        "[admin]",
-        '[[plans]]\nname = "x"\nclone_storage = "san"\n[admin]',
-        'plans[0].clone_storage: goes with clone = "full"',
-    ),
-    (
-        "[admin]",
-        '[[plans]]\nname = "x"\nclone = "thin"\n[admin]',
-        "plans[0].clone: should be 'linked' or 'full'",
-    ),
     ("127.0.0.1:9464", "0.0.0.0:9464", "admin.metrics_listen: is not a loopback address"),
     ("127.0.0.1:9464", "localhost:9464", "admin.metrics_listen: is not a loopback address"),
     ("127.0.0.1:9464", "127.0.0.1", "admin.metrics_listen: is not a loopback address"),
@@ -404,18 +387,3 @@ def test_backups_before_a_destroy_want_a_storage(reading: Reading) -> None:
         reading(**on)
     config = reading(**on, CHAINWATCH_POLICY__BACKUP_STORAGE="vault")
     assert config.policy.backups == BackupPolicy("vault", "stop", 30 * 86_400)
-
-
-def test_how_machines_are_cloned_is_for_all_or_for_a_plan(reading: Reading) -> None:
-    assert reading().machines.cloning == LINKED
-    whole = 'template_vms = [9000]\nclone = "full"\nclone_storage = "san"'
-    plans = '[[plans]]\nname = "x"\nclone = "linked"\ncontainer_storage = "fast"\n[admin]'
-    config = reading(("template_vms = [9000]", whole), ("[admin]", plans))
-    assert config.machines.cloning == Cloning(full=True, storage="san")
-    (rule,) = config.plans.rules
-    assert (rule.terms.cloning, rule.terms.container_storage) == (LINKED, "fast")
-    sold_there = sold(config)
-    assert sold_there.storages == ("san", "fast")
-    assert sold_there.linked == {9000}
-    assert copied(config)
-    assert not copied(reading())
