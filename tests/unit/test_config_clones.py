@@ -1,4 +1,4 @@
-"""What the configuration says of how machines are cloned, and what is said to who wrote it wrong."""
+"""What the configuration says of how machines are cloned, and what a wrong word is told."""
 
 from collections.abc import Callable
 from pathlib import Path
