@@ -139,7 +139,9 @@ class _Wiring:
             self.hypervisor, self.snapshots, stores.alarms, clock, self.rooms.welcome
         )
         self.senders = senders(config, ways.endpoints, stores, clock)
-        self.promises = promises(config, self.senders, self.guests, self.site, clock)
+        self.promises = promises(
+            config, self.senders, self.guests, self.site, stores=stores, clock=clock
+        )
         self.sources = {
             each.source.name: SourceStatus(each, clock, clock.monotonic())
             for each in config.sources

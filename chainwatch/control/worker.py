@@ -7,16 +7,17 @@ an alarm and tried again with backoff.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Final
 
 import structlog
 
 from chainwatch.control.breaker import Breaker
+from chainwatch.control.expiry import Wakes
 from chainwatch.control.nodes import NodeWatch
 from chainwatch.control.passes import Outcome, Pass
-from chainwatch.control.promises import Promises
+from chainwatch.control.promises import Later, Promises
 from chainwatch.control.reconciler import Reconciler
 from chainwatch.control.sights import Sights
 from chainwatch.control.verdict import (
@@ -100,7 +101,7 @@ class Worker:
         self._soon.pop(item.key, None)
         try:
             outcome = await self.reconciler.reconcile(item.key)
-            owed = await self.promises.of(outcome)
+            found = await self.promises.of(outcome)
         except Exception as error:
             # The one boundary: a bug in one lease's pass must not stop the others.
             log.exception("pass failed", lease=item.key)
@@ -118,6 +119,9 @@ class Worker:
                 await self.nodes.tell(each.error)
         if any(each.waiting for each in outcome.passes):
             self.begun()
+        owed = found if isinstance(found, Owed) else None
+        if isinstance(found, Later):
+            outcome = replace(outcome, wakes=_also(outcome, found.after))
         judged = verdict(outcome, item.attempts)
         if outcome.through:
             judged = Done(None)  # what it comes to is seen when its turn to be looked at has come
@@ -241,6 +245,15 @@ class Worker:
     async def _raise(self, lease: str, notice: Notice) -> None:
         await self.alarms.raise_(notice.name, lease, notice.severity, notice.text, self.clock.now())
         self._alarmed.add((notice.name, lease))
+
+
+def _also(outcome: Outcome, after: int) -> Wakes:
+    """Return when a lease is due again that is due in `after` seconds besides."""
+    wakes, facts = outcome.wakes, outcome.facts
+    if facts is None:
+        return wakes
+    at = facts.source.chain_time + after
+    return Wakes(at if wakes.at is None else min(at, wakes.at), wakes.final_at)
 
 
 def _where_to_look(outcome: Outcome) -> str:

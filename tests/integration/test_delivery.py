@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from chainwatch.control.promises import DAY, OFTEN
 from chainwatch.domain.sealing import Unsealable
 from chainwatch.domain.sendings import Kind, State
+from chainwatch.domain.tellings import DAY, OFTEN
 from chainwatch.errors import OperatorError
 from chainwatch.store.wishes import MOST
 from provisioner import faultpoints
