@@ -117,6 +117,13 @@ class Site:
             disk_limits=terms.disk if known and cloud_init and terms.disk else have.disk_limits,
         )
 
+    def addressed(self, want: DesiredMachine, have: Observed) -> bool:
+        """Say whether a machine of ours is set to the addresses that `want` has where it stands."""
+        if have.config is None or have.vmid is None or have.vmid not in self.pool:
+            return False
+        addresses = self.pool.addresses(have.vmid, want.terms)
+        return want.spec is None or have.config.settings.ipconfig == _ipconfig(addresses)
+
     def drifted(self, wanted: GuestSettings, have: GuestSettings, stamps: Stamps) -> frozenset[str]:
         """Name the settings that somebody changed by hand and that are left so.
 

@@ -106,8 +106,7 @@ class Promises:
         seen = _of_lease(outcome, lease) if lease else None
         if facts is None or seen is None:
             return None
-        started = _shown(facts, outcome, seen).started
-        return await self._way(seen) if started and self._set_up(seen) else None
+        return await self._way(seen) if _shown(facts, outcome, seen).started else None
 
     def tell(self, intent: Intent) -> None:
         """Say that something new is wanted on a source."""
@@ -121,7 +120,7 @@ class Promises:
 
     async def _shown(self, facts: Facts, lease: Lease, outcome: Outcome, seen: Pass) -> Shown:
         shown = _shown(facts, outcome, seen)
-        if not (shown.started and lease.delivered_at and can_seal(lease) and self._set_up(seen)):
+        if not (shown.started and lease.delivered_at and can_seal(lease)):
             return shown
         return replace(shown, way=await self._way(seen))
 
@@ -151,19 +150,12 @@ class Promises:
         return self._owed(facts, replace(owed, cause=str(now)), call, source)
 
     async def _way(self, seen: Pass) -> Way | None:
-        if seen.seen is None or seen.seen.vmid is None:
+        """Return the way into a machine; None while it is set to other addresses than are told."""
+        if seen.seen is None or not self.site.addressed(seen.want, seen.seen):
             return None
         told = self._place(seen)
         place = digest(told.user, told.ipv4, told.ipv6, str(told.port))
         return Way(place, await self.operations.life(seen.want.key, seen.want.nonce))
-
-    def _set_up(self, seen: Pass) -> bool:
-        """Say whether the machine is set to the addresses that would be told."""
-        want, have = seen.want, seen.seen
-        if have is None or have.config is None or have.vmid is None:
-            return False
-        wanted = self.site.settings(want, have.vmid, have.config, have.stamps)
-        return wanted.ipconfig == have.config.settings.ipconfig
 
     def _place(self, seen: Pass) -> Details:
         if seen.seen is None or seen.seen.vmid is None:

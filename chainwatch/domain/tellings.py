@@ -146,11 +146,13 @@ def again_at(dealings: Dealings, now: Telling, at: int) -> int | None:
     """Return when (wall seconds) it may be told; None for at once.
 
     Each owner has a quota for each machine that he is given, and all owners of a lease together
-    have one. A machine that moved to other addresses is told at once: no owner can have it moved.
+    have one. Other addresses are told at once, for no owner can change them; but he may ask for an
+    upgrade to a plan with others, and take that back, as often as he likes.
     """
     last = last_told(dealings)
     told = None if last is None else telling_in(last.cause)
-    if told is not None and told.nonce == now.nonce and told.place != now.place:
+    moved = told is not None and told.nonce == now.nonce and told.place != now.place
+    if moved and dealings.upgrade is None:
         return None
     lately = [
         (each.wanted_at, telling_in(each.cause))

@@ -260,7 +260,10 @@ def _source(contract: str, url: str) -> SourceSettings:
 
 @asynccontextmanager
 async def estate(
-    folder: Path, *, adjust: Callable[[Config], Config] = lambda same: same
+    folder: Path,
+    *,
+    adjust: Callable[[Config], Config] = lambda same: same,
+    cluster: Cluster | None = None,
 ) -> AsyncIterator[Estate]:
     """Open an estate: a contract that sells two plans, and a daemon that may deliver."""
     async with running() as anvil:
@@ -275,7 +278,7 @@ async def estate(
         settings = adjust(
             replace(config(folder), sources=(_source(shop.address, anvil.url),), sender=sender)
         )
-        cluster, pool = Cluster(), RpcPool((anvil.url,), timeout=5.0)
+        cluster, pool = cluster or Cluster(), RpcPool((anvil.url,), timeout=5.0)
         cluster.add_template(TEMPLATE)
         template = cluster.guest(TEMPLATE).os
         template.folders.add("/etc/ssh")

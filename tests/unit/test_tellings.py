@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from chainwatch.domain.dealings import Dealings, Dealt
+from chainwatch.domain.dealings import Dealings, Dealt, Upgrade
 from chainwatch.domain.sendings import Kind
 from chainwatch.domain.tellings import (
     DAY,
@@ -112,6 +112,7 @@ def test_a_machine_made_anew_has_a_quota_of_its_own_and_one_elsewhere_needs_none
     used_up = dealings(*often(OFTEN_OF_LEASE - 1))
     assert again_at(used_up, TOLD, NOW) is not None
     assert again_at(used_up, replace(TOLD, made=7), NOW) is None
-    full = dealings(*often(OFTEN_OF_LEASE))
+    full, there = dealings(*often(OFTEN_OF_LEASE)), replace(TOLD, place="there")
     assert again_at(full, replace(TOLD, made=7), NOW) is not None
-    assert again_at(full, replace(TOLD, place="there"), NOW) is None
+    assert again_at(full, there, NOW) is None
+    assert again_at(replace(full, upgrade=Upgrade(2, NOW, "0xcc")), there, NOW) is not None
