@@ -121,10 +121,13 @@ async def test_after_a_boot_other_host_keys_are_told_and_the_same_are_not(
     """A guest makes others, for example, when its owner's key changed before the boot."""
     token = await sold(it)
     it.guest().os.files[KEY_FILE] = f"{key} root@here\n"
+    asked: list[str] = []
+    faultpoints.arm(lambda reached: asked.append(reached))
     await it.ask(token, REBOOT)
     await lives_on(it)
     assert await told(it, token) == ("203.0.113.10", (key,))
     assert await tellings(it) == (1 if key == HOST_KEY else 2)
+    assert asked.count("guest.host_keys.before") == 1
 
 
 async def test_who_was_told_without_host_keys_is_told_them_when_the_guest_says_them(
@@ -168,6 +171,10 @@ async def test_addresses_that_an_operator_changes_are_told_and_told_again_when_c
     moved = replace(pool, ipv4=ELSEWHERE)
     it.config = replace(before, machines=replace(before.machines, pool=moved))
     await it.restart()
+    await it.desk().pause("effects", "the network is not there yet", 0)
+    await lives_on(it, 10)
+    assert await it.sendings(token, Kind.PUBLISH) == []
+    await it.desk().resume_all("it is there", 0)
     await lives_on(it, 10)
     assert (await told(it, token))[0] == "198.51.100.10"
     it.config = before
@@ -278,8 +285,10 @@ async def test_who_has_to_wait_is_told_when_and_then_is_by_the_chains_time_alone
     it.cluster.advance(DAY)
     await it.turns(4)
     assert len(await it.sendings(token, Kind.PUBLISH)) == OFTEN
-    await it.pass_time(DAY)
-    await it.turns(6)
+    await it.anvil.advance_to((await it.anvil.block()).timestamp + DAY)
+    for _ in range(4):  # block by block: a source that had to catch up makes every lease due
+        await it.turns(1)
+        await it.anvil.mine(1)
     assert (await it.read_by(str(OFTEN), token)).user == "debian"
 
 
