@@ -202,14 +202,14 @@ def _shown(facts: Facts, outcome: Outcome, current: Pass) -> Shown:
     hopeless = _hopeless(facts, current)
     if have is None or current.error is not None:
         return Shown(hopeless=hopeless)
-    marked = current.last and step is MARK_STARTED
+    marked = current.acted and step is MARK_STARTED
     still = have.operation is None and not current.acted
     there = have.config is not None
     return Shown(
         started=there and (have.stamps.started or marked),
         running=not still or (there and have.power is not PowerState.STOPPED),
         gone=still and not there and not have.leftovers and all(p.settled for p in outcome.passes),
-        grown=((still and current.settled) or marked) and _has_grown(facts, current, have),
+        grown=((still and current.settled) or current.last) and _has_grown(facts, current, have),
         hopeless=hopeless,
     )
 
