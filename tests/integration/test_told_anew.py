@@ -122,7 +122,7 @@ async def test_after_a_boot_other_host_keys_are_told_and_the_same_are_not(
     token = await sold(it)
     it.guest().os.files[KEY_FILE] = f"{key} root@here\n"
     asked: list[str] = []
-    faultpoints.arm(lambda reached: asked.append(reached))
+    faultpoints.arm(asked.append)
     await it.ask(token, REBOOT)
     await lives_on(it)
     assert await told(it, token) == ("203.0.113.10", (key,))
