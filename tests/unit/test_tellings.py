@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from chainwatch.domain.dealings import Dealings, Dealt, Upgrade
-from chainwatch.domain.sendings import Kind
+from chainwatch.domain.sendings import Call, Intent, Kind
 from chainwatch.domain.tellings import (
     DAY,
     OFTEN,
@@ -36,6 +36,11 @@ def dealings(*dealt: Dealt, published: str | None = "0xfeed", **changes: int) ->
 def test_what_is_wanted_says_what_it_tells() -> None:
     assert telling_in(str(TOLD)) == TOLD
     assert telling_in("nonce from 3") is None
+
+
+def test_what_is_told_is_about_one_purchase_whoever_a_reorg_gives_the_token_to() -> None:
+    cause = str(replace(TOLD, nonce="ab" * 16))
+    assert Intent("shop", Kind.PUBLISH, "lease", cause, Call("0x", "0x")).purchase == "ab" * 16
 
 
 def test_who_was_told_the_way_as_it_is_is_not_told_again() -> None:
