@@ -21,6 +21,9 @@ const FIXTURES = {
   Deliveries: "src/test/Deliveries.sol",
   ERC1967Proxy: "@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol",
   Hosting: "src/test/Hosting.sol",
+  OldPermitToken: "src/test/Tokens.sol",
+  PlainToken: "src/test/Tokens.sol",
+  SignedToken: "src/test/Tokens.sol",
   Subscription: "src/test/Subscription.sol",
 };
 const FOLDERS = [

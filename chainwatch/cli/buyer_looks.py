@@ -12,7 +12,7 @@ from chainwatch.chain.wallet.amounts import Money
 from chainwatch.chain.wallet.leases import KINDS, LeaseNow, PlanOnSale, state
 from chainwatch.chain.wallet.letterbox import unsealed
 from chainwatch.cli.printing import clean, moment, relative, span, table
-from chainwatch.cli.wallet import Wallet, to_look, to_read
+from chainwatch.cli.wallet import Wallet, address, to_look, to_read
 from chainwatch.domain.details import Details
 from chainwatch.domain.sealing import Place
 from chainwatch.errors import OperatorError
@@ -25,13 +25,20 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 @to_look
 async def plans(wallet: Wallet) -> None:
     """List the plans, with what 30 days of each cost."""
+    await list_plans(wallet, "nothing is sold here")
+
+
+async def list_plans(wallet: Wallet, none: str) -> None:
+    """Show all plans, or the sentence that says that there are none."""
     book = wallet.book
-    found = [(plan, await book.money(plan.payment_token)) for plan in await book.plans()]
+    plans = await book.plans()
+    moneys = await book.moneys(plan.payment_token for plan in plans)
+    found = [(plan, moneys[plan.payment_token]) for plan in plans]
     if not wallet.as_json:
         table(
             ("PLAN", "NAME", "KIND", "CORES", "MEMORY", "DISK", "30 DAYS", "DELIVERED IN", "SOLD"),
             [plan_row(plan, money) for plan, money in found],
-            "nothing is sold here",
+            none,
         )
     wallet.finish(plans=[plan_facts(plan, money) for plan, money in found])
 
@@ -68,13 +75,14 @@ async def show(wallet: Wallet, *, token: Token) -> None:
     lease = await wallet.book.lease(token)
     money = await wallet.book.money(lease.plan.payment_token)
     now = await wallet.chain.now()
+    word = state(lease.delivered_at, lease.expires_at, lease.plan.grace, now)
     credit = await wallet.book.one("creditOf", lease.plan.payment_token, lease.owner)
     wallet.table(
         [
             ("lease", f"{token} of {wallet.book.address} on chain {wallet.chain.chain_id}"),
             ("owner", lease.owner),
             ("plan", f"{lease.plan.number} {lease.plan.name}"),
-            ("state", state(lease, now)),
+            ("state", word),
             (
                 "expires" if lease.delivered_at else "deliver by",
                 f"{moment(lease.expires_at)} ({relative(lease.expires_at, now)})",
@@ -89,7 +97,31 @@ async def show(wallet: Wallet, *, token: Token) -> None:
             ("connection", "published" if lease.connection else "not published"),
         ]
     )
-    wallet.finish(**_facts(lease, state(lease, now), credit, money))
+    wallet.finish(**_facts(lease, word, credit, money))
+
+
+@to_read
+async def mine(
+    wallet: Wallet,
+    *,
+    owner: Annotated[str, typer.Option("--owner", help="Whose; else yours.")] = "",
+) -> None:
+    """List the leases that are yours, or somebody's."""
+    book = wallet.book
+    whose = address(owner, "--owner") if owner else wallet.account()
+    tokens = await book.owned(whose)
+    plans = {plan.number: plan for plan in await book.plans()}
+    now = await wallet.chain.now()
+    rows, facts = [], list[Json]()
+    for token, number, expires_at, delivered_at in tokens:
+        plan = plans[number]
+        word = state(delivered_at, expires_at, plan.grace, now)
+        until = f"{moment(expires_at)} ({relative(expires_at, now)})"
+        rows.append((str(token), f"{number} {plan.name}", word, until))
+        facts.append({"token": token, "plan": number, "state": word, "expires_at": expires_at})
+    if not wallet.as_json:
+        table(("LEASE", "PLAN", "STATE", "EXPIRES, UTC"), rows, f"{whose} owns no lease here")
+    wallet.finish(owner=whose, leases=facts)
 
 
 def _upgrade(lease: LeaseNow) -> str:

@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from chainwatch.admin.client import Json
 from chainwatch.chain.wallet.amounts import NATIVE
-from chainwatch.chain.wallet.leases import ACTIONS
+from chainwatch.chain.wallet.leases import ACTIONS, LeaseBook
 from chainwatch.cli.buyer_looks import Token
 from chainwatch.cli.buyer_sales import SshKey, public_key
+from chainwatch.cli.printing import moment
 from chainwatch.cli.wallet import Wallet, address, with_wallet
 from chainwatch.errors import OperatorError
 
@@ -54,22 +56,67 @@ async def refund(wallet: Wallet, *, token: Token) -> None:
 async def claim(
     wallet: Wallet,
     *,
-    token: Annotated[str, typer.Option("--token", help="An ERC-20's address; else coin.")] = NATIVE,
+    token: Annotated[
+        str, typer.Option("--token", help="This ERC-20 alone; coin: 0x0…0; else all.")
+    ] = "",
     to: Annotated[str, typer.Option("--to", help="Who gets it; else you.")] = "",
 ) -> None:
-    """Take out all that the contract owes you in coin, or in a token."""
-    money = await wallet.book.money(address(token, "--token"))
-    account = wallet.key().address
-    credit = await wallet.book.one("creditOf", money.address, account)
-    if not credit:
-        raise OperatorError(
-            f"the contract owes {account} no {money.symbol}: what a plan was paid in is named "
-            "with --token, and only what was refunded, or is left of an ended lease, is owed"
-        )
+    """Take out all that the contract owes you, in whatever plans are paid in."""
+    book, account = wallet.book, wallet.key().address
     taker = address(to, "--to") if to else account
-    what = f"Take out {money.written(credit)}, to {taker}"
-    await wallet.carry_out(what, wallet.book.call("claim", money.address, taker))
-    wallet.finish(amount=str(credit), payment_token=money.address, to=taker)
+    moneys = await book.moneys([address(token, "--token")] if token else await _paid_in(book))
+    asked = [each for each in moneys.values() if not token or each.address == address(token, "")]
+    owed = [(money, credit) for money, credit in await book.credits(account, asked) if credit]
+    if not owed:
+        raise OperatorError(
+            f"the contract owes {account} no {' and no '.join(each.symbol for each in asked)}: "
+            "only what was refunded, or is left of an ended lease, is owed, to its owner"
+        )
+    for money, credit in owed:
+        what = f"Take out {money.written(credit)}, to {taker}"
+        await wallet.carry_out(what, book.call("claim", money.address, taker))
+    claimed: list[Json] = [
+        {"amount": str(credit), "payment_token": money.address} for money, credit in owed
+    ]
+    wallet.finish(claimed=claimed, to=taker)
+
+
+async def _paid_in(book: LeaseBook) -> list[str]:
+    return [plan.payment_token for plan in await book.plans()]
+
+
+@with_wallet
+async def burn(wallet: Wallet, *, token: Token) -> None:
+    """Remove an expired lease of yours for good; it can't be renewed then."""
+    lease, now = await wallet.book.lease(token), await wallet.chain.now()
+    if not lease.delivered_at:
+        raise OperatorError(
+            f"lease {token} was not delivered: `refund` gives all of it back once that is overdue"
+        )
+    if now < lease.expires_at:
+        raise OperatorError(
+            f"lease {token} runs until {moment(lease.expires_at)} UTC: `end` ends it and gives "
+            "back what is not used"
+        )
+    what = f"Remove lease {token} for good: nobody can renew it any more, and its machine goes"
+    await wallet.carry_out(what, wallet.book.call("burn", token))
+    wallet.finish(token=token)
+
+
+@with_wallet
+async def approve(
+    wallet: Wallet,
+    *,
+    token: Token,
+    to: Annotated[str, typer.Argument(metavar="WHO", help="An address, as a market's; or nobody.")],
+) -> None:
+    """Let somebody else transfer a lease, as a market does that sells it."""
+    who = NATIVE if to == "nobody" else address(to, "WHO")
+    what = f"Let {who} transfer lease {token}, with its machine and all that is paid, to anybody"
+    if who == NATIVE:
+        what = f"Let nobody but you transfer lease {token}"
+    await wallet.carry_out(what, wallet.book.call("approve", who, token))
+    wallet.finish(token=token, approved=who)
 
 
 @with_wallet

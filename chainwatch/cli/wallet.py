@@ -8,6 +8,7 @@ signed; its password is asked for, or read from a file, and never an argument.
 
 import asyncio
 import inspect
+import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -119,6 +120,10 @@ class Wallet:
             self._key = HotKey(_opened(self._keystore(), self.password_file))
         return self._key
 
+    def account(self) -> str:
+        """The address that the keystore names, without opening it."""
+        return address(named_in(self._keystore()), "the address in the keystore")
+
     def _keystore(self) -> Path:
         if self.keystore is None:
             raise OperatorError("name your keystore with --keystore or CHAINWATCH_KEYSTORE")
@@ -139,6 +144,23 @@ class Wallet:
         """Print the document for scripts."""
         if self.as_json:
             show_json({**facts, "transactions": self.done} if self.done else facts)
+
+    def agree(self, what: str) -> None:
+        """Say what a signature allows, and ask whether it may be made."""
+        self.say(what)
+        self._ask()
+
+    def _ask(self) -> None:
+        if self.yes:
+            return
+        try:
+            typer.confirm("Do it?", abort=True, err=self.as_json)
+        except typer.Abort:
+            if sys.stdin.isatty():
+                raise
+            raise OperatorError(
+                "nobody is there to be asked, so nothing was done: --yes agrees beforehand"
+            ) from None
 
     # ------------------------------------------------------------------------------------- sending
 
@@ -164,8 +186,7 @@ class Wallet:
             self.say(f"  pays    {coins(call.value)} coin")
         self.say(f"  costs   up to {coins(prepared.fee)} coin for {prepared.gas} units of gas")
         self._bounded(prepared.fee)
-        if not self.yes:
-            typer.confirm("Do it?", abort=True, err=self.as_json)
+        self._ask()
         if before is not None:
             before()
         mined = await self.chain.send(
@@ -266,12 +287,28 @@ def amount(money: Money, text: str, name: str) -> int:
         raise OperatorError(f"{name} {text[:60]!r} {wrong}") from None
 
 
-def _opened(keystore: Path, password_file: Path | None) -> bytes:
+def named_in(keystore: Path) -> str:
+    """Return the address that a keystore names. Raises `OperatorError` where it names none."""
+    try:
+        fields = json.loads(_read(keystore))
+    except ValueError:
+        fields = None
+    named = fields.get("address") if isinstance(fields, dict) else None
+    if not isinstance(named, str):
+        raise OperatorError(f"the keystore {keystore} does not name its address: use --owner")
+    return f"0x{named.removeprefix('0x')}"
+
+
+def _read(keystore: Path) -> bytes:
     try:
         with keystore.open("rb") as file:
-            text = file.read(_LARGEST)
+            return file.read(_LARGEST)
     except OSError as error:
         raise OperatorError(f"the keystore {keystore} can't be read ({error.strerror})") from None
+
+
+def _opened(keystore: Path, password_file: Path | None) -> bytes:
+    text = _read(keystore)
     try:
         return opened(text, _password(password_file))
     except ValueError as wrong:

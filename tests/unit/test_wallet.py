@@ -3,12 +3,14 @@
 import asyncio
 import json
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from chainwatch import artifacts
+from chainwatch.chain.rpc import Call as Asked
 from chainwatch.chain.rpc import RpcError
 from chainwatch.chain.wallet.amounts import Money, duration
 from chainwatch.chain.wallet.chain import Chain
@@ -19,7 +21,7 @@ from chainwatch.chain.wallet.refusals import SENTENCES, refused, sentence
 from chainwatch.chain.wallet.verifying import expected, made_by
 from chainwatch.cli.buyer_looks import ways_in
 from chainwatch.cli.buyer_sales import public_key
-from chainwatch.cli.selling import per_second
+from chainwatch.cli.selling_plans import per_second
 from chainwatch.domain.details import Details, written
 from chainwatch.domain.sealing import Place, sealed
 from chainwatch.domain.sendings import Call
@@ -114,6 +116,9 @@ class Liar:
 
     async def call(self, method: str, *params: object) -> object:
         return self._answer
+
+    async def batch(self, calls: Sequence[Asked]) -> list[object]:
+        return [self._answer for _ in calls]
 
 
 def test_gas_is_left_for_two_words_that_a_later_second_writes() -> None:
