@@ -54,17 +54,29 @@ async def verify(
 ) -> None:
     """Compare the code on the chain with this version's contract, byte for byte."""
     verdict = await verified(wallet.chain, wallet.book.address, transaction)
+    lease = artifacts.load("Lease")
     for sentence in verdict.wrong:
         wallet.say(sentence)
     for role, holder in verdict.roles.items():
         wallet.say(f"its first {role} is {holder}")
     if not verdict.wrong:
         wallet.say("the code is that of this version's contract")
+    wallet.say(
+        f"that one is {lease.source}:{lease.name}, by {lease.compiler} for {lease.evm_version}, "
+        f"without metadata in its code; settings and sources have the hash {lease.source_hash}"
+    )
+    if verdict.constructor_words:
+        wallet.say(f"its constructor was given {verdict.constructor_words}")
     wallet.finish(
         ok=not verdict.wrong,
         code_hash=verdict.code_hash,
         wrong=[*verdict.wrong],
         roles={**verdict.roles},
+        constructor_arguments=verdict.constructor_words,
+        source=f"{lease.source}:{lease.name}",
+        compiler=lease.compiler,
+        evm_version=lease.evm_version,
+        source_hash=lease.source_hash,
     )
     if verdict.wrong:
         raise typer.Exit(1)
