@@ -160,7 +160,8 @@ async def connect(wallet: Wallet, *, token: Token) -> None:
     if not wallet.as_json:
         for command in commands:
             typer.echo(command)
-        typer.echo("\nIts SSH server says of itself (put these into known_hosts):")
+        if details.host_keys:
+            typer.echo("\nIts SSH server says of itself (put these into known_hosts):")
         for each in details.host_keys:
             typer.echo(f"  {clean(each)}")
     wallet.finish(**{**asdict(details), "host_keys": [*details.host_keys]}, commands=[*commands])

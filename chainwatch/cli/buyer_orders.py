@@ -11,7 +11,7 @@ from chainwatch.chain.wallet.amounts import NATIVE
 from chainwatch.chain.wallet.leases import ACTIONS, LeaseBook
 from chainwatch.cli.buyer_looks import Token
 from chainwatch.cli.buyer_sales import SshKey, public_key
-from chainwatch.cli.printing import moment
+from chainwatch.cli.printing import moment, span
 from chainwatch.cli.wallet import Wallet, address, with_wallet
 from chainwatch.errors import OperatorError
 
@@ -33,10 +33,11 @@ async def end(wallet: Wallet, *, token: Token) -> None:
     """End a delivered lease now; the unused rest becomes your credit."""
     lease = await wallet.book.lease(token)
     money = await wallet.book.money(lease.plan.payment_token)
+    fee = f"less a fee of {lease.plan.end_fee / 100:g} %, or none within 24 hours of the delivery"
     what = (
-        f"End lease {token} now, for good: its machine is taken away. About "
-        f"{money.written(lease.unused)} are unused; the fee is {lease.plan.end_fee / 100} % of "
-        "that, and none in the first 24 hours"
+        f"End lease {token} now: its machine stops, and is taken away after "
+        f"{span(lease.plan.grace)}. Your credit is what is unused, about "
+        f"{money.written(lease.unused)}, {fee if lease.plan.end_fee else 'without a fee'}"
     )
     await wallet.carry_out(what, wallet.book.call("end", token))
     wallet.say("`chainwatch-lease claim` takes the credit out")

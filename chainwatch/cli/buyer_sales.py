@@ -198,8 +198,10 @@ def public_key(file: Path | None) -> str:
     try:
         with file.open("rb") as opened:
             text = opened.read(_MOST_KEY + 1).decode().strip()
-    except (OSError, ValueError) as error:
-        raise OperatorError(f"--ssh-key {file} can't be read ({type(error).__name__})") from None
+    except OSError as error:
+        raise OperatorError(f"--ssh-key {file} can't be read ({error.strerror})") from None
+    except ValueError:
+        raise OperatorError(f"--ssh-key {file} is no public SSH key: it is no text") from None
     if "PRIVATE KEY" in text:
         raise OperatorError(f"--ssh-key {file} is a private key: name the file that ends in .pub")
     if not text.startswith(("ssh-", "ecdsa-", "sk-")) or "\n" in text or len(text) >= _MOST_KEY:

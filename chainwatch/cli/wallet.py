@@ -9,8 +9,10 @@ signed; its password is asked for, or read from a file, and never an argument.
 import asyncio
 import inspect
 import json
+import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, Final, ParamSpec, TypeAlias
@@ -29,7 +31,7 @@ from chainwatch.chain.wallet.letterbox import Letterbox
 from chainwatch.cli.printing import Cell, clean, pairs, show_json
 from chainwatch.credentials import read_secret, remember_url
 from chainwatch.domain.sendings import Call
-from chainwatch.errors import OperatorError
+from chainwatch.errors import OperatorError, RpcUnavailable
 from chainwatch.runtime.clock import SystemClock
 
 _TIMEOUT_S: Final = 20.0
@@ -154,10 +156,12 @@ class Wallet:
         if self.yes:
             return
         try:
-            typer.confirm("Do it?", abort=True, err=self.as_json)
+            with _interruptible():
+                typer.confirm("Do it?", abort=True, err=self.as_json)
         except typer.Abort:
             if sys.stdin.isatty():
                 raise
+            typer.echo("", err=self.as_json)
             raise OperatorError(
                 "nobody is there to be asked, so nothing was done: --yes agrees beforehand"
             ) from None
@@ -267,8 +271,26 @@ async def _run(
     try:
         chain = await Chain.reached(pool.ranked()[0], common.pop("chain_id"))
         await command(Wallet(chain, **common), **given)
+    except RpcUnavailable as lost:
+        raise OperatorError(
+            f"the node gives no answer ({lost}): look whether --rpc is right and the node is up, "
+            "or name another one"
+        ) from None
     finally:
         await pool.close()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a question at once.
+
+    Asyncio's own handler only cancels the task, which waits for the answer and does not see it.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def address(text: str, name: str) -> str:
@@ -323,5 +345,6 @@ def _password(file: Path | None) -> bytes:
             raise OperatorError(f"--password-file: {wrong}") from None
     if not sys.stdin.isatty():
         raise OperatorError("nobody is there to be asked for the password: use --password-file")
-    asked = typer.prompt("Password of the keystore", hide_input=True, err=True)
+    with _interruptible():
+        asked = typer.prompt("Password of the keystore", hide_input=True, err=True)
     return str(asked).encode()

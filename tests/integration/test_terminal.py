@@ -210,6 +210,29 @@ async def test_a_password_is_asked_for_unseen_and_a_no_sends_nothing(place: Stre
     assert list(place.folder.glob("*.x25519-*")) == []
 
 
+async def test_ctrl_c_ends_a_question_at_once_and_sends_nothing(place: Street) -> None:
+    await shop_on(place)
+    height = (await place.anvil.block()).number
+    for keys in (
+        [("keystore: ", "\x03")],
+        [("keystore: ", PASSWORD), ("Do it?", "\x03")],
+    ):
+        code, _ = await place.answers("buy", "1", "1d", by=place.person(4), keys=keys)
+        assert code == 1
+    assert (await place.anvil.block()).number == height
+    assert list(place.folder.glob("*.x25519-*")) == []
+
+
+async def test_ctrl_c_while_a_block_is_waited_for_says_that_it_is_sent(place: Street) -> None:
+    await shop_on(place)
+    await place.anvil.rpc("evm_setAutomine", False)
+    keys = [("keystore: ", PASSWORD), ("Do it?", "y"), ("sends   0x", "\x03")]
+    code, screen = await place.answers("buy", "1", "1d", by=place.person(4), keys=keys)
+    assert code == 1
+    assert "Look whether it is before you do the same again" in screen
+    assert len(list(place.folder.glob("*.x25519-*"))) == 1
+
+
 async def test_neither_keys_nor_the_node_s_address_are_ever_printed(place: Street) -> None:
     await shop_on(place)
     buyer = place.person(4)

@@ -6,6 +6,7 @@ waited is not sent again: whoever runs the command is told its hash, because a s
 pay twice.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -158,9 +159,10 @@ class Chain:
 
     def _afford(self, account: str, balance: int, value: int, fee: int) -> None:
         if balance < value + fee:
+            gas = f" and up to {coins(fee)} for gas are" if fee else " are"
             raise OperatorError(
-                f"{account} has {coins(balance)} of the chain's coin, and {coins(value)} for it "
-                f"and up to {coins(fee)} for gas are needed: send it {coins(value + fee - balance)}"
+                f"{account} has {coins(balance)} of the chain's coin, and {coins(value)} for it"
+                f"{gas} needed: send it {coins(value + fee - balance)}"
             )
 
     async def _offer(self) -> Offer:
@@ -197,21 +199,28 @@ class Chain:
         made = key.sign(self.chain_id, prepared.nonce, prepared.call, prepared.gas, prepared.offer)
         tx_hash, raw = made
         told(tx_hash)
-        trouble = ""
+        try:
+            trouble = await self._sent(raw)
+            for _ in range(tries):
+                if (found := await self._receipt(tx_hash)) is not None:
+                    return _mined(tx_hash, found)
+                await pause(1.0)
+        except asyncio.CancelledError:
+            trouble = " (nobody waits for it any more)"  # Ctrl-C: what was sent stays sent
+        raise OperatorError(
+            f"{tx_hash} was sent and is not mined yet{trouble}: it may still be. Look whether it "
+            "is before you do the same again"
+        )
+
+    async def _sent(self, raw: str) -> str:
+        """Send what is signed; returns what makes it doubtful whether it arrived, or ''."""
         try:
             await self.rpc.call("eth_sendRawTransaction", raw)
         except RpcError as error:
             raise OperatorError(f"the node does not take it: {error.message[:200]}") from None
         except RpcUnavailable as lost:
-            trouble = f" ({lost})"
-        for _ in range(tries):
-            if (found := await self._receipt(tx_hash)) is not None:
-                return _mined(tx_hash, found)
-            await pause(1.0)
-        raise OperatorError(
-            f"{tx_hash} was sent and is not mined yet{trouble}: it may still be. Look whether it "
-            "is before you do the same again"
-        )
+            return f" ({lost})"
+        return ""
 
     async def _receipt(self, tx_hash: str) -> object:
         try:

@@ -31,6 +31,7 @@ _PLAIN: Final = re.compile(rb"\x61(..)\x80\x61(..)\x5f\x39\x5f\xf3\xfe", re.DOTA
 _ADDRESS_WORD: Final = 32
 #: CBOR: the text `solc`, and three bytes with its version.
 _COMPILER: Final = re.compile(rb"\x64solc\x43(...)", re.DOTALL)
+_HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 _MOST_METADATA: Final = 200
 
 
@@ -134,6 +135,10 @@ async def _creation(
     chain: Chain, address: str, transaction: str
 ) -> tuple[dict[str, str], str, list[str]]:
     """Read the constructor's arguments out of the transaction that made the contract."""
+    if not _HASH.fullmatch(transaction):
+        raise OperatorError(
+            f"--transaction {transaction[:70]!r} is no hash: 0x and 64 hexadecimal digits"
+        )
     receipt = await chain.rpc.call("eth_getTransactionReceipt", transaction)
     sent = await chain.rpc.call("eth_getTransactionByHash", transaction)
     match receipt, sent:
