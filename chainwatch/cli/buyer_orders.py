@@ -10,7 +10,7 @@ from chainwatch.admin.client import Json
 from chainwatch.chain.wallet.amounts import NATIVE
 from chainwatch.chain.wallet.leases import ACTIONS, LeaseBook
 from chainwatch.cli.buyer_looks import Token
-from chainwatch.cli.buyer_sales import SshKey, public_key
+from chainwatch.cli.buyer_sales import SshKey, fingerprint, is_key, public_key
 from chainwatch.cli.printing import moment, span
 from chainwatch.cli.wallet import Wallet, address, with_wallet
 from chainwatch.errors import OperatorError
@@ -33,11 +33,12 @@ async def end(wallet: Wallet, *, token: Token) -> None:
     """End a delivered lease now; the unused rest becomes your credit."""
     lease = await wallet.book.lease(token)
     money = await wallet.book.money(lease.plan.payment_token)
-    fee = f"less a fee of {lease.plan.end_fee / 100:g} %, or none within 24 hours of the delivery"
+    free = not lease.plan.end_fee or await wallet.chain.now() < lease.free_until
+    rest, fee = money.written(lease.unused), f"{lease.plan.end_fee / 100:g} %"
     what = (
         f"End lease {token} now: its machine stops, and is taken away after "
-        f"{span(lease.plan.grace)}. Your credit is what is unused, about "
-        f"{money.written(lease.unused)}, {fee if lease.plan.end_fee else 'without a fee'}"
+        f"{span(lease.plan.grace)}. Your credit is what is unused, about {rest}, "
+        f"{'without a fee' if free else f'less a fee of {fee} of it'}"
     )
     await wallet.carry_out(what, wallet.book.call("end", token))
     wallet.say("`chainwatch-lease claim` takes the credit out")
@@ -143,16 +144,26 @@ async def keys(wallet: Wallet, *, token: Token, ssh_key: SshKey = None) -> None:
     """Publish a new key for the way in, and an SSH key; the one before is replaced."""
     ssh = public_key(ssh_key)
     if ssh_key is None:
-        ssh = await wallet.book.one("sshKeyOf", token)
+        ssh = await _published(wallet.book, token)
     private = X25519PrivateKey.generate()
     public, box = private.public_key().public_bytes_raw(), wallet.letterbox
     what = f"Publish a new key for the way into lease {token}, and " + (
-        f"the SSH key {ssh[:40]}…" if ssh else "no SSH key"
+        f"the SSH key {fingerprint(ssh)}: {ssh}" if ssh else "no SSH key"
     )
     call = wallet.book.call("setKeys", token, ssh, public)
     await wallet.carry_out(what, call, lambda: box.keep(private))
     wallet.say(f"The key is {box.file_of(public)}: keep it")
     wallet.finish(token=token, encryption_key=public.hex())
+
+
+async def _published(book: LeaseBook, token: int) -> str:
+    """The SSH key that the lease has, as the node says: shown whole before it is signed again."""
+    ssh = str(await book.one("sshKeyOf", token))
+    if ssh and not is_key(ssh):
+        raise OperatorError(
+            f"the SSH key of lease {token} is none, as the node tells it: name yours with --ssh-key"
+        )
+    return ssh
 
 
 @with_wallet

@@ -1,5 +1,7 @@
 """`chainwatch-lease buy`, `renew` and `upgrade`: what costs money, each for exactly its price."""
 
+import base64
+import hashlib
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Annotated, Final, TypeAlias
 import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from chainwatch.chain.profiles.lease import is_public_key
 from chainwatch.chain.wallet.amounts import Money, duration
 from chainwatch.chain.wallet.leases import LEASE_MADE
 from chainwatch.chain.wallet.paying import Purchase, Purse, Way
@@ -62,7 +65,8 @@ async def buy(
     bounded(purse.money, amount, most)
     way = await settled(wallet, purse, pay, amount, purchase=True)
     what = (
-        f"Buy {span(seconds)} of plan {plan} ({wanted.name}) for {purse.money.written(amount)}; "
+        f"Buy {span(seconds)} of plan {plan} ({wanted.name}) for {purse.money.written(amount)}, "
+        f"and let in {f'the SSH key {fingerprint(ssh)}' if ssh else 'no SSH key'}; "
         f"what is not delivered within {span(wanted.delivery_time)} can be taken back whole"
     )
     if way is Way.PERMIT:
@@ -204,6 +208,19 @@ def public_key(file: Path | None) -> str:
         raise OperatorError(f"--ssh-key {file} is no public SSH key: it is no text") from None
     if "PRIVATE KEY" in text:
         raise OperatorError(f"--ssh-key {file} is a private key: name the file that ends in .pub")
-    if not text.startswith(("ssh-", "ecdsa-", "sk-")) or "\n" in text or len(text) >= _MOST_KEY:
-        raise OperatorError(f"--ssh-key {file} is no public SSH key: one line is expected")
+    if not is_key(text) or len(text) >= _MOST_KEY:
+        raise OperatorError(
+            f"--ssh-key {file} is no public SSH key: one line is expected, as in a .pub file"
+        )
     return text
+
+
+def is_key(text: str) -> bool:
+    """Whether a text is one line with a public SSH key that machines take."""
+    return text.isascii() and text.isprintable() and is_public_key(text)
+
+
+def fingerprint(key: str) -> str:
+    """The fingerprint of a public key, as `ssh-keygen -l` prints it."""
+    digest = hashlib.sha256(base64.b64decode(key.split(" ")[1])).digest()
+    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"

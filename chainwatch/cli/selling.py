@@ -13,6 +13,7 @@ from chainwatch.chain.wallet.verifying import verified
 from chainwatch.cli import selling_money, selling_plans, selling_roles
 from chainwatch.cli.wallet import Wallet, address, to_look, to_make
 from chainwatch.domain.sendings import Call
+from chainwatch.errors import OperatorError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 plan_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -34,6 +35,11 @@ async def deploy(
     given = ((admin, "--admin"), (treasurer, "--treasurer"))
     people = [address(text, name) if text else own for text, name in given]
     people.append(address(provisioner, "--provisioner"))
+    if people[2] in people[:2]:
+        raise OperatorError(
+            f"{people[2]} can't be provisioner and admin or treasurer too: whoever steals the "
+            "daemon's hot key would have your money; name another account"
+        )
     lease = artifacts.load("Lease")
     what = "Make a lease contract; admin {}, treasurer {}, provisioner {}".format(*people)
     call = Call("0x", constructed(lease.abi, lease.bytecode, *people))
@@ -58,7 +64,7 @@ async def verify(
     for sentence in verdict.wrong:
         wallet.say(sentence)
     for role, holder in verdict.roles.items():
-        wallet.say(f"its first {role} is {holder}")
+        wallet.say(f"its first {role} was {holder}; `role show` says whether it still is")
     if not verdict.wrong:
         wallet.say("the code is that of this version's contract")
     wallet.say(

@@ -1,17 +1,19 @@
 """What the operator earned of his leases, and what he gives back."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import typer
 
 from chainwatch.chain.wallet.amounts import NATIVE, Money
-from chainwatch.chain.wallet.leases import LeaseBook, PlanOnSale
+from chainwatch.chain.wallet.leases import MOST_COUNTED, LeaseBook, PlanOnSale
 from chainwatch.cli.buyer_looks import Token
 from chainwatch.cli.wallet import Wallet, address, amount, to_look, with_wallet
 from chainwatch.errors import OperatorError
 
 _PART: Final = 100
+_RANGE: Final = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 
 
 @to_look
@@ -49,7 +51,8 @@ async def collect(
     wallet: Wallet,
     *,
     tokens: Annotated[
-        list[int] | None, typer.Argument(metavar="[TOKEN]...", help="Which leases; else all.")
+        list[str] | None,
+        typer.Argument(metavar="[TOKEN]...", help="Which leases, as 7 or 1-500; else all."),
     ] = None,
     to: Annotated[str, typer.Option("--to", help="Take it out, to this address.")] = "",
 ) -> None:
@@ -58,7 +61,7 @@ async def collect(
     taker = address(to, "--to") if to else ""
     plans = await book.plans()
     moneys = await _moneys(book, plans)
-    earned = await book.earned(tokens or await book.counted("lastTokenId"))
+    earned = await book.earned(_named(tokens) if tokens else await book.counted("lastTokenId"))
     earning = [token for token, units in earned.items() if units]
     for start in range(0, len(earning), _PART):
         part = earning[start : start + _PART]
@@ -123,6 +126,22 @@ async def cancel(wallet: Wallet, *, token: Token) -> None:
     )
     await wallet.carry_out(what, wallet.book.call("cancelDelivered", token))
     wallet.finish(token=token, owner=lease.owner)
+
+
+def _named(texts: Sequence[str]) -> list[int]:
+    """The leases that were typed, in order and once. Raises `OperatorError` for what is none."""
+    named: set[int] = set()
+    for text in texts:
+        found = _RANGE.fullmatch(text)
+        first = int(found[1]) if found else 0
+        last = int(found[2] or found[1]) if found else 0
+        if not 0 < first <= last < first + MOST_COUNTED:
+            raise OperatorError(
+                f"TOKEN {text[:40]!r} is no lease: a number, or the first and last of at most "
+                f"{MOST_COUNTED}, as 1-500"
+            )
+        named.update(range(first, last + 1))
+    return sorted(named)
 
 
 async def _moneys(book: LeaseBook, plans: list[PlanOnSale]) -> dict[str, Money]:

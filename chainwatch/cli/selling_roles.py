@@ -32,9 +32,21 @@ async def grant(wallet: Wallet, *, role: RoleName, account: Account) -> None:
     who = address(account, "ADDRESS")
     if await wallet.book.one("hasRole", role.word, who):
         raise OperatorError(f"{who} is {role} already")
+    for other in Role:
+        if Role.PROVISIONER in (role, other) and other is not role:
+            await _apart(wallet, who, role, other)
     what = f"Make {who} {role} of {wallet.book.address}"
     await wallet.carry_out(what, wallet.book.call("grantRole", role.word, who))
     wallet.finish(role=role, account=who)
+
+
+async def _apart(wallet: Wallet, who: str, role: Role, other: Role) -> None:
+    """Keep the hot key from being more than a provisioner."""
+    if await wallet.book.one("hasRole", other.word, who):
+        raise OperatorError(
+            f"{who} is {other}, and can't be {role} too: whoever steals the daemon's hot key would "
+            "have your money; name another account"
+        )
 
 
 @with_wallet

@@ -11,6 +11,7 @@ from tests.support.terminal import BUYER, SELLER, Street, Terminal, street, term
 pytestmark = pytest.mark.timeout(300)
 
 DAY = 86_400
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFU8WGqKdTL9+y0hJ2ODLVMWlSdzUf/Qa8fqBm6CKoYJ"
 TAKER = "0x" + "77" * 20
 
 
@@ -115,6 +116,64 @@ async def test_what_was_collected_is_taken_out_in_parts_and_no_more_than_it_is(
     await place.sells("withdraw", TAKER, by=admin)
     held = int(str(await place.anvil.rpc("eth_getBalance", TAKER, "latest")), 16)
     assert held == 1_000 * DAY
+
+
+async def test_named_leases_alone_are_collected_and_what_is_no_lease_is_refused(
+    place: Street,
+) -> None:
+    shop = await shop_on(place)
+    admin, buyer = place.person(0), place.person(4)
+    for token in range(1, 5):
+        await place.buys("buy", "1", "1d", by=buyer)
+        await shop.deliver(token)
+    await place.anvil.advance(3600)
+    assert (await place.sells("collect", "2-3", "3", "99", by=admin))["collected"] == [2, 3]
+    for odd in ("0", "3-2", "x", "1-200000"):
+        assert "is no lease" in await refused(place, SELLER, "contract", "collect", odd, by=0)
+
+
+async def test_the_hot_key_is_never_more_than_a_provisioner(place: Street) -> None:
+    await shop_on(place)
+    hot, other = place.person(8), place.person(5)
+    words = ("deploy", "--provisioner", other.address, "--treasurer", other.address)
+    assert "can't be provisioner and" in await refused(place, SELLER, "contract", *words, by=0)
+    admin = place.person(0).address
+    alone = await refused(place, SELLER, "contract", "deploy", "--provisioner", admin, by=0)
+    assert "can't be provisioner and" in alone
+    for role, who in (("treasurer", hot.address), ("provisioner", admin)):
+        said = await refused(place, SELLER, "contract", "role", "grant", role, who, by=0)
+        assert f"can't be {role} too" in said
+
+
+async def test_a_fee_is_told_as_it_is_at_that_moment_and_the_time_as_it_is_bought(
+    place: Street,
+) -> None:
+    shop = await shop_on(place, PlanOffer(end_fee=1_000))
+    buyer = place.person(4)
+    await place.buys("buy", "1", "3d", by=buyer)
+    waiting = await place.types(BUYER, "show", "1", by=buyer)
+    assert "3 d, which begin with the delivery" in waiting.out
+    await shop.deliver(1)
+    free = await place.types(BUYER, "end", "1", by=buyer)
+    assert "without a fee" in free.out
+    await place.anvil.advance(2 * DAY)
+    dear = await place.types(BUYER, "end", "1", by=buyer)
+    assert "less a fee of 10 % of it" in dear.out
+
+
+async def test_a_node_s_word_for_the_ssh_key_is_shown_whole_before_it_is_signed(
+    place: Street,
+) -> None:
+    shop = await shop_on(place)
+    buyer = place.person(4)
+    account = (await place.anvil.accounts())[4]
+    for token, key in ((1, SSH_KEY), (2, "no key at all")):
+        await place.buys("buy", "1", "1d", by=buyer)
+        await shop.set_keys(token, account, key)
+    shown = await place.types(BUYER, "keys", "1", by=buyer)
+    assert SSH_KEY in shown.out
+    assert "SHA256:" in shown.out
+    assert "name yours with --ssh-key" in await refused(place, BUYER, "keys", "2", by=4)
 
 
 async def test_a_role_is_shown_and_given_up_by_its_holder(place: Street) -> None:

@@ -20,7 +20,14 @@ pytestmark = pytest.mark.timeout(300)
 
 DAY = 86_400
 SUPPLY = 10**12
-DETAILS = Details("admin", "203.0.113.9", "2001:db8::9", 22, ("ssh-ed25519 AAAA host",))
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFU8WGqKdTL9+y0hJ2ODLVMWlSdzUf/Qa8fqBm6CKoYJ"
+DETAILS = Details(
+    "admin",
+    "203.0.113.9",
+    "2001:db8::9",
+    22,
+    (f"{SSH_KEY} host", "@cert-authority * ssh-ed25519 AAAA"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +115,7 @@ async def test_a_buyer_lives_through_a_lease(place: Street) -> None:
     shop = await shop_on(place, PlanOffer(price_per_second=1_000_000))
     buyer = place.person(4)
     key = place.folder / "id.pub"
-    key.write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDx buyer@home\n")
+    key.write_text(f"{SSH_KEY} buyer@home\n")
     bought = await place.buys("buy", "1", "2d", "--ssh-key", str(key), by=buyer)
     token, public = str(bought["token"]), bytes.fromhex(bought["encryption_key"])
     kept = list(place.folder.glob("person-4.json.x25519-*"))
@@ -120,6 +127,10 @@ async def test_a_buyer_lives_through_a_lease(place: Street) -> None:
     inside = await place.types(BUYER, "connect", token, by=buyer)
     assert inside.out.startswith("ssh admin@203.0.113.9\nssh admin@2001:db8::9\n"), inside.err
 
+    known = [f"{each} {SSH_KEY}" for each in (DETAILS.ipv4, DETAILS.ipv6)]
+    assert inside.out.splitlines()[4:6] == known
+    assert "@cert-authority" not in inside.out
+    assert "is none, and is left out" in inside.out
     renewed = await place.buys("renew", token, "1d", by=buyer)
     assert renewed["expires_at"] == await shop.expires_at(bought["token"])
     await place.buys("action", token, "reboot", by=buyer)

@@ -25,7 +25,7 @@ _SYMBOL: Final = function("symbol()", "string")
 _DECIMALS: Final = function("decimals()", "uint8")
 _MOST_DECIMALS: Final = 36
 _MOST_SYMBOL: Final = 16
-_MOST_COUNTED: Final = 100_000
+MOST_COUNTED: Final = 100_000
 #: Events whose first indexed value is the number of what was made.
 LEASE_MADE: Final = "LeaseMinted(uint256,uint256,address,uint256,uint256)"
 PLAN_MADE: Final = "PlanDefined(uint256,string,uint8,uint32,uint32,uint32,uint64)"
@@ -66,6 +66,8 @@ class LeaseNow:
     unused: int
     aside: int
     wanted_plan: int
+    seconds_bought: int
+    free_until: int
     ssh_key: str
     encryption_key: bytes
     connection: bytes
@@ -117,8 +119,11 @@ class LeaseBook:
     async def counted(self, name: str) -> range:
         """The numbers up to what a view answers. Raises `OperatorError` for a number beyond use."""
         last = await self.one(name)
-        if last > _MOST_COUNTED:
-            raise OperatorError(f"{name} is {last}, too many to look at each: name those you mean")
+        if last > MOST_COUNTED:
+            raise OperatorError(
+                f"{name} is {last}, too many to look at each: name those you mean, at most "
+                f"{MOST_COUNTED} at a time"
+            )
         return range(1, last + 1)
 
     async def earned(self, tokens: Sequence[int]) -> dict[int, int]:
@@ -162,8 +167,8 @@ class LeaseBook:
 
     async def lease(self, token: int) -> LeaseNow:
         """A lease. Raises `OperatorError` where there is none of that number."""
-        owner, escrow, upgrade, plan, *rest = await self.all(
-            *((name, token) for name in ("ownerOf", "escrowOf", "upgradeOf", "planOf")),
+        owner, escrow, upgrade, term, plan, *rest = await self.all(
+            *((name, token) for name in ("ownerOf", "escrowOf", "upgradeOf", "termOf", "planOf")),
             *((name, token) for name in ("expiresAt", "deliveredAt", "priceOf", "isRenewable")),
             *((name, token) for name in ("sshKeyOf", "encryptionKeyOf", "connectionOf")),
         )
@@ -181,6 +186,8 @@ class LeaseBook:
             unused=unused,
             aside=aside,
             wanted_plan=upgrade[0],
+            seconds_bought=term[0],
+            free_until=term[1],
             ssh_key=ssh_key,
             encryption_key=encryption_key,
             connection=connection,
