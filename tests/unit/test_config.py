@@ -4,17 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 from chainwatch.chain.settings import SourceSettings
-from chainwatch.cli import buyer, main
 from chainwatch.config import AdminConfig, Config, PolicyConfig, load
 from chainwatch.domain.batches import Source
 from chainwatch.errors import Fatal
 from provisioner import faultpoints
 from provisioner.allocate import AddressRange, Pool
 from provisioner.model import BackupPolicy
-from tests.unit.test_cli import all_commands
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 EXAMPLE = (REFERENCE / "chainwatch.toml").read_text()
@@ -151,19 +148,6 @@ def test_an_armed_fault_point_is_not_taken_for_a_setting(reading: Reading) -> No
     variables = {faultpoints.ENVIRONMENT: "hypervisor.clone.after"}
 
     assert reading(**variables) == reading()
-
-
-def test_the_variables_of_people_s_commands_are_not_taken_for_settings(reading: Reading) -> None:
-    """Who sells from the shell in which the daemon is checked has them set."""
-    names = {
-        str(name)
-        for app in (main.app, buyer.app)
-        for _, command in all_commands(get_command(app))
-        for parameter in command.params
-        if (name := parameter.envvar)
-    }
-    assert {"CHAINWATCH_RPC", "CHAINWATCH_CONTRACT", "CHAINWATCH_SOCKET"} <= names
-    assert reading(**dict.fromkeys(names, "set")) == reading()
 
 
 # ---------------------------------------------------------------------------------- what is refused
