@@ -108,6 +108,8 @@ class Purse:
     async def permit(self, key: HotKey, amount: int, deadline: int) -> tuple[object, ...]:
         """Sign a permit of exactly this, in the order of the contract's `Permit`."""
         taken = await self._signable()
+        if not taken.permits:
+            raise OperatorError(f"{self.money.symbol} takes no permit any more: --pay approve")
         words: dict[str, object] = {
             "owner": self.payer,
             "spender": self.contract,
