@@ -1,4 +1,4 @@
-"""The compiled contracts, as they are committed: name, ABI and bytecode.
+"""The compiled contracts, as they are committed: name, ABI and bytecode, and what made them.
 
 An artifact is data of the package `chainwatch_contracts`, the same in a checkout and in a wheel,
 and is read through `importlib.resources` only. Failure mode: a package built without its data;
@@ -14,11 +14,19 @@ from chainwatch.errors import Fatal
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A contract: its name, its ABI (JSON entries) and its creation bytecode (0x-prefixed hex)."""
+    """A contract: its name, its ABI (JSON entries) and its creation bytecode (0x-prefixed hex).
+
+    `compiler` and `evm_version` are what compiled it, `source` its file, and `source_hash` stands
+    for settings and all sources.
+    """
 
     name: str
     abi: list[dict[str, object]]
     bytecode: str
+    compiler: str
+    evm_version: str
+    source: str
+    source_hash: str
 
 
 def load(name: str) -> Artifact:
@@ -35,4 +43,12 @@ def load(name: str) -> Artifact:
 def read(text: str) -> Artifact:
     """The artifact that the build wrote as `text`."""
     fields = json.loads(text)
-    return Artifact(fields["contractName"], fields["abi"], fields["bytecode"])
+    return Artifact(
+        name=fields["contractName"],
+        abi=fields["abi"],
+        bytecode=fields["bytecode"],
+        compiler=fields["compiler"],
+        evm_version=fields["evmVersion"],
+        source=fields["source"],
+        source_hash=fields["sourceHash"],
+    )

@@ -1,5 +1,6 @@
 // Compiles the contracts and writes artifacts/NAME.json (what only tests deploy: ../tests/artifacts/NAME.json, which is
-// packed nowhere); with --check, compares instead of writing.
+// packed nowhere); with --check, compares instead of writing; with --input NAME, prints what a block explorer wants for
+// verifying it: the compiler's standard JSON input, with every source in it.
 //
 // The law: an artifact is a pure function of the sources, the libraries and the compiler, all pinned; the bytecode
 // carries no metadata hash, so the same input gives the same bytes on every machine. The failure this guards against is
@@ -21,6 +22,9 @@ const FIXTURES = {
   Deliveries: "src/test/Deliveries.sol",
   ERC1967Proxy: "@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol",
   Hosting: "src/test/Hosting.sol",
+  OldPermitToken: "src/test/Tokens.sol",
+  PlainToken: "src/test/Tokens.sol",
+  SignedToken: "src/test/Tokens.sol",
   Subscription: "src/test/Subscription.sol",
 };
 const FOLDERS = [
@@ -125,20 +129,43 @@ function differences(built) {
   return found.concat(there.filter((file) => !built.has(file)).map((file) => `${said(file)} belongs to no contract`));
 }
 
-const options = process.argv.slice(2);
-if (options.some((option) => option !== "--check")) stop("usage: node build.mjs [--check]");
-const solc = await compiler();
-const built = new Map();
-for (const { folder, contracts } of FOLDERS) {
-  for (const [name, path] of Object.entries(contracts)) {
-    const artifact = compile(solc, name, path);
-    built.set(join(folder, `${name}.json`), `${JSON.stringify(artifact, null, 2)}\n`);
-    console.log(`${name}: ${artifact.deployedSize} of ${SIZE_LIMIT} bytes, ${artifact.sourceHash}`);
-  }
+/** The compiler's input with every source written out: it compiles anywhere, without this folder. */
+function standardInput(solc, path) {
+  const seen = new Map();
+  const read = reader(seen);
+  const input = { language: "Solidity", sources: { [path]: { content: read(path).contents } }, settings: SETTINGS };
+  solc.compile(JSON.stringify(input), { import: read });
+  const paths = [...seen.keys()].sort();
+  return { ...input, sources: Object.fromEntries(paths.map((each) => [each, { content: seen.get(each) }])) };
 }
-if (options.includes("--check")) {
+
+/** Writes what is built, or, to check, stops with what differs from it. */
+function settle(built, check) {
+  if (!check) {
+    for (const [file, text] of built) writeFileSync(file, text);
+    return;
+  }
   const found = differences(built);
   if (found.length > 0) stop(`contracts: ${found.join("; ")}.\nRun \`npm run build\` in contracts/ and commit the result.`);
+}
+
+function buildAll(solc) {
+  const built = new Map();
+  for (const { folder, contracts } of FOLDERS) {
+    for (const [name, path] of Object.entries(contracts)) {
+      const artifact = compile(solc, name, path);
+      built.set(join(folder, `${name}.json`), `${JSON.stringify(artifact, null, 2)}\n`);
+      console.log(`${name}: ${artifact.deployedSize} of ${SIZE_LIMIT} bytes, ${artifact.sourceHash}`);
+    }
+  }
+  return built;
+}
+
+const [option, name] = process.argv.slice(2);
+if (option === "--input" && name in PRODUCTS) {
+  console.log(JSON.stringify(standardInput(await compiler(), PRODUCTS[name]), null, 2));
+} else if (option === undefined || option === "--check") {
+  settle(buildAll(await compiler()), option === "--check");
 } else {
-  for (const [file, text] of built) writeFileSync(file, text);
+  stop(`usage: node build.mjs [--check | --input ${Object.keys(PRODUCTS).join("|")}]`);
 }

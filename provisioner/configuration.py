@@ -25,6 +25,7 @@ from provisioner.identity import Signer
 from provisioner.keys import KEYS
 from provisioner.placement import Limits
 from provisioner.site import Site
+from provisioner.terms import Cloning
 
 #: Where the settings are looked for, the first one that exists.
 PLACES: Final = (
@@ -222,6 +223,8 @@ def _problems(words: "_Typed") -> Iterator[str]:
         yield "machines.template_vms: names a VMID of vmid_first to vmid_last; move it"
     if bool(words.text("machines.os_template")) != bool(words.text("machines.container_storage")):
         yield "machines.os_template: goes with machines.container_storage; write both or neither"
+    if words.text("machines.clone_storage") and words.text("machines.clone") != "full":
+        yield 'machines.clone_storage: goes with machines.clone = "full"; write both or neither'
     yield from _node_problems(words)
     if len(words.text("installation.identity_key_file")) < _SHORTEST_KEY:
         yield f"installation.identity_key_file: holds fewer than {_SHORTEST_KEY} characters"
@@ -252,6 +255,10 @@ def _configuration(words: "_Typed") -> Configuration:
             tags=frozenset(words.texts("machines.tags")),
             shutdown_timeout=words.number("machines.shutdown_timeout"),
             answer_timeout=words.number("machines.answer_timeout"),
+            cloning=Cloning(
+                full=words.text("machines.clone") == "full",
+                storage=words.text("machines.clone_storage") or None,
+            ),
         ),
         quarantine=words.number("policy.quarantine"),
         grace_days=words.number("commands.grace_days"),

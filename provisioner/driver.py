@@ -26,7 +26,7 @@ from provisioner.plan import Decision, decide
 from provisioner.ports import TaskState
 from provisioner.site import Site
 from provisioner.steps.step import Step
-from provisioner.taskboard import TaskBoard
+from provisioner.taskboard import LENIENT, LONG, TaskBoard
 
 #: Seconds between looks at a task, and after something that passes.
 PAUSE: Final = 0.5
@@ -71,20 +71,24 @@ class Patience:
     say: Callable[[str], None]
     until: float
     _last: str = ""
+    _since: float = 0
     _down_since: float | None = None
 
     def tell(self, sentence: str) -> None:
         """Say a sentence unless it was the last one said."""
         if sentence != self._last:
             self.say(sentence)
-            self._last = sentence
+            self._last, self._since = sentence, self.clock.monotonic()
 
     async def wait(self, reason: str) -> None:
-        """Let a moment pass. Raises OutOfTime at the deadline."""
+        """Let a moment pass, a longer one where it takes long. Raises OutOfTime at the deadline."""
         self.tell(reason)
-        if self.clock.monotonic() >= self.until:
+        now = self.clock.monotonic()
+        if now >= self.until:
             raise OutOfTime(f"not done in time: {reason}; run the same command again to go on")
-        await self.clock.sleep(PAUSE)
+        waited = now - self._since
+        pause = PAUSE if waited < LONG else min(waited * LENIENT, self.until - now)
+        await self.clock.sleep(max(PAUSE, pause))
 
     async def outlast(self, error: ProvisionError) -> None:
         """Let what passes pass; a hypervisor that stays away is given up sooner."""

@@ -23,7 +23,7 @@ from provisioner.errors import (
     UnknownOutcome,
 )
 from provisioner.line import Line
-from provisioner.model import DesiredMachine, Observed
+from provisioner.model import DesiredMachine, Kind, Observed
 from provisioner.oplog import OperationLog
 from provisioner.placement import Demand
 from provisioner.ports import (
@@ -168,9 +168,7 @@ class Executor:
         its VMID if nobody else has that.
         """
         snapshot = await self.snapshots.get()
-        demand = _demand(want)
-        if restored:
-            demand = replace(demand, kind=have.backups[0].archive.kind)
+        demand = self._demand(want, have.backups[0].archive.kind if restored else None)
         offer = await self.rooms.offer(demand, snapshot, now)
         if restored:
             offer = _within(offer, have.backups[0].nodes)
@@ -183,6 +181,17 @@ class Executor:
         self.rooms.promise(vmid, spot, demand, now)
         template = Place(spot.template.vmid, spot.template.node)
         return Where(Place(vmid, spot.node), template, spot.shelf[0])
+
+    def _demand(self, want: DesiredMachine, kind: Kind | None) -> Demand:
+        """Return what a machine needs; `kind` is what it was, whatever is sold by now."""
+        spec, terms = want.spec, want.terms
+        if spec is None:
+            return Demand(0, 0, kind or Kind.VM)
+        of = kind or spec.kind
+        cloning = self.site.cloned(terms, of)
+        return Demand(
+            *(spec.memory_mib, spec.disk_gib, of, terms.nodes, terms.templates), cloning=cloning
+        )
 
     async def _vmid(
         self, want: DesiredMachine, snapshot: ClusterSnapshot, now: int, former: int | None
@@ -236,10 +245,3 @@ def _within(offer: Offer, nodes: Collection[str]) -> Offer:
     if not spots:
         raise NoRoom(f"there is no room on {', '.join(nodes)}, where its backup is: make room")
     return replace(offer, spots=spots)
-
-
-def _demand(want: DesiredMachine) -> Demand:
-    spec, terms = want.spec, want.terms
-    if spec is None:
-        return Demand(0, 0)
-    return Demand(spec.memory_mib, spec.disk_gib, spec.kind, terms.nodes, terms.templates)

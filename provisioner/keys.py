@@ -139,6 +139,20 @@ KEYS: Final[Mapping[str, Key]] = {
         Key("vmid_last", "Last of them.", 20199, least=100),
         Key("template_vms", "VMIDs of the templates that machines are cloned from.", (9001,)),
         Key(
+            "clone",
+            "How: `linked` to the template's disks, or `full`, as whole copies.",
+            "full",
+            "linked",
+            pattern="linked|full",
+        ),
+        Key(
+            "clone_storage",
+            "Storage that full clones are copied to; their template's own where it is left out.",
+            "san",
+            "",
+            pattern=r"[A-Za-z][A-Za-z0-9._-]*",
+        ),
+        Key(
             "os_template",
             "Archive that containers are unpacked from; without it, no container is made.",
             "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst",

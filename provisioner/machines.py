@@ -91,7 +91,7 @@ class Machines:
         operation = await self.log.open_for(want.key, want.nonce)
         if operation is not None and not settle:
             return busy(operation)
-        fate = await self._fate(operation) if operation else Fate.ENDED
+        fate = await self._fate(want, operation) if operation else Fate.ENDED
         if operation is not None and fate is Fate.RUNNING:
             return busy(operation)
         answers = None
@@ -133,7 +133,7 @@ class Machines:
         if seen.vmid is not None and seen.node is not None:
             await self.log.gone(want.key, want.nonce, seen.vmid, seen.node)
 
-    async def _fate(self, operation: OpenOperation) -> Fate:
+    async def _fate(self, want: DesiredMachine, operation: OpenOperation) -> Fate:
         """Say how an open operation stands. Closes it and raises if its task failed."""
         upid = operation.upid or await self._search(operation)
         if upid is None:
@@ -145,11 +145,19 @@ class Machines:
             return Fate.ENDED
         if isinstance(state.error, UnknownOutcome):
             return Fate.UNKNOWN
-        await self.log.finish(operation.id, "failed", str(state.error))
-        said = f"{operation.step} of VM {operation.vmid}: {state.error}"
+        left = await self._left(want, operation)
+        await self.log.finish(operation.id, "failed", f"{state.error}{left}")
+        said = f"{operation.step} of VM {operation.vmid}: {state.error}{left}"
         if operation.step == "backup" and isinstance(state.error, Transient):
             raise BackupFailed(f"{said}; it is not destroyed before there is a backup of it")
+        if left and await self.log.kept(want.key, want.nonce) is None:
+            await self.log.gone(want.key, want.nonce, operation.vmid, operation.node)  # it rests
         raise type(state.error)(said)
+
+    async def _left(self, want: DesiredMachine, operation: OpenOperation) -> str:
+        """Say what a whole copy left that failed: its VMID, which volumes are named by, rests."""
+        whole = operation.step == "clone" and self.site.cloned(want.terms, Kind.VM).full
+        return await making.left_by(self.hypervisor, operation) if whole else ""
 
     def _boots(self, operation: OpenOperation, want: DesiredMachine) -> bool:
         """Say whether a start whose task has ended is still worth waiting for an answer.

@@ -303,8 +303,8 @@ class GuestSettings:
 class GuestConfig:
     """A guest's configuration as read: settings, description, disk (GiB), lock and digest.
 
-    `disk` is the boot disk's key (`scsi0`, `rootfs`), `storage` where it lies; `lock` is None or
-    Proxmox's word for it.
+    `disk` is the boot disk's key (`scsi0`, `rootfs`), `storage` where it lies, `more_gib` the size
+    of all other disks together; `lock` is None or Proxmox's word for it.
     """
 
     settings: GuestSettings
@@ -316,6 +316,7 @@ class GuestConfig:
     template: bool
     storage: str | None = None
     kind: Kind = Kind.VM
+    more_gib: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 Pure: a snapshot, the templates and what was promised go in, spots with room come out, the best
 first. Memory counts as it was sold, whether a machine runs or not, for a suspended one may be paid
 for again; of others' guests only those count that run. A linked clone stays on its template's
-storage, so on its node too, unless the storage is shared. The list of the cluster lags by seconds:
-what was promised meanwhile counts until the list shows it, or many who look at once would all see
-the same room.
+storage, so on its node too, unless the storage is shared; a full one goes where it is sent, and to
+another node only if what it comes from and what it goes to are both shared. The list of the cluster
+lags by seconds: what was promised meanwhile counts until the list shows it, or many who look at
+once would all see the same room.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Final, TypeAlias
 from provisioner.allocate import Pool
 from provisioner.model import Kind
 from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow, StorageRow
+from provisioner.terms import LINKED, Cloning
 
 MIB: Final = 2**20
 GIB: Final = 2**30
@@ -41,7 +43,7 @@ class Limits:
 class Demand:
     """What a machine needs, and where its plan lets it be made; empty allows all there is.
 
-    `templates` are VMIDs.
+    `templates` are VMIDs; `cloning` is how its disks come to be, and where they lie.
     """
 
     memory_mib: int
@@ -49,31 +51,52 @@ class Demand:
     kind: Kind = Kind.VM
     nodes: frozenset[str] = frozenset()
     templates: tuple[int, ...] = ()
+    cloning: Cloning = LINKED
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template, where it stands, and the storage of its boot disk.
+    """A template, where it stands, the storage of its boot disk, and how much is copied from it.
 
-    What containers are made of stands on no VMID (0): there it is a node and a storage for roots.
+    `disk_gib` is its boot disk, which a machine's is never smaller than, and `more_gib` whatever
+    else it has. What containers are made of stands on no VMID (0): there it is a node and a storage
+    for roots, and nothing is copied.
     """
 
     vmid: int
     node: str
     storage: str
+    disk_gib: int = 0
+    more_gib: int = 0
+
+    def needed(self, demand: Demand) -> int:
+        """Return the GiB that a machine of this template takes of the storage it goes to."""
+        if not demand.cloning.full:
+            return demand.disk_gib
+        return max(demand.disk_gib, self.disk_gib) + self.more_gib
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
     """What a machine takes that was asked for lately; `copying` while its clone is under way.
 
-    `shelf` is None where it is not known, and the machine then counts on every storage.
+    `shelf` is None where it is not known, and the machine then counts on every storage. `disk_gib`
+    is what it will have taken there in the end; of a whole copy that counts until it is that large.
     """
 
     node: str
     shelf: Shelf | None
     demand: Demand
     copying: bool
+    disk_gib: int = 0
+
+    def owed_gib(self, row: GuestRow | None) -> int:
+        """Return the GiB that its storage does not show as taken yet."""
+        whole = max(self.disk_gib, self.demand.disk_gib)
+        if self.copying:
+            return whole
+        grown = 0 if row is None else row.disk // GIB
+        return max(0, self.demand.disk_gib - grown) if self.demand.cloning.full else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +187,8 @@ def view(
     for row in snapshot.storages:
         if row.available:
             reach.setdefault(row.node, {})[row.name] = shelf_of(row)
-    return View(nodes, _storages(snapshot.storages, limits, promises.values()), reach)
+    owed = {vmid: each.owed_gib(snapshot.guests.get(vmid)) for vmid, each in promises.items()}
+    return View(nodes, _storages(snapshot.storages, limits, promises, owed), reach)
 
 
 def openings(seen: View, templates: Iterable[Template], demand: Demand) -> Openings:
@@ -175,16 +199,17 @@ def openings(seen: View, templates: Iterable[Template], demand: Demand) -> Openi
     sources = [each for each in templates if _online(seen, each.node)]
     for node in (name for name, why in reasons.items() if why is None):
         for template in sources:
-            shelf = seen.reach.get(node, {}).get(template.storage)
-            if shelf is None or (shelf[1] is not None and node != template.node):
+            shelf = _destination(seen, node, template, demand.cloning)
+            if shelf is None:
                 continue
-            if (left := seen.storages[shelf].left_gib) >= demand.disk_gib:
+            if (left := seen.storages[shelf].left_gib) >= template.needed(demand):
                 spots.append(Spot(template, node, shelf))
             else:
                 full[node] = f"storage {shelf[0]} has {left} GiB left beyond its reserve"
     able = {spot.node for spot in spots}
+    nothing = _out_of_reach(demand.cloning)
     said = [
-        f"{node}: {why or full.get(node, 'no template that is online is within its reach')}"
+        f"{node}: {why or full.get(node, nothing)}"
         for node, why in reasons.items()
         if node not in able
     ]
@@ -226,6 +251,23 @@ def shelf_of(row: StorageRow) -> Shelf:
     return (row.name, None if row.shared else row.node)
 
 
+def _destination(seen: View, node: str, template: Template, cloning: Cloning) -> Shelf | None:
+    """Return where the disk of a machine on `node` would lie; None where it cannot be made."""
+    reach = seen.reach.get(node, {})
+    source = reach.get(template.storage)
+    target = reach.get(cloning.storage) if cloning.full and cloning.storage else source
+    if source is None or target is None:
+        return None
+    moves = node != template.node
+    return None if moves and (source[1] is not None or target[1] is not None) else target
+
+
+def _out_of_reach(cloning: Cloning) -> str:
+    if not cloning.full or cloning.storage is None:
+        return "no template that is online is within its reach"
+    return f"no template that is online can be copied to its storage {cloning.storage}"
+
+
 def _places(seen: View, shelf: Shelf, limits: Limits) -> int:
     room = seen.storages.get(shelf)
     return 0 if room is None else max(0, limits.clones - room.copying)
@@ -257,19 +299,22 @@ def _state(row: NodeRow, limits: Limits) -> NodeState:
 
 
 def _storages(
-    rows: Sequence[StorageRow], limits: Limits, promises: Iterable[Promise]
+    rows: Sequence[StorageRow],
+    limits: Limits,
+    promises: Mapping[int, Promise],
+    owed: Mapping[int, int],
 ) -> Mapping[Shelf, StorageRoom]:
     """Return how full each storage is; of one that is shared any node's word serves."""
-    copying = [promise for promise in promises if promise.copying]
     found: dict[Shelf, StorageRoom] = {}
     for row in rows:
         shelf = shelf_of(row)
         if shelf in found and (found[shelf].available or not row.available):
             continue
-        here = [each for each in copying if each.shelf in (shelf, None)]
+        here = [vmid for vmid, each in promises.items() if each.shelf in (shelf, None)]
         free = (row.size - row.used) // GIB - limits.storage_reserve_gib
-        left = free - sum(each.demand.disk_gib for each in here)
-        found[shelf] = StorageRoom(shelf, row.available, row.size // GIB, left, len(here))
+        left = free - sum(owed[vmid] for vmid in here)
+        copying = sum(promises[vmid].copying for vmid in here)
+        found[shelf] = StorageRoom(shelf, row.available, row.size // GIB, left, copying)
     return found
 
 

@@ -17,13 +17,15 @@ from typing import Protocol
 from provisioner.errors import ProvisionError
 from provisioner.isolation import Isolation
 from provisioner.model import GuestConfig, GuestSettings, Kind, Power
+from provisioner.terms import LINKED, Cloning
 
 
 @dataclass(frozen=True, slots=True)
 class GuestRow:
     """A guest as the cluster's resource list shows it; stale by seconds, so it only selects.
 
-    `memory` is what it may use (bytes), 0 while no statistics round has seen it.
+    `memory` is what it may use and `disk` the size of its boot disk (bytes), both 0 while no
+    statistics round has seen it.
     """
 
     vmid: int
@@ -33,6 +35,7 @@ class GuestRow:
     template: bool
     memory: int = 0
     running: bool = False
+    disk: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ class Hypervisor(Protocol):
         description: str,
         *,
         target: str | None = None,
+        cloning: Cloning = LINKED,
     ) -> str:
         """Clone `template`, which stands on `node`, to `vmid`, which reserves it.
 
@@ -164,6 +168,7 @@ class Hypervisor(Protocol):
         *,
         disk_gib: int,
         keys: str,
+        storage: str | None = None,
     ) -> str:
         """Make a container at `vmid`, which reserves it, that lets `keys` into root's account.
 

@@ -1,11 +1,12 @@
 """Room for machines: what the cluster shows, what was promised, and who may be cloned now.
 
 The list of the cluster lags, so a machine that was asked for counts from then on, for as long as it
-takes the list to show what it became. One that was made larger counts as its configuration has it,
-though the list shows that after its next boot. All this is memory only: after a restart a machine
-that the list does not size yet counts as much as the one that asks, a clone under way on its
-template's storage, and one that is larger from its first look on. How it fails: with too little
-room for a few seconds, and with too much until a machine that grew is looked at after a restart.
+takes the list to show what it became; a whole copy is not looked for before it may be there. One
+that was made larger counts as its configuration has it, though the list shows that after its next
+boot. All this is memory only: after a restart a machine that the list does not size yet counts as
+much as the one that asks, a linked clone under way on its template's storage, a whole copy on every
+one, and one that is larger from its first look on. How it fails: with too little room for a while,
+and with too much until a machine that grew is looked at after a restart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Final
 from provisioner.allocate import Pool
 from provisioner.errors import NO_CONTAINERS, NodeDown, NoRoom, Permanent, Transient
 from provisioner.isolation import Isolation
-from provisioner.model import Kind, MachineSpec, Observed
+from provisioner.model import Kind, MachineSpec, Observed, OpenOperation
 from provisioner.oplog import OperationLog
 from provisioner.placement import (
     MIB,
@@ -38,8 +39,10 @@ from provisioner.ports import ClusterSnapshot, Hypervisor, Snapshots
 from provisioner.upids import guest_of
 
 #: Seconds after which a clone that has not ended no longer keeps others waiting, and after which
-#: the list surely shows what became of one that has.
+#: the list surely shows what became of one that has; a whole copy is allowed its time besides.
 ENDLESS: Final = 600
+#: How far back the log is asked for clones: longer than any copy is allowed.
+FAR: Final = 7 * 86_400
 #: Seconds after which a clone that has ended is in the list, unless somebody removed it.
 UNSEEN: Final = 30
 #: For how many seconds nothing new is asked of a node that did not answer.
@@ -56,6 +59,7 @@ class Offer:
     seen: View
     spots: Sequence[Spot]
     limits: Limits
+    demand: Demand
 
     @property
     def places(self) -> int:
@@ -82,7 +86,8 @@ class Fullness:
 class Rooms:
     """The room of one cluster for clones of `templates` (VMIDs) within `limits`.
 
-    `templates` serve where a plan names none; `others` are those that only plans name.
+    `templates` serve where a plan names none; `others` are those that only plans name; `copies`
+    says that some machines are whole copies, which may lie on another storage than their template.
     """
 
     def __init__(
@@ -96,12 +101,13 @@ class Rooms:
         limits: Limits,
         container_storage: str | None = None,
         others: Sequence[int] = (),
+        copies: bool = False,
     ) -> None:
         self._hypervisor, self._snapshots, self._log = hypervisor, snapshots, log
-        self._container_storage = container_storage
+        self._container_storage, self._copies = container_storage, copies
         self._pool, self._vmids, self._limits = pool, templates, limits
         self._all = (*templates, *(each for each in others if each not in templates))
-        self._lies_on: dict[int, tuple[str, int]] = {}
+        self._lies_on: dict[int, tuple[Template, int]] = {}
         self._firewalls: dict[int, tuple[Isolation, int]] = {}
         self._promised: dict[int, tuple[Promise, int]] = {}
         self._grown: dict[int, Promise] = {}
@@ -112,7 +118,8 @@ class Rooms:
         """Return where a machine can be made at wall time `now`. Raises NoRoom if nowhere."""
         wanted = demand.templates or self._vmids
         if demand.kind is Kind.CONTAINER:
-            templates = self._roots(self._without_avoided(snapshot, now))
+            where = demand.cloning.storage or self._container_storage
+            templates = _roots(where, self._without_avoided(snapshot, now))
         else:
             templates = await self._templates(wanted, self._without_avoided(snapshot, now), now)
         snapshot = self._without_avoided(snapshot, now)  # one may just have been found away
@@ -122,7 +129,7 @@ class Rooms:
         if not found.spots:
             missing = [vmid for vmid in wanted if vmid not in snapshot.guests]
             raise NoRoom(_nowhere(demand, found, missing))
-        self._last = Offer(seen, found.spots, self._limits)
+        self._last = Offer(seen, found.spots, self._limits, demand)
         return self._last
 
     async def places(self, now: int) -> int:
@@ -130,7 +137,7 @@ class Rooms:
         if self._last is None:
             return 0
         shelves = {spot.shelf for spot in self._last.spots}
-        clones = await self._log.unfinished(CLONE, now - ENDLESS)
+        clones = (await self._cloned(self._last.demand, now)).values()
         on = [self._promised[op.vmid][0].shelf for op in clones if op.vmid in self._promised]
         unknown = len(clones) - len(on)
         free = (self._limits.clones - on.count(shelf) - unknown for shelf in shelves)
@@ -168,7 +175,9 @@ class Rooms:
 
     def promise(self, vmid: int, spot: Spot, demand: Demand, now: int) -> None:
         """Count a machine that is about to be cloned to `vmid`."""
-        self._promised[vmid] = (Promise(spot.node, spot.shelf, demand, copying=True), now)
+        needed = spot.template.needed(demand)
+        promise = Promise(spot.node, spot.shelf, demand, copying=True, disk_gib=needed)
+        self._promised[vmid] = (promise, now)
 
     async def growth(self, spec: MachineSpec, have: Observed, now: int) -> NoRoom | None:
         """Say why a machine can't be as large as `spec` where it stands at wall time `now`, if so.
@@ -209,7 +218,11 @@ class Rooms:
         self, snapshot: ClusterSnapshot, promises: Mapping[int, Promise], unseen_mib: int = 0
     ) -> View:
         """Return how full everything is, with the machines that are larger than the list shows."""
-        grown = {vmid: each for vmid, each in self._grown.items() if vmid in snapshot.guests}
+        grown = {
+            vmid: _at_least(promises.get(vmid), each)
+            for vmid, each in self._grown.items()
+            if vmid in snapshot.guests
+        }
         return view(snapshot, self._limits, self._pool, {**promises, **grown}, unseen_mib)
 
     def fullness(self) -> Fullness | None:
@@ -238,12 +251,6 @@ class Rooms:
     def _missing(self, snapshot: ClusterSnapshot) -> tuple[int, ...]:
         return tuple(vmid for vmid in self._all if vmid not in snapshot.guests)
 
-    def _roots(self, snapshot: ClusterSnapshot) -> list[Template]:
-        """Return the nodes where a container's root can lie; nothing is cloned for it."""
-        if self._container_storage is None:
-            raise Permanent(NO_CONTAINERS)
-        return [Template(0, node, self._container_storage) for node in snapshot.nodes]
-
     async def _templates(
         self, vmids: Sequence[int], snapshot: ClusterSnapshot, now: int
     ) -> list[Template]:
@@ -254,35 +261,49 @@ class Rooms:
             if row.node not in snapshot.nodes:
                 continue
             try:
-                storage = await self._storage(row.node, row.vmid, now)
+                template = await self._template(row.node, row.vmid, now)
             except NodeDown as error:
                 self.avoid(error.node, now)
                 continue
-            if storage is not None:
-                found.append(Template(row.vmid, row.node, storage))
+            if template is not None:
+                found.append(template)
         return found
 
-    async def _storage(self, node: str, template: int, now: int) -> str | None:
-        known = self._lies_on.get(template)
-        if known is not None and 0 <= now - known[1] < REMEMBERED:
+    async def _template(self, node: str, vmid: int, now: int) -> Template | None:
+        """Return a template: which storage it lies on, and its size. Remembered for a while."""
+        known = self._lies_on.get(vmid)
+        if known is not None and known[0].node == node and 0 <= now - known[1] < REMEMBERED:
             return known[0]
-        config = await self._hypervisor.config(node, template)
+        config = await self._hypervisor.config(node, vmid)
         if config is None or config.storage is None:
             return None
-        self._lies_on[template] = (config.storage, now)
-        return config.storage
+        found = Template(vmid, node, config.storage, config.disk_gib, config.more_gib)
+        self._lies_on[vmid] = (found, now)
+        return found
+
+    async def _cloned(self, demand: Demand, now: int) -> dict[int, OpenOperation]:
+        """Return the clones under way, by VMID, but for those that will not end any more.
+
+        Of one that is not known it is supposed that it is like the one that is asked for.
+        """
+        found = {}
+        for each in await self._log.unfinished(CLONE, now - FAR):
+            promise = self._promised[each.vmid][0] if each.vmid in self._promised else None
+            if now - each.started < _allowed(promise, demand):
+                found[each.vmid] = each
+        return found
 
     async def _promises(
         self, snapshot: ClusterSnapshot, templates: Sequence[Template], demand: Demand, now: int
     ) -> Mapping[int, Promise]:
         """Return what counts beyond what the list shows, and forget what it shows by now."""
-        clones = {op.vmid: op for op in await self._log.unfinished(CLONE, now - ENDLESS)}
+        clones = await self._cloned(demand, now)
         reserved = await self._log.reserved()
         self._promised = {
             vmid: (promise, at)
             for vmid, (promise, at) in self._promised.items()
             if vmid in reserved
-            and 0 <= now - at < ENDLESS
+            and 0 <= now - at < _allowed(promise, demand)
             and (vmid in clones or vmid in snapshot.guests or now - at < UNSEEN)
         }
         promises = {
@@ -292,10 +313,33 @@ class Rooms:
         shelves = _shelves(snapshot, templates)
         for vmid, operation in clones.items():
             if vmid not in promises:
-                source = None if operation.upid is None else guest_of(operation.upid)
+                linked = operation.upid is not None and not self._copies
+                source = guest_of(operation.upid) if linked and operation.upid else None
                 shelf = None if source is None else shelves.get(source)
                 promises[vmid] = Promise(operation.node, shelf, demand, copying=True)
         return promises
+
+
+def _roots(storage: str | None, snapshot: ClusterSnapshot) -> list[Template]:
+    """Return the nodes where a container's root can lie; nothing is cloned for it."""
+    if storage is None:
+        raise Permanent(NO_CONTAINERS)
+    return [Template(0, node, storage) for node in snapshot.nodes]
+
+
+def _at_least(promise: Promise | None, grown: Promise) -> Promise:
+    """Return what counts of a machine of which both its clone and its growth are promised."""
+    if promise is None:
+        return grown
+    memory = max(promise.demand.memory_mib, grown.demand.memory_mib)
+    return replace(promise, demand=replace(promise.demand, memory_mib=memory))
+
+
+def _allowed(promise: Promise | None, demand: Demand) -> int:
+    """Return the seconds that a clone may take before nobody waits for it any more."""
+    of = demand if promise is None else promise.demand
+    gib = of.disk_gib if promise is None else max(promise.disk_gib, of.disk_gib)
+    return ENDLESS + of.cloning.allowance(gib)
 
 
 def _shelves(snapshot: ClusterSnapshot, templates: Sequence[Template]) -> Mapping[int, Shelf]:

@@ -26,7 +26,7 @@ from provisioner.model import (
 )
 from provisioner.ranges import AddressRange
 from provisioner.snippets import Snippets, name_in, vmid_of
-from provisioner.terms import OPEN, Inbound, Terms
+from provisioner.terms import LINKED, OPEN, Cloning, Inbound, Terms
 
 #: Settings that are always repaired: who may enter, whose machine it is, and that it stays off.
 GUARDED: Final = frozenset(
@@ -42,7 +42,8 @@ class Site:
     `plan_ranges` are the addresses that plans hand out besides the pool's; `inbound` and `smtp`
     are for the plans that do not say. `backups` is None where a machine is destroyed without one;
     `repairs` is false where settings that somebody changed by hand are left so, and told of.
-    `wallet_login` says that virtual machines have a login that asks their account whose it is.
+    `wallet_login` says that virtual machines have a login that asks their account whose it is;
+    `cloning` is how they are cloned where their plan does not say.
     """
 
     signer: Signer
@@ -60,6 +61,13 @@ class Site:
     inbound: Inbound = OPEN
     smtp: bool = False
     plan_ranges: tuple[AddressRange, ...] = ()
+    cloning: Cloning = LINKED
+
+    def cloned(self, terms: Terms, kind: Kind) -> Cloning:
+        """Return how the disks of a machine with these terms come to be, and where they lie."""
+        if kind is Kind.CONTAINER:
+            return Cloning(storage=terms.container_storage)
+        return terms.cloning or self.cloning
 
     def identity(self, want: DesiredMachine, vmid: int) -> Identity:
         """Return the identity of `want` standing at `vmid`."""
@@ -108,6 +116,13 @@ class Site:
             cpu_limit=have.cpu_limit if throttled or not known else terms.cpu_limit or 0,
             disk_limits=terms.disk if known and cloud_init and terms.disk else have.disk_limits,
         )
+
+    def addressed(self, want: DesiredMachine, have: Observed) -> bool:
+        """Say whether a machine of ours is set to the addresses that `want` has where it stands."""
+        if have.config is None or have.vmid is None or have.vmid not in self.pool:
+            return False
+        addresses = self.pool.addresses(have.vmid, want.terms)
+        return want.spec is None or have.config.settings.ipconfig == _ipconfig(addresses)
 
     def drifted(self, wanted: GuestSettings, have: GuestSettings, stamps: Stamps) -> frozenset[str]:
         """Name the settings that somebody changed by hand and that are left so.

@@ -3,10 +3,13 @@
 A task of which nothing is known counts as running: the poller looks at the open ones, and wakes
 whoever waits when one has ended. So no pass asks for a task itself, and one look serves every
 machine on a node, however often its lease is passed meanwhile. When the next look is worth its
-call follows from how long tasks of the kind took last; many that may end soon share a look. What
-was learnt is lost at a restart, and costs a few calls to learn again.
+call follows from how long tasks of the kind took last; many that may end soon share a look. Whole
+copies take minutes and more, and are clones like the others: what is long is learnt apart, and
+looked for on its way seldom, at ages that grow fourfold. What was learnt is lost at a restart, and
+costs a few calls to learn again.
 """
 
+import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,6 +27,13 @@ LONGEST: Final = 2.0
 LATE: Final = 0.02
 #: The same for one of a kind that is not known.
 UNKNOWN: Final = 0.1
+#: From this age on a task is a long one, and that share of its age is what a look may come late.
+LONG: Final = 120.0
+LENIENT: Final = 0.05
+#: How much older a task is at each look on its way to an end that is far.
+STRIDE: Final = 4.0
+#: After so many times its usual age one that should have been short is taken for a long one.
+OVERDUE: Final = 2.0
 #: So many tasks that may end soon wait for a whole tick, so that one look serves them all.
 COMPANY: Final = 2
 
@@ -64,7 +74,7 @@ class TaskBoard:
         self._ended: OrderedDict[str, _Ended] = OrderedDict()
         self._watched: dict[str, _Watched] = {}
         self._looked: dict[str, float] = {}
-        self._lasts: defaultdict[tuple[str, str], Foresight] = defaultdict(Foresight)
+        self._lasts: defaultdict[tuple[str, str, bool], Foresight] = defaultdict(Foresight)
 
     def state(self, upid: str) -> TaskState:
         """Return where a task stood at the last look; asks nobody."""
@@ -123,20 +133,27 @@ class TaskBoard:
         now, last = self._monotonic(), self._last(upid)
         expected = last.expected
         if expected is None:
-            wait = UNKNOWN
+            wait = UNKNOWN if self._end(upid) is None else STRIDE
         else:
             wait = last.scouted(max(LEAST, LATE * expected)) or expected
         self._watched[upid] = _Watched(now, now + (0 if inherited else wait), inherited)
 
     def _put_off(self, upid: str, now: float) -> None:
         """Say when to look again at a task that is being looked at now, should it still run."""
-        watched, known = self._watched[upid], self._last(upid).expected is not None
+        watched, expected, end = self._watched[upid], self._last(upid).expected, self._end(upid)
+        known = expected is not None or end is not None
         if known and watched.next_at > now:
             return  # others had it looked at; its own time has not come
         age = now - watched.since
+        far = end is not None and age < end - LEAST
+        if far and (expected is None or age > OVERDUE * expected):
+            watched.looks = 0
+            watched.next_at = watched.since + min(end or age, _stride(age))
+            return
         pause = age * LATE * 2**watched.looks if known else age * UNKNOWN
+        longest = LONGEST if age < LONG else max(LONGEST, age * LENIENT)
         watched.looks = min(watched.looks + 1, 10)
-        watched.next_at = now + min(max(pause, LEAST if known else UNKNOWN), LONGEST)
+        watched.next_at = now + min(max(pause, LEAST if known else UNKNOWN), longest)
 
     def _learn(self, upid: str, state: TaskState) -> None:
         watched, now = self._watched.pop(upid, None), self._monotonic()
@@ -145,7 +162,19 @@ class TaskBoard:
             return
         self._ended[upid] = _Ended(state, now, exact=True)
         if state.error is None:
-            self._last(upid).learn(watched.running, now - watched.since)
+            age = now - watched.since
+            self._last(upid, long=age >= LONG).learn(watched.running, age)
 
-    def _last(self, upid: str) -> Foresight:
-        return self._lasts[kind_of(upid), node_of(upid)]
+    def _last(self, upid: str, *, long: bool = False) -> Foresight:
+        return self._lasts[kind_of(upid), node_of(upid), long]
+
+    def _end(self, upid: str) -> float | None:
+        """Return the age at which a long task of the kind should end; None if none was seen."""
+        last = self._last(upid, long=True)
+        expected = last.expected
+        return expected and (last.scouted(LATE * expected) or expected)
+
+
+def _stride(age: float) -> float:
+    """Return the next age at which to look at a task that may be a long one."""
+    return STRIDE ** (math.floor(math.log(max(age, 1.0) + 1, STRIDE)) + 1)

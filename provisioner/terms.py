@@ -9,6 +9,8 @@ from typing import Final
 
 from provisioner.ranges import AddressRange
 
+#: What a GiB may take to be copied, on storages that are slow and busy.
+SECONDS_A_GIB: Final = 60
 #: What lets a tenant in at all.
 SSH: Final = "22"
 
@@ -53,6 +55,29 @@ UNLIMITED: Final = DiskLimits()
 
 
 @dataclass(frozen=True, slots=True)
+class Cloning:
+    """How a new machine's disks come to be: hung on those of its template, or copied whole.
+
+    A `full` copy lies on `storage`, on the template's own where that is None; a linked one is where
+    its template is. A container is neither: it is unpacked, onto `storage` or the site's own.
+    """
+
+    full: bool = False
+    storage: str | None = None
+
+    def allowance(self, gib: int) -> int:
+        """Return the seconds that a copy of so many GiB may take before it counts as endless."""
+        return gib * SECONDS_A_GIB if self.full else 0
+
+    def __str__(self) -> str:
+        how = "full" if self.full else "linked"
+        return f"{how}, on {self.storage}" if self.storage else how
+
+
+LINKED: Final = Cloning()
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What a plan says; None and empty: what the site says, or the template where it says nothing.
 
@@ -60,7 +85,8 @@ class Terms:
     may be busy at once; `disk` is for virtual machines, and decides all limits of theirs.
     `templates` are VMIDs. A plan that names any addresses has only those, and `host_routes` says
     whether their nodes route the IPv6 ones. `smtp` is whether port 25 of others may be reached;
-    `cloud_init` names the template of their user-data.
+    `cloud_init` names the template of their user-data. `cloning` is for virtual machines, and
+    `container_storage` for the others; both are about those that are yet to be made.
     """
 
     bridge: str | None = None
@@ -76,6 +102,8 @@ class Terms:
     smtp: bool | None = None
     cloud_init: str | None = None
     host_routes: bool = False
+    cloning: Cloning | None = None
+    container_storage: str | None = None
 
 
 #: A plan that says nothing.

@@ -150,6 +150,7 @@ class Workshop:
             templates=self.settings.proxmox.templates,
             limits=limits,
             container_storage=self.settings.proxmox.container_storage,
+            copies=site.cloning.full,
         )
         inside = None if self.nodes is None else PctShell(self.nodes)
         guests = Shells(self.guest, ContainerShell(self.api, inside))

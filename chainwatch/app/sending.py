@@ -63,7 +63,13 @@ def senders(
 
 
 def promises(
-    config: Config, made: Sequence[Sender], guests: GuestShells, site: Site, clock: Clock
+    config: Config,
+    made: Sequence[Sender],
+    guests: GuestShells,
+    site: Site,
+    *,
+    stores: Stores,
+    clock: Clock,
 ) -> Promises:
     """Return who works out what is owed on the contracts that we send to."""
     ours = [
@@ -75,6 +81,7 @@ def promises(
     return Promises(
         sources={(each.chain_id, each.contract.lower()): each.name for each in sent},
         guests=guests,
+        operations=stores.operations,
         site=site,
         clock=clock,
         gives_back=config.policy.gives_back,

@@ -3,15 +3,18 @@
 Nothing here opens anything: who prints or checks what machines will be like asks here as well.
 """
 
+from collections.abc import Iterator, Sequence
+
 from chainwatch.app.userdata import snippets
 from chainwatch.config import Config
 from chainwatch.control.routing import Routing
 from chainwatch.control.sources import Sources
 from chainwatch.store.stores import Stores
+from provisioner.backends.proxmox.inspection import Sold
 from provisioner.identity import Signer
 from provisioner.isolation import Isolation
 from provisioner.site import Site
-from provisioner.terms import ANY_TERMS
+from provisioner.terms import ANY_TERMS, Cloning
 
 
 def site(config: Config) -> Site:
@@ -30,6 +33,7 @@ def site(config: Config) -> Site:
         inbound=machines.inbound,
         smtp=machines.smtp,
         wallet_login=machines.wallet_login,
+        cloning=machines.cloning,
         backups=config.policy.backups,
         repairs=config.policy.repairs,
         plan_ranges=tuple(
@@ -39,6 +43,33 @@ def site(config: Config) -> Site:
             if each
         ),
     )
+
+
+def copied(config: Config) -> bool:
+    """Say whether any virtual machine is cloned whole."""
+    return any(each.full for _, each in _clonings(config))
+
+
+def sold(config: Config) -> Sold:
+    """Return what the configuration asks of the cluster besides what every machine needs."""
+    terms = [rule.terms for rule in config.plans.rules]
+    clonings = list(_clonings(config))
+    named = (*(each.storage for _, each in clonings), *(each.container_storage for each in terms))
+    return Sold(
+        config.bridges,
+        frozenset().union(*(each.nodes for each in terms)),
+        firewalls(config),
+        storages=tuple(dict.fromkeys(name for name in named if name)),
+        linked=frozenset(vmid for vmids, each in clonings if not each.full for vmid in vmids),
+    )
+
+
+def _clonings(config: Config) -> Iterator[tuple[Sequence[int], Cloning]]:
+    """Yield every way in which templates are cloned."""
+    usual = config.machines.template_vms
+    yield usual, config.machines.cloning
+    for terms in (rule.terms for rule in config.plans.rules):
+        yield terms.templates or usual, terms.cloning or config.machines.cloning
 
 
 def routing(config: Config, stores: Stores, sources: Sources) -> Routing:

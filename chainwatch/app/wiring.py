@@ -12,7 +12,7 @@ from typing import Final
 
 from chainwatch.app.known import Stored
 from chainwatch.app.sending import news_of, promises, senders
-from chainwatch.app.sites import firewalls, routing, site
+from chainwatch.app.sites import copied, routing, site, sold
 from chainwatch.chain import profiles
 from chainwatch.chain.audit import StateReader
 from chainwatch.chain.heads import HeadFeed
@@ -55,7 +55,7 @@ from provisioner.backends.proxmox.api import Api
 from provisioner.backends.proxmox.archives import ProxmoxArchives
 from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
-from provisioner.backends.proxmox.inspection import Inspection, Sold
+from provisioner.backends.proxmox.inspection import Inspection
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
 from provisioner.doorbell import Doorbell
@@ -139,7 +139,9 @@ class _Wiring:
             self.hypervisor, self.snapshots, stores.alarms, clock, self.rooms.welcome
         )
         self.senders = senders(config, ways.endpoints, stores, clock)
-        self.promises = promises(config, self.senders, self.guests, self.site, clock)
+        self.promises = promises(
+            config, self.senders, self.guests, self.site, stores=stores, clock=clock
+        )
         self.sources = {
             each.source.name: SourceStatus(each, clock, clock.monotonic())
             for each in config.sources
@@ -231,6 +233,7 @@ class _Wiring:
                 proxmox.clones_per_storage,
             ),
             container_storage=self.config.machines.container_storage,
+            copies=copied(self.config),
         )
 
     def worker(self, reconciler: Reconciler) -> Worker:
@@ -247,6 +250,7 @@ class _Wiring:
             begun=self.begun.set,
             sights=self.sights,
             promises=self.promises,
+            cloning=self.config.machines.cloning,
         )
 
     def poller(self) -> TaskPoller:
@@ -286,9 +290,7 @@ class _Wiring:
 
     def inspection(self) -> Inspection:
         bridge, token = self.config.machines.bridge, self.config.proxmox.token_id
-        nodes = (rule.terms.nodes for rule in self.config.plans.rules)
-        sold = Sold(self.config.bridges, frozenset().union(*nodes), firewalls(self.config))
-        return Inspection(self.ways.api, self.machines, bridge, token, sold)
+        return Inspection(self.ways.api, self.machines, bridge, token, sold(self.config))
 
     def firewalls(self, resync: Resync) -> FirewallWatch:
         return FirewallWatch(

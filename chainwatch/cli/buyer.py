@@ -14,7 +14,9 @@ for _command in (
     buyer_orders.end,
     buyer_orders.refund,
     buyer_orders.claim,
+    buyer_orders.burn,
     buyer_orders.transfer,
+    buyer_orders.approve,
     buyer_orders.keys,
     buyer_orders.action,
     buyer_sales.upgrade,
@@ -22,6 +24,7 @@ for _command in (
     buyer_orders.allow_renewal,
 ):
     app.command(_command.__name__.replace("_", "-"))(_command)
+app.command("list")(buyer_looks.mine)
 
 
 def main() -> None:

@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from chainwatch.admin.client import Json
 from chainwatch.chain.wallet.amounts import NATIVE
-from chainwatch.chain.wallet.leases import ACTIONS
+from chainwatch.chain.wallet.leases import ACTIONS, LeaseBook
 from chainwatch.cli.buyer_looks import Token
-from chainwatch.cli.buyer_sales import SshKey, public_key
+from chainwatch.cli.buyer_sales import SshKey, fingerprint, is_key, public_key
+from chainwatch.cli.printing import moment, span
 from chainwatch.cli.wallet import Wallet, address, with_wallet
 from chainwatch.errors import OperatorError
 
@@ -31,10 +33,12 @@ async def end(wallet: Wallet, *, token: Token) -> None:
     """End a delivered lease now; the unused rest becomes your credit."""
     lease = await wallet.book.lease(token)
     money = await wallet.book.money(lease.plan.payment_token)
+    free = not lease.plan.end_fee or await wallet.chain.now() < lease.free_until
+    rest, fee = money.written(lease.unused), f"{lease.plan.end_fee / 100:g} %"
     what = (
-        f"End lease {token} now, for good: its machine is taken away. About "
-        f"{money.written(lease.unused)} are unused; the fee is {lease.plan.end_fee / 100} % of "
-        "that, and none in the first 24 hours"
+        f"End lease {token} now: its machine stops, and is taken away after "
+        f"{span(lease.plan.grace)}. Your credit is what is unused, about {rest}, "
+        f"{'without a fee' if free else f'less a fee of {fee} of it'}"
     )
     await wallet.carry_out(what, wallet.book.call("end", token))
     wallet.say("`chainwatch-lease claim` takes the credit out")
@@ -54,22 +58,67 @@ async def refund(wallet: Wallet, *, token: Token) -> None:
 async def claim(
     wallet: Wallet,
     *,
-    token: Annotated[str, typer.Option("--token", help="An ERC-20's address; else coin.")] = NATIVE,
+    token: Annotated[
+        str, typer.Option("--token", help="This ERC-20 alone; coin: 0x0…0; else all.")
+    ] = "",
     to: Annotated[str, typer.Option("--to", help="Who gets it; else you.")] = "",
 ) -> None:
-    """Take out all that the contract owes you in coin, or in a token."""
-    money = await wallet.book.money(address(token, "--token"))
-    account = wallet.key().address
-    credit = await wallet.book.one("creditOf", money.address, account)
-    if not credit:
-        raise OperatorError(
-            f"the contract owes {account} no {money.symbol}: what a plan was paid in is named "
-            "with --token, and only what was refunded, or is left of an ended lease, is owed"
-        )
+    """Take out all that the contract owes you, in whatever plans are paid in."""
+    book, account = wallet.book, wallet.key().address
     taker = address(to, "--to") if to else account
-    what = f"Take out {money.written(credit)}, to {taker}"
-    await wallet.carry_out(what, wallet.book.call("claim", money.address, taker))
-    wallet.finish(amount=str(credit), payment_token=money.address, to=taker)
+    moneys = await book.moneys([address(token, "--token")] if token else await _paid_in(book))
+    asked = [each for each in moneys.values() if not token or each.address == address(token, "")]
+    owed = [(money, credit) for money, credit in await book.credits(account, asked) if credit]
+    if not owed:
+        raise OperatorError(
+            f"the contract owes {account} no {' and no '.join(each.symbol for each in asked)}: "
+            "only what was refunded, or is left of an ended lease, is owed, to its owner"
+        )
+    for money, credit in owed:
+        what = f"Take out {money.written(credit)}, to {taker}"
+        await wallet.carry_out(what, book.call("claim", money.address, taker))
+    claimed: list[Json] = [
+        {"amount": str(credit), "payment_token": money.address} for money, credit in owed
+    ]
+    wallet.finish(claimed=claimed, to=taker)
+
+
+async def _paid_in(book: LeaseBook) -> list[str]:
+    return [plan.payment_token for plan in await book.plans()]
+
+
+@with_wallet
+async def burn(wallet: Wallet, *, token: Token) -> None:
+    """Remove an expired lease of yours for good; it can't be renewed then."""
+    lease, now = await wallet.book.lease(token), await wallet.chain.now()
+    if not lease.delivered_at:
+        raise OperatorError(
+            f"lease {token} was not delivered: `refund` gives all of it back once that is overdue"
+        )
+    if now < lease.expires_at:
+        raise OperatorError(
+            f"lease {token} runs until {moment(lease.expires_at)} UTC: `end` ends it and gives "
+            "back what is not used"
+        )
+    what = f"Remove lease {token} for good: nobody can renew it any more, and its machine goes"
+    await wallet.carry_out(what, wallet.book.call("burn", token))
+    wallet.finish(token=token)
+
+
+@with_wallet
+async def approve(
+    wallet: Wallet,
+    *,
+    token: Token,
+    to: Annotated[str, typer.Argument(metavar="WHO", help="An address, as a market's; or nobody.")],
+) -> None:
+    """Let somebody else transfer a lease, as a market does that sells it."""
+    who = NATIVE if to == "nobody" else address(to, "WHO")
+    what = f"Let {who} transfer lease {token}, with its machine and all that is paid, to anybody"
+    if who == NATIVE:
+        what = f"Let nobody but you transfer lease {token}"
+    await wallet.carry_out(what, wallet.book.call("approve", who, token))
+    wallet.finish(token=token, approved=who)
 
 
 @with_wallet
@@ -95,16 +144,26 @@ async def keys(wallet: Wallet, *, token: Token, ssh_key: SshKey = None) -> None:
     """Publish a new key for the way in, and an SSH key; the one before is replaced."""
     ssh = public_key(ssh_key)
     if ssh_key is None:
-        ssh = await wallet.book.one("sshKeyOf", token)
+        ssh = await _published(wallet.book, token)
     private = X25519PrivateKey.generate()
     public, box = private.public_key().public_bytes_raw(), wallet.letterbox
     what = f"Publish a new key for the way into lease {token}, and " + (
-        f"the SSH key {ssh[:40]}…" if ssh else "no SSH key"
+        f"the SSH key {fingerprint(ssh)}: {ssh}" if ssh else "no SSH key"
     )
     call = wallet.book.call("setKeys", token, ssh, public)
     await wallet.carry_out(what, call, lambda: box.keep(private))
     wallet.say(f"The key is {box.file_of(public)}: keep it")
     wallet.finish(token=token, encryption_key=public.hex())
+
+
+async def _published(book: LeaseBook, token: int) -> str:
+    """The SSH key that the lease has, as the node says: shown whole before it is signed again."""
+    ssh = str(await book.one("sshKeyOf", token))
+    if ssh and not is_key(ssh):
+        raise OperatorError(
+            f"the SSH key of lease {token} is none, as the node tells it: name yours with --ssh-key"
+        )
+    return ssh
 
 
 @with_wallet

@@ -11,7 +11,7 @@ import typer
 
 from chainwatch import __version__
 from chainwatch.cli.printing import clean
-from chainwatch.errors import ChainwatchError
+from chainwatch.errors import ChainwatchError, Fatal
 from provisioner.errors import ProvisionError
 
 
@@ -55,15 +55,21 @@ def run(app: typer.Typer) -> None:
         sentences = list(_sentences(error))
         if not sentences:
             raise
-        typer.echo(f"{app.info.name}: {clean(sentences[0])}", err=True)
+        typer.echo(f"{app.info.name}: {sentences[0]}", err=True)
         raise SystemExit(1) from None
 
 
 def _sentences(error: BaseException) -> Iterator[str]:
-    """Yield what was foreseen among the errors of tasks; nothing when something was not."""
+    """Yield what was foreseen among the errors of tasks; nothing when something was not.
+
+    What is wrong with a configuration is a line for each problem, all of them our own words; any
+    other error is one line, whatever a node or a guest put into it.
+    """
     if isinstance(error, BaseExceptionGroup):
         told = [list(_sentences(each)) for each in error.exceptions]
         if all(told):
             yield from (sentence for each in told for sentence in each)
+    elif isinstance(error, Fatal):
+        yield "\n".join(map(clean, str(error).split("\n")))
     elif isinstance(error, ChainwatchError | ProvisionError):
-        yield str(error)
+        yield clean(str(error))

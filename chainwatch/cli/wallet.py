@@ -8,8 +8,11 @@ signed; its password is asked for, or read from a file, and never an argument.
 
 import asyncio
 import inspect
+import json
+import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, Final, ParamSpec, TypeAlias
@@ -28,7 +31,7 @@ from chainwatch.chain.wallet.letterbox import Letterbox
 from chainwatch.cli.printing import Cell, clean, pairs, show_json
 from chainwatch.credentials import read_secret, remember_url
 from chainwatch.domain.sendings import Call
-from chainwatch.errors import OperatorError
+from chainwatch.errors import OperatorError, RpcUnavailable
 from chainwatch.runtime.clock import SystemClock
 
 _TIMEOUT_S: Final = 20.0
@@ -119,6 +122,10 @@ class Wallet:
             self._key = HotKey(_opened(self._keystore(), self.password_file))
         return self._key
 
+    def account(self) -> str:
+        """The address that the keystore names, without opening it."""
+        return address(named_in(self._keystore()), "the address in the keystore")
+
     def _keystore(self) -> Path:
         if self.keystore is None:
             raise OperatorError("name your keystore with --keystore or CHAINWATCH_KEYSTORE")
@@ -139,6 +146,25 @@ class Wallet:
         """Print the document for scripts."""
         if self.as_json:
             show_json({**facts, "transactions": self.done} if self.done else facts)
+
+    def agree(self, what: str) -> None:
+        """Say what a signature allows, and ask whether it may be made."""
+        self.say(what)
+        self._ask()
+
+    def _ask(self) -> None:
+        if self.yes:
+            return
+        try:
+            with _interruptible():
+                typer.confirm("Do it?", abort=True, err=self.as_json)
+        except typer.Abort:
+            if sys.stdin.isatty():
+                raise
+            typer.echo("", err=self.as_json)
+            raise OperatorError(
+                "nobody is there to be asked, so nothing was done: --yes agrees beforehand"
+            ) from None
 
     # ------------------------------------------------------------------------------------- sending
 
@@ -164,8 +190,7 @@ class Wallet:
             self.say(f"  pays    {coins(call.value)} coin")
         self.say(f"  costs   up to {coins(prepared.fee)} coin for {prepared.gas} units of gas")
         self._bounded(prepared.fee)
-        if not self.yes:
-            typer.confirm("Do it?", abort=True, err=self.as_json)
+        self._ask()
         if before is not None:
             before()
         mined = await self.chain.send(
@@ -246,8 +271,26 @@ async def _run(
     try:
         chain = await Chain.reached(pool.ranked()[0], common.pop("chain_id"))
         await command(Wallet(chain, **common), **given)
+    except RpcUnavailable as lost:
+        raise OperatorError(
+            f"the node gives no answer ({lost}): look whether --rpc is right and the node is up, "
+            "or name another one"
+        ) from None
     finally:
         await pool.close()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a question at once.
+
+    Asyncio's own handler only cancels the task, which waits for the answer and does not see it.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def address(text: str, name: str) -> str:
@@ -266,12 +309,28 @@ def amount(money: Money, text: str, name: str) -> int:
         raise OperatorError(f"{name} {text[:60]!r} {wrong}") from None
 
 
-def _opened(keystore: Path, password_file: Path | None) -> bytes:
+def named_in(keystore: Path) -> str:
+    """Return the address that a keystore names. Raises `OperatorError` where it names none."""
+    try:
+        fields = json.loads(_read(keystore))
+    except ValueError:
+        fields = None
+    named = fields.get("address") if isinstance(fields, dict) else None
+    if not isinstance(named, str):
+        raise OperatorError(f"the keystore {keystore} does not name its address: use --owner")
+    return f"0x{named.removeprefix('0x')}"
+
+
+def _read(keystore: Path) -> bytes:
     try:
         with keystore.open("rb") as file:
-            text = file.read(_LARGEST)
+            return file.read(_LARGEST)
     except OSError as error:
         raise OperatorError(f"the keystore {keystore} can't be read ({error.strerror})") from None
+
+
+def _opened(keystore: Path, password_file: Path | None) -> bytes:
+    text = _read(keystore)
     try:
         return opened(text, _password(password_file))
     except ValueError as wrong:
@@ -286,5 +345,6 @@ def _password(file: Path | None) -> bytes:
             raise OperatorError(f"--password-file: {wrong}") from None
     if not sys.stdin.isatty():
         raise OperatorError("nobody is there to be asked for the password: use --password-file")
-    asked = typer.prompt("Password of the keystore", hide_input=True, err=True)
+    with _interruptible():
+        asked = typer.prompt("Password of the keystore", hide_input=True, err=True)
     return str(asked).encode()

@@ -33,14 +33,11 @@ from chainwatch.credentials import Secret
 from chainwatch.domain.batches import Source
 from chainwatch.domain.plans import NO_RULES, PlanRule, PlanRules
 from chainwatch.errors import Fatal
-from provisioner import faultpoints
 from provisioner.allocate import Pool
 from provisioner.model import BackupPolicy
-from provisioner.terms import OPEN, Inbound
+from provisioner.terms import LINKED, OPEN, Cloning, Inbound
 
-#: Variables with our prefix that are not settings.
 DAY: Final = 86_400
-_OTHER_VARIABLES: Final = frozenset({faultpoints.ENVIRONMENT, "CHAINWATCH_SOCKET"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +108,7 @@ class MachinesConfig:
     inbound: Inbound = OPEN
     smtp: bool = False
     wallet_login: bool = False
+    cloning: Cloning = LINKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +186,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     Raises Fatal with a line for each problem: the key's path, what is wrong, what to write instead.
     """
     written = _read(path)
-    found = list(unknown_variables(environ, _OTHER_VARIABLES))
+    found = list(unknown_variables(environ))
     file: schema.File | None = None
     try:
         file = _settings(written, environ)()
@@ -339,6 +337,7 @@ def _machines(table: Machines) -> MachinesConfig:
         inbound=table.firewall,
         smtp=table.smtp == "allowed",
         wallet_login=table.wallet_login,
+        cloning=table.cloning(),
         cloud_init=table.cloud_init,
         host_routes=table.ipv6 is not None and table.ipv6.host_routes,
     )

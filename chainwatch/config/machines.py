@@ -4,7 +4,7 @@ Whether a pool can work is for the pool itself to say (`provisioner.allocate`); 
 is what only the file can get wrong: a template among the machines, a range of the other kind.
 """
 
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, model_validator
 
@@ -20,9 +20,13 @@ from chainwatch.config.values import (
     three_bytes,
 )
 from provisioner.allocate import AddressRange, Pool
-from provisioner.terms import OPEN, Inbound
+from provisioner.terms import OPEN, Cloning, Inbound
 
 Vmid = Annotated[int, Field(ge=SMALLEST_VMID, le=BIGGEST_VMID)]
+StorageName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]*$")]
+CloneForm: TypeAlias = Literal["linked", "full"]
+#: What is said where a storage is named for clones that stay on their template's.
+STAYS: Final = 'goes with clone = "full": a linked clone stays on its template\'s storage'
 #: Who may connect, as the file says it and as it is meant.
 Inbounds: TypeAlias = InstanceOf[Inbound]
 
@@ -77,17 +81,30 @@ class Machines(Table):
     )
     template_vms: Annotated[tuple[Vmid, ...], AfterValidator(not_empty)] = Field(
         description="VMIDs of the templates that QEMU machines are cloned from, all alike; none of "
-        "ours. A clone stays on its template's storage, so one for each node that shares none.",
+        "ours. A linked clone stays on its template's storage, so one for each node that shares "
+        "none.",
         examples=[[9000]],
+    )
+    clone: CloneForm = Field(
+        default="linked",
+        description="How virtual machines are cloned: `linked` in seconds, their disks hanging on "
+        "the template's; `full` as whole copies, which take as long as their size does, stand "
+        "alone, and are all that a storage without cheap copies (thick LVM) can have.",
+        examples=["full"],
+    )
+    clone_storage: StorageName | None = Field(
+        default=None,
+        description="Storage that full clones are copied to; their template's own where it is left "
+        'out. Goes with `clone = "full"`.',
+        examples=["san"],
     )
     os_template: Annotated[str, AfterValidator(archive)] | None = Field(
         default=None,
         description="Volume of the archive that containers are made from; without it none are.",
         examples=["local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst"],
     )
-    container_storage: str | None = Field(
+    container_storage: StorageName | None = Field(
         default=None,
-        pattern=r"^[A-Za-z][A-Za-z0-9._-]*$",
         description="Storage that the roots of containers lie on; goes with `os_template`.",
         examples=["local-lvm"],
     )
@@ -159,6 +176,10 @@ class Machines(Table):
     ipv4: Ipv4 | None = None
     ipv6: Ipv6 | None = None
 
+    def cloning(self) -> Cloning:
+        """Return how virtual machines are cloned."""
+        return Cloning(full=self.clone == "full", storage=self.clone_storage)
+
     def pool(self) -> Pool:
         """Return the pool that these keys describe."""
         return Pool(
@@ -178,6 +199,8 @@ class Machines(Table):
         if (self.os_template is None) != (self.container_storage is None):
             lacking = "os_template" if self.os_template is None else "container_storage"
             found.append((lacking, "is missing: containers need an archive and a storage"))
+        if self.clone_storage is not None and self.clone != "full":
+            found.append(("clone_storage", STAYS))
         for version, addresses in ((4, self.ipv4), (6, self.ipv6)):
             if addresses and (":" in addresses.first) != (version == 6):
                 found.append((f"ipv{version}.first", f"is not an IPv{version} address"))

@@ -12,11 +12,20 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from chainwatch.config.machines import Inbounds, Ipv4, Ipv6, Machines, Vmid
+from chainwatch.config.machines import (
+    STAYS,
+    CloneForm,
+    Inbounds,
+    Ipv4,
+    Ipv6,
+    Machines,
+    StorageName,
+    Vmid,
+)
 from chainwatch.config.table import Problems, Table
 from chainwatch.config.values import cloud_init_template, inbound_ports
 from provisioner.ranges import AddressRange
-from provisioner.terms import UNLIMITED, DiskLimits, Terms
+from provisioner.terms import UNLIMITED, Cloning, DiskLimits, Terms
 
 NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$")]
 
@@ -131,6 +140,24 @@ class Plans(Table):
         description="Templates that they are cloned from, instead of `machines.template_vms`.",
         examples=[[9100]],
     )
+    clone: CloneForm | None = Field(
+        default=None,
+        description="How they are cloned, `linked` or `full`, instead of `machines.clone` and "
+        "`machines.clone_storage`.",
+        examples=["full"],
+    )
+    clone_storage: StorageName | None = Field(
+        default=None,
+        description="Storage that their full clones are copied to; their template's own where it "
+        'is left out. Goes with `clone = "full"` in the same table.',
+        examples=["san"],
+    )
+    container_storage: StorageName | None = Field(
+        default=None,
+        description="Storage that the roots of their containers lie on, instead of "
+        "`machines.container_storage`.",
+        examples=["san"],
+    )
     firewall: Annotated[Inbounds | None, BeforeValidator(inbound_ports)] = Field(
         default=None,
         description="Who may connect to them, instead of `machines.firewall`.",
@@ -172,6 +199,10 @@ class Plans(Table):
             smtp=None if self.smtp is None else self.smtp == "allowed",
             cloud_init=self.cloud_init,
             host_routes=self.ipv6 is not None and self.ipv6.host_routes,
+            cloning=Cloning(full=self.clone == "full", storage=self.clone_storage)
+            if self.clone
+            else None,
+            container_storage=self.container_storage,
         )
 
     @model_validator(mode="after")
@@ -183,6 +214,8 @@ class Plans(Table):
             found.append(("source", "is missing: plans of two contracts may have one number"))
         if self.disk and self.disk.limits() == UNLIMITED:
             found.append(("disk", "limits nothing; write a limit, or leave the table out"))
+        if self.clone_storage is not None and self.clone != "full":
+            found.append(("clone_storage", STAYS))
         for version, addresses in ((4, self.ipv4), (6, self.ipv6)):
             if addresses and (":" in addresses.first) != (version == 6):
                 found.append((f"ipv{version}.first", f"is not an IPv{version} address"))

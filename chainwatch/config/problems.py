@@ -14,9 +14,19 @@ from pydantic_core import ErrorDetails
 
 from chainwatch.config.schema import File
 from chainwatch.config.table import Problems
+from provisioner import faultpoints
 from provisioner.terms import CLOSED, OPEN, Inbound
 
 PREFIX: Final = "CHAINWATCH_"
+
+#: Variables with our prefix that are not settings: those that people's commands read.
+_OTHERS: Final = frozenset(
+    {
+        faultpoints.ENVIRONMENT,
+        *("CHAINWATCH_SOCKET", "CHAINWATCH_RPC", "CHAINWATCH_CONTRACT", "CHAINWATCH_CHAIN_ID"),
+        *("CHAINWATCH_KEYSTORE", "CHAINWATCH_PASSWORD_FILE"),
+    }
+)
 
 Place = tuple[int | str, ...]
 
@@ -39,11 +49,11 @@ def _parts(key: str) -> Iterator[int | str]:
         yield int(part) if part.isdecimal() else part
 
 
-def unknown_variables(environ: Mapping[str, str], others: frozenset[str]) -> Iterator[str]:
-    """Yield a line for every CHAINWATCH_ variable that names no table and is not of `others`."""
+def unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for every CHAINWATCH_ variable that names no table, and is no command's."""
     for name in sorted(environ):
         table = name.removeprefix(PREFIX).partition("__")[0].lower()
-        if name.startswith(PREFIX) and name not in others and table not in File.model_fields:
+        if name.startswith(PREFIX) and name not in _OTHERS and table not in File.model_fields:
             yield f"{name}: names no table; write {PREFIX}TABLE__KEY, or unset it"
 
 

@@ -98,13 +98,14 @@ class Desk:
             )
         key, outcome = str(row.id), await self._explained(str(row.id))
         facts, work = outcome.facts, await stores.work.row(key)
+        way = await self.outlook.supervisor.worker.promises.way(outcome)
         source = await self.outlook.source(row.source)
         return LeaseStory(
             line=await self._line(row),
             confirmed=stories.view(row.lease),
             final=stories.view(facts.final if facts else None),
             plan=stories.plan_reading(facts.plan if facts else None),
-            delivery=stories.delivery(facts) if facts else None,
+            delivery=stories.delivery(facts, way, self._now()) if facts else None,
             source=source,
             machines=tuple(
                 stories.machine(each, current=row.lease is not None and number == 0)

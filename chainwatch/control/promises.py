@@ -4,8 +4,10 @@ Law: what is owed follows from what the pass saw, and is written down in the com
 pass; a crash before it finds the same again. What is told to a buyer is sealed to his key for this
 lease alone, with an ephemeral key of its own; a key to which nothing can be sealed costs nobody
 anything: he is delivered without, and told when he publishes another. The guest may lie about its
-host keys, or be silent; then it is told without them. Why there was no room for an upgrade is
-remembered in memory only, for its refusal: after a restart that says no more than that it is late.
+host keys, or be silent; then it is told without them, and anew when it says them. Who is told too
+often waits, and is woken by chain time when he may be told. Why there was no room for an upgrade
+is remembered in memory only, for its refusal: after a restart that says no more than that it is
+late.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +22,13 @@ from chainwatch.control.passes import Outcome, Pass
 from chainwatch.domain.desired import Facts, grows
 from chainwatch.domain.details import Details, written
 from chainwatch.domain.lease import Lease, LeaseId
-from chainwatch.domain.promises import Promise, Shown, is_settled, promised
+from chainwatch.domain.promises import Promise, Shown, can_seal, is_settled, promised, telling
 from chainwatch.domain.sealing import Place, Unsealable, sealed
 from chainwatch.domain.sendings import Call, Intent, Kind
+from chainwatch.domain.tellings import UNREAD, Way, again_at, digest, is_news
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.dealings import Owed
+from chainwatch.store.operations import Operations
 from provisioner.errors import Permanent, ProvisionError
 from provisioner.model import Observed, PowerState
 from provisioner.ports import GuestShells
@@ -33,9 +37,7 @@ from provisioner.steps.mark_started import MARK_STARTED
 
 log = structlog.get_logger(__name__)
 
-#: How often an owner is told anew in a day: telling costs us more than changing a key costs him.
-OFTEN: Final = 4
-DAY: Final = 86_400
+_TELLING: Final = (Kind.DELIVER, Kind.PUBLISH)
 
 _PLAIN: Final[Mapping[Kind, Callable[[LeaseId], Call]]] = {
     Kind.CANCEL: lease_calls.cancel,
@@ -43,6 +45,13 @@ _PLAIN: Final[Mapping[Kind, Callable[[LeaseId], Call]]] = {
     Kind.UPGRADE: lease_calls.upgrade,
     Kind.REFUSE: lease_calls.refuse,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Something is owed, and not before `after` seconds from now."""
+
+    after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +65,20 @@ class Promises:
 
     sources: Mapping[tuple[int, str], str]
     guests: GuestShells
+    operations: Operations
     site: Site
     clock: Clock
     gives_back: bool
     credentials: Mapping[str, str] = field(default_factory=dict)
     news: Mapping[str, Sequence[Callable[[], None]]] = field(default_factory=dict)
+    _asked: dict[str, int] = field(default_factory=dict)
     _cramped: dict[str, str] = field(default_factory=dict)
 
     def source_of(self, lease: LeaseId) -> str | None:
         """Return the source through which a lease's contract is told things; None: it is not."""
         return self.sources.get((lease.chain_id, lease.contract))
 
-    async def of(self, outcome: Outcome) -> Owed | None:
+    async def of(self, outcome: Outcome) -> Owed | Later | None:
         """Return what is owed because of what a pass saw, None when nothing new is."""
         facts = outcome.facts
         source = self.source_of(facts.id) if facts else None
@@ -76,16 +87,29 @@ class Promises:
         seen = _of_lease(outcome, facts.lease)
         if seen is None:
             return None
-        shown = replace(_shown(facts, outcome, seen), cramped=self._why_not_grown(facts, seen))
+        shown = await self._shown(facts, facts.lease, outcome, seen)
         owed = promised(facts, shown, gives_back=self.gives_back)
-        if owed is None or (owed.kind is Kind.PUBLISH and self._told_often(facts)):
+        if owed is None:
             return None
-        call = await self._call(facts, facts.lease, seen, owed, source)
+        if owed.kind in _TELLING:
+            return await self._telling(facts, facts.lease, seen, owed, source)
+        return self._owed(facts, owed, self._call(facts, facts.lease, owed, source), source)
+
+    def _owed(self, facts: Facts, owed: Promise, call: Call, source: str) -> Owed:
         log.info("owed", lease=str(facts.id), kind=owed.kind, cause=owed.cause)
         intent = Intent(source, owed.kind, str(facts.id), owed.cause, call)
         wanted = facts.dealings.upgrade
         refused = wanted.plan if wanted and owed.kind is Kind.REFUSE else None
         return Owed(intent, self.clock.now(), refused, owed.said)
+
+    async def way(self, outcome: Outcome) -> Way | None:
+        """Return the way in that a pass saw set up; None where there is none, or not yet."""
+        facts = outcome.facts
+        lease = facts.lease if facts else None
+        seen = _of_lease(outcome, lease) if lease else None
+        if facts is None or seen is None:
+            return None
+        return await self._way(seen) if _shown(facts, outcome, seen).started else None
 
     def _why_not_grown(self, facts: Facts, seen: Pass) -> str | None:
         """Say why there was no room for an upgrade when last looked, also when it is too late."""
@@ -96,49 +120,70 @@ class Promises:
             self._cramped.pop(lease, None)
         return self._cramped.get(lease)
 
-    def _told_often(self, facts: Facts) -> bool:
-        """Say whether an owner changes his key so often that he has to wait to be told."""
-        since = self.clock.now() - DAY
-        times = [each.wanted_at for each in facts.dealings.dealt if each.kind is Kind.PUBLISH]
-        return sum(at > since for at in times) >= OFTEN
-
     def tell(self, intent: Intent) -> None:
         """Say that something new is wanted on a source."""
         for call in self.news.get(intent.source, ()):
             call()
 
-    async def _call(
-        self, facts: Facts, lease: Lease, seen: Pass, owed: Promise, source: str
-    ) -> Call:
+    def _call(self, facts: Facts, lease: Lease, owed: Promise, source: str) -> Call:
         if owed.kind is Kind.MINT:
             return credential_calls.mint(facts.id, lease.owner, self.credentials[source])
-        if plain := _PLAIN.get(owed.kind):
-            return plain(facts.id)
-        blob = await self._blob(facts.id, lease, seen) if is_settled(facts, lease) else b""
-        tell = lease_calls.deliver if owed.kind is Kind.DELIVER else lease_calls.publish
-        return tell(facts.id, lease.owner, blob)
+        return _PLAIN[owed.kind](facts.id)
 
-    async def _blob(self, lease: LeaseId, state: Lease, seen: Pass) -> bytes:
-        """Return how to get in, for the owner alone; nothing where nothing can be sealed to him."""
-        key = bytes.fromhex(state.encryption_key.removeprefix("0x"))
-        if not key or seen.seen is None or seen.seen.vmid is None:
-            return b""
-        details = await self._details(seen, seen.seen, seen.seen.vmid)
-        place = Place(lease.chain_id, lease.contract, lease.token)
-        try:
-            return sealed(written(details), key, place, X25519PrivateKey.generate())
-        except Unsealable as error:
-            log.warning("nothing can be sealed", lease=str(lease), why=str(error))
-            return b""
+    async def _shown(self, facts: Facts, lease: Lease, outcome: Outcome, seen: Pass) -> Shown:
+        cramped = self._why_not_grown(facts, seen)
+        shown = replace(_shown(facts, outcome, seen), cramped=cramped)
+        if not (shown.started and lease.delivered_at and can_seal(lease)):
+            return shown
+        return replace(shown, way=await self._way(seen))
 
-    async def _details(self, seen: Pass, have: Observed, vmid: int) -> Details:
-        addresses = self.site.pool.addresses(vmid, seen.want.terms)
+    async def _telling(
+        self, facts: Facts, lease: Lease, seen: Pass, owed: Promise, source: str
+    ) -> Owed | Later | None:
+        """Return what tells the owner his way in, with the host keys that the guest says now."""
+        way, key, anew = await self._way(seen), str(facts.id), owed.kind is Kind.PUBLISH
+        if way is None or (owed.asks and self._asked.get(key) == way.life.started):
+            return None
+        now, wall = telling(facts, lease, way), self.clock.now()
+        wait = again_at(facts.dealings, now, wall) if anew else None
+        if wait is not None:
+            return Later(max(1, wait - wall))
+        blob = b""
+        if is_settled(facts, lease) and lease.encryption_key:
+            details = await self._details(seen)
+            keys = digest(*details.host_keys) if details.host_keys else UNREAD
+            now = replace(now, keys=keys)
+            if owed.asks and not is_news(facts.dealings, now):
+                if keys != UNREAD:
+                    self._asked[key] = way.life.started
+                return None
+            blob = _blob(facts.id, lease, details)
+        tell = lease_calls.publish if anew else lease_calls.deliver
+        call = tell(facts.id, lease.owner, blob)
+        return self._owed(facts, replace(owed, cause=str(now)), call, source)
+
+    async def _way(self, seen: Pass) -> Way | None:
+        """Return the way into a machine; None while it is set to other addresses than are told."""
+        if seen.seen is None or not self.site.addressed(seen.want, seen.seen):
+            return None
+        told = self._place(seen)
+        place = digest(told.user, told.ipv4, told.ipv6, str(told.port))
+        return Way(place, await self.operations.life(seen.want.key, seen.want.nonce))
+
+    def _place(self, seen: Pass) -> Details:
+        if seen.seen is None or seen.seen.vmid is None:
+            raise LookupError("there is no machine to tell of")
+        addresses = self.site.pool.addresses(seen.seen.vmid, seen.want.terms)
         return Details(
-            user=self.site.account(have.kind),
+            user=self.site.account(seen.seen.kind),
             ipv4=_bare(addresses.ipv4),
             ipv6=_bare(addresses.ipv6),
-            host_keys=await self._host_keys(have, vmid),
         )
+
+    async def _details(self, seen: Pass) -> Details:
+        have = seen.seen
+        keys = await self._host_keys(have, have.vmid) if have and have.vmid is not None else ()
+        return replace(self._place(seen), host_keys=keys)
 
     async def _host_keys(self, have: Observed, vmid: int) -> tuple[str, ...]:
         if have.node is None:
@@ -148,6 +193,17 @@ class Promises:
         except ProvisionError as error:
             log.info("no host keys", vmid=vmid, why=str(error))
             return ()
+
+
+def _blob(lease: LeaseId, state: Lease, details: Details) -> bytes:
+    """Return how to get in, for the owner alone; nothing where nothing can be sealed to him."""
+    key = bytes.fromhex(state.encryption_key.removeprefix("0x"))
+    place = Place(lease.chain_id, lease.contract, lease.token)
+    try:
+        return sealed(written(details), key, place, X25519PrivateKey.generate())
+    except Unsealable as error:
+        log.warning("nothing can be sealed", lease=str(lease), why=str(error))
+        return b""
 
 
 def _of_lease(outcome: Outcome, lease: Lease) -> Pass | None:
@@ -166,7 +222,7 @@ def _shown(facts: Facts, outcome: Outcome, current: Pass) -> Shown:
         started=there and (have.stamps.started or marked),
         running=not still or (there and have.power is not PowerState.STOPPED),
         gone=still and not there and not have.leftovers and all(p.settled for p in outcome.passes),
-        grown=still and current.settled and _has_grown(facts, current, have),
+        grown=((still and current.settled) or current.last) and _has_grown(facts, current, have),
         hopeless=hopeless,
     )
 

@@ -19,8 +19,9 @@ from chainwatch.control.readings import (
 from chainwatch.domain.desired import Facts
 from chainwatch.domain.events import CredentialMoved, PlanEvent
 from chainwatch.domain.lease import Lease, Plan, phase
-from chainwatch.domain.promises import can_seal, mark
+from chainwatch.domain.promises import can_seal, telling
 from chainwatch.domain.sendings import Kind
+from chainwatch.domain.tellings import Due, Way, again_at, due, last_told, telling_in
 from chainwatch.store.encoding import kind_of
 from chainwatch.store.journal import JournalEntry
 from chainwatch.store.leases import LeaseRow
@@ -73,8 +74,11 @@ def view(lease: Lease | None) -> View | None:
     )
 
 
-def delivery(facts: Facts) -> str | None:
-    """Say how far the delivery of a lease is, and whether its owner was told how to get in."""
+def delivery(facts: Facts, way: Way | None, now: int) -> str | None:
+    """Say how far the delivery of a lease is, and whether its owner was told how to get in.
+
+    `way` is the one that was just seen, if any was, `now` the wall clock (s).
+    """
     lease, dealings = facts.lease, facts.dealings
     if not facts.delivers or lease is None or lease.burnt:
         return None
@@ -83,21 +87,38 @@ def delivery(facts: Facts) -> str | None:
             return "not delivered: it is cancelled, and all that was paid goes back"
         under_way = "its delivery is under way" if dealings.wants(Kind.DELIVER, lease.nonce) else ""
         return f"not delivered yet, due until {utc(lease.expires_at)}; {under_way}".rstrip("; ")
-    parts = [f"delivered on {utc(lease.delivered_at)}", _told_how(facts, lease)]
+    parts = [f"delivered on {utc(lease.delivered_at)}", _told_how(facts, lease, way, now)]
     if dealings.upgrade is not None:
         wanted = dealings.upgrade
         parts.append(f"plan {wanted.plan} is asked for until {utc(wanted.deadline)}")
     return "; ".join(parts)
 
 
-def _told_how(facts: Facts, lease: Lease) -> str:
-    published = facts.dealings.published is not None
+def _told_how(facts: Facts, lease: Lease, way: Way | None, now: int) -> str:
+    dealings = facts.dealings
     if not lease.encryption_key:
         return "its owner has published no encryption key, so he is told nothing"
     if not can_seal(lease):
         return "nothing can be sealed to its encryption key: its owner must publish another"
-    if published and not facts.dealings.sealed_otherwise(mark(facts, lease)):
+    last = last_told(dealings)
+    told = None if last is None else telling_in(last.cause)
+    reader = f"{lease.generation}:{dealings.keys_by}"
+    is_his = told is not None and (told.nonce, told.reader) == (lease.nonce, reader)
+    if dealings.published is None and is_his:
+        return "its owner is being told how to get in"
+    known = dealings.published is not None and (is_his or last is None)
+    if way is None:
+        if known:
+            return "its owner was told how to get in"
+        return "its owner is told how to get in when his key is final and his machine runs"
+    wanted = telling(facts, lease, way)
+    if due(dealings, wanted, way.life.begun) is not Due.TELL:
         return "its owner was told how to get in"
+    at = again_at(dealings, wanted, now)
+    if at is not None:
+        return f"its owner was told how to get in so often that he is told anew on {utc(at)} only"
+    if known:
+        return "the way in has changed since its owner was told: he is told anew"
     return "its owner is told how to get in when his key is final"
 
 
@@ -177,6 +198,8 @@ def _terms(terms: Terms) -> dict[str, str]:
         "disk": terms.disk and _disk(terms.disk),
         "nodes": ", ".join(sorted(terms.nodes)),
         "template_vms": ", ".join(map(str, terms.templates)),
+        "clone": terms.cloning and str(terms.cloning),
+        "container_storage": terms.container_storage,
         "firewall": terms.inbound and str(terms.inbound),
         "cloud_init": terms.cloud_init,
         "smtp": {None: None, True: "allowed", False: "blocked"}[terms.smtp],

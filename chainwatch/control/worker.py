@@ -7,16 +7,17 @@ an alarm and tried again with backoff.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Final
 
 import structlog
 
 from chainwatch.control.breaker import Breaker
+from chainwatch.control.expiry import Wakes
 from chainwatch.control.nodes import NodeWatch
-from chainwatch.control.passes import Outcome
-from chainwatch.control.promises import Promises
+from chainwatch.control.passes import Outcome, Pass
+from chainwatch.control.promises import Later, Promises
 from chainwatch.control.reconciler import Reconciler
 from chainwatch.control.sights import Sights
 from chainwatch.control.verdict import (
@@ -36,6 +37,8 @@ from chainwatch.store.dealings import Owed
 from chainwatch.store.leases import Leases
 from chainwatch.store.workqueue import WorkItem, WorkQueue
 from provisioner.errors import Crowded, HypervisorDown, NodeDown, NoRoom
+from provisioner.steps.clone import CLONE
+from provisioner.terms import LINKED, Cloning
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +60,8 @@ class Worker:
     """Runs passes, at most `width` at once; `bell` is rung when there is work.
 
     `begun` is called when a pass has begun a task. What comes again sooner than whole seconds can
-    tell, the clock of the queue, is remembered here too: that is a hint, and may be lost.
+    tell, the clock of the queue, is remembered here too: that is a hint, and may be lost. `cloning`
+    is how machines are cloned whose plan does not say.
     """
 
     reconciler: Reconciler
@@ -72,6 +76,7 @@ class Worker:
     begun: Callable[[], None]
     sights: Sights
     promises: Promises
+    cloning: Cloning = LINKED
     _busy: set[str] = field(default_factory=set)
     _restless: dict[str, float] = field(default_factory=dict)
     _alarmed: set[tuple[str, str]] = field(default_factory=set)
@@ -96,7 +101,7 @@ class Worker:
         self._soon.pop(item.key, None)
         try:
             outcome = await self.reconciler.reconcile(item.key)
-            owed = await self.promises.of(outcome)
+            found = await self.promises.of(outcome)
         except Exception as error:
             # The one boundary: a bug in one lease's pass must not stop the others.
             log.exception("pass failed", lease=item.key)
@@ -114,6 +119,9 @@ class Worker:
                 await self.nodes.tell(each.error)
         if any(each.waiting for each in outcome.passes):
             self.begun()
+        owed = found if isinstance(found, Owed) else None
+        if isinstance(found, Later):
+            outcome = replace(outcome, wakes=_also(outcome, found.after))
         judged = verdict(outcome, item.attempts)
         if outcome.through:
             judged = Done(None)  # what it comes to is seen when its turn to be looked at has come
@@ -206,10 +214,18 @@ class Worker:
             self._restless.pop(lease, None)
             return judged
         waited = self.clock.monotonic() - self._restless.setdefault(lease, self.clock.monotonic())
-        if waited >= TOO_LONG:
+        if waited >= TOO_LONG + max(map(self._copying, outcome.passes), default=0):
             text = f"for {int(waited) // 60} min: {outcome.sentence}; {_where_to_look(outcome)}"
             await self._raise(lease, Notice("stuck", "warning", text))
         return Done(max(judged.after, SELDOM)) if waited >= RESTLESS else judged
+
+    def _copying(self, each: Pass) -> int:
+        """Return the seconds that a machine's whole copy may take while nothing is wrong."""
+        operation = each.seen and each.seen.operation
+        if not operation or operation.step != CLONE.name or each.want.spec is None:
+            return 0
+        cloning = each.want.terms.cloning or self.cloning
+        return cloning.allowance(each.want.spec.disk_gib)
 
     async def _unforeseen(self, item: WorkItem, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}; this is a bug, its trace is in the log"
@@ -231,6 +247,15 @@ class Worker:
     async def _raise(self, lease: str, notice: Notice) -> None:
         await self.alarms.raise_(notice.name, lease, notice.severity, notice.text, self.clock.now())
         self._alarmed.add((notice.name, lease))
+
+
+def _also(outcome: Outcome, after: int) -> Wakes:
+    """Return when a lease is due again that is due in `after` seconds besides."""
+    wakes, facts = outcome.wakes, outcome.facts
+    if facts is None:
+        return wakes
+    at = facts.source.chain_time + after
+    return Wakes(at if wakes.at is None else min(at, wakes.at), wakes.final_at)
 
 
 def _where_to_look(outcome: Outcome) -> str:

@@ -27,13 +27,18 @@ class Upgrade:
 
 @dataclass(frozen=True, slots=True)
 class Dealt:
-    """Something that we want, or wanted, said, since `wanted_at`; `data` is the call's."""
+    """Something that we want, or wanted, said, since `wanted_at`; `data` is the call's.
+
+    `block` is where it was seen mined, if it was.
+    """
 
     kind: Kind
     cause: str
     data: str
     failed: bool = False
     wanted_at: int = 0
+    id: int = 0
+    block: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class Dealings:
     """How far it is with one lease.
 
     `keys_by` is the transaction that gave the lease its present keys, '' before any did;
-    `published` the connection (0x hex) that was said last since then; `upgrade` the one that is
+    `published` the connection (0x hex) that was said last since then, in block `published_in`,
+    which we read at `published_seen` (wall seconds); `upgrade` the one that is
     asked for; `dealt` is what we said ourselves, the newest first.
     `credential` is the token of a second contract that says who owns the lease, None before it was
     minted, or where there is no such contract; `next_credential` is one above all that were seen.
@@ -53,6 +59,8 @@ class Dealings:
     dealt: tuple[Dealt, ...] = ()
     credential: int | None = None
     next_credential: int = 0
+    published_in: int = 0
+    published_seen: int = 0
 
     def has(self, kind: Kind, cause: str) -> bool:
         """Say whether something is wanted already, or was, whose cause begins with these words."""
@@ -71,17 +79,10 @@ class Dealings:
         """Say whether we want all that was paid for it to go back."""
         return self.wants(Kind.CANCEL, purchase)
 
-    def sealed_otherwise(self, mark: str) -> bool:
-        """Say whether what is published is ours, and sealed for another reader than `mark`."""
-        if self.published is None:
-            return False
-        inside = self.published.removeprefix("0x")
-        ours = [
-            each.cause.endswith(mark)
-            for each in self.dealt
-            if each.kind in (Kind.DELIVER, Kind.PUBLISH) and inside and inside in each.data
-        ]
-        return bool(ours) and not any(ours)
+    def shows(self, each: Dealt) -> bool:
+        """Say whether what is published is what this one said."""
+        inside = (self.published or "").removeprefix("0x")
+        return bool(inside) and inside in each.data
 
 
 #: A lease of which nothing was said.

@@ -3,7 +3,8 @@
 Law: a delivery follows from a machine that was observed running, and once it is under way nothing
 else does; what was paid goes back at once when it can't be delivered any more, and never while the
 machine runs; a lease is burnt when the finalized view ends it, its grace is over, and its machine
-is gone. Whoever owns the lease is told how to get in when his key is final, once for each key.
+is gone. Whoever owns the lease is told how to get in when his key is final, and told anew when the
+way becomes another (`domain/tellings.py`).
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from chainwatch.domain.desired import Facts, Hold
 from chainwatch.domain.lease import Lease, Phase, phase
 from chainwatch.domain.sealing import is_key
 from chainwatch.domain.sendings import Kind
+from chainwatch.domain.tellings import Due, Telling, Way, due, last_told
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class Shown:
 
     `started`: it was observed running once; `running`: it may run now; `gone`: there is none, and
     none is owed; `grown`: it has all that the larger plan has; `cramped`: why it had not when that
-    was last tried; `hopeless`: why it never will.
+    was last tried; `hopeless`: why it never will; `way`: the way in, as soon as the machine is set
+    up for it.
     """
 
     started: bool = False
@@ -29,15 +32,20 @@ class Shown:
     grown: bool = False
     cramped: str | None = None
     hopeless: str | None = None
+    way: Way | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Something that is owed on the chain, and because of what; `said` tells the owner why."""
+    """Something that is owed on the chain, and because of what; `said` tells the owner why.
+
+    `asks`: only if the guest has other host keys than its owner was told.
+    """
 
     kind: Kind
     cause: str
     said: str = ""
+    asks: bool = False
 
 
 def promised(facts: Facts, shown: Shown, *, gives_back: bool = True) -> Promise | None:
@@ -76,9 +84,17 @@ def _credential(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
     return Promise(Kind.MINT, f"{lease.nonce} from {facts.dealings.next_credential}")
 
 
-def mark(facts: Facts, lease: Lease) -> str:
-    """Return what tells a reader from every other one: who owned it, by which key."""
-    return f"to {lease.generation}:{facts.dealings.keys_by}"
+def telling(facts: Facts, lease: Lease, way: Way) -> Telling:
+    """Return what whoever owns the lease now, by his present key, is to be told."""
+    last, life = last_told(facts.dealings), way.life
+    return Telling(
+        nonce=lease.nonce,
+        reader=f"{lease.generation}:{facts.dealings.keys_by}",
+        after=0 if last is None else last.id,
+        place=way.place,
+        made=life.made,
+        started=life.started,
+    )
 
 
 def can_seal(lease: Lease) -> bool:
@@ -95,7 +111,7 @@ def _undelivered(facts: Facts, lease: Lease, shown: Shown, *, gives_back: bool) 
         return _overdue(facts, lease, shown) if gives_back else None
     if not shown.started or facts.hold is Hold.SUSPEND:
         return None
-    return Promise(Kind.DELIVER, f"{lease.nonce} {mark(facts, lease)}")
+    return Promise(Kind.DELIVER, lease.nonce)
 
 
 def _overdue(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
@@ -121,17 +137,19 @@ def is_settled(facts: Facts, lease: Lease) -> bool:
 
 
 def _connection(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
-    final, dealings, to = facts.final, facts.dealings, mark(facts, lease)
-    if not can_seal(lease) or final is None or not shown.started:
+    final, way = facts.final, shown.way
+    if not can_seal(lease) or final is None or not shown.started or way is None:
         return None
     if phase(lease, facts.source.chain_time) is not Phase.ACTIVE:
         return None
     who = (final.nonce, final.generation, final.encryption_key, bool(final.delivered_at))
     if who != (lease.nonce, lease.generation, lease.encryption_key, True):
         return None
-    if dealings.published is not None and not dealings.sealed_otherwise(to):
+    now = telling(facts, lease, way)
+    wanted = due(facts.dealings, now, way.life.begun)
+    if wanted is Due.NO:
         return None
-    return Promise(Kind.PUBLISH, to)
+    return Promise(Kind.PUBLISH, str(now), asks=wanted is Due.ASK)
 
 
 def _upgrade(facts: Facts, shown: Shown) -> Promise | None:

@@ -123,7 +123,8 @@ async def _asked(
 ) -> None:
     block, at = where
     many = await tx.rows(
-        "SELECT 1 FROM wish WHERE lease = ? AND done_at IS NULL AND event IS NOT ?", wanted[0], key
+        "SELECT 1 FROM wish WHERE lease = ? AND done_at IS NULL AND event IS NOT ? AND verb <> ?",
+        *(wanted[0], key, UPGRADE),
     )
     (row,) = await tx.rows(_NEW, *wanted, BY_OWNER, now, source, at, key, block)
     if row["said"] == TAKEN_BACK:
@@ -132,7 +133,7 @@ async def _asked(
             " number = 1 + (SELECT max(number) FROM wish) WHERE number = ?",
             row["number"],
         )
-    elif row["outcome"] is None and len(many) >= MOST:
+    elif row["outcome"] is None and len(many) >= MOST and wanted[2] != UPGRADE:
         await tx.run(f"{_REFUSE} AND number = ?", *(now, TOO_MANY, row["number"]))
 
 

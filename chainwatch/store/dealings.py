@@ -52,7 +52,7 @@ _LAST_CREDENTIAL: Final = (
     "SELECT max(credential) FROM event WHERE source = ? AND credential IS NOT NULL"
 )
 _DEALT: Final = (
-    "SELECT kind, cause, data, state, wanted_at FROM sending WHERE lease = ?"
+    "SELECT kind, cause, data, state, wanted_at, id, block FROM sending WHERE lease = ?"
     " ORDER BY id DESC LIMIT 100"
 )
 
@@ -60,7 +60,9 @@ _DEALT: Final = (
 async def dealings_of(read: Reading, source: str, lease: str, token: int) -> Dealings:
     """Return how far it is with the delivery of a lease."""
     keys_by, published, upgrade, credential = "", None, None, None
-    for logged in map(logged_from, await read.rows(_SAID, source, sortable(token))):
+    where = (0, 0)
+    for row in await read.rows(_SAID, source, sortable(token)):
+        logged = logged_from(row)
         match logged.event:
             case Transferred():
                 keys_by, published = "", None
@@ -68,18 +70,18 @@ async def dealings_of(read: Reading, source: str, lease: str, token: int) -> Dea
             case KeysChanged():
                 keys_by, published = logged.tx_hash, None
             case ConnectionPublished(_, blob):
-                published = blob
+                published, where = blob, (logged.block, row["seen_at"])
             case CredentialLinked():
                 credential = logged.event.credential
             case UpgradeUpdated(_, plan, deadline):
                 upgrade = Upgrade(plan, deadline, logged.tx_hash) if plan else None
     rows = await read.rows(_DEALT, lease)
     dealt = (
-        Dealt(Kind(kind), cause, data, state == "failed", wanted_at)
-        for kind, cause, data, state, wanted_at in rows
+        Dealt(Kind(kind), cause, data, state == "failed", *rest)
+        for kind, cause, data, state, *rest in rows
     )
     following = await _next_credential(read, source)
-    return Dealings(keys_by, published, upgrade, tuple(dealt), credential, following)
+    return Dealings(keys_by, published, upgrade, tuple(dealt), credential, following, *where)
 
 
 async def _next_credential(read: Reading, source: str) -> int:

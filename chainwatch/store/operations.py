@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from chainwatch.domain.tellings import Life
 from chainwatch.store.database import Database, Transaction
 from provisioner.errors import Locked, Withdrawn
 from provisioner.model import OpenOperation
@@ -219,6 +220,22 @@ class Operations:
                 *(key, nonce),
             )
         return 0 if row is None else row["at"] or 0
+
+    async def life(self, key: str, nonce: str) -> Life:
+        """Return which clone a machine is, and which start of ours was the last."""
+        async with self._db.reading() as read:
+            rows = await read.rows(
+                "SELECT step, max(id) AS id, max(finished) AS at FROM operation"
+                " WHERE key = ? AND nonce = ? AND outcome = 'ok'"
+                " AND step IN ('clone', 'restore', 'adopt', 'mark-started') GROUP BY step",
+                *(key, nonce),
+            )
+        ids, at = {row["step"]: row["id"] for row in rows}, {row["step"]: row["at"] for row in rows}
+        return Life(
+            made=ids.get("clone", 0),
+            started=max(ids.values(), default=0),
+            begun=max(at.get("clone", 0), at.get("restore", 0)),
+        )
 
     async def kept(self, key: str, nonce: str) -> int | None:
         async with self._db.reading() as read:

@@ -18,7 +18,7 @@ from provisioner.model import Order, Verb
 
 #: Orders that take something away from who uses the machine: they need a reason.
 TAKING: Final = frozenset({Verb.STOP, Verb.KILL, Verb.ROLLBACK, Verb.REINSTALL})
-#: Open wishes of one lease at most: whoever sees nothing happen should look, not order again.
+#: Open orders of one lease at most: whoever sees nothing happen should look, not order again.
 MOST: Final = 8
 
 #: What an owner asks for that is no order: it changes what the machine is to be.
@@ -75,7 +75,10 @@ class Wishes:
         if verb in TAKING and not reason.strip():
             raise OperatorError("say why: a reason is required, and kept in the audit")
         async with self._db.transaction("wish") as tx:
-            rows = await tx.rows("SELECT 1 FROM wish WHERE lease = ? AND done_at IS NULL", lease)
+            rows = await tx.rows(
+                "SELECT 1 FROM wish WHERE lease = ? AND done_at IS NULL AND verb <> ?",
+                *(lease, UPGRADE),
+            )
             if len(rows) >= MOST:
                 raise OperatorError(
                     f"{lease} has {len(rows)} orders that are not done yet: `chainwatch show` says "

@@ -55,7 +55,6 @@ def _fill(parser: ArgumentParser, verb: Verb) -> None:
         parser.add_argument(
             "--timeout",
             type=float,
-            default=float(verb.seconds),
             metavar="S",
             help=f"seconds to wait in all  [{verb.seconds}]",
         )
@@ -90,7 +89,9 @@ async def _on_cluster(verb: Verb, args: Namespace) -> int:
     ways = None if settings.nodes is None else Connections(settings.nodes)
     nodes = None if ways is None else HelperShell(ways)
     try:
-        shop = Workshop(settings, api, SystemClock(), say, args.timeout, nodes)
+        usual = verb.seconds + verb.more(settings, args)
+        seconds = float(usual) if args.timeout is None else args.timeout
+        shop = Workshop(settings, api, SystemClock(), say, seconds, nodes)
         return await verb.run(shop, args)
     finally:
         if ways is not None:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from provisioner.cli.verb import Verb, named, put, tell
+from provisioner.configuration import Configuration
 from provisioner.errors import Declined
 from provisioner.model import Kind
+from provisioner.terms import ANY_TERMS
 from provisioner.verbs.create import Made, create, mock, plan
 from provisioner.verbs.destroy import destroy
 from provisioner.verbs.order import ROOT, Gecos, Order, hardware
@@ -87,6 +89,11 @@ def _read(path: Path, longest: int) -> str:
         raise Declined(f"{path} cannot be read as text ({error})") from None
 
 
+def _copying(settings: Configuration, args: Namespace) -> int:
+    """Return the seconds that the copy of a machine may take, where it is copied whole."""
+    return settings.site.cloned(ANY_TERMS, _KINDS[args.kind]).allowance(args.disk)
+
+
 async def _create(shop: Workshop, args: Namespace) -> int:
     order = _order(shop, args)
     prefix = shop.settings.result_prefix if args.result_prefix is None else args.result_prefix
@@ -153,7 +160,7 @@ async def _renew(shop: Workshop, args: Namespace) -> int:
 
 
 VERBS: Final = (
-    Verb("create", "make a machine", _create_arguments, _create, seconds=900),
+    Verb("create", "make a machine", _create_arguments, _create, seconds=900, more=_copying),
     Verb("destroy", "destroy a machine", named, _destroy),
     Verb("resume", "give a suspended machine back", _resume_arguments, _resume, seconds=600),
     Verb("renew", "write down until when a machine is paid", _renew_arguments, _renew),

@@ -5,10 +5,16 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from provisioner.configuration import Configuration
 from provisioner.workshop import Workshop
 
 #: Adds a verb's arguments to its parser.
 Arguments = Callable[[ArgumentParser], None]
+
+
+def _no_more(_settings: Configuration, _args: Namespace) -> int:
+    """Wait no longer than is usual."""
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +22,8 @@ class Verb:
     """A verb: `run` works on the cluster, `local` on nothing but this host; one of them is there.
 
     Both return the exit code. `failed` is the code when something of ours went wrong,
-    and `fallback` what is then said all the same.
+    and `fallback` what is then said all the same. It waits for `seconds` and as many more as
+    `more` says, unless its caller says how long.
     """
 
     name: str
@@ -27,6 +34,7 @@ class Verb:
     failed: int = 1
     fallback: str | None = None
     seconds: int = 300
+    more: Callable[[Configuration, Namespace], int] = _no_more
 
 
 def put(text: str) -> None:

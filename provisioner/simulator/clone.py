@@ -4,7 +4,7 @@ The POST leaves a configuration that holds only `lock: clone`; then comes everyt
 then the disks, and the lock goes last. The new machine has fresh MACs, uuid and vmgenid, and
 inherits all else, tags, password, protection and the whole firewall included. The worker holds the
 new VMID's config lock and shares the source's, so a change of the *template* waits too. A clone
-that fails or is stopped leaves nothing.
+that fails or is stopped leaves nothing but what lies on a storage that is away just then.
 """
 
 import re
@@ -21,6 +21,7 @@ from provisioner.simulator.timeline import Script, Sleep
 from provisioner.simulator.volumes import (
     cloudinit_volume,
     drive_format,
+    links,
     new_volume,
     usable_storage,
 )
@@ -56,7 +57,8 @@ def clone(state: State, ask: Ask) -> JsonValue:
     require_for_clone(state, ask, storage.name, bridges)
     if source.lock is not None:
         raise Refused(f"VM is locked ({source.lock})")
-    _refuse_for_linked(ask, source, full=full)
+    if not full:
+        _refuse_linked(state, ask, source)
     if "snapname" in ask.params:
         source = _as_it_was(source, ask.text("snapname"))
     copy = Copy(ask, source, _reserve(state, ask, storage), storage, full)
@@ -104,17 +106,21 @@ def _storage_for(state: State, ask: Ask, source: Guest) -> Storage:
     return usable_storage(state, name, ask.text("target") or ask.node)
 
 
-def _refuse_for_linked(ask: Ask, source: Guest, *, full: bool) -> None:
-    if full:
-        return
+def _refuse_linked(state: State, ask: Ask, source: Guest) -> None:
+    """Refuse what only a full clone may be told, and disks that no linked clone can be made of."""
     for name in ("storage", "format"):
         if name in ask.params:
             raise Refused(f"parameter '{name}' not allowed for linked clones")
-    if not source.template:
-        for key, line in source.disks().items():
-            if "media=cdrom" not in line:
-                volid = line.split(",")[0]
-                raise Refused(f"Linked clone feature is not supported for '{volid}' ({key})")
+    for key, line in source.disks().items():
+        volid = line.split(",")[0]
+        if "media=cdrom" in line or (source.template and _links(state, volid)):
+            continue
+        raise Refused(f"Linked clone feature is not supported for '{volid}' ({key})")
+
+
+def _links(state: State, volid: str) -> bool:
+    volume = state.volumes.get(volid)
+    return volume is None or links(state.storages[volid.partition(":")[0]], volume.format)
 
 
 def _target_node(state: State, ask: Ask, storage: Storage) -> str:
@@ -134,7 +140,8 @@ def _or_nothing(state: State, guest: Guest, script: Script[None]) -> Script[None
         state.guests.pop(guest.vmid, None)
         state.firewalls.pop(guest.vmid, None)
         for volume in state.volumes_of(guest.vmid):
-            del state.volumes[volume.volid]
+            if state.storage_trouble(volume.volid.partition(":")[0]) is None:
+                del state.volumes[volume.volid]
         cause = refusal.reason.removeprefix("clone failed: ")
         cause = cause.replace("received interrupt", "interrupted by signal")
         raise Refused(f"clone failed: {cause}") from None
@@ -193,6 +200,9 @@ def _copy_drive(state: State, copy: Copy, line: str) -> str:
     old = state.volumes.get(volid)
     if old is None:
         raise Refused(f"volume '{volid}' does not exist")
+    trouble = state.storage_trouble(volid.partition(":")[0])
+    if trouble is not None:
+        raise Refused(trouble)
     if "cloudinit" in volid:
         new = cloudinit_volume(state, copy.storage, copy.guest.vmid)
     else:

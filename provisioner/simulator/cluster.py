@@ -221,11 +221,11 @@ class Cluster:
     def add_storage(
         self, name: str, kind: str = "dir", *, size: int = 2**40, nodes: tuple[str, ...] = ()
     ) -> Storage:
-        """Add a storage of `kind` (dir, nfs, lvmthin, zfspool) to `nodes`, by default to all.
+        """Add a storage of `kind` (see `Storage`) to `nodes`, by default to all.
 
-        An NFS one is shared; any other has `size` bytes on each node.
+        NFS and LVM (on a disk array) are shared; any other has `size` bytes on each node.
         """
-        storage = Storage(name, size, shared=kind == "nfs", kind=kind, nodes=nodes)
+        storage = Storage(name, size, shared=kind in {"nfs", "lvm"}, kind=kind, nodes=nodes)
         self.state.storages[name] = storage
         return storage
 

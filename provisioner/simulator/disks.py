@@ -17,7 +17,14 @@ from provisioner.simulator.state import State, StoredFile, Volume
 from provisioner.simulator.task import Task
 from provisioner.simulator.tasks import lock_of, start_task, with_lock
 from provisioner.simulator.timeline import Script, Sleep
-from provisioner.simulator.volumes import base_of, drive_format, place_on, volume_id
+from provisioner.simulator.volumes import (
+    THICK,
+    base_of,
+    check_extents,
+    drive_format,
+    place_on,
+    volume_id,
+)
 from provisioner.simulator.wire import Refused, bad_parameters
 
 SIZE_PATTERN = re.compile(r"\+?\d+(\.\d+)?[KMGT]?")
@@ -112,6 +119,7 @@ def _resize(state: State, ask: Ask, task: Task) -> Script[None]:
     size = parse_size(wanted.removeprefix("+")) + (volume.size if wanted[0] == "+" else 0)
     if size < volume.size:
         raise Refused("shrinking disks is not supported")
+    check_extents(state, volume, size)
     yield Sleep(state.settings.durations.resize)
     if size > volume.size:
         task.log.append("Image resized.")
@@ -155,7 +163,10 @@ def make_template(state: State, guest: Guest) -> None:
         if "cloudinit" in line:
             continue
         volid, _, options = line.partition(",")
-        volume = state.volumes.pop(volid)
+        volume = state.volumes[volid]
+        if volume.thick:
+            continue
+        del state.volumes[volid]
         base = base_of(volume)
         volume.volid = base
         state.volumes[base] = volume
@@ -197,11 +208,11 @@ def volume_row(state: State, volume: Volume) -> dict[str, JsonValue]:
 
 def add_disk(state: State, guest: Guest, key: str, size: int, *, cdrom: bool = False) -> None:
     """Give a guest a disk (or its cloud-init drive) as if it had been there all along."""
-    storage = state.storages[state.settings.storage]
-    form, stem = drive_format(storage), "cloudinit" if cdrom else f"disk-{len(guest.disks())}"
-    volid = volume_id(storage, guest.vmid, f"vm-{guest.vmid}-{stem}", form)
-    now, node = int(state.timeline.now), place_on(storage, guest.node)
-    state.volumes[volid] = Volume(volid, guest.vmid, size, form, now, node=node)
+    place = state.storages[state.settings.storage]
+    form, stem = drive_format(place), "cloudinit" if cdrom else f"disk-{len(guest.disks())}"
+    volid = volume_id(place, guest.vmid, f"vm-{guest.vmid}-{stem}", form)
+    now, node, thick = int(state.timeline.now), place_on(place, guest.node), place.kind == THICK
+    state.volumes[volid] = Volume(volid, guest.vmid, size, form, now, node=node, thick=thick)
     line = f"{volid},media=cdrom" if cdrom else f"{volid},size={format_size(size)}"
     assert cdrom or size_of(line) == size  # noqa: S101 - a size that has no exact text is a bug
     state.changing(guest).config[key] = line

@@ -60,11 +60,12 @@ class Volume:
     ctime: int
     parent: str | None = None
     node: str = ""
+    thick: bool = False
 
     @property
     def written(self) -> int:
-        """Return how much of it is taken from its storage: every kind here is thin."""
-        return self.size // 8
+        """Return how much of it is taken from its storage: all of it where that is not thin."""
+        return self.size if self.thick else self.size // 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,8 @@ class StoredFile:
 class Storage:
     """Where volumes lie: `size` bytes on each node, or once for all if it is `shared`.
 
-    `kind` is dir, nfs, lvmthin or zfspool; `nodes` are those that have it, all if empty; not
-    `active` means that what is below it is away.
+    `kind` is dir, nfs, lvm, lvmthin or zfspool; `nodes` are those that have it, all if empty; not
+    `active` means that what is below it is away. `lvm` is thick, and usual on a shared disk array.
     """
 
     name: str

@@ -1,8 +1,9 @@
 """Where a volume lies and what it is called, which depends on the kind of its storage.
 
-A directory and an NFS share keep files (`store:218/vm-218-disk-0.qcow2`), thin LVM and ZFS keep
-names (`store:vm-218-disk-0`, a container's on ZFS `subvol-…`). Only what can make a cheap copy of
-a volume has linked clones: qcow2 files, thin LVM, ZFS; a container's raw file has none.
+A directory and an NFS share keep files (`store:218/vm-218-disk-0.qcow2`), LVM and ZFS keep names
+(`store:vm-218-disk-0`, a container's on ZFS `subvol-…`). Only what can make a cheap copy of a
+volume has linked clones and snapshots: qcow2 files, thin LVM, ZFS; a container's raw file has none,
+and nothing on thick LVM, where even a template's disks stay what they are.
 """
 
 import re
@@ -11,6 +12,9 @@ from provisioner.simulator.state import State, Storage, Volume
 from provisioner.simulator.wire import Refused
 
 CLOUDINIT_SIZE = 4 * 2**20
+EXTENT = 4 * 2**20
+#: The kind of storage that gives a volume all of its size at once, and can do nothing else with it.
+THICK = "lvm"
 
 
 def usable_storage(state: State, name: str, node: str) -> Storage:
@@ -37,6 +41,16 @@ def check_room(state: State, storage: Storage, node: str, needed: int) -> None:
         raise Refused(f"not enough free space ({free} < {needed})")
 
 
+def check_extents(state: State, volume: Volume, size: int) -> None:
+    """Refuse to grow a thick volume beyond what its storage has left, as `lvextend` does."""
+    name, _, short = volume.volid.partition(":")
+    free = state.storages[name].size - state.used().get((name, volume.node), 0)
+    if volume.thick and size - volume.size > free:
+        needed, left = (-(-each // EXTENT) for each in (size - volume.size, max(0, free)))
+        said = f"Insufficient free space: {needed} extents needed, but only {left} available"
+        raise Refused(f"error resizing volume '/dev/{name}/{short}': {said}")
+
+
 def container_format(storage: Storage, size: int) -> str:
     """Return in which format a container's volume of `size` bytes is kept; 0 is no limit."""
     if storage.kind == "zfspool" or (storage.keeps_files and not size):
@@ -58,12 +72,13 @@ def new_volume(
         raise Refused(trouble)
     check_room(state, storage, node, size if parent is None else size // 8)
     stem = "subvol" if form == "subvol" else "vm"
+    thick = storage.kind == THICK
     taken = {disk_number(volume.volid) for volume in state.volumes_of(vmid)}
     number = next(n for n in range(10_000) if n not in taken)
     name = f"{stem}-{vmid}-disk-{number}"
     volid = volume_id(storage, vmid, name, form, parent)
     now = int(state.timeline.now)
-    volume = Volume(volid, vmid, size, form, now, parent, place_on(storage, node))
+    volume = Volume(volid, vmid, size, form, now, parent, place_on(storage, node), thick)
     state.volumes[volid] = volume
     return volume
 
@@ -77,8 +92,8 @@ def cloudinit_volume(state: State, storage: Storage, vmid: int) -> Volume:
     """Make the drive of `vmid` that cloud-init reads."""
     form, node = drive_format(storage), state.guests[vmid].node
     volid = volume_id(storage, vmid, f"vm-{vmid}-cloudinit", form)
-    now, size = int(state.timeline.now), CLOUDINIT_SIZE
-    volume = Volume(volid, vmid, size, form, now, node=place_on(storage, node))
+    now, size, thick = int(state.timeline.now), CLOUDINIT_SIZE, storage.kind == THICK
+    volume = Volume(volid, vmid, size, form, now, node=place_on(storage, node), thick=thick)
     state.volumes[volid] = volume
     return volume
 
@@ -101,7 +116,7 @@ def volume_id(storage: Storage, vmid: int, name: str, form: str, parent: str | N
 
 def links(storage: Storage, form: str) -> bool:
     """Say whether a base volume of this format has linked clones there."""
-    return not storage.keeps_files or form == "qcow2"
+    return form == "qcow2" if storage.keeps_files else storage.kind != THICK
 
 
 def base_of(volume: Volume) -> str:

@@ -45,13 +45,15 @@ async def _clone(target: Target) -> str:
     source = target.source
     if source is None:
         raise LookupError("no template was chosen to clone from")
+    want, site = target.want, target.site
     return await target.hypervisor.clone(
         source.node,
         source.vmid,
         target.vmid,
-        target.want.name,
-        target.site.describe(target.want, target.vmid, _stamps(target.want)),
+        want.name,
+        site.describe(want, target.vmid, _stamps(want)),
         target=target.node,
+        cloning=site.cloned(want.terms, Kind.VM),
     )
 
 
@@ -79,6 +81,7 @@ async def _unpack(target: Target, spec: MachineSpec) -> str:
         site.describe(want, target.vmid, stamps),
         disk_gib=spec.disk_gib,
         keys=want.access.ssh_key,
+        storage=target.storage,
     )
 
 

@@ -32,7 +32,7 @@ class Target:
     """What an effect works on: the machine wanted at (node, vmid), and the ways to reach it.
 
     `source` is the template that it is cloned from, where it is, and `base` the firewall that it
-    has from there, as far as that is known; `storage` is where its disks go when it is restored.
+    has from there, as far as that is known; `storage` is where there is room for its disks.
     `nodes` is None where nodes are not reached over SSH.
     """
 

@@ -22,6 +22,7 @@ from provisioner.names import key_of, place_of, shown
 from provisioner.placement import Demand
 from provisioner.steps.configure import CONFIGURE
 from provisioner.steps.step import Step
+from provisioner.terms import ANY_TERMS
 from provisioner.verbs import userdata
 from provisioner.verbs.gecos import write_gecos
 from provisioner.verbs.order import ROOT, Order
@@ -75,7 +76,9 @@ async def plan(shop: Workshop, order: Order) -> Made:
         return made(shop, order.name, found.vmid, _card(order, found))
     driver = shop.driver(None, node=order.node, user_data=userdata.snippets(shop, order))
     snapshot, now = await shop.snapshots.get(), shop.clock.now()
-    demand = Demand(order.spec.memory_mib, order.spec.disk_gib, order.spec.kind)
+    cloning = shop.settings.site.cloned(ANY_TERMS, order.spec.kind)
+    spec = order.spec
+    demand = Demand(spec.memory_mib, spec.disk_gib, spec.kind, cloning=cloning)
     await driver.executor.rooms.offer(demand, snapshot, now)
     taken = set(snapshot.guests) | await shop.hypervisor.freed(now - shop.settings.quarantine)
     return made(shop, order.name, _choose(shop, order, taken), _new_card(shop, order))

@@ -15,6 +15,7 @@ from provisioner.census import Found, ours
 from provisioner.errors import ProvisionError
 from provisioner.model import Presence, Retirement
 from provisioner.moments import utc
+from provisioner.terms import ANY_TERMS
 from provisioner.verbs import userdata
 from provisioner.workshop import DAY, Workshop, wanted
 
@@ -100,7 +101,7 @@ def _due(shop: Workshop, found: Found, now: int, grace: int) -> Iterator[Due]:
             shop.say(f"left alone: VM {found.vmid} ({found.name}) has expired, but is protected")
         return
     if not found.finished:
-        if card.created_at + shop.settings.unfinished_after <= now:
+        if card.created_at + _patience(shop, found) <= now:
             why = f"it was begun on {utc(card.created_at)} and never finished"
             yield Due(Phase.DESTROY, found, why, 0)
     elif card.expires_at > now:
@@ -110,6 +111,15 @@ def _due(shop: Workshop, found: Found, now: int, grace: int) -> Iterator[Due]:
     elif stamps.suspended_at + grace <= now:
         why = f"its grace ended on {utc(stamps.suspended_at + grace)}"
         yield Due(Phase.DESTROY, found, why, grace)
+
+
+def _patience(shop: Workshop, found: Found) -> int:
+    """Return the seconds after which a machine that was never finished counts as abandoned.
+
+    Who waits for a whole copy still has all of that time once the copy is there.
+    """
+    cloning = shop.settings.site.cloned(ANY_TERMS, found.kind)
+    return shop.settings.unfinished_after + cloning.allowance(found.config.disk_gib)
 
 
 async def _do(shop: Workshop, due: Due, now: int) -> None:

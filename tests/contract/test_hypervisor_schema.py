@@ -7,6 +7,7 @@ import pytest
 
 from provisioner.backends.proxmox.api import Api, JsonValue, ParamValue
 from provisioner.backends.proxmox.settings import ProxmoxSettings
+from provisioner.terms import Cloning
 from tests.support.pve import BOB, FIREWALLS, NODE, TEMPLATE, VMID, WANTED, direct_world, world_over
 from tests.support.pve_schema import Schemas, check_exchange, packaged_paths, paths
 
@@ -41,8 +42,9 @@ async def test_a_whole_life_speaks_the_official_language(
     plain = direct_world()
     plain.see(lambda cluster: cluster.add_pool("leases"))
     schooled = Schooled(plain.api, schemas())
-    settings = ProxmoxSettings((TEMPLATE,), pool="leases", full_clone=full, storage="local")
+    settings = ProxmoxSettings((TEMPLATE,), pool="leases")
     world = world_over(schooled, plain.see, settings)
+    world.cloning = Cloning(full=full, storage="local" if full else None)
     since = int(world.see(lambda cluster: cluster.now))
 
     await world.hypervisor.snapshot()

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from chainwatch.control.promises import DAY, OFTEN
 from chainwatch.domain.sealing import Unsealable
 from chainwatch.domain.sendings import Kind, State
+from chainwatch.domain.tellings import DAY, OFTEN
 from chainwatch.errors import OperatorError
+from chainwatch.store.wishes import MOST
 from provisioner import faultpoints
 from provisioner.simulator.faults import Fault, FaultName
 from tests.support.estate import GRACE, HOST_KEY, HOUR, KEY_FILE, LARGE, SMALL, Estate, estate
 from tests.support.lease_contract import Reverted
 from tests.support.realm import BOBS_KEY, FIRST, TEMPLATE, Crash
+
+REBOOT = 1
 
 
 @pytest.fixture
@@ -265,6 +268,36 @@ async def test_an_upgrade_grows_the_machine_first_and_is_then_said_to_be_done(it
     assert (wish.verb, wish.name, wish.outcome) == ("upgrade", "2", "done")
     assert [each.state for each in await it.sendings(token, Kind.UPGRADE)] == [State.FINAL]
     assert hardware(it) == (4, 4096)
+
+
+async def test_an_upgrade_that_a_reboot_ends_is_completed_in_the_pass_that_sees_it_start(
+    it: Estate,
+) -> None:
+    token = await it.buy()
+    await it.is_delivered(token)
+    await wants_more(it, token)
+    await it.ask(token, REBOOT)
+    for _ in range(40):
+        await it.turns(1, seconds=15)
+        await it.anvil.mine(1)
+    assert [(wish.verb, wish.outcome) for wish in await it.wishes(token)] == [
+        ("upgrade", "done"),
+        ("reboot", "done"),
+    ]
+    assert await it.shop.deployed.call(int, "planOf", token) == 2
+    assert [each.state for each in await it.sendings(token, Kind.UPGRADE)] == [State.FINAL]
+
+
+async def test_an_upgrade_behind_many_requests_is_not_called_refused_and_done_all_the_same(
+    it: Estate,
+) -> None:
+    token = await it.buy()
+    await it.is_delivered(token)
+    for _ in range(MOST):
+        await it.shop.deployed.send("requestAction", token, REBOOT, b"", sender=it.alice)
+    await wants_more(it, token)
+    await it.turns(1)
+    assert [wish.outcome for wish in await it.wishes(token)] == [None] * (MOST + 1)
 
 
 async def test_an_upgrade_that_can_not_be_is_refused_with_its_reason_and_paid_back(

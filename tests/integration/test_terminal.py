@@ -20,7 +20,14 @@ pytestmark = pytest.mark.timeout(300)
 
 DAY = 86_400
 SUPPLY = 10**12
-DETAILS = Details("admin", "203.0.113.9", "2001:db8::9", 22, ("ssh-ed25519 AAAA host",))
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFU8WGqKdTL9+y0hJ2ODLVMWlSdzUf/Qa8fqBm6CKoYJ"
+DETAILS = Details(
+    "admin",
+    "203.0.113.9",
+    "2001:db8::9",
+    22,
+    (f"{SSH_KEY} host", "@cert-authority * ssh-ed25519 AAAA"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +115,7 @@ async def test_a_buyer_lives_through_a_lease(place: Street) -> None:
     shop = await shop_on(place, PlanOffer(price_per_second=1_000_000))
     buyer = place.person(4)
     key = place.folder / "id.pub"
-    key.write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDx buyer@home\n")
+    key.write_text(f"{SSH_KEY} buyer@home\n")
     bought = await place.buys("buy", "1", "2d", "--ssh-key", str(key), by=buyer)
     token, public = str(bought["token"]), bytes.fromhex(bought["encryption_key"])
     kept = list(place.folder.glob("person-4.json.x25519-*"))
@@ -120,6 +127,10 @@ async def test_a_buyer_lives_through_a_lease(place: Street) -> None:
     inside = await place.types(BUYER, "connect", token, by=buyer)
     assert inside.out.startswith("ssh admin@203.0.113.9\nssh admin@2001:db8::9\n"), inside.err
 
+    known = [f"{each} {SSH_KEY}" for each in (DETAILS.ipv4, DETAILS.ipv6)]
+    assert inside.out.splitlines()[4:6] == known
+    assert "@cert-authority" not in inside.out
+    assert "is none, and is left out" in inside.out
     renewed = await place.buys("renew", token, "1d", by=buyer)
     assert renewed["expires_at"] == await shop.expires_at(bought["token"])
     await place.buys("action", token, "reboot", by=buyer)
@@ -127,7 +138,7 @@ async def test_a_buyer_lives_through_a_lease(place: Street) -> None:
     shown = await place.buys("show", token, by=buyer)
     assert (shown["state"], int(shown["credit"]) > 0) == ("expired", True)
     claimed = await place.buys("claim", by=buyer)
-    assert claimed["amount"] == shown["credit"]
+    assert claimed["claimed"][0]["amount"] == shown["credit"]
 
 
 async def test_who_takes_a_lease_over_publishes_his_own_key_and_gets_in(place: Street) -> None:
@@ -171,7 +182,7 @@ async def test_what_is_not_delivered_is_taken_back_whole(place: Street) -> None:
     assert (early.code, "may still be delivered until" in early.err) == (1, True)
     await place.anvil.advance(2 * 3600)
     await place.buys("refund", str(bought["token"]), by=buyer)
-    assert (await place.buys("claim", by=buyer))["amount"] == bought["paid"]
+    assert (await place.buys("claim", by=buyer))["claimed"][0]["amount"] == bought["paid"]
 
 
 async def test_errors_say_what_to_do_and_nothing_is_sent_unasked(place: Street) -> None:
@@ -179,7 +190,7 @@ async def test_errors_say_what_to_do_and_nothing_is_sent_unasked(place: Street) 
     buyer = place.person(4)
     height = (await place.anvil.block()).number
     for words, said in (
-        (("buy", "1", "1d"), "Aborted"),
+        (("buy", "1", "1d"), "nobody is there to be asked"),
         (("buy", "1", "1d", "--yes", "--most", "0.00000000000001"), "more than --most"),
         (("buy", "1", "1d", "--yes", "--most-fee", "0.0000001"), "more than --most-fee"),
         (("buy", "9", "1d", "--yes"), "there is no plan 9: `plans` lists what is sold"),
@@ -208,6 +219,29 @@ async def test_a_password_is_asked_for_unseen_and_a_no_sends_nothing(place: Stre
     )
     assert (code, "does not open with this password" in screen) == (1, True)
     assert list(place.folder.glob("*.x25519-*")) == []
+
+
+async def test_ctrl_c_ends_a_question_at_once_and_sends_nothing(place: Street) -> None:
+    await shop_on(place)
+    height = (await place.anvil.block()).number
+    for keys in (
+        [("keystore: ", "\x03")],
+        [("keystore: ", PASSWORD), ("Do it?", "\x03")],
+    ):
+        code, _ = await place.answers("buy", "1", "1d", by=place.person(4), keys=keys)
+        assert code == 1
+    assert (await place.anvil.block()).number == height
+    assert list(place.folder.glob("*.x25519-*")) == []
+
+
+async def test_ctrl_c_while_a_block_is_waited_for_says_that_it_is_sent(place: Street) -> None:
+    await shop_on(place)
+    await place.anvil.rpc("evm_setAutomine", False)
+    keys = [("keystore: ", PASSWORD), ("Do it?", "y"), ("sends   0x", "\x03")]
+    code, screen = await place.answers("buy", "1", "1d", by=place.person(4), keys=keys)
+    assert code == 1
+    assert "Look whether it is before you do the same again" in screen
+    assert len(list(place.folder.glob("*.x25519-*"))) == 1
 
 
 async def test_neither_keys_nor_the_node_s_address_are_ever_printed(place: Street) -> None:

@@ -283,7 +283,11 @@ def _source(contract: str, url: str) -> SourceSettings:
 
 @asynccontextmanager
 async def estate(
-    folder: Path, *, adjust: Callable[[Config], Config] = lambda same: same, kind: int = 0
+    folder: Path,
+    *,
+    adjust: Callable[[Config], Config] = lambda same: same,
+    cluster: Cluster | None = None,
+    kind: int = 0,
 ) -> AsyncIterator[Estate]:
     """Open an estate: a contract that sells two plans, and a daemon that may deliver.
 
@@ -301,7 +305,7 @@ async def estate(
         settings = adjust(
             replace(config(folder), sources=(_source(shop.address, anvil.url),), sender=sender)
         )
-        cluster, pool = Cluster(), RpcPool((anvil.url,), timeout=5.0)
+        cluster, pool = cluster or Cluster(), RpcPool((anvil.url,), timeout=5.0)
         cluster.add_template(TEMPLATE)
         cluster.add_os_template()
         template = cluster.guest(TEMPLATE).os

@@ -60,7 +60,7 @@ BESIDES: Final[Mapping[int, str]] = {
     32: "takes it for the success that it is",
     33: "looks; of a clone that was cut off it says which VM to look at, and parks",
     34: "looks at the machine instead",
-    35: "waits; after ten minutes an alarm",
+    35: "waits; after ten minutes an alarm, of a whole copy a minute more for each GiB",
     36: "looks, and makes the machine with another VMID",
     37: "judges nothing that holds a clone's lock",
     39: "waits with an alarm until there is room",

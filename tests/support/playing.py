@@ -18,19 +18,22 @@ from provisioner.model import Verb as Word
 from provisioner.simulator.faults import Fault, FaultName, Struck
 from provisioner.simulator.inventory import Inventory
 from provisioner.simulator.modes.catalogue import arm, has_struck, mend
+from provisioner.terms import SECONDS_A_GIB
 from tests.support.advice import says_what_to_do
 from tests.support.judge import Judge
 from tests.support.lives import stamps
 from tests.support.matrix import OF_THE_CHAIN, Case, expect, lull, settle_through
 from tests.support.meanwhile import MEANWHILE
 from tests.support.realm import TEMPLATE, TOKEN, Realm
-from tests.support.verbs import DIARY, OFF, WIPING
+from tests.support.verbs import DIARY, OFF, SOLD, WIPING
 
 #: How long it is waited for a mode to pass, in seconds, and how long a lasting one is watched.
 PATIENCE, WATCHED = 900, 120
 #: Modes that only show by how long they last, and for how long those are watched.
 SLOW_TO_SHOW: Final = frozenset({12, 35, 53})
 LONG: Final = 700
+#: How much longer a whole copy is given before it is told of, in seconds.
+COPYING: Final = SOLD * SECONDS_A_GIB
 #: Alarms of a machine, or a cluster, that is not as it should be.
 TROUBLE: Final = frozenset(
     {
@@ -159,7 +162,9 @@ class Run:
     def _patience(self) -> int:
         if not self.case.mode.lasts:
             return PATIENCE
-        return LONG if self.case.mode.number in SLOW_TO_SHOW else WATCHED
+        if self.case.mode.number not in SLOW_TO_SHOW:
+            return WATCHED
+        return LONG + (COPYING if self.case.verb.copied else 0)
 
     # ------------------------------------------------------------------------- how time passes
 

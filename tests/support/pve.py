@@ -30,7 +30,7 @@ from provisioner.simulator.direct import DirectApi
 from provisioner.simulator.faults import Fault
 from provisioner.simulator.front import Front
 from provisioner.simulator.settings import Durations, Settings
-from provisioner.terms import CLOSED
+from provisioner.terms import CLOSED, LINKED, Cloning
 from tests.support.hands import Hands, See, SimulatedHands
 
 R = TypeVar("R")
@@ -94,6 +94,7 @@ class World:
     see: See
     hands: Hands
     token: str = TOKEN
+    cloning: Cloning = LINKED
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` of the cluster's time pass."""
@@ -144,7 +145,9 @@ class World:
 
     async def cloned(self, vmid: int = VMID, description: str = "made by a test") -> GuestConfig:
         """Clone the template and wait for the end."""
-        upid = await self.hypervisor.clone(NODE, TEMPLATE, vmid, f"lease-{vmid}", description)
+        upid = await self.hypervisor.clone(
+            *(NODE, TEMPLATE, vmid, f"lease-{vmid}", description), cloning=self.cloning
+        )
         await self.ok(upid)
         return await self.config(vmid)
 

@@ -307,9 +307,15 @@ SAID: Final[list[tuple[str, int | None, str, dict[str, str], type[ProvisionError
         Transient,
     ),
     ("storage unknown", 500, "storage 'nope' does not exist", {}, Permanent),
-    ("cannot clone so", 500, "parameter 'storage' not allowed for linked clones", {}, Permanent),
     (
-        "cannot clone so",
+        "no linked clones there",
+        500,
+        "parameter 'storage' not allowed for linked clones",
+        {},
+        Permanent,
+    ),
+    (
+        "no linked clones there",
         500,
         "Linked clone feature is not supported for 'local:9440/vm-9440-disk-0.raw' (scsi0)",
         {},

@@ -172,5 +172,6 @@ async def street(at: Terminal, folder: Path) -> AsyncIterator[Street]:
 
 def _asked(words: tuple[str, ...]) -> tuple[str, ...]:
     """The options of a script; what only looks has nothing to agree to."""
-    looks = {"verify", "show", "plans", "connect"} & set(words[:1]) or words[:2] == ("plan", "list")
+    alone = {"verify", "show", "plans", "connect", "list"} & set(words[:1])
+    looks = alone or words[:2] in (("plan", "list"), ("role", "show"))
     return ("--json",) if looks else ("--yes", "--json")

@@ -17,6 +17,7 @@ from provisioner.model import Kind
 from provisioner.model import Verb as Word
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.settings import Settings
+from provisioner.terms import Cloning
 from tests.support.backing import BACKUPS, backing_up
 from tests.support.chain_model import plan_events
 from tests.support.lives import (
@@ -34,6 +35,7 @@ from tests.support.ordering import ordering
 from tests.support.realm import GRACE, Realm, realm
 
 NODES: Final = ("pve", "pve2", "pve3")
+SAN: Final = "san"
 #: The disk that a plan sells, and the larger one (GiB).
 SOLD, LARGER = 20, 40
 #: What was written into a machine before a verb, which some verbs wipe away.
@@ -65,7 +67,7 @@ class Verb:
     """`stages` after `before`, and the disk that is then sold (GiB).
 
     `order` is the operator's, where it is one; `backed` verbs are played where machines are backed
-    up before they are destroyed.
+    up before they are destroyed, and `copied` ones where they are whole copies on thick storage.
     """
 
     name: str
@@ -75,11 +77,12 @@ class Verb:
     disk_gib: int = SOLD
     order: Word | None = None
     backed: bool = False
+    copied: bool = False
 
     @property
     def id(self) -> str:
         """Return what it is called among the verbs of both kinds."""
-        return f"{self.kind}-{self.name}"
+        return f"{self.kind}-{self.name}{'-copied' if self.copied else ''}"
 
     def realm(self, folder: Path, *, over_ssh: bool) -> AbstractAsyncContextManager[Realm]:
         """Open the world in which it is played.
@@ -107,6 +110,8 @@ def _cluster(verb: Verb, *, over_ssh: bool) -> Cluster:
         made.state.storages["shared"].kind = "zfspool"  # where containers have snapshots
     if verb.backed:
         made.add_storage(BACKUPS.storage, "nfs")
+    if verb.copied:
+        made.add_storage(SAN, "lvm")
     return made
 
 
@@ -117,6 +122,8 @@ def _adjusting(verb: Verb, *, over_ssh: bool) -> Callable[[Config], Config]:
             machines = replace(machines, container_storage="shared")
         elif over_ssh:
             machines = replace(machines, cloud_init="base")
+        if verb.copied:
+            machines = replace(machines, cloning=Cloning(full=True, storage=SAN))
         if verb.kind is Kind.CONTAINER or over_ssh:
             known = tuple(f"{node} 192.0.2.11 t k" for node in NODES)
             nodes = NodesConfig("root", 22, Secret(b"not used here"), known)
@@ -159,4 +166,12 @@ def _orders(kind: Kind) -> Sequence[Verb]:
 
 VERBS: Final = tuple(
     verb for kind in (Kind.VM, Kind.CONTAINER) for verb in (*_leases(kind), *_orders(kind))
+)
+
+#: The verbs that make a machine, or need room where it lies, for whole copies.
+COPIED: Final = tuple(
+    replace(verb, copied=True)
+    for verb in VERBS
+    if verb.kind is Kind.VM
+    and verb.name in {"provision", "resize", "destroy", "restore", Word.REINSTALL.value}
 )

@@ -108,6 +108,18 @@ def test_what_was_foreseen_is_one_sentence_and_exit_1(
     assert capsys.readouterr().err == "chainwatch: say which\n"
 
 
+def test_each_problem_of_a_configuration_has_a_line_and_moves_no_cursor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = broken_by(Fatal("it cannot be used:\n  a: write b\n  c: \x1b[2Jwrite d"))
+    monkeypatch.setattr(program, "app", broken)
+    monkeypatch.setattr(sys, "argv", ["chainwatch"])
+    with pytest.raises(SystemExit):
+        program.main()
+    said = "chainwatch: it cannot be used:\n  a: write b\n  c: \\x1b[2Jwrite d\n"
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize(
     "error",
     [KeyError("a bug"), ExceptionGroup("tasks", [Fatal("say which"), KeyError("a bug")])],

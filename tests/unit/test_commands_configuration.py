@@ -9,6 +9,7 @@ import pytest
 
 from provisioner.configuration import Misconfigured, load, template_settings
 from provisioner.keys import KEYS, as_toml
+from provisioner.terms import LINKED, Cloning
 
 ROOT = Path(__file__).parents[2]
 IDENTITY = "i" * 40
@@ -95,6 +96,18 @@ def test_an_archive_without_a_storage_is_refused(
     text = PLAIN.replace("[machines]", f"[machines]\n{KEYS['machines.os_template'].line}")
     with pytest.raises(Misconfigured, match="write both or neither"):
         load(written(tmp_path, text), secrets)
+
+
+def test_machines_are_linked_clones_unless_whole_copies_are_asked_for(
+    tmp_path: Path, secrets: Mapping[str, str]
+) -> None:
+    assert load(written(tmp_path, PLAIN), secrets).site.cloning == LINKED
+    storage = KEYS["machines.clone_storage"].line
+    text = PLAIN.replace("[machines]", f"[machines]\n{storage}")
+    with pytest.raises(Misconfigured, match=r"goes with machines\.clone"):
+        load(written(tmp_path, text), secrets)
+    text = text.replace("[machines]", '[machines]\nclone = "full"')
+    assert load(written(tmp_path, text), secrets).site.cloning == Cloning(full=True, storage="san")
 
 
 def test_secrets_come_from_files_and_variables_too(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from provisioner.placement import (
     view,
 )
 from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow, StorageRow
+from provisioner.terms import Cloning
 
 POOL: Final = Pool(20000, 20099, "02:00:00")
 SMALL: Final = Demand(2048, 20)
@@ -153,3 +154,51 @@ def test_what_a_machine_grows_by_must_be_where_it_stands(
     shown = cluster(node, N2, guests=(guest(20000, "n1", 2, running=True),))
     said = cramped(view(shown, Limits(), POOL, {}), "n1", "local", more)
     assert said is None if why is None else why in str(said)
+
+
+COPY: Final = replace(SMALL, cloning=Cloning(full=True, storage="ceph"))
+
+
+def test_a_copy_goes_to_the_storage_that_is_named_on_its_templates_node() -> None:
+    spots = found(cluster(N1, N2), ON_N1, demand=COPY).spots
+    assert [(spot.node, spot.shelf) for spot in spots] == [("n1", ("ceph", None))]
+
+
+def test_a_copy_goes_to_another_node_where_both_storages_are_shared() -> None:
+    spots = found(cluster(N1, N2), ANYWHERE, demand=COPY).spots
+    assert [spot.node for spot in spots] == ["n2", "n1"]
+    local = replace(COPY, cloning=Cloning(full=True, storage="local"))
+    spots = found(cluster(N1, N2), ANYWHERE, demand=local).spots
+    assert [(spot.node, spot.shelf) for spot in spots] == [("n1", ("local", "n1"))]
+
+
+def test_a_copy_without_a_storage_stays_on_its_templates() -> None:
+    spots = found(cluster(N1), ON_N1, demand=replace(SMALL, cloning=Cloning(full=True))).spots
+    assert [spot.shelf for spot in spots] == [("local", "n1")]
+
+
+def test_a_storage_that_no_node_reaches_is_named() -> None:
+    nowhere = replace(SMALL, cloning=Cloning(full=True, storage="nope"))
+    reasons = found(cluster(N1), ON_N1, demand=nowhere).reasons
+    assert reasons == ["n1: no template that is online can be copied to its storage nope"]
+
+
+def test_a_copy_needs_the_room_that_its_template_takes_and_a_linked_clone_does_not() -> None:
+    large = replace(ON_N1, disk_gib=80, more_gib=12)
+    assert found(cluster(N1), large).spots
+    whole = replace(SMALL, cloning=Cloning(full=True))
+    assert found(cluster(N1), large, demand=whole).reasons == [
+        "n1: storage local has 90 GiB left beyond its reserve"
+    ]
+
+
+def test_a_copy_counts_until_it_has_grown_to_what_was_sold() -> None:
+    def left(*, copying: bool, seen_gib: int) -> int:
+        row = replace(guest(20001, "n1", 2), disk=seen_gib * GIB)
+        promise = Promise("n1", ("ceph", None), COPY, copying=copying, disk_gib=25)
+        seen = view(cluster(N1, guests=(row,)), Limits(), POOL, {20001: promise})
+        return seen.storages["ceph", None].left_gib
+
+    assert left(copying=True, seen_gib=0) == 90 - 25
+    assert left(copying=False, seen_gib=4) == 90 - 16
+    assert left(copying=False, seen_gib=20) == 90

@@ -8,8 +8,9 @@ from msgspec.structs import replace as but
 from chainwatch.domain.dealings import Dealings, Dealt, Upgrade
 from chainwatch.domain.desired import Facts, Hold, SourceView
 from chainwatch.domain.lease import Lease, LeaseId, Plan
-from chainwatch.domain.promises import Promise, Shown, mark, promised
+from chainwatch.domain.promises import Promise, Shown, promised, telling
 from chainwatch.domain.sendings import Kind
+from chainwatch.domain.tellings import Life, Way
 
 NOW, GRACE = 10_000, 500
 KEY = "0x09" + "00" * 31
@@ -17,7 +18,8 @@ LEASE = Lease(1, "0x" + "a1" * 20, "n" * 32, 0, 1, NOW + 100, "", KEY)
 DELIVERED = but(LEASE, delivered_at=NOW - 50)
 PLAN = Plan(1, "small", 0, 2, 2048, 20, GRACE, defined=True)
 SOURCE = SourceView(NOW, NOW, caught_up=True, live=True, halted=False)
-RUNS = Shown(started=True, running=True)
+WAY = Way("here", Life(made=3, started=5, begun=NOW))
+RUNS = Shown(started=True, running=True, way=WAY)
 
 
 def facts(lease: Lease, **changes: object) -> Facts:
@@ -81,20 +83,13 @@ def test_what_is_overdue_goes_back_unless_its_machine_may_run() -> None:
     assert promised(overdue(source=replace(SOURCE, final_time=NOW - 1)), still) is None
 
 
-def test_an_owner_is_told_once_for_each_key_and_only_when_that_is_final() -> None:
-    to = mark(facts(DELIVERED), DELIVERED)
+def test_an_owner_is_told_only_when_his_key_is_final_and_something_can_be_sealed_to_it() -> None:
+    to = str(telling(facts(DELIVERED), DELIVERED, WAY))
     assert promised(facts(DELIVERED), RUNS) == Promise(Kind.PUBLISH, to)
     assert promised(facts(DELIVERED, final=but(DELIVERED, encryption_key="")), RUNS) is None
     assert promised(facts(DELIVERED, final=but(DELIVERED, generation=1)), RUNS) is None
     assert promised(facts(but(DELIVERED, encryption_key="0x1234")), RUNS) is None
-    told = Dealings("0xaa", published="0xfeed")
-    assert promised(facts(DELIVERED, dealings=told), RUNS) is None
-
-
-def test_what_was_sealed_to_a_former_key_and_published_after_it_changed_is_said_anew() -> None:
-    former = (Dealt(Kind.DELIVER, f"{LEASE.nonce} to 0:0x99", "0x00feed"),)
-    told = Dealings("0xaa", published="0xfeed", dealt=former)
-    assert kind(promised(facts(DELIVERED, dealings=told), RUNS)) is Kind.PUBLISH
+    assert promised(facts(DELIVERED), replace(RUNS, way=None)) is None
 
 
 def test_a_lease_is_burnt_when_all_of_it_is_over() -> None:
@@ -109,9 +104,8 @@ def test_a_lease_is_burnt_when_all_of_it_is_over() -> None:
 
 def test_an_upgrade_is_done_refused_or_overdue() -> None:
     wanted = Upgrade(2, NOW + 5, "0xcc")
-    asked = facts(
-        DELIVERED, dealings=Dealings("0xaa", "0xfeed", wanted), larger=but(PLAN, id=2, cores=4)
-    )
+    told = Dealings("0xaa", "0xfeed", wanted, published_seen=NOW)
+    asked = facts(DELIVERED, dealings=told, larger=but(PLAN, id=2, cores=4))
     assert promised(asked, RUNS) is None
     assert promised(asked, replace(RUNS, grown=True)) == Promise(Kind.UPGRADE, "2 of 0xcc")
     why = replace(RUNS, hopeless="no room")

@@ -6,13 +6,15 @@ in the contract tests.
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
 from provisioner.backends.proxmox.api import ApiError, JsonValue, ParamValue, Unreachable
-from provisioner.backends.proxmox.inspection import Inspection, Remark, Sold
+from provisioner.backends.proxmox.inspection import Inspection, Sold
 from provisioner.backends.proxmox.privileges import RELEASES, Estate, Release, Scope, privileges
+from provisioner.backends.proxmox.remarks import Remark
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.errors import HypervisorDown
 from provisioner.isolation import common
@@ -39,13 +41,14 @@ class Told:
         release: Release,
         config: Mapping[str, JsonValue] | ApiError = CLEAN,
     ) -> None:
+        self.rows: list[JsonValue] = [
+            {"type": "node", "node": "pve", "id": "node/pve"},
+            {"type": "qemu", "vmid": 9000, "node": "pve"},
+        ]
         self.answers: dict[str, JsonValue | ApiError] = {
             "/version": {"version": f"{release}.1", "release": f"{release}.1"},
             "/access/permissions": {path: dict(names) for path, names in permissions.items()},
-            "/cluster/resources": [
-                {"type": "node", "node": "pve", "id": "node/pve"},
-                {"type": "qemu", "vmid": 9000, "node": "pve"},
-            ],
+            "/cluster/resources": self.rows,
             "/cluster/firewall/options": {"enable": 1, "digest": "da39"},
             "/nodes/pve/qemu/9000/config": config if isinstance(config, ApiError) else dict(config),
         }
@@ -255,6 +258,49 @@ async def test_a_node_that_only_a_plan_knows_is_warned_of() -> None:
     told = await Inspection(Told(granted(8), 8), settings, "vmbr0", TOKEN, sold).remarks()
     (odd,) = [each.text for each in told if each.warning]
     assert odd == "a plan names node far, which the cluster does not have: nothing is made there"
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (None, "the cluster does not show it"),
+        ({"content": "iso,vztmpl"}, "pvesm set san --content images,rootdir"),
+        ({"content": "images"}, ""),
+    ],
+)
+async def test_a_storage_to_copy_to_has_to_be_there_and_take_disks(
+    row: dict[str, JsonValue] | None, said: str
+) -> None:
+    estate = replace(ESTATE, storages=("local-lvm", "san"))
+    api = Told(granted(8, estate), 8)
+    if row is not None:
+        api.rows.append({"type": "storage", "storage": "san", "plugintype": "lvm", **row})
+    sold = Sold(storages=("san",), linked=frozenset({9000}))
+    told = await Inspection(api, ProxmoxSettings((9000,), "leases"), "vmbr0", TOKEN, sold).remarks()
+    wrong = [each.text for each in told if each.subject == "storage san"]
+    assert ([said in each for each in wrong] == [True]) if said else not wrong
+    assert all(each.ok for each in told if each.subject == "token")
+
+
+async def test_a_token_has_to_reach_the_storage_that_is_copied_to() -> None:
+    sold = Sold(storages=("san",))
+    look = Inspection(Told(granted(8), 8), ProxmoxSettings((9000,), "leases"), "vmbr0", TOKEN, sold)
+    lacks = [each.text for each in await look.remarks() if not each.ok]
+    assert any("/storage/san" in each and "Datastore" in each for each in lacks)
+
+
+async def test_a_template_that_cannot_be_cloned_linked_is_told_where_it_is_to_be() -> None:
+    api = Told(granted(8), 8)
+    api.rows.append({"type": "storage", "storage": "local-lvm", "plugintype": "lvm"})
+    settings = ProxmoxSettings((9000,), "leases")
+
+    async def wrong(linked: frozenset[int]) -> list[str]:
+        look = Inspection(api, settings, "vmbr0", TOKEN, Sold(linked=linked))
+        return [each.text for each in await look.remarks() if not each.ok]
+
+    (text,) = await wrong(frozenset({9000}))
+    assert text.startswith("its disk scsi0 lies on local-lvm (lvm), which has no linked clones")
+    assert await wrong(frozenset()) == []
 
 
 async def test_a_template_with_another_firewall_than_its_clones_get_is_told() -> None:

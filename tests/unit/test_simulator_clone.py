@@ -2,7 +2,7 @@
 
 import pytest
 
-from provisioner.simulator.settings import Settings
+from provisioner.simulator.settings import Durations, Settings
 from tests.support.simulated import QEMU, Console
 
 
@@ -147,3 +147,47 @@ def test_a_clone_to_another_node_needs_shared_storage() -> None:
     shared.data("POST", "/nodes/one/qemu/9000/clone", newid=218, target="two")
     shared.cluster.settle()
     assert shared.read("/nodes/two/qemu/218/config")["name"] == "Copy-of-VM-debian-template"
+
+
+def on_thick_lvm() -> Console:
+    """Return a console at a cluster whose template lies on thick LVM."""
+    console = Console()
+    console.cluster.state.storages["local"].kind = "lvm"
+    console.cluster.add_template(9100)
+    return console
+
+
+def test_thick_lvm_has_no_linked_clones_not_even_of_a_template() -> None:
+    """Source: the features of pve-storage's LVM plugin are `copy` and `rename`, on 8 and 9."""
+    console = on_thick_lvm()
+    refused = console.ask("POST", f"{QEMU}/9100/clone", newid=218)
+    volume = "local:vm-9100-disk-1"
+    assert (refused.status, refused.reason) == (
+        500,
+        f"Linked clone feature is not supported for '{volume}' (scsi0)",
+    )
+    assert console.task("POST", f"{QEMU}/9100/clone", newid=218, full=1) == "OK"
+    assert console.read(f"{QEMU}/218/config")["scsi0"] == "local:vm-218-disk-0,size=4G"
+
+
+def test_a_volume_on_thick_lvm_takes_all_of_its_size_and_grows_only_into_what_is_left() -> None:
+    console = on_thick_lvm()
+    before = sum(console.cluster.state.used().values())
+    assert console.task("POST", f"{QEMU}/9100/clone", newid=218, full=1) == "OK"
+    taken = sum(console.cluster.state.used().values()) - before
+    assert taken == 4 * 2**30 + 4 * 2**20
+    ended = console.task("PUT", f"{QEMU}/218/resize", disk="scsi0", size="900G")
+    assert ended is not None
+    assert "Insufficient free space" in ended
+    refused = console.task("POST", f"{QEMU}/218/snapshot", snapname="kept")
+    assert refused == "snapshot feature is not available"
+
+
+def test_a_copy_takes_as_long_as_its_size_does_whatever_is_copied_to() -> None:
+    durations = Durations(full_clone_rate=2**30)
+    console = Console(Settings(durations=durations))
+    console.cluster.add_storage("san", "lvm")
+    began = console.cluster.now
+    assert console.clone(full=1, storage="san") == "OK"
+    assert 4 < console.cluster.now - began < 6
+    assert console.read(f"{QEMU}/218/config")["scsi0"] == "san:vm-218-disk-0,size=4G"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from chainwatch.domain.tellings import Life
 from chainwatch.store.database import Database
 from chainwatch.store.operations import Operations
 from provisioner.errors import Locked
@@ -237,3 +238,23 @@ async def test_a_clone_whose_end_is_not_known_is_meant_for_its_vmid(tmp_path: Pa
         last = await log.begin("key", "clone", 101, "pve1", "n1")
         await log.finish(last, "failed", "no room")
         assert await log.intended("key", "n1") is None, "it cannot come any more"
+
+
+async def test_a_machine_s_life_is_its_last_clone_and_its_last_start(tmp_path: Path) -> None:
+    async with opened(tmp_path / "db") as db:
+        wall = Wall()
+        log = operations(db, wall)
+        assert await log.life("key", "n1") == Life()
+        await did(log, "clone", 100, "n1")
+        await did(log, "mark-started", 100, "n1")
+        assert await log.life("key", "n1") == Life(made=1, started=2, begun=1000)
+        wall.now = 2000
+        await did(log, "reinstall", 100, "n1")
+        await did(log, "clone", 100, "n1", "failed")
+        await did(log, "clone", 100, "n2")
+        assert await log.life("key", "n1") == Life(made=1, started=2, begun=1000)
+        await did(log, "restore", 101, "n1")
+        assert await log.life("key", "n1") == Life(made=1, started=6, begun=2000)
+        wall.now = 3000
+        await log.adopt("key", "n3", 102, "pve1", since=3000)
+        assert await log.life("key", "n3") == Life(started=7)

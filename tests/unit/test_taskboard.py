@@ -4,7 +4,9 @@ import pytest
 
 from provisioner.ports import TaskState
 from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.settings import Durations, Settings
 from provisioner.taskboard import COMPANY, LONGEST, TaskBoard
+from provisioner.terms import Cloning
 from tests.support.pve import NODE, TEMPLATE, VMID, World, direct_world
 
 #: Seconds that a clone takes in this world.
@@ -24,9 +26,9 @@ def watched(world: World) -> TaskBoard:
     return TaskBoard(world.hypervisor, lambda: world.see(lambda cluster: cluster.now))
 
 
-async def ended(world: World, board: TaskBoard, upid: str) -> int:
+async def ended(world: World, board: TaskBoard, upid: str, most: int = 100) -> int:
     """Look whenever the board says that it is worth it, until the task has ended; how often."""
-    for looks in range(1, 100):
+    for looks in range(1, most):
         world.advance(board.due_in([upid]))
         while board.due_in([upid]) > 0:
             world.advance(board.due_in([upid]))
@@ -135,3 +137,50 @@ async def test_many_tasks_that_may_end_soon_wait_for_one_look() -> None:
     await board.look(upids)
     assert board.due_in(upids) == pytest.approx(1.0)
     assert board.due_in(upids[:1]) < 0.5
+
+
+async def paced(world: World, board: TaskBoard, vmid: int, rate: float) -> tuple[int, float]:
+    """Copy the template at a pace; returns how often that was looked at, and how late it was seen.
+
+    A rate of 0 is a linked clone.
+    """
+    cloning = Cloning(full=rate > 0)
+    durations = Durations(linked_clone=CLONE, full_clone_rate=rate or 1)
+    world.see(lambda cluster: setattr(cluster.state, "settings", Settings(durations=durations)))
+    began = world.see(lambda cluster: cluster.now)
+    upid = await world.hypervisor.clone(NODE, TEMPLATE, vmid, "lease", "d", cloning=cloning)
+    looks = await ended(world, board, upid, most=400)
+    lasts = CLONE + (4 * 2**30 + 4 * 2**20) / rate if rate else CLONE
+    return looks, world.see(lambda cluster: cluster.now) - began - lasts
+
+
+async def test_a_copy_of_an_hour_is_looked_at_a_dozen_times_once_it_is_known() -> None:
+    world = direct_world()
+    board = watched(world)
+    told = [await paced(world, board, VMID + each, 4 * 2**30 / 3600) for each in range(4)]
+    looks, late = zip(*told, strict=True)
+    assert looks[0] < 180
+    assert max(looks[2:]) <= 12
+    assert max(late) < 3600 * 0.06
+
+
+async def test_copies_and_linked_clones_do_not_put_each_other_off() -> None:
+    world = direct_world()
+    board = watched(world)
+    for each in range(0, 8, 2):
+        await paced(world, board, VMID + each, 0)
+        await paced(world, board, VMID + each + 1, 4 * 2**30 / 900)
+    looks, late = await paced(world, board, VMID + 20, 0)
+    assert (looks <= 2, late < 0.2) == (True, True)
+    looks, late = await paced(world, board, VMID + 21, 4 * 2**30 / 900)
+    assert looks <= 20
+    assert late < 900 * 0.06
+
+
+async def test_a_linked_clone_after_nothing_but_copies_is_seen_soon() -> None:
+    world = direct_world()
+    board = watched(world)
+    for each in range(3):
+        await paced(world, board, VMID + each, 4 * 2**30 / 3600)
+    _, late = await paced(world, board, VMID + 20, 0)
+    assert late <= 16

@@ -3,12 +3,16 @@
 import asyncio
 import json
 import stat
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from chainwatch import artifacts
+from chainwatch.chain.rpc import Call as Asked
 from chainwatch.chain.rpc import RpcError
 from chainwatch.chain.wallet.amounts import Money, duration
 from chainwatch.chain.wallet.chain import Chain
@@ -17,9 +21,9 @@ from chainwatch.chain.wallet.leases import LeaseBook
 from chainwatch.chain.wallet.letterbox import Letterbox, unsealed
 from chainwatch.chain.wallet.refusals import SENTENCES, refused, sentence
 from chainwatch.chain.wallet.verifying import expected, made_by
-from chainwatch.cli.buyer_looks import ways_in
-from chainwatch.cli.buyer_sales import public_key
-from chainwatch.cli.selling import per_second
+from chainwatch.cli.buyer_looks import known_hosts, ways_in
+from chainwatch.cli.buyer_sales import fingerprint, public_key
+from chainwatch.cli.selling_plans import per_second
 from chainwatch.domain.details import Details, written
 from chainwatch.domain.sealing import Place, sealed
 from chainwatch.domain.sendings import Call
@@ -115,6 +119,9 @@ class Liar:
     async def call(self, method: str, *params: object) -> object:
         return self._answer
 
+    async def batch(self, calls: Sequence[Asked]) -> list[object]:
+        return [self._answer for _ in calls]
+
 
 def test_gas_is_left_for_two_words_that_a_later_second_writes() -> None:
     chain = Chain(Rich(), 1)  # type: ignore[arg-type]  # it asks nothing else
@@ -154,6 +161,7 @@ def test_a_token_that_does_not_say_what_it_is_is_counted_in_its_smallest_unit(an
         Details("admin; rm -rf /", "203.0.113.9", ""),
         Details("-oProxyCommand=x", "203.0.113.9", ""),
         Details("admin", "203.0.113.9 -oX", ""),
+        Details("admin", "203.0.113.9", "fe80::1%;reboot"),
         Details("admin", "203.0.113.9", "", 0),
         Details("admin", "", ""),
     ],
@@ -166,6 +174,46 @@ def test_no_command_is_made_of_hostile_details(details: Details) -> None:
 def test_another_port_stands_in_the_command() -> None:
     there = Details("admin", "203.0.113.9", "2001:db8::1", 2222)
     assert ways_in(there) == ["ssh -p 2222 admin@203.0.113.9", "ssh -p 2222 admin@2001:db8::1"]
+
+
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFU8WGqKdTL9+y0hJ2ODLVMWlSdzUf/Qa8fqBm6CKoYJ"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"@cert-authority * {HOST_KEY}",
+        f"* {HOST_KEY}",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 attacker",
+        "ssh-rsa AAAAB3NzaC1yc2E",
+        HOST_KEY.replace("ssh-ed25519", "ecdsa-sha2-nistp256"),
+    ],
+)
+def test_nothing_but_a_machine_s_own_keys_is_offered_to_known_hosts(said: str) -> None:
+    there = Details("admin", "203.0.113.9", "2001:db8::1", 22, (said, f"{HOST_KEY} and more"))
+    honest = [f"203.0.113.9 {HOST_KEY}", f"2001:db8::1 {HOST_KEY}"]
+    assert [line for line in known_hosts(there) if HOST_KEY in line] == honest
+    assert not any("@" in line or "*" in line for line in known_hosts(there))
+    assert known_hosts(replace(there, port=2222))[0].startswith("[203.0.113.9]:2222 ")
+
+
+def test_the_lines_are_what_ssh_finds_a_host_by(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    for port, host in ((22, "203.0.113.9"), (2222, "[203.0.113.9]:2222")):
+        file.write_text("\n".join(known_hosts(Details("a", "203.0.113.9", "", port, (HOST_KEY,)))))
+        found = subprocess.run(
+            ("ssh-keygen", "-F", host, "-f", file), capture_output=True, text=True, check=True
+        )
+        assert HOST_KEY in found.stdout
+
+
+def test_a_fingerprint_is_the_one_that_ssh_keygen_prints(tmp_path: Path) -> None:
+    file = tmp_path / "key.pub"
+    file.write_text(f"{HOST_KEY} me@here\n")
+    said = subprocess.run(
+        ("ssh-keygen", "-l", "-f", file), capture_output=True, text=True, check=True
+    )
+    assert fingerprint(f"{HOST_KEY} me@here") in said.stdout
 
 
 # ------------------------------------------------------------------------------------------- keys
@@ -208,7 +256,10 @@ def test_what_does_not_open_says_why_and_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["-----BEGIN OPENSSH PRIVATE KEY-----\nx", "hello", "ssh-rsa A\nssh-rsa B", "ssh-" * 400],
+    [
+        *("-----BEGIN OPENSSH PRIVATE KEY-----\nx", "hello", "ssh-rsa A\nssh-rsa B", "ssh-" * 400),
+        *("ssh-ed25519 AAAA me", f'command="x" {HOST_KEY}', f"{HOST_KEY} \x1b[2J"),
+    ],
 )
 def test_only_a_public_key_is_ever_published(tmp_path: Path, text: str) -> None:
     file = tmp_path / "key"

@@ -161,12 +161,12 @@ def _ssh_key(raw: bytes) -> tuple[str, str | None]:
     text = raw.decode("ascii", errors="replace").strip(" ")
     if not (text.isascii() and text.isprintable()):
         return "", "the SSH key is not one line of printable ASCII: taken as none"
-    if text and not _is_public_key(text):
+    if text and not is_public_key(text):
         return "", "the SSH key is not an SSH public key (type, blank, base64): taken as none"
     return text, None
 
 
-def _is_public_key(line: str) -> bool:
+def is_public_key(line: str) -> bool:
     """Whether Proxmox takes the line: its type, and a blob that begins with the same type.
 
     Options before the type, which authorized_keys allows, are no part of a key. The blob's strings

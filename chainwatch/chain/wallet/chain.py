@@ -6,7 +6,8 @@ waited is not sent again: whoever runs the command is told its hash, because a s
 pay twice.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +23,24 @@ from chainwatch.errors import OperatorError, RpcUnavailable
 #: The tip where a node names none, and the most that is believed of one beyond the base fee.
 _TIP: Final = 2 * 10**9
 _NO_CEILING: Final = 2**200
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a contract is asked: a view, and what it takes."""
+
+    to: str
+    asked: Function
+    arguments: tuple[object, ...] = ()
+
+    @property
+    def call(self) -> tuple[str, tuple[object, ...]]:
+        data = self.asked.data(*self.arguments)
+        return "eth_call", ({"to": self.to, "data": data}, "latest")
+
+
+Answer = tuple[object, ...] | OperatorError
+"""What a contract answered, or why it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +103,41 @@ class Chain:
 
     async def view(self, to: str, asked: Function, *arguments: object) -> tuple[object, ...]:
         """What a contract answers. Raises `OperatorError` with why it does not."""
-        data = asked.data(*arguments)
+        question = Question(to, asked, arguments)
+        method, params = question.call
+        answer: object
         try:
-            answer = raw_bytes(await self.rpc.call("eth_call", {"to": to, "data": data}, "latest"))
+            answer = await self.rpc.call(method, *params)
         except RpcError as error:
-            raise (refused(error) if error.reverted else error) from None
-        if not answer and asked.returns:
-            raise OperatorError(
-                f"there is no such contract at {to} on chain {self.chain_id}: is the address right?"
+            answer = error
+        found = self._read(question, answer)
+        if isinstance(found, OperatorError):
+            raise found
+        return found
+
+    async def views(self, questions: Sequence[Question]) -> list[Answer]:
+        """What contracts answer, in the order of the questions, of which many go into a request.
+
+        What a contract refuses stands in its place; a node that does not answer raises.
+        """
+        answers = await self.rpc.batch([question.call for question in questions])
+        return [self._read(*each) for each in zip(questions, answers, strict=True)]
+
+    def _read(self, question: Question, answer: object) -> Answer:
+        if isinstance(answer, RpcError):
+            if answer.reverted:
+                return refused(answer)
+            raise answer
+        raw = raw_bytes(answer)
+        if not raw and question.asked.returns:
+            return OperatorError(
+                f"there is no such contract at {question.to} on chain {self.chain_id}: is the "
+                "address right?"
             )
-        return asked.read(answer)
+        try:
+            return question.asked.read(raw)
+        except OperatorError as odd:
+            return odd
 
     # ------------------------------------------------------------------------------------- sending
 
@@ -115,9 +159,10 @@ class Chain:
 
     def _afford(self, account: str, balance: int, value: int, fee: int) -> None:
         if balance < value + fee:
+            gas = f" and up to {coins(fee)} for gas are" if fee else " are"
             raise OperatorError(
-                f"{account} has {coins(balance)} of the chain's coin, and {coins(value)} for it "
-                f"and up to {coins(fee)} for gas are needed: send it {coins(value + fee - balance)}"
+                f"{account} has {coins(balance)} of the chain's coin, and {coins(value)} for it"
+                f"{gas} needed: send it {coins(value + fee - balance)}"
             )
 
     async def _offer(self) -> Offer:
@@ -154,21 +199,28 @@ class Chain:
         made = key.sign(self.chain_id, prepared.nonce, prepared.call, prepared.gas, prepared.offer)
         tx_hash, raw = made
         told(tx_hash)
-        trouble = ""
+        try:
+            trouble = await self._sent(raw)
+            for _ in range(tries):
+                if (found := await self._receipt(tx_hash)) is not None:
+                    return _mined(tx_hash, found)
+                await pause(1.0)
+        except asyncio.CancelledError:
+            trouble = " (nobody waits for it any more)"  # Ctrl-C: what was sent stays sent
+        raise OperatorError(
+            f"{tx_hash} was sent and is not mined yet{trouble}: it may still be. Look whether it "
+            "is before you do the same again"
+        )
+
+    async def _sent(self, raw: str) -> str:
+        """Send what is signed; returns what makes it doubtful whether it arrived, or ''."""
         try:
             await self.rpc.call("eth_sendRawTransaction", raw)
         except RpcError as error:
             raise OperatorError(f"the node does not take it: {error.message[:200]}") from None
         except RpcUnavailable as lost:
-            trouble = f" ({lost})"
-        for _ in range(tries):
-            if (found := await self._receipt(tx_hash)) is not None:
-                return _mined(tx_hash, found)
-            await pause(1.0)
-        raise OperatorError(
-            f"{tx_hash} was sent and is not mined yet{trouble}: it may still be. Look whether it "
-            "is before you do the same again"
-        )
+            return f" ({lost})"
+        return ""
 
     async def _receipt(self, tx_hash: str) -> object:
         try:

@@ -1,17 +1,20 @@
 """The lease contract in a person's hands: what it sells, what a lease is, what is owed to whom.
 
 Everything here is asked at the head of one node and told, never acted on by itself: what acts is a
-transaction, and the contract checks it again.
+transaction, and the contract checks it again. What is asked of many goes in batches, a hundred
+questions to a request: one by one, a thousand leases would take a thousand times the way to the
+node and back.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from chainwatch import artifacts
 from chainwatch.chain.profiles.signatures import topic
 from chainwatch.chain.wallet.amounts import NATIVE, Money
-from chainwatch.chain.wallet.chain import Chain
-from chainwatch.chain.wallet.interface import Function, entries, function
+from chainwatch.chain.wallet.chain import Answer, Chain, Question
+from chainwatch.chain.wallet.interface import entries, function
 from chainwatch.chain.wire import quantity
 from chainwatch.domain.sendings import Call
 from chainwatch.errors import OperatorError
@@ -22,7 +25,7 @@ _SYMBOL: Final = function("symbol()", "string")
 _DECIMALS: Final = function("decimals()", "uint8")
 _MOST_DECIMALS: Final = 36
 _MOST_SYMBOL: Final = 16
-_MOST_COUNTED: Final = 10_000
+MOST_COUNTED: Final = 100_000
 #: Events whose first indexed value is the number of what was made.
 LEASE_MADE: Final = "LeaseMinted(uint256,uint256,address,uint256,uint256)"
 PLAN_MADE: Final = "PlanDefined(uint256,string,uint8,uint32,uint32,uint32,uint64)"
@@ -63,6 +66,8 @@ class LeaseNow:
     unused: int
     aside: int
     wanted_plan: int
+    seconds_bought: int
+    free_until: int
     ssh_key: str
     encryption_key: bytes
     connection: bytes
@@ -88,58 +93,104 @@ class LeaseBook:
         (value,) = await self.ask(name, *arguments)
         return value
 
+    async def each(self, name: str, asked: Iterable[tuple[object, ...]]) -> list[Answer]:
+        """What a view answers to each of these; why not, in the place of what it refuses."""
+        function = self.functions[name]
+        return await self.chain.views([Question(self.address, function, each) for each in asked])
+
+    async def all(self, *asked: tuple[str, *tuple[object, ...]]) -> list[Any]:
+        """What several views answer. Raises `OperatorError` with the first refusal."""
+        named = [(name, tuple(rest)) for name, *rest in asked]
+        questions = [Question(self.address, self.functions[name], rest) for name, rest in named]
+        return [_whole(answer) for answer in await self.chain.views(questions)]
+
     async def plan(self, number: int) -> PlanOnSale:
         """A plan. Raises `OperatorError` where there is none of that number."""
         return PlanOnSale(number, *await self.one("plan", number))
 
     async def plans(self) -> list[PlanOnSale]:
-        return [await self.plan(number) for number in await self.counted("planCount")]
+        numbers = await self.counted("planCount")
+        answers = await self.each("plan", ((number,) for number in numbers))
+        return [
+            PlanOnSale(number, *_whole(answer))
+            for number, answer in zip(numbers, answers, strict=True)
+        ]
 
     async def counted(self, name: str) -> range:
         """The numbers up to what a view answers. Raises `OperatorError` for a number beyond use."""
         last = await self.one(name)
-        if last > _MOST_COUNTED:
-            raise OperatorError(f"{name} is {last}, too many to look at each: name those you mean")
+        if last > MOST_COUNTED:
+            raise OperatorError(
+                f"{name} is {last}, too many to look at each: name those you mean, at most "
+                f"{MOST_COUNTED} at a time"
+            )
         return range(1, last + 1)
+
+    async def earned(self, tokens: Sequence[int]) -> dict[int, int]:
+        """What was earned of leases and is not collected; those that are gone are left out."""
+        answers = await self.each("escrowOf", ((token,) for token in tokens))
+        return {
+            token: int(answer[0])  # type: ignore[call-overload]  # a number, by the ABI
+            for token, answer in zip(tokens, answers, strict=True)
+            if not isinstance(answer, OperatorError)
+        }
+
+    async def owned(self, owner: str) -> list[tuple[int, int, int, int]]:
+        """The leases of an account: token, plan, expiry, and when it was delivered, or 0."""
+        numbers = await self.counted("lastTokenId")
+        owners = await self.each("ownerOf", ((token,) for token in numbers))
+        asked = [
+            (token,) for token, answer in zip(numbers, owners, strict=True) if answer == (owner,)
+        ]
+        found = [await self.each(name, asked) for name in ("planOf", "expiresAt", "deliveredAt")]
+        rows = zip(asked, *found, strict=True)
+        return [(token, *map(_whole, answers)) for (token,), *answers in rows]
+
+    async def credits(self, account: str, moneys: Iterable[Money]) -> list[tuple[Money, int]]:
+        """What an account can take out, of each kind of money."""
+        asked = list(moneys)
+        answers = await self.each("creditOf", ((money.address, account) for money in asked))
+        return [(money, _whole(answer)) for money, answer in zip(asked, answers, strict=True)]
 
     async def money(self, token: str) -> Money:
         """What a plan is paid in; counted in its smallest unit where it does not say more."""
-        if token == NATIVE:
-            return Money()
-        symbol, decimals = await self._told(token, _SYMBOL), await self._told(token, _DECIMALS)
-        if not isinstance(decimals, int) or decimals > _MOST_DECIMALS:
-            return Money(token, f"smallest units of {token}", 0)
-        return Money(token, str(symbol or "")[:_MOST_SYMBOL] or token, decimals)
+        return (await self.moneys([token]))[token]
 
-    async def _told(self, token: str, asked: Function) -> object:
-        """What a token says of itself, which it need not; None for nothing that can be read."""
-        try:
-            (value,) = await self.chain.view(token, asked)
-        except OperatorError:
-            return None
-        return value
+    async def moneys(self, tokens: Iterable[str]) -> dict[str, Money]:
+        """The same for several, by their addresses."""
+        asked = sorted(set(tokens) - {NATIVE})
+        answers = await self.chain.views(
+            [Question(token, each) for token in asked for each in (_SYMBOL, _DECIMALS)]
+        )
+        pairs = zip(asked, answers[::2], answers[1::2], strict=True)
+        return {NATIVE: Money()} | {token: _money(token, *told) for token, *told in pairs}
 
     async def lease(self, token: int) -> LeaseNow:
         """A lease. Raises `OperatorError` where there is none of that number."""
-        (owner,) = await self.ask("ownerOf", token)
-        earned, unused, aside = await self.ask("escrowOf", token)
-        upgrade = await self.ask("upgradeOf", token)
-        flat = upgrade[0] if isinstance(upgrade[0], tuple) else upgrade
+        owner, escrow, upgrade, term, plan, *rest = await self.all(
+            *((name, token) for name in ("ownerOf", "escrowOf", "upgradeOf", "termOf", "planOf")),
+            *((name, token) for name in ("expiresAt", "deliveredAt", "priceOf", "isRenewable")),
+            *((name, token) for name in ("sshKeyOf", "encryptionKeyOf", "connectionOf")),
+        )
+        expires_at, delivered_at, price, renewable, ssh_key, encryption_key, connection = rest
+        earned, unused, aside = escrow
         return LeaseNow(
             token=token,
             owner=owner,
-            plan=await self.plan(await self.one("planOf", token)),
-            expires_at=await self.one("expiresAt", token),
-            delivered_at=await self.one("deliveredAt", token),
-            price=await self.one("priceOf", token),
-            renewable=await self.one("isRenewable", token),
+            plan=await self.plan(plan),
+            expires_at=expires_at,
+            delivered_at=delivered_at,
+            price=price,
+            renewable=renewable,
             earned=earned,
             unused=unused,
             aside=aside,
-            wanted_plan=flat[0],
-            ssh_key=await self.one("sshKeyOf", token),
-            encryption_key=await self.one("encryptionKeyOf", token),
-            connection=await self.one("connectionOf", token),
+            wanted_plan=upgrade[0],
+            seconds_bought=term[0],
+            free_until=term[1],
+            ssh_key=ssh_key,
+            encryption_key=encryption_key,
+            connection=connection,
         )
 
     def made(self, logs: tuple[object, ...], event: str) -> int:
@@ -154,10 +205,26 @@ class LeaseBook:
         raise OperatorError("it was mined, and its receipt does not name what it made: look it up")
 
 
-def state(lease: LeaseNow, now: int) -> str:
-    """Say in a word or two how a lease is."""
-    if not lease.delivered_at:
-        return "undelivered" if now < lease.expires_at else "overdue"
-    if now < lease.expires_at:
+def _whole(answer: Answer) -> Any:  # noqa: ANN401 - by the ABI's type
+    """The one value of an answer, or all of them where there are more."""
+    if isinstance(answer, OperatorError):
+        raise answer
+    return answer[0] if len(answer) == 1 else answer
+
+
+def _money(token: str, symbol: Answer, decimals: Answer) -> Money:
+    """A token by what it says of itself, which it need not."""
+    name = "" if isinstance(symbol, OperatorError) else str(symbol[0])
+    digits = None if isinstance(decimals, OperatorError) else decimals[0]
+    if not isinstance(digits, int) or digits > _MOST_DECIMALS:
+        return Money(token, f"smallest units of {token}", 0)
+    return Money(token, name[:_MOST_SYMBOL] or token, digits)
+
+
+def state(delivered_at: int, expires_at: int, grace: int, now: int) -> str:
+    """Say in a word how a lease is."""
+    if not delivered_at:
+        return "undelivered" if now < expires_at else "overdue"
+    if now < expires_at:
         return "running"
-    return "expired" if now < lease.expires_at + lease.plan.grace else "over"
+    return "expired" if now < expires_at + grace else "over"

@@ -1,68 +1,43 @@
-"""How a price is paid: with the chain's coin, after an approval, or with a permit.
+"""How a price is paid: with the chain's coin, after an approval, by permit, or by authorization.
 
-Law: an approval and a permit are for exactly the price, so that nothing is left for the contract to
-take (of an upgrade's, whose price nobody knows before its block, the rest is taken back). A permit
-is signed only where the token's own domain separator is what was signed for: a token that forms it
-otherwise is paid by an approval.
+Law: an approval, a permit and an authorization are for exactly the price, so that nothing is left
+for the contract to take (of an upgrade's, whose price nobody knows before its block, the rest is
+taken back). An authorization's nonce is the hash of the whole purchase, made here and not asked of
+a node, which could name another purchase's: who sees it can complete this one and nothing else.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from chainwatch.chain.ethereum import encode_typed_data
+from eth_abi.abi import encode
+
+from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.sender.keys import HotKey
 from chainwatch.chain.wallet.amounts import Money
-from chainwatch.chain.wallet.chain import Chain
+from chainwatch.chain.wallet.chain import Chain, Question
 from chainwatch.chain.wallet.interface import function
+from chainwatch.chain.wallet.typed import AUTHORIZATION, PERMIT, Signable, signable
 from chainwatch.domain.sendings import Call
 from chainwatch.errors import OperatorError
 
 _BALANCE: Final = function("balanceOf(address)", "uint256")
 _ALLOWANCE: Final = function("allowance(address,address)", "uint256")
 _APPROVE: Final = function("approve(address,uint256)", "bool")
-_NAME: Final = function("name()", "string")
-_VERSION: Final = function("version()", "string")
-_NONCES: Final = function("nonces(address)", "uint256")
-_SEPARATOR: Final = function("DOMAIN_SEPARATOR()", "bytes32")
-#: The permit's type: its words, in their order.
-_PERMIT: Final = (
-    ("owner", "address"),
-    ("spender", "address"),
-    ("value", "uint256"),
-    ("nonce", "uint256"),
-    ("deadline", "uint256"),
-)
-_DOMAIN: Final = (
-    ("name", "string"),
-    ("version", "string"),
-    ("chainId", "uint256"),
-    ("verifyingContract", "address"),
-)
+#: A purchase in the order of the contract's `Purchase`, and the salt.
+_PURCHASE: Final = "(uint256,address,uint64,uint256,uint256,string,bytes)"
+
+Purchase = tuple[int, str, int, int, int, str, bytes]
 
 
 class Way(StrEnum):
-    """How it is paid; `auto` takes the permit where the token has one."""
+    """How it is paid; `auto` takes what the token knows, a permit before an authorization."""
 
     AUTO = "auto"
     NATIVE = "native"
     APPROVE = "approve"
     PERMIT = "permit"
-
-
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """A signed permit, in the order of the contract's `Permit`."""
-
-    value: int
-    deadline: int
-    v: int
-    r: bytes
-    s: bytes
-
-    @property
-    def words(self) -> tuple[int, int, int, bytes, bytes]:
-        return self.value, self.deadline, self.v, self.r, self.s
+    AUTHORIZATION = "authorization"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +49,51 @@ class Purse:
     payer: str
     contract: str
 
-    async def way(self, wanted: Way, amount: int) -> Way:
+    async def way(self, wanted: Way, amount: int, *, purchase: bool) -> Way:
         """Settle how it is paid. Raises `OperatorError` when it can't be, or not like that."""
         if self.money.native or wanted is Way.NATIVE:
             if wanted not in ({Way.AUTO, Way.NATIVE} if self.money.native else ()):
                 paid = self.money.symbol
                 raise OperatorError(f"it is paid in {paid}: --pay {wanted} does not fit that")
             return Way.NATIVE
-        await self._enough(amount)
-        if wanted is not Way.AUTO:
-            return wanted
-        if await self.allowed() >= amount or await self._domain() is None:
+        if wanted is Way.AUTHORIZATION and not purchase:
+            raise OperatorError(
+                "the contract takes an authorization for a purchase alone: --pay permit or approve"
+            )
+        allowed = await self._enough(amount)
+        if wanted is Way.APPROVE or (wanted is Way.AUTO and allowed >= amount):
             return Way.APPROVE
-        return Way.PERMIT
+        return self._signed(wanted, await self._signable(), purchase=purchase)
 
-    async def _enough(self, amount: int) -> None:
-        (held,) = await self.chain.view(self.money.address, _BALANCE, self.payer)
-        if not isinstance(held, int) or held < amount:
-            has = self.money.written(held if isinstance(held, int) else 0)
+    def _signed(self, wanted: Way, taken: Signable, *, purchase: bool) -> Way:
+        known = {Way.PERMIT: taken.permits, Way.AUTHORIZATION: taken.authorizations and purchase}
+        if wanted is Way.AUTO:
+            return next((way for way, can in known.items() if can), Way.APPROVE)
+        if not known[wanted]:
+            others = [f"--pay {way}" for way, can in known.items() if can]
+            instead = " or ".join([*others, "--pay approve"])
+            raise OperatorError(
+                f"{self.money.symbol} takes no {wanted} that can be signed here: {instead}"
+            )
+        return wanted
+
+    async def _enough(self, amount: int) -> int:
+        """What the contract may already take; raises where the payer has less than it costs."""
+        held, allowed = await self.chain.views(
+            [
+                Question(self.money.address, _BALANCE, (self.payer,)),
+                Question(self.money.address, _ALLOWANCE, (self.payer, self.contract)),
+            ]
+        )
+        if isinstance(held, OperatorError):
+            raise held
+        if not isinstance(held[0], int) or held[0] < amount:
+            has = self.money.written(held[0] if isinstance(held[0], int) else 0)
             raise OperatorError(
                 f"{self.payer} has {has}, and {self.money.written(amount)} are needed"
             )
+        found = 0 if isinstance(allowed, OperatorError) else allowed[0]
+        return found if isinstance(found, int) else 0
 
     async def allowed(self) -> int:
         """What the contract may already take."""
@@ -106,59 +105,41 @@ class Purse:
         """The transaction that lets the contract take exactly this."""
         return Call(self.money.address, _APPROVE.data(self.contract, amount))
 
-    async def permit(self, key: HotKey, amount: int, deadline: int) -> Permit:
-        """Sign a permit of exactly this. Raises `OperatorError` where the token has none."""
-        domain = await self._domain()
-        if domain is None:
-            raise OperatorError(
-                f"{self.money.symbol} takes no permit that can be signed here: --pay approve"
-            )
-        (nonce,) = await self.chain.view(self.money.address, _NONCES, self.payer)
-        words = {
+    async def permit(self, key: HotKey, amount: int, deadline: int) -> tuple[object, ...]:
+        """Sign a permit of exactly this, in the order of the contract's `Permit`."""
+        taken = await self._signable()
+        if not taken.permits:
+            raise OperatorError(f"{self.money.symbol} takes no permit any more: --pay approve")
+        words: dict[str, object] = {
             "owner": self.payer,
             "spender": self.contract,
             "value": amount,
-            "nonce": nonce,
+            "nonce": taken.nonce,
             "deadline": deadline,
         }
-        return Permit(amount, deadline, *key.sign_typed(_message(domain, words)))
+        return amount, deadline, *key.sign_typed(taken.message(PERMIT, words))
 
-    async def _domain(self) -> dict[str, object] | None:
-        """The token's domain, where it is as usual and the token says the same."""
-        try:
-            (separator,) = await self.chain.view(self.money.address, _SEPARATOR)
-            (name,) = await self.chain.view(self.money.address, _NAME)
-            await self.chain.view(self.money.address, _NONCES, self.payer)
-        except OperatorError:
-            return None
-        for version in await self._versions():
-            domain = {
-                "name": name,
-                "version": version,
-                "chainId": self.chain.chain_id,
-                "verifyingContract": self.money.address,
-            }
-            if encode_typed_data(full_message=_message(domain, None)).header == separator:
-                return domain
-        return None
+    async def authorization(
+        self, key: HotKey, amount: int, purchase: Purchase, salt: bytes
+    ) -> tuple[object, ...]:
+        """Sign that exactly this is taken for that purchase, in the contract's order."""
+        taken = await self._signable()
+        deadline = purchase[4]
+        words: dict[str, object] = {
+            "from": self.payer,
+            "to": self.contract,
+            "value": amount,
+            "validAfter": 0,
+            "validBefore": deadline,
+            "nonce": purchase_nonce(purchase, salt),
+        }
+        signed = key.sign_typed(taken.message(AUTHORIZATION, words))
+        return self.payer, 0, deadline, salt, *signed
 
-    async def _versions(self) -> list[str]:
-        try:
-            (version,) = await self.chain.view(self.money.address, _VERSION)
-        except OperatorError:
-            return ["1"]
-        return [str(version), "1"]
+    async def _signable(self) -> Signable:
+        return await signable(self.chain, self.money.address, self.payer)
 
 
-def _message(domain: dict[str, object], words: dict[str, object] | None) -> dict[str, Any]:
-    """A permit as EIP-712 writes it; without words, one that only shows its domain."""
-    none = {name: f"0x{0:040x}" if kind == "address" else 0 for name, kind in _PERMIT}
-    return {
-        "types": {
-            "EIP712Domain": [{"name": name, "type": kind} for name, kind in _DOMAIN],
-            "Permit": [{"name": name, "type": kind} for name, kind in _PERMIT],
-        },
-        "primaryType": "Permit",
-        "domain": domain,
-        "message": words or none,
-    }
+def purchase_nonce(purchase: Purchase, salt: bytes) -> bytes:
+    """The nonce of the authorization that pays a purchase, as the contract makes it."""
+    return keccak(encode((_PURCHASE, "bytes32"), (purchase, salt)))

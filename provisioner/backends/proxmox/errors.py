@@ -152,7 +152,7 @@ TABLE: Final = (
         "storage full",
         NoRoom,
         "not enough free space|No space left on device|[Oo]ut of (data )?space|lvcreate .*error"
-        "|insufficient free space|out of pool space|thin pool .*(full|exceed|threshold)",
+        "|[Ii]nsufficient free space|out of pool space|thin pool .*(full|exceed|threshold)",
         advice="make room on the storage",
     ),
     Meaning("no VMID left", NoRoom, "unable to get any free VMID"),
@@ -229,9 +229,15 @@ TABLE: Final = (
     # --------------------------------------------------------------------- never, as it stands
     Meaning("storage unknown", Permanent, "storage '.*' does not exist", advice="name a storage"),
     Meaning(
+        "no linked clones there",
+        Permanent,
+        "[Ll]inked clone feature|not allowed for linked clones",
+        advice='write clone = "full", or put the template on a storage with linked clones',
+    ),
+    Meaning(
         "cannot clone so",
         Permanent,
-        "can't clone|[Ll]inked clone feature|not allowed for linked clones",
+        "can't clone|[Ff]ull clone feature",
         advice="look at the template's disks and storage",
     ),
     Meaning(

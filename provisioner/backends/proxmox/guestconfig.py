@@ -7,6 +7,7 @@ Keys that a machine of ours must not carry, and foreign parts of keys that are o
 `leftovers`: deleted, or written over, in the same call.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -26,6 +27,7 @@ _FOREIGN: Final = re.compile(
     r"|audio\d+|net(?!0$)\d+|ipconfig(?!0$)\d+|(usb|hostpci|parallel|virtiofs)\d+"
 )
 _DISK: Final = re.compile(r"(scsi|virtio|sata|ide)\d+")
+_VOLUME: Final = re.compile(r"(scsi|virtio|sata|ide|efidisk|tpmstate)\d+")
 _GIB: Final = 2**30
 _ADDRESS_PARTS: Final = ("ip", "gw", "ip6", "gw6")
 _DEFAULTS: Final = {"cores": "1", "memory": "512", "onboot": "0", "protection": "0"}
@@ -45,7 +47,14 @@ def parse(raw: Record) -> GuestConfig:
         digest=text(raw, "digest"),
         template=flag(raw, "template"),
         storage=text(raw, disk).partition(":")[0] if disk else None,
+        more_gib=math.ceil(sum(_others(raw, disk)) / _GIB),
     )
+
+
+def _others(raw: Record, disk: str | None) -> Iterable[int]:
+    """Return the bytes of every disk but the boot disk; what is read from an image is none."""
+    lines = (text(raw, key) for key in raw if _VOLUME.fullmatch(key) and key != disk)
+    return (size(line) for line in lines if "media=cdrom" not in line)
 
 
 def changes(raw: Record, settings: GuestSettings, description: str) -> dict[str, str]:

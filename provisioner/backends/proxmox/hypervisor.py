@@ -36,6 +36,7 @@ from provisioner.faultpoints import guarded
 from provisioner.isolation import Isolation
 from provisioner.model import GuestConfig, GuestSettings, Kind, Power, PowerState
 from provisioner.ports import ClusterSnapshot, SnapshotRow, TaskRow, TaskState
+from provisioner.terms import LINKED, Cloning
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,23 +184,24 @@ class ProxmoxHypervisor:
         description: str,
         *,
         target: str | None = None,
+        cloning: Cloning = LINKED,
     ) -> str:
         """Clone `template` on `node` to `vmid`, which reserves it. Returns the template's UPID.
 
-        To stand on another node as `target` it needs a storage that both share.
+        To stand on another node as `target` it needs storages that both share.
         """
         params: dict[str, ParamValue] = {
             "newid": vmid,
             "name": name,
             "description": description.rstrip(),
-            "full": self._settings.full_clone,
+            "full": cloning.full,
         }
         if target is not None and target != node:
             params["target"] = target
         if self._settings.pool is not None:
             params["pool"] = self._settings.pool
-        if self._settings.full_clone and self._settings.storage is not None:
-            params["storage"] = self._settings.storage
+        if cloning.full and cloning.storage is not None:
+            params["storage"] = cloning.storage
         return await self._task("POST", f"{guest_path(node, template)}/clone", params)
 
     @guarded("hypervisor.create_container")
@@ -212,6 +214,7 @@ class ProxmoxHypervisor:
         *,
         disk_gib: int,
         keys: str,
+        storage: str | None = None,
     ) -> str:
         """Make a container out of the OS template; its VMID is taken when this answers.
 
@@ -223,7 +226,7 @@ class ProxmoxHypervisor:
         params: dict[str, ParamValue] = {
             "vmid": vmid,
             "ostemplate": settled.os_template,
-            "rootfs": f"{settled.container_storage}:{disk_gib}",
+            "rootfs": f"{storage or settled.container_storage}:{disk_gib}",
             "unprivileged": True,
             "features": "nesting=1",
             **containerconfig.changes({}, settings, description),
@@ -389,7 +392,5 @@ def _power(row: Record) -> PowerState:
     match text(row, "qmpstatus", status):
         case "running":
             return PowerState.RUNNING
-        case (
-            _
-        ):  # paused, prelaunch, io-error, guest-panicked: it holds a process, and can be stopped
+        case _:  # paused, prelaunch, io-error, guest-panicked: it holds a process, can be stopped
             return PowerState.PAUSED

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from provisioner.backends.proxmox import storages
 from provisioner.backends.proxmox.answers import Record, flag, number, record, records, text
 from provisioner.backends.proxmox.api import Api, ApiError
 from provisioner.backends.proxmox.errors import meaning, reading
@@ -25,6 +26,7 @@ from provisioner.backends.proxmox.privileges import (
     privileges,
     with_backups,
 )
+from provisioner.backends.proxmox.remarks import DRIVE, Remark
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.isolation import Isolation
 from provisioner.model import Kind
@@ -40,30 +42,23 @@ _OFF: Final = (
     "anybody; on a node: pvesh set /cluster/firewall/options --enable 1 --policy_in ACCEPT "
     "(which leaves the nodes themselves as open as they are)"
 )
-_DRIVE: Final = re.compile(r"(ide|sata|scsi|virtio)\d+")
 _NET: Final = re.compile(r"net\d+")
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
-    """One thing that was looked at; a `warning` is nothing that keeps machines from working."""
-
-    subject: str
-    ok: bool
-    text: str
-    warning: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Sold:
-    """What plans ask of the cluster: more bridges, nodes, and the firewalls of each template.
+    """What plans ask of the cluster: more bridges, nodes, storages, and each template's firewalls.
 
     A template's `firewalls` are those that a machine cloned from it may get, without addresses.
+    `storages` are those that disks are copied to, besides the templates' own, and `linked` the
+    templates that linked clones are made of.
     """
 
     bridges: tuple[str, ...] = ()
     nodes: frozenset[str] = frozenset()
     firewalls: Mapping[int, tuple[Isolation, ...]] = field(default_factory=dict)
+    storages: tuple[str, ...] = ()
+    linked: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +85,10 @@ class Inspection:
         enough = f"{self.token_id} may do all that is needed on Proxmox VE {release}"
         told = found or [Remark("token", ok=True, text=enough)]
         told += [*in_force, *_about_nodes(self.sold.nodes, rows)]
+        told += storages.about(self.sold.storages, rows)
         for vmid in self.settings.templates:
-            told += _about_template(vmid, shown[vmid], firewalls.get(vmid, ()))
+            unlinked = storages.unlinked(shown[vmid], rows) if vmid in self.sold.linked else ()
+            told += _about_template(vmid, shown[vmid], firewalls.get(vmid, ()), unlinked)
         return told
 
     async def _release(self) -> Release:
@@ -144,9 +141,10 @@ class Inspection:
     def _estate(self, templates: Iterable[Record]) -> Estate:
         """Return what is ours to use: where the templates' disks are, and on which bridges."""
         archive, roots = self.settings.os_template, self.settings.container_storage
-        drives, bridges = {roots} if roots else set[str](), {self.bridge, *self.sold.bridges}
+        drives = {*self.sold.storages, *((roots,) if roots else ())}
+        bridges = {self.bridge, *self.sold.bridges}
         for config in templates:
-            volumes = [text(config, key) for key in config if _DRIVE.fullmatch(key)]
+            volumes = [text(config, key) for key in config if DRIVE.fullmatch(key)]
             drives |= {each.partition(":")[0] for each in volumes if "media=cdrom" not in each}
             for net in (text(config, key) for key in config if _NET.fullmatch(key)):
                 bridges |= set(re.findall(r"(?:^|,)bridge=([^,]+)", net))
@@ -226,11 +224,14 @@ def _unprepared(vmid: int) -> str:
     )
 
 
-def _about_template(vmid: int, config: Record | str, firewall: Sequence[str] = ()) -> list[Remark]:
+def _about_template(
+    vmid: int, config: Record | str, firewall: Sequence[str], unlinked: Iterable[str]
+) -> list[Remark]:
     subject = f"template {vmid}"
     if isinstance(config, str):
         return [Remark(subject, ok=False, text=config)]
-    wrong = [Remark(subject, ok=False, text=each) for each in _mistakes(vmid, config)]
+    mistakes = (*_mistakes(vmid, config), *unlinked)
+    wrong = [Remark(subject, ok=False, text=each) for each in mistakes]
     told = (*_oddities(vmid, config), *firewall)
     odd = [Remark(subject, ok=True, text=each, warning=True) for each in told]
     return wrong + odd or [Remark(subject, ok=True, text="nothing in it that machines suffer from")]
@@ -242,7 +243,7 @@ def _mistakes(vmid: int, config: Record) -> Iterator[str]:
         yield f"it is no template; on its node: qm template {vmid}"
     for key in sorted(key for key in config if _FOR_ROOT.fullmatch(key)):
         yield f"no token may take {key} from a clone; on its node: qm set {vmid} --delete {key}"
-    drives = (text(config, key) for key in config if _DRIVE.fullmatch(key))
+    drives = (text(config, key) for key in config if DRIVE.fullmatch(key))
     if not any("cloudinit" in drive for drive in drives):
         yield (
             "it has no cloud-init drive, so no address and no SSH key gets into a machine; on its "

@@ -34,18 +34,15 @@ class ProxmoxEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class ProxmoxSettings:
-    """How machines are made: from which templates, into which pool, linked or full.
+    """How machines are made: from which templates, and into which pool.
 
     `templates` are also the sentinels: a list of guests that shows none of them is not believed.
-    `storage` is where a full clone goes; a linked one stays with its template. Containers are made
-    out of the archive `os_template` (a volume's id), with their root on `container_storage`.
-    `backup_storage` is where backups go, where there are any.
+    Containers are made out of the archive `os_template` (a volume's id), with their root on
+    `container_storage` where nothing else is said. `backup_storage` is where backups go, if any do.
     """
 
     templates: tuple[int, ...]
     pool: str | None = None
-    full_clone: bool = False
-    storage: str | None = None
     os_template: str | None = None
     container_storage: str | None = None
     backup_storage: str | None = None

@@ -82,6 +82,7 @@ def _guest(row: Record) -> GuestRow:
         template=flag(row, "template"),
         memory=number(row, "maxmem"),
         running=text(row, "status") == "running",
+        disk=number(row, "maxdisk"),
     )
 
 

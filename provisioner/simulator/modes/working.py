@@ -233,11 +233,17 @@ STORAGES: Final = (
     ),
     Mode(
         41,
-        "storage named for a linked clone",
+        "storage without linked clones, or named for one",
         (CLONE,),
         Effect.NONE,
-        "Set `full_clone`, or name no storage, then retry.",
-        (refused("parameter 'storage' not allowed for linked clones", lasting=True),),
+        'Write `clone = "full"`, or name no `clone_storage`, then retry.',
+        (
+            refused("parameter 'storage' not allowed for linked clones", lasting=True),
+            refused(
+                "Linked clone feature is not supported for '{storage}:vm-{vmid}-disk-0' (scsi0)",
+                lasting=True,
+            ),
+        ),
         lasts=True,
     ),
     Mode(

@@ -259,7 +259,8 @@ def elsewhere_only(storage: Storage) -> None:
 def _storage_of(cluster: Cluster, struck: Struck) -> Storage:
     guest = cluster.state.guests.get(struck.vmid)
     saved = struck.path.endswith("/vzdump")  # what it is about is where the backup goes
-    of_guest = [] if guest is None or saved else guest.disks().values()
+    copied = struck.path.endswith("/clone") and struck.storage != cluster.settings.storage
+    of_guest = [] if guest is None or saved or copied else guest.disks().values()
     lines = [line for line in of_guest if "cdrom" not in line]
     name = lines[0].split(":")[0] if lines else struck.storage
     return cluster.state.storages[name]
