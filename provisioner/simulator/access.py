@@ -6,6 +6,7 @@ like a vanished cluster, which is exactly what a controller must not believe. `c
 for no privilege at all, so it stays truthful.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -69,8 +70,9 @@ def allows(state: State, token: Token, path: str, privileges: str) -> bool:
     wanted = set(privileges.split("|"))
     paths = [path]
     if path.startswith("/vms/"):
-        vmid = int(path.removeprefix("/vms/"))
-        paths += [f"/pool/{p.name}" for p in state.pools.values() if vmid in p.members]
+        vmid = path.removeprefix("/vms/")
+        member = int(vmid) if vmid.isdecimal() else None
+        paths += [f"/pool/{p.name}" for p in state.pools.values() if member in p.members]
     return any(
         wanted & grant.privileges and _covers(grant.path, each)
         for grant in token.grants
@@ -86,6 +88,14 @@ def require(state: State, token: Token, path: str, privileges: str) -> None:
     """Refuse with 403 unless `token` has one of `privileges` on `path`."""
     if not allows(state, token, path, privileges):
         raise Refused(f"Permission check failed ({path}, {privileges})", 403)
+
+
+def require_on(
+    state: State, token: Token, need: tuple[str, str], names: Mapping[str, object]
+) -> None:
+    """Refuse with 403 unless `token` has what `need` says: a path with names in it, privileges."""
+    pattern, privileges = need
+    require(state, token, pattern.format_map(defaultdict(str, names)), privileges)
 
 
 def require_for_clone(state: State, ask: Ask, storage: str, bridges: list[str]) -> None:

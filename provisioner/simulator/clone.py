@@ -21,11 +21,11 @@ from provisioner.simulator.timeline import Script, Sleep
 from provisioner.simulator.volumes import (
     cloudinit_volume,
     drive_format,
-    links,
+    machine_links,
     new_volume,
     usable_storage,
 )
-from provisioner.simulator.wire import Refused
+from provisioner.simulator.wire import Refused, bad_parameters
 
 NOT_INHERITED = ("template", "lock", "snapshots", "parent")
 
@@ -50,7 +50,7 @@ class Copy:
 
 def clone(state: State, ask: Ask) -> JsonValue:
     """POST clone. Returns the UPID of a task that carries the source's VMID."""
-    source = state.guest(ask.node, ask.vmid)
+    source = _source(state, ask)
     full = ask.flag("full") or (not source.template and "full" not in ask.params)
     storage = _storage_for(state, ask, source)
     bridges = [net.split("bridge=")[1].split(",")[0] for net in _nets(source) if "bridge=" in net]
@@ -71,6 +71,14 @@ def clone(state: State, ask: Ask) -> JsonValue:
         yield from _or_nothing(state, copy.guest, with_lock(state, shared, inner, task))
 
     return start_task(state, ask, "qmclone", str(source.vmid), work)
+
+
+def _source(state: State, ask: Ask) -> Guest:
+    try:
+        return state.guest(ask.node, ask.vmid)
+    except Refused:
+        text = f"unable to find configuration file for VM {ask.vmid} on node '{ask.node}'"
+        raise Refused(text) from None
 
 
 def _as_it_was(source: Guest, name: str) -> Guest:
@@ -103,6 +111,9 @@ def _nets(guest: Guest) -> list[str]:
 def _storage_for(state: State, ask: Ask, source: Guest) -> Storage:
     first = next(iter(source.disks().values()), f"{state.settings.storage}:")
     name = ask.text("storage") or first.split(":")[0]
+    storage = state.storages.get(name)
+    if storage is not None and "images" not in storage.content:
+        raise bad_parameters(storage=f"storage '{name}' does not support vm images")
     return usable_storage(state, name, ask.text("target") or ask.node)
 
 
@@ -120,7 +131,7 @@ def _refuse_linked(state: State, ask: Ask, source: Guest) -> None:
 
 def _links(state: State, volid: str) -> bool:
     volume = state.volumes.get(volid)
-    return volume is None or links(state.storages[volid.partition(":")[0]], volume.format)
+    return volume is None or machine_links(state.storages[volid.partition(":")[0]], volume.format)
 
 
 def _target_node(state: State, ask: Ask, storage: Storage) -> str:
@@ -151,14 +162,16 @@ def _work(state: State, copy: Copy, task: Task) -> Script[None]:
     source, guest = copy.source, copy.guest
     if source.vmid in state.firewalls:
         state.firewalls[guest.vmid] = state.firewalls[source.vmid].copy()
-    seconds = _seconds(state, source, full=copy.full)
-    yield Sleep(seconds * 0.25)
+    begun = state.settings.durations.linked_clone * 0.25
+    yield Sleep(begun)
     state.changing(guest).config = _inherited(state, copy.ask, source)
     drives: dict[str, ConfigValue] = {}
     for key, line in sorted(source.disks().items()):
         task.log.append(f"create {'full' if copy.full else 'linked'} clone of drive {key} ({line})")
         drives[key] = _copy_drive(state, copy, line)
-    yield Sleep(seconds * 0.75)
+        if "media=cdrom" in line:
+            state.changing(guest).config[key] = drives[key]
+    yield Sleep(_seconds(state, copy) - begun)
     state.changing(guest).config.update(drives)
     guest.os = source.os.copy()
     guest.has_agent, guest.ignores_acpi = source.has_agent, source.ignores_acpi
@@ -168,10 +181,12 @@ def _work(state: State, copy: Copy, task: Task) -> Script[None]:
         pool.members.add(guest.vmid)
 
 
-def _seconds(state: State, source: Guest, *, full: bool) -> float:
-    durations = state.settings.durations
-    copied = sum(size_of(line) for line in source.disks().values()) if full else 0
-    return durations.linked_clone + copied / durations.full_clone_rate
+def _seconds(state: State, copy: Copy) -> float:
+    durations, rate = state.settings.durations, state.settings.durations.full_clone_rate
+    if limit := copy.ask.number("bwlimit", 0):
+        rate = min(rate, limit * 1024)
+    copied = sum(size_of(line) for line in copy.source.disks().values()) if copy.full else 0
+    return durations.linked_clone + copied / rate
 
 
 def _inherited(state: State, ask: Ask, source: Guest) -> dict[str, ConfigValue]:
@@ -207,7 +222,9 @@ def _copy_drive(state: State, copy: Copy, line: str) -> str:
         new = cloudinit_volume(state, copy.storage, copy.guest.vmid)
     else:
         parent = None if copy.full else volid
-        form = old.format if parent is not None else drive_format(copy.storage)
+        files = state.storages[volid.partition(":")[0]].keeps_files
+        linked = "qcow2" if files else old.format
+        form = linked if parent is not None else drive_format(copy.storage)
         new = new_volume(state, copy.storage, copy.guest.vmid, (old.size, form), parent)
     kept = [option for option in options if not option.startswith("size=")]
     return ",".join([new.volid, *kept, f"size={format_size(old.size)}"])

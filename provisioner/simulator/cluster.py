@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from urllib.parse import unquote
 
-from provisioner.simulator.access import Ask, authenticate, require
+from provisioner.simulator.access import Ask, authenticate, require_on
 from provisioner.simulator.config import apply_pending
 from provisioner.simulator.disks import add_disk, make_template
 from provisioner.simulator.endpoint import Route
@@ -174,9 +174,8 @@ class Cluster:
         self.state.counts[f"{route.method} {route.pattern}"] += 1
         self._refuse_without_node(names)
         if route.need is not None:
-            where, privileges = route.need
-            require(self.state, token, where.format(**names), privileges)
-        params = verify(route.rules, without_uri_names(names, request.params))
+            require_on(self.state, token, route.need, {**request.params, **names})
+        params = verify(route.rules, without_uri_names(names, request.params), names)
         ask = Ask(request.method, path, names, params, token, fault)
         if request.method != "GET":
             self._about_to_change(ask, route)
@@ -186,7 +185,7 @@ class Cluster:
         if fault is not None and fault.name is FaultName.EMPTY and route.lists:
             return ApiResponse(200, data=[])
         if isinstance(data, Listing):
-            return ApiResponse(200, data=list(data.rows), total=data.total)
+            return ApiResponse(200, data=data.rows, total=data.total)
         return ApiResponse(200, data=data)
 
     def _refuse_without_node(self, names: Mapping[str, str]) -> None:
@@ -195,8 +194,8 @@ class Cluster:
             return
         node = self.state.nodes.get(name)
         if node is None:
-            text = "failed to get address info for: "
-            raise Refused(f"hostname lookup '{name}' failed - {text}{name}: Name not known")
+            text = f"failed to get address info for: {name}: Name or service not known"
+            raise Refused(f"hostname lookup '{name}' failed - {text}")
         if not node.online:
             raise Refused("No route to host", 595)
 

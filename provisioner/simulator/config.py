@@ -10,6 +10,7 @@ white space, a hidden password.
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from urllib.parse import unquote
 
 from provisioner.backends.proxmox.api import JsonValue
@@ -38,6 +39,49 @@ def read_config(state: State, ask: Ask) -> JsonValue:
         shown["cipassword"] = HIDDEN
     shown["digest"] = guest.digest()
     return shown
+
+
+def read_pending(state: State, ask: Ask) -> JsonValue:
+    """GET pending: each key with its value, what it becomes, or that it goes."""
+    guest = state.guest(ask.node, ask.vmid)
+    return pending_rows(guest.config | {"digest": guest.digest()}, guest.pending)
+
+
+def pending_rows(
+    config: Mapping[str, ConfigValue], pending: Mapping[str, ConfigValue | None]
+) -> JsonValue:
+    """Return a configuration and what waits, as rows."""
+    rows: list[JsonValue] = []
+    for key in dict.fromkeys([*config, *pending]):
+        row: dict[str, JsonValue] = {"key": key}
+        if key in config:
+            row["value"] = HIDDEN if key == "cipassword" else config[key]
+        if key in pending:
+            value = pending[key]
+            row |= {"delete": 1} if value is None else {"pending": value}
+        rows.append(row)
+    return rows
+
+
+def unlink(state: State, ask: Ask) -> Script[JsonValue]:
+    """PUT unlink: take drives out; with `force` their volumes go too."""
+    keys = [key for key in re.split(r"[,;\s]+", ask.text("idlist")) if key]
+
+    def body() -> Script[None]:
+        guest = _checked(state, ask)
+        state.changing(guest)
+        for key in keys:
+            line = str(guest.config.get(key, ""))
+            _delete(state, guest, key)
+            if ask.flag("force"):
+                volid = line.split(",", maxsplit=1)[0]
+                state.volumes.pop(volid, None)
+                for unused in [k for k, v in guest.config.items() if v == volid]:
+                    del guest.config[unused]
+        yield from ()
+
+    yield from with_lock(state, lock_of(ask.vmid), body())
+    return None
 
 
 def put_config(state: State, ask: Ask) -> Script[JsonValue]:
@@ -91,6 +135,8 @@ def _wanted(state: State, ask: Ask) -> tuple[dict[str, ConfigValue], list[str]]:
     for key in (*sets, *deletes):
         if key in ROOT_ONLY:
             raise Refused(f"only root can set '{key}' config")
+        if key.startswith("hostpci") and "mapping=" not in str(sets.get(key, "")):
+            raise Refused(f"only root can set '{key}' config for non-mapped devices")
         for path, privileges in needs(f"/vms/{ask.vmid}", key, str(sets.get(key, ""))):
             require(state, ask.token, path, privileges)
     return sets, deletes

@@ -147,6 +147,13 @@ def _memory(text: str) -> str | None:
     return None
 
 
+def machine_type(text: str) -> str | None:
+    """Say what is wrong with a kind of machine."""
+    if re.fullmatch(r"(pc|q35|virt|(pc-(i440fx|q35)|virt)-\d+(\.\d+)+(\+pve\d+)?)(,.*)?", text):
+        return None
+    return format_error("machine.type: value does not match the regex pattern")
+
+
 def numbered(name: str, count: int, rule: Rule) -> dict[str, Rule]:
     """Return the same rule for `name0` and so on."""
     return {f"{name}{index}": rule for index in range(count)}
@@ -202,6 +209,9 @@ CONFIG_RULES: dict[str, Rule] = {
     **numbered("sata", 6, TEXT),
     **numbered("ide", 4, TEXT),
     **numbered("serial", 4, TEXT),
+    **numbered("hostpci", 16, TEXT),
+    **numbered("usb", 14, TEXT),
+    "rng0": TEXT,
     **numbered("unused", 256, TEXT),
 }
 
@@ -228,7 +238,7 @@ _BY_KEY = {key: need for need, keys in _PRIVILEGES.items() for key in keys.split
 _BY_FAMILY = {
     "ipconfig": "VM.Config.Cloudinit|VM.Config.Network",
     "net": "VM.Config.Network",
-    "serial": "VM.Config.HWType",
+    **dict.fromkeys(("hostpci", "rng", "serial", "usb"), "VM.Config.HWType"),
 }
 ANY_CONFIG_PRIVILEGE = "|".join(
     f"VM.Config.{kind}"

@@ -95,7 +95,6 @@ def remove_volume(state: State, task: Task, volid: str) -> None:
 
 def resize(state: State, ask: Ask) -> JsonValue:
     """PUT resize. Absolute sizes are idempotent, relative ones are not; shrinking fails later."""
-    state.guest(ask.node, ask.vmid)
 
     def work(task: Task) -> Script[None]:
         yield from with_lock(state, lock_of(ask.vmid), _resize(state, ask, task), task)
@@ -141,7 +140,7 @@ def template(state: State, ask: Ask) -> JsonValue:
     if guest.snapshots:
         raise Refused("unable to create template, because VM contains snapshots")
     if guest.template:
-        raise Refused(f"you can't convert a template to a template - VM {ask.vmid}")
+        raise Refused("you can't convert a template to a template")
     if guest.running:
         raise Refused("you can't convert a VM to template if VM is running.")
 

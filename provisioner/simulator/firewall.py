@@ -78,12 +78,42 @@ def add_rule(state: State, ask: Ask) -> JsonValue:
     return None
 
 
-def delete_rule(state: State, ask: Ask) -> JsonValue:
-    """DELETE firewall/rules/{pos}."""
+def _rule_at(state: State, ask: Ask) -> tuple[list[dict[str, str | int]], int]:
     rules, position = state.firewall(ask.vmid).rules, int(ask.names["pos"])
-    _check_digest(ask, rules)
     if position >= len(rules):
         raise Refused(f"no rule at position {position}")
+    return rules, position
+
+
+def read_rule(state: State, ask: Ask) -> JsonValue:
+    """GET firewall/rules/{pos}; it says its position as text."""
+    rules, position = _rule_at(state, ask)
+    return {**_shown(rules[position]), "pos": str(position), "digest": _digest(rules)}
+
+
+def change_rule(state: State, ask: Ask) -> JsonValue:
+    """PUT firewall/rules/{pos}: change it, or with `moveto` put it before another."""
+    rules, position = _rule_at(state, ask)
+    _check_digest(ask, rules)
+    if "moveto" in ask.params:
+        to = min(ask.number("moveto", 0), len(rules))
+        rule = rules.pop(position)
+        rules.insert(to - (to > position), rule)
+        return None
+    given = {k: v for k, v in ask.params.items() if isinstance(v, str | int)}
+    rule = {**rules[position], **given}
+    for key in [*re.split(r"[,;\s]+", str(rule.pop("delete", ""))), "digest", "pos"]:
+        rule.pop(key, None)
+    if wrong := trouble(_peek(state, ask), rule):
+        raise bad_parameters(**wrong)
+    rules[position] = rule
+    return None
+
+
+def delete_rule(state: State, ask: Ask) -> JsonValue:
+    """DELETE firewall/rules/{pos}."""
+    rules, position = _rule_at(state, ask)
+    _check_digest(ask, rules)
     del rules[position]
     return None
 
@@ -226,6 +256,12 @@ RULE: dict[str, Rule] = {
     "enable": COUNT,
     "pos": COUNT,
 }
+CHANGED = RULE | {
+    "type": Rule(words=RULE["type"].words),
+    "action": TEXT,
+    "moveto": COUNT,
+    "delete": TEXT,
+}
 SET_NAME = Rule(required=True, pattern=re.compile(r"[A-Za-z][A-Za-z0-9\-_]+"))
 IPSET: dict[str, Rule] = {"name": SET_NAME, "comment": TEXT, "digest": TEXT}
 MEMBER: dict[str, Rule] = {"cidr": Rule(required=True), "comment": TEXT, "nomatch": FLAG}
@@ -239,6 +275,8 @@ CALLS: tuple[tuple[str, str, Handler, dict[str, Rule]], ...] = (
     ("PUT", "options", write_options, OPTIONS),
     ("GET", "rules", list_rules, {}),
     ("POST", "rules", add_rule, RULE),
+    ("GET", "rules/{pos}", read_rule, {}),
+    ("PUT", "rules/{pos}", change_rule, CHANGED),
     ("DELETE", "rules/{pos}", delete_rule, DIGEST),
     ("GET", "ipset", list_ipsets, {}),
     ("POST", "ipset", create_ipset, IPSET),

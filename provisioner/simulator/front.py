@@ -9,7 +9,7 @@ over a socket the caller cannot tell the two apart, and must not pretend to.
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
@@ -75,7 +75,7 @@ class Front:
         if body and request.method == "DELETE":
             return _plain(501, "Unexpected content for method 'DELETE'")
         try:
-            params = _parameters(request, body)
+            params = parameters(request.query.items(), request.content_type, body)
         except ValueError as wrong:
             return _plain(500, f"malformed JSON string: {wrong}".splitlines()[0])
         path = request.rel_url.raw_path.removeprefix("/api2/json") or "/"
@@ -123,9 +123,12 @@ def _token(request: web.Request) -> str | None:
     return header.removeprefix(AUTH_PREFIX).strip() if header.startswith(AUTH_PREFIX) else None
 
 
-def _parameters(request: web.Request, body: bytes) -> Mapping[str, ParamText]:
-    pairs = list(request.query.items())
-    if body and request.content_type == "application/json":
+def parameters(
+    query: Iterable[tuple[str, str]], content_type: str, body: bytes
+) -> Mapping[str, ParamText]:
+    """Return what a query and a body (a form or JSON) say; what is said twice, twice."""
+    pairs = list(query)
+    if body and content_type == "application/json":
         given = json.loads(body)
         if not isinstance(given, dict):
             raise ValueError("not a JSON object")

@@ -7,7 +7,9 @@ of the configuration; a controller that only changes `sshkeys` leaves the former
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 KEY_TYPES = ("ssh-", "ecdsa-", "sk-")
 ROOT_ONLY_SAYS_NO = (
@@ -41,9 +43,27 @@ class Session:
     user: str
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a program ended; `seconds` is how long it took, `signal` what killed it."""
+
+    code: int = 0
+    output: str = ""
+    error: str = ""
+    seconds: float = 0.1
+    signal: int | None = None
+
+
+#: The system that it runs on, its arguments and its standard input: how it ends.
+Program: TypeAlias = "Callable[[GuestOs, tuple[str, ...], str], Run]"
+
+
 @dataclass(slots=True)
 class GuestOs:
-    """What is on the boot disk, and who is logged in."""
+    """What is on the boot disk, and who is logged in.
+
+    `installed` are programs besides those that every guest has.
+    """
 
     default_user: str = "debian"
     files: dict[str, str] = field(default_factory=dict)
@@ -54,6 +74,7 @@ class GuestOs:
     sessions: list[Session] = field(default_factory=list)
     instance: str | None = None
     hostname: str = "localhost"
+    installed: dict[str, "Program"] = field(default_factory=dict)
 
     def copy(self) -> "GuestOs":
         """Return what a clone of the disk holds: everything but the sessions."""

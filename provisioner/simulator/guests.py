@@ -204,6 +204,7 @@ class GuestProcess:
     exit_code: int
     output: str = ""
     error: str = ""
+    signal: int | None = None
 
 
 def size_of(line: str) -> int:

@@ -94,6 +94,25 @@ def status(state: State, vmid: int) -> dict[str, JsonValue]:
     return {"managed": 1, "state": resource.state}
 
 
+def current_status(state: State, _: Ask) -> JsonValue:
+    """GET cluster/ha/status/current: the quorum, and every resource that is managed."""
+    online = next(node.name for node in state.nodes.values() if node.online)
+    rows: list[JsonValue] = [
+        {
+            "id": "quorum",
+            "type": "quorum",
+            "node": online,
+            "status": "OK" if state.has_quorum else "No quorum!",
+            "quorate": int(state.has_quorum),
+        }
+    ]
+    for vmid, resource in state.ha.items():
+        row: dict[str, JsonValue] = {"id": f"service:{resource.sid}", "type": "service"}
+        where = state.guests[vmid].node if vmid in state.guests else online
+        rows.append({**row, "node": where, "sid": resource.sid, "state": resource.state})
+    return rows
+
+
 # ------------------------------------------------------------------------------------ the calls
 
 
@@ -176,6 +195,7 @@ def remove_resource(state: State, ask: Ask) -> JsonValue:
 RESOURCES: Final = "/cluster/ha/resources"
 AUDIT, CHANGE = ("/", "Sys.Audit"), ("/", "Sys.Console")
 HA_ROUTES: Final = (
+    Route("GET", "/cluster/ha/status/current", current_status, {}, AUDIT),
     Route("GET", RESOURCES, list_resources, {"type": TEXT}, AUDIT, lists=True),
     Route("POST", RESOURCES, add_resource, CREATE, CHANGE),
     Route("GET", f"{RESOURCES}/{{sid}}", read_resource, {}, AUDIT),

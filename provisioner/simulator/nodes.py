@@ -5,15 +5,18 @@
 and pool are current. `cluster/nextid?vmid=` asks the cluster file system, so it is never stale.
 """
 
+import hashlib
+
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask, allows
 from provisioner.simulator.guests import Guest, Heard
-from provisioner.simulator.power import status_row
+from provisioner.simulator.power import status_row, told_by_qemu
 from provisioner.simulator.state import Node, State
 from provisioner.simulator.storages import storage_resources
 from provisioner.simulator.volumes import place_on
 from provisioner.simulator.wire import Refused, bad_parameters
 
+ZONE = "/sdn/zones/localnetwork"
 VERSION = {"version": "8.4.21", "release": "8.4", "repoid": "2606ac850d46da29"}
 
 
@@ -72,22 +75,36 @@ def resources(state: State, ask: Ask) -> JsonValue:
     wanted = ask.text("type")
     rows: list[JsonValue] = []
     if not wanted:
-        rows += [{"type": "pool", "id": f"/pool/{name}", "pool": name} for name in state.pools]
+        rows += [
+            {"type": "pool", "id": f"/pool/{name}", "pool": name}
+            for name in state.pools
+            if allows(state, ask.token, f"/pool/{name}", "Pool.Audit")
+        ]
     if wanted in {"", "vm"}:
         pools = {vmid: pool.name for pool in state.pools.values() for vmid in pool.members}
         rows += [
-            _resource(state, guest, pools.get(guest.vmid))
+            resource_row(state, guest, pools.get(guest.vmid))
             for guest in state.guests.values()
             if allows(state, ask.token, f"/vms/{guest.vmid}", "VM.Audit")
         ]
     if wanted in {"", "node"}:
-        rows += [_node_row(state, ask, node) for node in state.nodes.values()]
+        rows += [{**_node_row(state, ask, node), "cgroup-mode": 2} for node in state.nodes.values()]
     if wanted in {"", "storage"}:
         rows += storage_resources(state, ask)
+    if wanted in {"", "sdn"} and allows(state, ask.token, ZONE, "SDN.Audit"):
+        rows += [_zone(node) for node in state.nodes.values()]
     return rows
 
 
-def _resource(state: State, guest: Guest, pool: str | None) -> JsonValue:
+def _zone(node: Node) -> JsonValue:
+    name = ZONE.rpartition("/")[2]
+    status = "ok" if node.online else "unknown"
+    about = {"id": f"sdn/{node.name}/{name}", "type": "sdn", "node": node.name}
+    return {**about, "sdn": name, "status": status}
+
+
+def resource_row(state: State, guest: Guest, pool: str | None) -> JsonValue:
+    """Return a guest's entry in cluster/resources; in that of a pool, `pool` is not told."""
     row: dict[str, JsonValue] = {
         "id": f"{guest.kind}/{guest.vmid}",
         "type": guest.kind,
@@ -128,7 +145,7 @@ def _heard_row(heard: Heard) -> dict[str, JsonValue]:
     }
 
 
-def _node_row(state: State, ask: Ask, node: Node) -> JsonValue:
+def _node_row(state: State, ask: Ask, node: Node) -> dict[str, JsonValue]:
     row: dict[str, JsonValue] = {
         "id": f"node/{node.name}",
         "type": "node",
@@ -139,6 +156,11 @@ def _node_row(state: State, ask: Ask, node: Node) -> JsonValue:
     if node.online and allows(state, ask.token, f"/nodes/{node.name}", "Sys.Audit"):
         row |= _node_load(state, node)
     return row
+
+
+def _fingerprint(node: Node) -> str:
+    digest = hashlib.sha256(node.name.encode()).hexdigest().upper()
+    return ":".join(digest[n : n + 2] for n in range(0, 64, 2))
 
 
 def _node_load(state: State, node: Node) -> dict[str, JsonValue]:
@@ -164,7 +186,10 @@ def _disk_used(state: State, node: Node) -> int:
 
 def list_nodes(state: State, ask: Ask) -> JsonValue:
     """GET nodes: named even to a token without any grant."""
-    return [_node_row(state, ask, node) for node in state.nodes.values()]
+    return [
+        {**_node_row(state, ask, node), "ssl_fingerprint": _fingerprint(node)}
+        for node in state.nodes.values()
+    ]
 
 
 def node_status(state: State, ask: Ask) -> JsonValue:
@@ -185,6 +210,10 @@ def node_status(state: State, ask: Ask) -> JsonValue:
             "cpus": state.settings.node_cpus,
             "cores": state.settings.node_cpus,
             "sockets": 1,
+            "mhz": "2793.438",
+            "user_hz": 100,
+            "hvm": "1",
+            "flags": "simulated",
             "model": "simulated",
         },
         "memory": {"total": memory, "used": used, "free": memory - used},
@@ -203,30 +232,10 @@ def node_status(state: State, ask: Ask) -> JsonValue:
 
 def list_guests(state: State, ask: Ask) -> JsonValue:
     """GET nodes/{node}/qemu: current, unlike cluster/resources."""
+    full = ask.flag("full")
     return [
-        status_row(state, guest)
+        status_row(state, guest) | (told_by_qemu(guest) if full else {})
         for guest in state.guests.values()
         if (guest.node, guest.kind) == (ask.node, "qemu")
         and allows(state, ask.token, f"/vms/{guest.vmid}", "VM.Audit")
     ]
-
-
-def list_pools(state: State, ask: Ask) -> JsonValue:
-    """GET pools: those that one may see."""
-    return [
-        {"poolid": pool.name, "comment": pool.comment}
-        for pool in state.pools.values()
-        if allows(state, ask.token, f"/pool/{pool.name}", "Pool.Audit")
-    ]
-
-
-def read_pool(state: State, ask: Ask) -> JsonValue:
-    """GET pools/{pool}: its members as cluster/resources shows them."""
-    pool = state.pools.get(ask.names["poolid"])
-    if pool is None:
-        raise Refused(f"pool '{ask.names['poolid']}' does not exist")
-    guests = [state.guests[vmid] for vmid in sorted(pool.members) if vmid in state.guests]
-    return {
-        "poolid": pool.name,
-        "members": [_resource(state, guest, pool.name) for guest in guests],
-    }

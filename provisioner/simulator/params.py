@@ -47,14 +47,21 @@ INTEGER = Rule(Kind.INTEGER)
 COUNT = Rule(Kind.INTEGER, minimum=0)
 
 
-def verify(rules: Mapping[str, Rule], given: Mapping[str, ParamText]) -> dict[str, Value]:
-    """Return the parameters as values of their types, or refuse with every error there is."""
-    errors: dict[str, str] = {}
+def verify(
+    rules: Mapping[str, Rule],
+    given: Mapping[str, ParamText],
+    names: Mapping[str, str] | None = None,
+) -> dict[str, Value]:
+    """Return the parameters as values of their types, or refuse with every error there is.
+
+    `names` are those that the path binds; they are checked and not returned.
+    """
+    errors = _wrong_in_path(names or {})
     values: dict[str, Value] = {}
     for name, text in given.items():
         rule = rules.get(name)
         if rule is None:
-            errors[name] = UNKNOWN
+            errors[name or "_root"] = UNKNOWN
             continue
         try:
             values[name] = _read(rule, text)
@@ -66,6 +73,16 @@ def verify(rules: Mapping[str, Rule], given: Mapping[str, ParamText]) -> dict[st
     if errors:
         raise Refused("Parameter verification failed.", 400, errors)
     return values
+
+
+def _wrong_in_path(names: Mapping[str, str]) -> dict[str, str]:
+    errors: dict[str, str] = {}
+    for name in names.keys() & IN_PATH.keys():
+        try:
+            _read(IN_PATH[name], names[name])
+        except ValueError as wrong:
+            errors[name] = str(wrong)
+    return errors
 
 
 def _read(rule: Rule, text: ParamText) -> Value:
@@ -120,6 +137,8 @@ def vmid_format(text: str) -> str | None:
 
 
 VMID = Rule(Kind.INTEGER, check=vmid_format)
+#: What the names in a path must look like.
+IN_PATH = {"vmid": VMID, "pos": COUNT}
 
 
 def without_uri_names(

@@ -49,3 +49,24 @@ def permissions(state: State, ask: Ask) -> JsonValue:
         if names:
             found[path] = dict[str, JsonValue](dict.fromkeys(names, paths.get(path, 1)))
     return found
+
+
+def acl(state: State, ask: Ask) -> JsonValue:
+    """GET access/acl: who has which role where; nothing without the right to change it."""
+    if not allows(state, ask.token, "/", "Permissions.Modify"):
+        return []
+    rows: list[JsonValue] = []
+    for token in state.tokens.values():
+        kind = "token" if "!" in token.id else "user"
+        held = [("/", "Administrator")] if token.everything else []
+        held += [(grant.path, _role(grant.privileges)) for grant in token.grants]
+        rows += [
+            {"path": path, "roleid": role, "type": kind, "ugid": token.id, "propagate": 1}
+            for path, role in held
+        ]
+    return rows
+
+
+def _role(privileges: frozenset[str]) -> str:
+    """Return the name of a role that is made of these privileges and nothing else."""
+    return f"Custom{len(privileges)}"

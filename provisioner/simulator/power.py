@@ -9,6 +9,7 @@ That is from qemu-server's source and from what an 8.4.21 did to a machine with 
 without the memory that belongs to it stays, whatever is started.
 """
 
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -67,7 +68,6 @@ def switch_off(state: State, guest: Guest) -> None:
 
 def _as_task(kind: str, body: Body) -> Callable[[State, Ask], JsonValue]:
     def handler(state: State, ask: Ask) -> JsonValue:
-        state.guest(ask.node, ask.vmid)
         if "skiplock" in ask.params:
             raise bad_parameters(skiplock="Only root may use this option.")
 
@@ -253,11 +253,22 @@ def stop(state: State, ask: Ask) -> JsonValue:
 def current(state: State, ask: Ask) -> JsonValue:
     """GET status/current: up to date, unlike cluster/resources."""
     guest = state.guest(ask.node, ask.vmid)
-    return status_row(state, guest) | {
-        "qmpstatus": guest.power.value,
-        "ha": ha.status(state, ask.vmid),
-        **({"agent": 1} if guest.agent_configured else {}),
-    }
+    told: dict[str, JsonValue] = {"ha": ha.status(state, ask.vmid)}
+    if guest.agent_configured:
+        told["agent"] = 1
+    if "vga" in guest.config:
+        told["clipboard"] = None
+    return status_row(state, guest) | told_by_qemu(guest) | told
+
+
+def told_by_qemu(guest: Guest) -> dict[str, JsonValue]:
+    """Return what only a look at the process itself tells of a guest."""
+    told: dict[str, JsonValue] = {"qmpstatus": guest.power.value}
+    cards = sorted(int(key[3:]) for key in guest.config if re.fullmatch(r"net\d+", key))
+    if guest.running and cards:
+        quiet: JsonValue = {"netin": 0, "netout": 0}
+        told["nics"] = {f"tap{guest.vmid}i{number}": quiet for number in cards}
+    return told
 
 
 def status_row(state: State, guest: Guest) -> dict[str, JsonValue]:
@@ -282,6 +293,8 @@ def status_row(state: State, guest: Guest) -> dict[str, JsonValue]:
             row[key] = guest.config[key]
     if guest.template:
         row["template"] = 1
+    if "serial0" in guest.config:
+        row["serial"] = 1
     if guest.running:
         row["pid"] = 10_000 + guest.vmid
     return row

@@ -4,23 +4,7 @@ Each gets the operating system, its arguments and its standard input, and says h
 program that is not here does not exist in the guest either.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from provisioner.simulator.guestos import GuestOs
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """How a program ended; `seconds` is how long it took."""
-
-    code: int = 0
-    output: str = ""
-    error: str = ""
-    seconds: float = 0.1
-
-
-Program = Callable[[GuestOs, tuple[str, ...], str], Run]
+from provisioner.simulator.guestos import GuestOs, Program, Run
 
 
 def _true(_: GuestOs, __: tuple[str, ...], ___: str) -> Run:

@@ -18,26 +18,31 @@ from provisioner.simulator import (
     permissions,
     power,
     restore,
+    snapshots,
     storages,
     tasks,
 )
+from provisioner.simulator.agentinfo import INFO_CALLS
 from provisioner.simulator.configrules import (
     ANY_CONFIG_PRIVILEGE,
     CALL_RULES,
     CONFIG_RULES,
     NAME,
+    machine_type,
 )
 from provisioner.simulator.consoles import CONSOLE_ROUTES
 from provisioner.simulator.endpoint import Route, Rules
 from provisioner.simulator.ha import HA_ROUTES
 from provisioner.simulator.lxc.calls import CONTAINER_ROUTES
 from provisioner.simulator.params import COUNT, FLAG, INTEGER, TEXT, VMID, Kind, Rule
+from provisioner.simulator.pools import POOL_ROUTES
 from provisioner.simulator.snapshots import SNAPSHOT_ROUTES
 
 GUEST = "/nodes/{node}/qemu/{vmid}"
 VM = "/vms/{vmid}"
 TIMEOUT: Rules = {"timeout": COUNT}
 SKIPLOCK: Rules = {"skiplock": FLAG}
+MACHINE: Rules = {"machine": Rule(check=machine_type)}
 SIZE = Rule(required=True, pattern=disks.SIZE_PATTERN)
 DRIVES = {"ide": 4, "scsi": 31, "virtio": 16, "sata": 6, "efidisk": 1, "tpmstate": 1}
 DISKS = tuple(f"{family}{number}" for family, count in DRIVES.items() for number in range(count))
@@ -74,9 +79,11 @@ RESIZE: Rules = SKIPLOCK | {
     "size": SIZE,
     "digest": TEXT,
 }
+UNLINK: Rules = {"idlist": Rule(required=True), "force": FLAG}
 PERMISSIONS: Rules = {"path": TEXT}
 RESOURCES: Rules = {"type": Rule(words=("vm", "storage", "node", "sdn"))}
 SEE_STORAGE = ("/storage/{storage}", storages.MAY_SEE_STORAGE)
+OWN_STORAGE = ("/storage/{storage}", storages.OWNS_STORAGE)
 POST_CONFIG = CONFIG_RULES | CALL_RULES | {"background_delay": COUNT}
 CONFIGURE = (VM, ANY_CONFIG_PRIVILEGE)
 AUDIT, POWER = (VM, "VM.Audit"), (VM, "VM.PowerMgmt")
@@ -85,6 +92,7 @@ STOP: Rules = SKIPLOCK | TIMEOUT | {"keepActive": FLAG, "overrule-shutdown": FLA
 
 ROUTES = (
     Route("GET", "/version", nodes.version, {}, None),
+    Route("GET", "/access/acl", permissions.acl, {}, None, lists=True),
     Route("GET", "/access/permissions", permissions.permissions, PERMISSIONS, None),
     Route("GET", "/cluster/status", nodes.cluster_status, {}, ("/", "Sys.Audit")),
     Route("GET", "/cluster/resources", nodes.resources, RESOURCES, None, lists=True),
@@ -96,6 +104,7 @@ ROUTES = (
         ("/", "Sys.Audit"),
     ),
     Route("GET", "/cluster/nextid", nodes.next_id, {"vmid": VMID}, None),
+    Route("GET", "/cluster/tasks", tasks.cluster_tasks, {}, None, lists=True),
     Route("GET", "/nodes", nodes.list_nodes, {}, None, lists=True),
     Route("GET", "/nodes/{node}/status", nodes.node_status, {}, ("/nodes/{node}", "Sys.Audit")),
     Route("GET", "/nodes/{node}/tasks", tasks.list_tasks, TASKS, None, lists=True),
@@ -115,6 +124,13 @@ ROUTES = (
         lists=True,
     ),
     Route(
+        "GET",
+        "/nodes/{node}/storage/{storage}/content/{volume}",
+        storages.read_volume,
+        {},
+        None,
+    ),
+    Route(
         "PUT",
         "/nodes/{node}/storage/{storage}/content/{volume}",
         storages.put_volume,
@@ -128,20 +144,23 @@ ROUTES = (
         {"delay": COUNT},
         None,
     ),
-    Route("GET", "/pools", nodes.list_pools, {}, None, lists=True),
-    Route("GET", "/pools/{poolid}", nodes.read_pool, {}, ("/pool/{poolid}", "Pool.Audit")),
+    Route("GET", "/storage", storages.list_configured, {"type": TEXT}, None, lists=True),
+    Route("GET", "/storage/{storage}", storages.read_configured, {}, OWN_STORAGE),
     Route("GET", "/nodes/{node}/qemu", nodes.list_guests, {"full": FLAG}, None, lists=True),
     Route("POST", "/nodes/{node}/qemu", restore.restore_machine, restore.RULES, None),
     Route("POST", "/nodes/{node}/vzdump", backups.vzdump, backups.RULES, None),
     Route("DELETE", GUEST, disks.destroy, DESTROY, (VM, "VM.Allocate")),
     Route("GET", f"{GUEST}/config", config.read_config, {"current": FLAG}, AUDIT),
+    Route("GET", f"{GUEST}/pending", config.read_pending, {}, AUDIT),
+    Route("GET", f"{GUEST}/feature", snapshots.feature, snapshots.FEATURE, AUDIT),
+    Route("PUT", f"{GUEST}/unlink", config.unlink, UNLINK, (VM, "VM.Config.Disk")),
     Route("PUT", f"{GUEST}/config", config.put_config, CONFIG_RULES | CALL_RULES, CONFIGURE),
     Route("POST", f"{GUEST}/config", config.post_config, POST_CONFIG, CONFIGURE),
     Route("POST", f"{GUEST}/clone", clone.clone, CLONE, (VM, "VM.Clone")),
     Route("PUT", f"{GUEST}/resize", disks.resize, RESIZE, (VM, "VM.Config.Disk")),
     Route("POST", f"{GUEST}/template", disks.template, {}, (VM, "VM.Allocate")),
     Route("GET", f"{STATUS}/current", power.current, {}, AUDIT),
-    Route("POST", f"{STATUS}/start", power.start, SKIPLOCK | TIMEOUT, POWER),
+    Route("POST", f"{STATUS}/start", power.start, SKIPLOCK | TIMEOUT | MACHINE, POWER),
     Route("POST", f"{STATUS}/stop", power.stop, STOP, POWER),
     Route(
         "POST",
@@ -159,6 +178,10 @@ ROUTES = (
         for method, path, handler, rules in agent.CALLS
     ),
     *(
+        Route(method, f"{GUEST}/agent{path}", handler, rules, (VM, "VM.Monitor"))
+        for method, path, handler, rules in INFO_CALLS
+    ),
+    *(
         Route(
             method,
             f"/nodes/{{node}}/{kind}/{{vmid}}/firewall/{path}",
@@ -173,6 +196,7 @@ ROUTES = (
     *CONTAINER_ROUTES,
     *HA_ROUTES,
     *CONSOLE_ROUTES,
+    *POOL_ROUTES,
     *SNAPSHOT_ROUTES,
 )
 

@@ -20,7 +20,7 @@ from provisioner.simulator.state import State, Volume
 from provisioner.simulator.task import Task
 from provisioner.simulator.tasks import container_lock, lock_of, start_task, with_lock
 from provisioner.simulator.timeline import Script, Sleep
-from provisioner.simulator.volumes import links
+from provisioner.simulator.volumes import links, machine_links
 from provisioner.simulator.wire import Refused
 
 Body = Callable[[State, Ask, Guest, Task], Script[None]]
@@ -62,6 +62,21 @@ def read_config(state: State, ask: Ask) -> JsonValue:
     if snapshot.parent is not None:
         told["parent"] = snapshot.parent
     return told | ({"description": snapshot.description} if snapshot.description else {})
+
+
+def feature(state: State, ask: Ask) -> JsonValue:
+    """GET feature: whether a guest can be cloned, copied or put into a snapshot."""
+    guest = state.guest(ask.node, ask.vmid)
+    volids = [line.split(",")[0] for line in guest.disks().values() if "cdrom" not in line]
+    volumes = [state.volumes[volid] for volid in volids if volid in state.volumes]
+    kept = [(state.storages[v.volid.partition(":")[0]], v.format) for v in volumes]
+    cheap = all(links(storage, form) for storage, form in kept)
+    able = {
+        "clone": guest.template and all(machine_links(storage, form) for storage, form in kept),
+        "copy": True,
+        "snapshot": not guest.template and cheap,
+    }[ask.text("feature")]
+    return {"hasFeature": int(able), "nodes": list(state.nodes)}
 
 
 def _found(guest: Guest, ask: Ask) -> Snapshot:
@@ -173,6 +188,10 @@ VM = "/vms/{vmid}"
 AUDIT, CHANGE = (VM, "VM.Audit"), (VM, "VM.Snapshot")
 ROLL_BACK = "VM.Snapshot|VM.Snapshot.Rollback"
 NAMED = Rule(required=True, longest=40, check=snapshot_name)
+FEATURE: Rules = {
+    "feature": Rule(required=True, words=("snapshot", "clone", "copy")),
+    "snapname": Rule(longest=40, check=snapshot_name),
+}
 TAKE: Rules = {"snapname": NAMED, "description": TEXT}
 SNAPSHOT_ROUTES = tuple(
     Route(method, f"/nodes/{{node}}/{kind}/{{vmid}}/snapshot{path}", handler, rules, need)

@@ -116,10 +116,13 @@ class Storage:
     active: bool = True
     kind: str = "dir"
     nodes: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
     @property
     def content(self) -> tuple[str, ...]:
-        """Return what may be kept there: files only where there are files."""
+        """Return what may be kept there: `only` that, and files only where there are files."""
+        if self.only:
+            return self.only
         disks = ("images", "rootdir")
         return (*disks, "snippets", "vztmpl", "iso", "backup") if self.keeps_files else disks
 
@@ -163,6 +166,7 @@ class Pool:
     name: str
     comment: str = ""
     members: set[int] = field(default_factory=set)
+    storages: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)

@@ -5,17 +5,19 @@ is the same everywhere. One that is away shows no sizes, and its content is an e
 one vanishes from `cluster/resources`.
 """
 
+import hashlib
+import re
 from dataclasses import replace
 
 from provisioner.backends.proxmox.api import JsonValue
 from provisioner.simulator.access import Ask, allows, require
 from provisioner.simulator.disks import file_row, volume_row
-from provisioner.simulator.state import State, Storage, StoredFile
+from provisioner.simulator.state import State, Storage, StoredFile, Volume
 from provisioner.simulator.task import Task
 from provisioner.simulator.tasks import start_task
 from provisioner.simulator.timeline import Script
 from provisioner.simulator.volumes import place_on
-from provisioner.simulator.wire import Refused
+from provisioner.simulator.wire import Refused, bad_parameters
 
 OWNS_STORAGE = "Datastore.Allocate"
 MAY_SEE_STORAGE = "Datastore.Audit|Datastore.AllocateSpace"
@@ -30,7 +32,7 @@ def storage_resources(state: State, ask: Ask) -> list[JsonValue]:
         for storage in state.storages.values()
         if storage.on(node)
         and storage.enabled
-        and allows(state, ask.token, f"/storage/{storage.name}", MAY_SEE_STORAGE)
+        and allows(state, ask.token, f"/storage/{storage.name}", "Datastore.Audit")
     ]
 
 
@@ -90,6 +92,8 @@ def _with_fraction(status: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 def storage_status(state: State, ask: Ask) -> JsonValue:
     """GET storage/{storage}/status: zeros when it is away."""
+    if ask.names["storage"] not in state.storages:
+        raise bad_parameters(storage="No such storage.")
     return _status(_known(state, ask), ask.node, state.used())
 
 
@@ -168,7 +172,6 @@ def delete_volume(state: State, ask: Ask) -> JsonValue:
         raise Refused(f"Permission check failed (/vms/{file.vmid}, VM.Backup)", 403)
     elif file is not None:
         require(state, ask.token, f"/storage/{storage.name}", "Datastore.AllocateSpace")
-    owner = volume.vmid if volume is not None else file.vmid if file is not None else 0
 
     def work(task: Task) -> Script[None]:
         if any(other.parent == volid for other in state.volumes.values()):
@@ -183,5 +186,61 @@ def delete_volume(state: State, ask: Ask) -> JsonValue:
         task.log.append(f"Removed volume '{volid}'")
         yield from ()
 
-    target = f"{owner or ''}@{storage.name}"
+    owner = _owner(name.partition(":")[2] or name)
+    target = f"{owner}@{storage.name}" if owner else storage.name
     return start_task(state, ask, "imgdel", target, work)
+
+
+def _owner(name: str) -> str:
+    """Return whose volume it is by its name alone, empty for a file of nobody's."""
+    found = re.search(r"^(\d+)/|(?:^|/)(?:vm|base|subvol|vzdump-qemu|vzdump-lxc)-(\d+)-", name)
+    return "" if found is None else found[1] or found[2]
+
+
+def list_configured(state: State, ask: Ask) -> JsonValue:
+    """GET storage: how each storage is configured, of those that the token may see."""
+    return [
+        _configured(storage)
+        for storage in state.storages.values()
+        if allows(state, ask.token, f"/storage/{storage.name}", MAY_SEE_STORAGE)
+    ]
+
+
+def read_configured(state: State, ask: Ask) -> JsonValue:
+    """GET storage/{storage}."""
+    storage = state.storages.get(ask.names["storage"])
+    if storage is None:
+        raise Refused(f"storage '{ask.names['storage']}' does not exist")
+    return _configured(storage)
+
+
+def _configured(storage: Storage) -> JsonValue:
+    row: dict[str, JsonValue] = {
+        "storage": storage.name,
+        "type": storage.kind,
+        "content": ",".join(storage.content),
+        "digest": hashlib.sha1(repr(storage).encode(), usedforsecurity=False).hexdigest(),
+    }
+    if storage.keeps_files:
+        row |= {"path": f"/mnt/{storage.name}", "prune-backups": "keep-all=1"}
+    for key, told, value in (
+        ("disable", not storage.enabled, 1),
+        ("shared", storage.shared, 1),
+        ("nodes", bool(storage.nodes), ",".join(storage.nodes)),
+    ):
+        if told:
+            row[key] = value
+    return row
+
+
+def read_volume(state: State, ask: Ask) -> JsonValue:
+    """GET storage/{storage}/content/{volume}: how large it is and where it lies."""
+    storage, name = _usable(state, ask), ask.names["volume"]
+    require(state, ask.token, f"/storage/{storage.name}", MAY_SEE_STORAGE)
+    volid = name if ":" in name else f"{storage.name}:{name}"
+    found = state.volumes.get(volid) or state.files.get(volid)
+    if found is None:
+        raise Refused(f"volume_size_info on '{volid}' failed - no format")
+    used = found.written if isinstance(found, Volume) else found.size
+    where = f"/mnt/{storage.name}/images/{volid.partition(':')[2]}"
+    return {"path": where, "size": found.size, "used": used, "format": found.format}

@@ -18,6 +18,7 @@ from provisioner.simulator.task import Task
 from provisioner.simulator.timeline import Hold, Script, Sleep
 from provisioner.simulator.wire import Listing, Refused, bad_parameters
 
+RECENT = 25
 INTERRUPTED = "interrupted by signal"
 
 
@@ -162,7 +163,7 @@ def task_log(state: State, ask: Ask) -> "JsonValue | Listing":
     """GET tasks/{upid}/log: of a task that nobody knows, a single line that is no list."""
     task = state.tasks.get(ask.names["upid"])
     if task is None:
-        return {"n": 1, "t": "unable to open file - No such file or directory"}
+        return Listing({"n": 1, "t": "unable to open file - No such file or directory"}, 1)
     if task.user != ask.token.id.split("!")[0]:
         require(state, ask.token, f"/nodes/{ask.node}", "Sys.Audit")
     lines = task.log
@@ -184,7 +185,7 @@ def stop_task(state: State, ask: Ask) -> Script[JsonValue]:
     return None
 
 
-def list_tasks(state: State, ask: Ask) -> Listing:
+def list_tasks(state: State, ask: Ask) -> "JsonValue | Listing":
     """GET nodes/{node}/tasks, newest first; the archive unless `source` says otherwise."""
     everything = allows(state, ask.token, f"/nodes/{ask.node}", "Sys.Audit")
     source = ask.text("source", "archive")
@@ -203,7 +204,34 @@ def list_tasks(state: State, ask: Ask) -> Listing:
     ended = [task for task in chosen if task.status is not None]
     ordered = running + ended
     start, limit = ask.number("start", 0), ask.number("limit", 50) or len(ordered)
-    return Listing([_row(task) for task in ordered[start : start + limit]], len(ordered))
+    rows: list[JsonValue] = [_row(task) for task in ordered[start : start + limit]]
+    return Listing(rows, len(ordered)) if ordered else []
+
+
+def cluster_tasks(state: State, ask: Ask) -> JsonValue:
+    """GET cluster/tasks: the newest of every node, running ones without a status."""
+    seen = [
+        task
+        for task in state.tasks.values()
+        if task.user == ask.token.id.split("!")[0]
+        or allows(state, ask.token, f"/nodes/{task.node}", "Sys.Audit")
+    ]
+    return [_broadcast(task) for task in reversed(seen[-RECENT:])]
+
+
+def _broadcast(task: Task) -> dict[str, JsonValue]:
+    row: dict[str, JsonValue] = {
+        "upid": task.upid,
+        "node": task.node,
+        "starttime": task.started,
+        "type": task.kind,
+        "id": task.id,
+        "user": task.user,
+        "saved": str(int(task.status is not None)),
+    }
+    if task.status is None:
+        return row | _tokenid(task) | {"pid": task.pid}
+    return row | _tokenid(task) | {"status": task.status, "endtime": task.ended}
 
 
 def _in_source(task: Task, source: str) -> bool:

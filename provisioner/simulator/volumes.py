@@ -119,6 +119,11 @@ def links(storage: Storage, form: str) -> bool:
     return form == "qcow2" if storage.keeps_files else storage.kind != THICK
 
 
+def machine_links(storage: Storage, form: str) -> bool:
+    """Say so of a virtual machine's base: a qcow2 file has any file behind it."""
+    return storage.keeps_files or links(storage, form)
+
+
 def base_of(volume: Volume) -> str:
     """Return what a volume is called once it is the base of others."""
     head, slash, name = volume.volid.rpartition("/")

@@ -7,7 +7,7 @@ the exit status, word for word. What happens to an answer on its way is its `Fat
 answer and a refusal are different facts for the one who asked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TypeAlias
@@ -90,5 +90,5 @@ class ApiResponse:
 class Listing:
     """A list that also says how many there are in all (task lists and logs)."""
 
-    rows: Sequence[JsonValue]
+    rows: JsonValue
     total: int

@@ -7,7 +7,8 @@ import pytest
 from provisioner.errors import AgentSilent, Permanent, ProvisionError, Transient, UnknownOutcome
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, FaultName
-from provisioner.simulator.programs import PROGRAMS, Run
+from provisioner.simulator.guestos import Run
+from provisioner.simulator.programs import PROGRAMS
 from tests.support.pve import ALICE, BOB, NODE, VMID, WANTED, World
 
 AGENT = f"/nodes/{NODE}/qemu/{VMID}/agent"

@@ -52,16 +52,17 @@ class Checked:
 
 async def live(api: Checked) -> None:
     """Play a machine's life from the clone to the destroy."""
-    for path in ("/version", "/access/permissions", "/cluster/status", "/cluster/resources"):
+    for path in ("/version", "/access/permissions", "/access/acl", "/nodes", "/pools", "/storage"):
         await api("GET", path)
-    for path in ("/nodes", "/pools"):
-        await api("GET", path)
+    for path in ("status", "resources", "tasks", "ha/status/current"):
+        await api("GET", f"/cluster/{path}")
     for path in ("status", "qemu", "storage", "tasks", "storage/local/content"):
         await api("GET", f"/nodes/pve/{path}")
     await api("GET", "/pools/rented")
     await api("GET", "/cluster/nextid", vmid=218)
     await api.task("POST", "/nodes/pve/qemu/9000/clone", newid=218, name="a", pool="rented")
     await configure(api)
+    await gather(api)
     await api.task("PUT", f"{GUEST}/resize", disk="scsi0", size="20G")
     await api.task("POST", f"{GUEST}/status/start")
     api.cluster.advance(30)
@@ -90,6 +91,17 @@ async def live(api: Checked) -> None:
     await api("GET", "/nodes/pve/storage/local/status")
     await be_highly_available(api)
     await look_at_consoles(api)
+
+
+async def gather(api: Checked) -> None:
+    """Make a pool, put the machine and a storage into it, and take it all apart again."""
+    await api("POST", "/pools", poolid="other", comment="kept")
+    await api("PUT", "/pools", poolid="other", vms="218", storage="local", allow_move=1)
+    await api("GET", "/pools/other")
+    await api("GET", "/pools", poolid="other")
+    await api("PUT", "/pools/other", vms="218", storage="local", delete=1)
+    await api("DELETE", "/pools", poolid="other")
+    await api("PUT", "/pools/rented", vms="218")
 
 
 async def be_highly_available(api: Checked) -> None:
@@ -143,9 +155,13 @@ async def configure(api: Checked) -> None:
         digest=str(config["digest"]),
     )
     await api.task("POST", f"{GUEST}/config", description="ours")
+    await api("GET", f"{GUEST}/pending")
+    await api("GET", f"{GUEST}/feature", feature="snapshot")
     await api("GET", "/cluster/firewall/options")
     for path in ("firewall/options", "firewall/rules", "firewall/ipset", "firewall/aliases"):
         await api("GET", f"{GUEST}/{path}")
+    await api("GET", f"{GUEST}/firewall/rules/0")
+    await api("PUT", f"{GUEST}/firewall/rules/0", comment="a guest's")
     await api("DELETE", f"{GUEST}/firewall/rules/0")
     await api("POST", f"{GUEST}/firewall/rules", type="in", action="DROP")
     await api("GET", f"{GUEST}/firewall/ipset/admins")
@@ -161,7 +177,10 @@ async def configure(api: Checked) -> None:
 async def talk(api: Checked) -> None:
     """Ask the guest agent everything it knows."""
     await api("POST", f"{GUEST}/agent/ping")
-    await api("GET", f"{GUEST}/agent/get-host-name")
+    for name in ("host-name", "osinfo", "time", "timezone", "users", "vcpus", "memory-blocks"):
+        await api("GET", f"{GUEST}/agent/get-{name}")
+    await api("GET", f"{GUEST}/agent/info")
+    await api("POST", f"{GUEST}/agent", command="ping")
     await api("GET", f"{GUEST}/agent/network-get-interfaces")
     started = await api("POST", f"{GUEST}/agent/exec", command=("true",))
     pid = pve_schema.an_object(started)["pid"]

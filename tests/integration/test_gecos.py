@@ -11,8 +11,8 @@ import pytest
 from chainwatch.config import Config, NodesConfig
 from chainwatch.credentials import Secret
 from provisioner import faultpoints
-from provisioner.simulator.guestos import GuestOs
-from provisioner.simulator.programs import PROGRAMS, Run
+from provisioner.simulator.guestos import GuestOs, Run
+from provisioner.simulator.programs import PROGRAMS
 from tests.support.chain_model import plan_events
 from tests.support.realm import FIRST, GRACE, HOUR, Crash, Realm, crash_at, realm
 

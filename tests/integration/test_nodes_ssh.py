@@ -9,8 +9,8 @@ from provisioner.errors import Permanent, Transient, UnknownOutcome
 from provisioner.guest import connection
 from provisioner.guest.container import PctShell
 from provisioner.simulator.faults import Fault, FaultName
-from provisioner.simulator.guestos import Session
-from provisioner.simulator.programs import PROGRAMS, Run
+from provisioner.simulator.guestos import Run, Session
+from provisioner.simulator.programs import PROGRAMS
 from tests.support.nodes import NODE, Fronted, Simulated, direct_node, fronted
 from tests.support.pve import ALICE, BOB
 

@@ -21,7 +21,6 @@ class Right(Enum):
 
     OURS = "the stand-in"
     PEER = "`fakepve`"
-    EITHER = "either"
     UNTOLD = "nobody asked: `fakepve` has no way to"
 
 
@@ -159,7 +158,6 @@ TESTS: Final[Mapping[str, Divergence]] = {
 }
 
 _UNKNOWN: Final = "UPID:pve:00000001:00000001:60000000:qmstart:100:root@pam:"
-_LOOKUP: Final = "hostname lookup 'nowhere' failed - failed to get address info for: nowhere: "
 _ASLEEP: Final = "qemu-server's source; the stand-in did not know hibernation before"
 
 #: By the name of an exchange of the story; here `shows` is all that the peer says.
@@ -266,12 +264,6 @@ EXCHANGES: Final[Mapping[str, Divergence]] = {
         "a token of root's may set it",
         Right.OURS,
         f"{HEARD} say `only root can set 'args' config`",
-    ),
-    "an unknown node": Divergence(
-        f"500 {_LOOKUP}Name or service not known",
-        "the last words",
-        Right.EITHER,
-        "they are the resolver's own, and differ from system to system",
     ),
     "an unknown path": Divergence(
         "404 Not Found",

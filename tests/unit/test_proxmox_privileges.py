@@ -35,10 +35,11 @@ from provisioner.backends.proxmox.privileges import (
 from provisioner.terms import DiskLimits
 from tests.support import pve_schema
 from tests.support.pve import WANTED
+from tests.support.recorded import scenarios
+from tests.support.replay import granted
 
 ROOT = Path(__file__).parents[2]
 RECORDED = json.loads((ROOT / "tests" / "data" / "pve-8.4-privileges.json").read_text())
-EXCHANGES = json.loads((ROOT / "tests" / "data" / "pve-8.4-exchanges.json").read_text())
 ESTATE = Estate((9000,), ("local-lvm",), ("vmbr0",), pool="leases")
 TOKEN = "chainwatch@pve!daemon"
 
@@ -189,11 +190,10 @@ def test_every_key_that_is_configured_takes_a_privilege_that_was_recorded() -> N
 def test_a_snippet_is_named_with_a_privilege_that_was_recorded() -> None:
     enough = {
         privilege
-        for exchanges in EXCHANGES["scenarios"].values()
-        for exchange in exchanges
-        if "cicustom" in exchange.get("params", {}) and exchange["status"] == 200
-        for granted, _ in exchange.get("grants", ())
-        for privilege in set(granted.split(",")) - {"VM.Audit"}
+        for exchange in scenarios()["03-privileges"]
+        if "cicustom" in exchange.params and exchange.told["status"] == 200
+        for grant in granted(exchange.asker)
+        for privilege in grant.privileges - {"VM.Audit"}
     }
     (alternatives,) = [each for each, keys in KEYS.items() if "cicustom" in keys]
     assert enough == set(alternatives)
