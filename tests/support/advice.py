@@ -34,7 +34,7 @@ ADVICE: Final[Mapping[int, str]] = {
     39: r"beyond its reserve.*: add capacity|make room on the storage"
     r"|read the task's log, it says why",
     40: r"look at the template's disks and storage",
-    41: r"look at the template's disks and storage",
+    41: r"write clone = \"full\"|look at the template's disks and storage",
     42: r"remove the clones that hang on it",
     47: r"storage \S+ is away: bring it back|is destroyed, but left .*: remove by hand",
     53: r"start the agent or reboot the guest",
