@@ -86,9 +86,9 @@ TABLE: Final = (
         advice="does the cluster still have this node?",
     ),
     Meaning(
-        "no privilege on a guest",
+        "no privilege for one machine",  # on it, or on what it is made with or lies on
         Transient,
-        r"^Permission check failed \(/vms/",
+        r"^Permission check failed(?: \(/(?:vms|storage|pool|sdn)/|$)",
         _statuses(403),
         _LACKING,
     ),

@@ -156,20 +156,20 @@ class ProxmoxHypervisor:
     ) -> Sequence[str]:
         """List the disks of `vmid`. Raises Transient while an enabled storage is away.
 
-        What lies on a disabled storage nobody lists: there the log of the task that destroyed the
-        guest is asked which volumes it had to leave.
+        What lies on a storage that is disabled, or no longer the cluster's, nobody lists: there the
+        log of the task that destroyed the guest is asked which volumes it had to leave.
         """
         found: list[str] = []
         with reading(f"the volumes of {vmid}"):
-            storages, disabled = await self._storages(node)
+            storages = await self._storages(node)
             for storage in storages:
                 path = f"/nodes/{node}/storage/{storage}/content"
                 rows = records(await self._api.call("GET", path, {"vmid": vmid}), path)
                 of_guest = (row for row in rows if number(row, "vmid") == vmid)
                 found += [text(r, "volid") for r in of_guest if text(r, "content") != "backup"]
-            if destroyed_by is not None and disabled:
+            if destroyed_by is not None:
                 left = await read_left(self._api, destroyed_by)
-                found += [volume for volume in left if volume.partition(":")[0] in disabled]
+                found += [volume for volume in left if volume.partition(":")[0] not in storages]
         return sorted(found)
 
     # -------------------------------------------------------------------------------- effects
@@ -370,16 +370,15 @@ class ProxmoxHypervisor:
             raise Transient(f"the configuration of {vmid} was changed by somebody else meanwhile")
         return raw
 
-    async def _storages(self, node: str) -> tuple[list[str], list[str]]:
-        """Return the storages of disks that can be looked at, and those that are disabled."""
+    async def _storages(self, node: str) -> list[str]:
+        """Return the storages of disks that can be looked at."""
         told = records(await self._api.call("GET", f"/nodes/{node}/storage"), "storages")
         rows = [row for row in told if not _DISKS.isdisjoint(text(row, "content").split(","))]
-        disabled = [text(row, "storage") for row in rows if not number(row, "enabled", 1)]
         enabled = [row for row in rows if number(row, "enabled", 1)]
         away = [text(row, "storage") for row in enabled if not flag(row, "active")]
         if away:
             raise Transient(f"storage {', '.join(away)} is away: bring it back or disable it")
-        return [text(row, "storage") for row in enabled], disabled
+        return [text(row, "storage") for row in enabled]
 
 
 def _power(row: Record) -> PowerState:
