@@ -6,7 +6,8 @@ can be changed by hand, and a machine that does not say yet whose it is leaves t
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -59,18 +60,28 @@ class Defaced:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What was read: machines of ours, and why which VMIDs do not say whose they are."""
+    """What was read: machines of ours, and why which VMIDs do not say whose they are.
+
+    `read` are the VMIDs at which something stands that was looked at.
+    """
 
     found: Sequence[Found] = ()
     unclear: Mapping[int, str] = field(default_factory=dict)
     defaced: Mapping[int, Defaced] = field(default_factory=dict)
+    read: AbstractSet[int] = frozenset()
 
     def __add__(self, other: "Sighting") -> "Sighting":
         return Sighting(
             [*self.found, *other.found],
             {**self.unclear, **other.unclear},
             {**self.defaced, **other.defaced},
+            self.read | other.read,
         )
+
+    @property
+    def told(self) -> AbstractSet[int]:
+        """The VMIDs at which something stands of which it is known whose it is."""
+        return self.read - self.unclear.keys()
 
     @property
     def doubts(self) -> list[str]:
@@ -107,7 +118,7 @@ class Census:
             raise unclear(name, sighting.unclear.values())
         return found
 
-    async def look(self, name: str, among: Collection[int] | None = None) -> Sighting:
+    async def look(self, name: str, among: Container[int] | None = None) -> Sighting:
         """Read what may be called `name`, and everything else too if that is not it.
 
         Where `among` is given, of everything else only these VMIDs.
@@ -168,8 +179,10 @@ class Census:
         found = await making.look(self.hypervisor, snapshot.nodes, now, at, row.kind)
         if found.goes_on:
             return _unclear(row, "is being cloned")
-        if found.config is None or found.config.lock in MAKING:
+        if found.config is None:
             return Sighting()
+        if found.config.lock in MAKING:
+            return Sighting(read={row.vmid})
         return self._proven(row, found.config)
 
     def _proof(self, config: GuestConfig, vmid: int) -> tuple[Identity, Stamps] | None:
@@ -181,13 +194,13 @@ class Census:
         if proof is None and config.settings.mac == self.site.pool.addresses(row.vmid).mac:
             why = f"VM {row.vmid} looks like ours, but its description proves nothing"
             called = frozenset({row.name, config.settings.name})
-            return Sighting(defaced={row.vmid: Defaced(called, why)})
+            return Sighting(defaced={row.vmid: Defaced(called, why)}, read={row.vmid})
         if proof is None or name is None:
-            return Sighting()
+            return Sighting(read={row.vmid})
         identity, stamps = proof
         card = self.site.signer.card(config.description, identity)
         found = Found(name, row.vmid, row.node, config, identity, stamps, card)
-        return Sighting(found=[found])
+        return Sighting(found=[found], read={row.vmid})
 
 
 def _unclear(row: GuestRow, why: str) -> Sighting:

@@ -2,8 +2,9 @@
 
 The clone is the reservation. The VMID follows from the name where it is free, so a command that was
 cut off right after its clone meets its own clone again, and of two that race for a name Proxmox
-refuses one; that one then looks whose it is and finishes it too. A name belongs to its owner:
-another one is refused it.
+refuses one; that one then looks whose it is and finishes it too. So a VMID that the name leads to
+is passed over only once it is known whose it is: a clone says so when it ends. A name belongs to
+its owner: another one is refused it.
 """
 
 import secrets
@@ -51,10 +52,10 @@ async def create(shop: Workshop, order: Order) -> Made:
     """Make the machine that is ordered, and return it running."""
     _check(shop, order)
     while True:
-        found = await _standing(shop, order.name)
+        found, told = await _standing(shop, order.name)
         try:
             if found is None:
-                vmid, card = await _make(shop, order)
+                vmid, card = await _make(shop, order, told)
             else:
                 vmid, card = found.vmid, await _finish(shop, order, found)
         except Overtaken as error:
@@ -109,23 +110,26 @@ def _plain(address: str | None) -> str | None:
 # ------------------------------------------------------------------------------ is it there already
 
 
-async def _standing(shop: Workshop, name: str) -> Found | None:
+async def _standing(shop: Workshop, name: str) -> tuple[Found | None, AbstractSet[int]]:
     """Return the machine called `name` once everything that may be it says whose it is.
 
-    What appears meanwhile cannot be what an earlier run began.
+    With it come the VMIDs of which that is known. What appears meanwhile is not waited for: it may
+    be a rival's, which the guard looks at.
     """
     waiting: Collection[int] | None = None
+    told: AbstractSet[int] = frozenset()
     while True:
         try:
             sighting = await shop.census.look(name, waiting)
         except PASSING as error:
             await shop.patience.outlast(error)
             continue
+        told |= sighting.told
         if (found := sighting.the(name)) is not None:
-            return found
+            return found, told
         still = [vmid for vmid in sighting.unclear if waiting is None or vmid in waiting]
         if not still:
-            return None
+            return None, told
         waiting = frozenset(still)
         await shop.patience.wait(str(unclear(name, map(sighting.unclear.__getitem__, still))))
 
@@ -184,20 +188,35 @@ async def _finish(shop: Workshop, order: Order, found: Found) -> Card:
 # -------------------------------------------------------------------------------------- it is not
 
 
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """All VMIDs but some."""
+
+    some: AbstractSet[int]
+
+    def __contains__(self, vmid: object) -> bool:
+        return vmid not in self.some
+
+
 @dataclass(slots=True)
 class _Guard:
-    """Looks before the clone whether somebody else was quicker, and after it for a double."""
+    """Looks before the clone whether somebody else was quicker, and after it for a double.
+
+    `told` are the VMIDs of which it is known whose they are. Any other one that the name leads to
+    may be this very machine, of a rival or of an earlier run: it is no reason to take the next.
+    """
 
     shop: Workshop
     order: Order
     want: DesiredMachine
+    told: AbstractSet[int]
     meant: int | None = None
 
     async def __call__(self, step: Step, have: Observed) -> None:
         name = self.order.name
         if step.creates:
-            among = () if self.meant is None else (self.meant,)
-            sighting = await self.shop.census.look(name, among)
+            sighting = await self.shop.census.look(name, _Others(self.told))
+            self.told |= sighting.told
             found = sighting.the(name)
             if found is not None and found.identity.nonce != self.want.nonce:
                 raise Overtaken(f"{name} was made by somebody else meanwhile")
@@ -207,14 +226,19 @@ class _Guard:
             (await self.shop.census.look(name, ())).the(name)
 
     def choose(self, _: DesiredMachine, taken: AbstractSet[int]) -> int:
-        self.meant = _choose(self.shop, self.order, taken)
+        """Choose a VMID. Raises Overtaken where it is not known whose it is."""
+        snapshot = self.shop.snapshots.last
+        untold = (snapshot.guests.keys() if snapshot else frozenset()) - self.told
+        self.meant = _choose(self.shop, self.order, taken - untold)
+        if self.meant in untold:
+            raise Overtaken(f"VM {self.meant} may be {self.order.name}: it does not say yet")
         return self.meant
 
 
-async def _make(shop: Workshop, order: Order) -> tuple[int, Card]:
+async def _make(shop: Workshop, order: Order, told: AbstractSet[int]) -> tuple[int, Card]:
     card = _new_card(shop, order)
     want = _want(order, card)
-    guard = _Guard(shop, order, want)
+    guard = _Guard(shop, order, want, told)
     wanted_data = userdata.snippets(shop, order)
     driver = shop.driver(card, choice=guard.choose, node=order.node, user_data=wanted_data)
     have = await driver.reach(want, guard)
