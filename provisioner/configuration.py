@@ -62,7 +62,7 @@ class Configuration:
     """All settings of one command; durations in seconds.
 
     `nodes` is None where nodes are not reached over SSH; `snippet_storage` keeps the user-data that
-    is put on them.
+    is put on them, `host_routes` and `isolate` say what they are told of each machine.
     """
 
     endpoint: ProxmoxEndpoint
@@ -75,6 +75,13 @@ class Configuration:
     result_prefix: str
     nodes: Login | None = None
     snippet_storage: str = "local"
+    host_routes: bool = False
+    isolate: bool = False
+
+    @property
+    def tends(self) -> bool:
+        """Whether nodes are told anything of the machines that stand there."""
+        return self.host_routes or self.isolate
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
@@ -266,6 +273,8 @@ def _configuration(words: "_Typed") -> Configuration:
         result_prefix=words.text("commands.result_prefix"),
         nodes=_login(words),
         snippet_storage=words.text("nodes_ssh.snippet_storage"),
+        host_routes=words.flag("machines.ipv6.host_routes"),
+        isolate=words.flag("nodes_ssh.isolate"),
     )
 
 
@@ -281,6 +290,8 @@ def _login(words: "_Typed") -> Login | None:
 def _node_problems(words: "_Typed") -> Iterator[str]:
     """Yield what is wrong with the way to the nodes, where there is to be one."""
     key = words.text(NODE_KEY)
+    if words.flag("machines.ipv6.host_routes") and not words.texts("nodes_ssh.known_hosts"):
+        yield "machines.ipv6.host_routes: a node is told of it over SSH; write [nodes_ssh] too"
     if not key:
         return
     try:
@@ -334,6 +345,9 @@ class _Typed:
     def text(self, name: str) -> str:
         value = self.values[name]
         return value if isinstance(value, str) else ""
+
+    def flag(self, name: str) -> bool:
+        return self.values[name] is True
 
     def number(self, name: str) -> int:
         return int(self.real(name))

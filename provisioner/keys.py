@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-Given: TypeAlias = str | int | float | tuple[str, ...] | tuple[int, ...]
+Given: TypeAlias = str | bool | int | float | tuple[str, ...] | tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class Key:
             return "is not a list of such values"
         if isinstance(self.example, str):
             return "is not a text of the form expected here"
+        if isinstance(self.example, bool):
+            return "is neither true nor false"
         return f"is not a number from {self.least:g} on"
 
     def read(self, given: object) -> Given | None:
@@ -56,6 +58,8 @@ class Key:
             if not isinstance(given, str):
                 return None
             return given if not self.pattern or re.fullmatch(self.pattern, given) else None
+        if isinstance(self.example, bool):
+            return given if isinstance(given, bool) else None
         kinds = (int, float) if isinstance(self.example, float) else (int,)
         if isinstance(given, bool) or not isinstance(given, kinds):
             return None
@@ -66,6 +70,8 @@ def as_toml(value: Given) -> str:
     """Write a value the way it stands in a file."""
     if isinstance(value, tuple):
         return "[" + ", ".join(as_toml(each) for each in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
@@ -224,6 +230,12 @@ KEYS: Final[Mapping[str, Key]] = {
         "machines.ipv6",
         Key("first", "IPv6 address of the first VMID, in CIDR form.", "2001:db8::1000/64"),
         Key("gateway", "Their gateway.", "2001:db8::1"),
+        Key(
+            "host_routes",
+            "Keep a route to each machine's address on its node; needs `[nodes_ssh]`.",
+            example=True,
+            default=False,
+        ),
     ),
     **_table(
         "nodes_ssh",
@@ -251,6 +263,12 @@ KEYS: Final[Mapping[str, Key]] = {
             "local",
             "local",
             pattern=r"[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]",
+        ),
+        Key(
+            "isolate",
+            "Isolate the machines' ports on their bridge from each other, after every start.",
+            example=True,
+            default=False,
         ),
     ),
     **_table(

@@ -132,7 +132,8 @@ class Workshop:
     ) -> Driver:
         """Return a driver for machines with this card, to be made on `node` if one is named.
 
-        One with user-data of its own stands only where that can be put.
+        It stands only on nodes that can be told of it, where they are to be: of its user-data, its
+        route, its ports.
         """
         site = replace(self.site(card), snippets=user_data)
         log = Intents(self.clock.now)
@@ -140,7 +141,7 @@ class Workshop:
         limits = self.settings.limits
         if node is not None:
             limits = replace(limits, nodes=frozenset({node}))
-        elif user_data is not None:
+        elif user_data is not None or (self.reached and self.settings.tends):
             limits = replace(limits, nodes=self.reached & (limits.nodes or self.reached))
         rooms = Rooms(
             self.hypervisor,

@@ -29,6 +29,8 @@ async def _gc(shop: Workshop, args: Namespace) -> int:
         put(str(due) if args.execute else f"would {due}")
     for leftover in came_to.leftovers:
         put(str(leftover) if args.execute else f"would {leftover}")
+    for errand in came_to.errands:
+        put(str(errand) if args.execute else f"would {errand}")
     for failure in came_to.failures:
         tell(failure)
     return 1 if came_to.failures else 0

@@ -24,7 +24,7 @@ from provisioner.placement import Demand
 from provisioner.steps.configure import CONFIGURE
 from provisioner.steps.step import Step
 from provisioner.terms import ANY_TERMS
-from provisioner.verbs import userdata
+from provisioner.verbs import tending, userdata
 from provisioner.verbs.gecos import write_gecos
 from provisioner.verbs.order import ROOT, Order
 from provisioner.workshop import DAY, Workshop, wanted
@@ -61,6 +61,7 @@ async def create(shop: Workshop, order: Order) -> Made:
         except Overtaken as error:
             await shop.patience.outlast(Locked(str(error)))
             continue
+        await tending.tend(shop, order.name)
         if order.gecos is not None:
             await write_gecos(shop, order.name, order.gecos)
             card = replace(card, nft=order.gecos.nft)
@@ -151,6 +152,7 @@ def _card(order: Order, found: Found) -> Card:
 def _check(shop: Workshop, order: Order) -> None:
     """Refuse what could not be finished here, before anything is made."""
     userdata.check(shop, order, _want(order, _new_card(shop, order)))
+    tending.check(shop, order)
     if order.spec.kind is not Kind.CONTAINER:
         return
     settled = shop.settings.proxmox

@@ -4,7 +4,8 @@ Only machines of the command line, by their own cards; the daemon's are not look
 from the suspension that was observed, never from the expiry. What was begun and never finished goes
 after a while; what is protected, unclear or tampered with is told and left. One machine's trouble
 is not the others': it is told, and makes the whole a failure in the end. With the second phase goes
-the user-data, on the nodes, of machines that are gone.
+the user-data, on the nodes, of machines that are gone. A round of both phases also has the nodes
+told again what they forgot of the machines that stay.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from provisioner.errors import ProvisionError
 from provisioner.model import Presence, Retirement
 from provisioner.moments import utc
 from provisioner.terms import ANY_TERMS
-from provisioner.verbs import userdata
+from provisioner.verbs import tending, userdata
 from provisioner.workshop import DAY, Workshop, wanted
 
 
@@ -44,12 +45,13 @@ class Due:
 class Round:
     """What a collection came to: what was due, and what went wrong, a sentence each.
 
-    `leftovers` are snippets whose machines are gone.
+    `leftovers` are snippets whose machines are gone, `errands` what nodes forgot.
     """
 
     due: list[Due]
     failures: list[str]
     leftovers: list[userdata.Leftover]
+    errands: list[tending.Errand]
 
 
 async def collect(
@@ -77,7 +79,24 @@ async def collect(
     if Phase.DESTROY in phases:
         leftovers, untold = await userdata.left_over(shop)
         failures += [*untold, *(await _drop(shop, leftovers) if execute else ())]
-    return Round(due, failures, leftovers)
+    errands: list[tending.Errand] = []
+    if phases == frozenset(Phase):
+        going = {each.found.vmid for each in due}
+        staying = [found for found in sighting.found if found.vmid not in going]
+        errands, untold = await tending.due(shop, staying)
+        failures += [*untold, *(await _run(shop, errands) if execute else ())]
+    return Round(due, failures, leftovers, errands)
+
+
+async def _run(shop: Workshop, errands: list[tending.Errand]) -> list[str]:
+    """Tell the nodes; returns a sentence for each that could not be told."""
+    failures = []
+    for each in errands:
+        try:
+            await tending.run(shop, each)
+        except ProvisionError as error:
+            failures.append(f"{each}: {error}")
+    return failures
 
 
 async def _drop(shop: Workshop, leftovers: list[userdata.Leftover]) -> list[str]:

@@ -7,6 +7,7 @@ is already as wanted is left alone, so each may be run twice.
 from provisioner.census import Found
 from provisioner.errors import Declined, Transient
 from provisioner.model import PowerState
+from provisioner.verbs.tending import tend
 from provisioner.workshop import Workshop
 
 _ON = (PowerState.RUNNING, PowerState.PAUSED)
@@ -20,9 +21,11 @@ async def start(shop: Workshop, name: str) -> str:
     if not found.stamps.configured:
         raise Declined(f"{name} was never finished: run the same create again")
     if await _state(shop, found) in _ON:
+        await tend(shop, name)
         return f"{name} runs already"
     upid = await shop.hypervisor.start(found.node, found.vmid, kind=found.kind)
     await shop.done(upid, f"start of {name}")
+    await tend(shop, name)
     return f"{name} is started"
 
 
@@ -66,6 +69,7 @@ async def reboot(shop: Workshop, name: str) -> str:
         await shop.controls.reboot(found.node, found.vmid, patience, kind=found.kind),
         f"reboot of {name}",
     )
+    await tend(shop, name)
     return f"{name} is rebooted"
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from provisioner.errors import Declined
 from provisioner.model import Card, Presence
 from provisioner.moments import utc
+from provisioner.verbs import tending
 from provisioner.verbs.cards import card_of, write_card
 from provisioner.verbs.order import days, moment
 from provisioner.workshop import DAY, Workshop, wanted
@@ -44,6 +45,7 @@ async def resume(
     if dry_run:
         return f"would resume {name} until {utc(card.expires_at)}"
     await shop.reach(found, wanted(found, Presence.RUNNING, now, card=card))
+    await tending.tend(shop, name)
     return f"{name} runs until {utc(card.expires_at)}"
 
 

@@ -90,6 +90,16 @@ def test_the_nodes_key_is_wanted_in_a_file_of_our_own_and_looked_at(
     assert load(written(tmp_path, f"{text}[[source]]\n"), secrets).nodes is None
 
 
+def test_routes_on_nodes_want_the_way_to_them(tmp_path: Path, secrets: Mapping[str, str]) -> None:
+    lines = [KEYS[f"machines.ipv6.{key}"].line for key in ("first", "gateway", "host_routes")]
+    text = f"{PLAIN}[machines.ipv6]\n" + "\n".join(lines) + "\n"
+    with pytest.raises(Misconfigured, match=r"host_routes: a node is told of it over SSH"):
+        load(written(tmp_path, text), secrets)
+    text = text.replace("host_routes = true", 'host_routes = "yes"')
+    with pytest.raises(Misconfigured, match=r"host_routes: is neither true nor false"):
+        load(written(tmp_path, text), secrets)
+
+
 def test_an_archive_without_a_storage_is_refused(
     tmp_path: Path, secrets: Mapping[str, str]
 ) -> None:

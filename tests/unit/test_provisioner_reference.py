@@ -14,7 +14,13 @@ from provisioner.verbs.guest_exec import NOT_BEGUN, TIMED_OUT
 from provisioner.verbs.metrics import Metrics
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/provisioner.md").read_text()
-WORDS: dict[type, str] = {str: "text", int: "whole number", float: "number", tuple: "list"}
+WORDS: dict[type, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    tuple: "list",
+}
 
 
 def line(verb: Verb) -> str:
