@@ -83,7 +83,7 @@ class Workshop:
 
     @cached_property
     def guest(self) -> AgentCommands:
-        return AgentCommands(self.api, self.clock.sleep)
+        return AgentCommands(self.api, self.clock.sleep, self.clock.monotonic)
 
     def into(self, found: Found) -> GuestCommands:
         """Return the way to run commands in a machine. Raises Declined where none leads in."""

@@ -29,7 +29,7 @@ def commands(world: World) -> AgentCommands:
     async def pause(seconds: float) -> None:
         world.advance(seconds)
 
-    return AgentCommands(world.api, pause)
+    return AgentCommands(world.api, pause, lambda: world.see(lambda cluster: cluster.now))
 
 
 async def state(world: World) -> PowerState:
@@ -161,6 +161,10 @@ async def no_pause(_: float) -> None:
     pass
 
 
+def no_time() -> float:
+    return 0.0
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -175,7 +179,7 @@ async def no_pause(_: float) -> None:
 )
 async def test_a_guest_may_say_of_its_disks_what_it_likes(said: JsonValue) -> None:
     api = Written(get_fsinfo={"result": said}, file_read={"content": "x\n" * 10})
-    told = await AgentCommands(api, no_pause).inside(NODE, VMID)
+    told = await AgentCommands(api, no_pause, no_time).inside(NODE, VMID)
     assert (told.disk_used, told.disk_total) in {(-1, -1), (0, 0)}
 
 
@@ -187,7 +191,7 @@ async def test_what_a_command_says_is_cut_at_a_length_and_a_signal_is_a_code() -
         "err-data": "\ud800",
     }
     api = Written(exec={"pid": 1}, exec_status=ended)
-    finished = await AgentCommands(api, no_pause).run(NODE, VMID, ["x"], 1)
+    finished = await AgentCommands(api, no_pause, no_time).run(NODE, VMID, ["x"], 1)
     assert finished.code == 128 + 9
     assert len(finished.output) == LONGEST
     assert finished.error == b"?"
@@ -200,7 +204,7 @@ async def test_connections_are_counted_where_linux_lists_them() -> None:
         "   1: 0F02000A:0016 0202000A:D2F4 01 0\n"
     )
     api = Written(get_fsinfo={"result": []}, file_read={"content": listed})
-    assert (await AgentCommands(api, no_pause).inside(NODE, VMID)).connections == 2
+    assert (await AgentCommands(api, no_pause, no_time).inside(NODE, VMID)).connections == 2
 
 
 @pytest.mark.parametrize("schemas", [paths, packaged_paths], ids=["nearest", "packaged"])

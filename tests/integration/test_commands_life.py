@@ -284,7 +284,7 @@ async def test_a_command_that_is_not_seen_to_end_is_no_success() -> None:
     await create(it.shop(), order())
     ended = await guest_exec(it.shop(), "web", ["sleep", "60"], 3)
     assert ended.code == TIMED_OUT
-    assert b"has not ended within 3 s" in ended.error
+    assert b"was not seen to end within 3 s" in ended.error
 
 
 async def test_a_snapshot_brings_the_disk_back_and_not_the_expiry() -> None:

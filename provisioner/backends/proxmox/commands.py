@@ -1,15 +1,17 @@
 """Commands in a guest through its agent, which runs there as root: `GuestCommands`.
 
 `exec` only starts a command; how it ended, `exec-status` tells later, and a command whose end was
-not seen has no exit code. Words go to the guest as words: no shell is between. What comes back is
-hostile: it is cut at a length, and numbers are taken for what they may be worth.
+not seen has no exit code. Once it was started, no trouble is a reason to say that it was not:
+whoever heard that would start it again. Words go to the guest as words: no shell is between. What
+comes back is hostile: it is cut at a length, and numbers are taken for what they may be worth.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from provisioner.backends.proxmox.agent import PAUSE, AgentShell
 from provisioner.backends.proxmox.answers import Record, flag, number, record, text
+from provisioner.backends.proxmox.api import Api
 from provisioner.backends.proxmox.errors import reading, writing
 from provisioner.controls import UNKNOWN, Inside
 from provisioner.errors import ProvisionError, UnknownOutcome
@@ -29,25 +31,53 @@ BY_SIGNAL: Final = 128
 
 
 class AgentCommands(AgentShell):
-    """See `provisioner.controls.GuestCommands`."""
+    """See `provisioner.controls.GuestCommands`; `monotonic` tells seconds that never go back."""
+
+    def __init__(
+        self,
+        api: Api,
+        pause: Callable[[float], Awaitable[None]],
+        monotonic: Callable[[], float],
+    ) -> None:
+        super().__init__(api, pause)
+        self._monotonic = monotonic
 
     @guarded("guest.run")
     async def run(self, node: str, vmid: int, words: Sequence[str], limit: int) -> Finished:
-        """Start a command, then look every half second whether it has ended."""
+        """Start a command, then look every half second whether it has ended.
+
+        A look that fails is followed by another one, until `limit`, counted from the start.
+        """
+        end = self._monotonic() + limit
         with writing(f"a command in guest {vmid}"):
             started = await self._ask("POST", node, vmid, "exec", {"command": tuple(words)})
         pid = number(record(started, "exec"), "pid")
-        for _ in range(max(1, round(limit / PAUSE))):
-            with reading(f"process {pid} of guest {vmid}"):
-                row = record(
-                    await self._ask("GET", node, vmid, "exec-status", {"pid": pid}), "exec-status"
-                )
-            if flag(row, "exited"):
-                return Finished(_code(row), _said(row, "out-data"), _said(row, "err-data"))
+        trouble = ""
+        while True:
+            try:
+                finished = await self._finished(node, vmid, pid)
+            except ProvisionError as error:
+                trouble = f", and the last look failed: {error}"
+            else:
+                trouble = ""
+                if finished is not None:
+                    return finished
+            if self._monotonic() >= end:
+                break
             await self._pause(PAUSE)
         raise UnknownOutcome(
-            f"guest {vmid}: the command has not ended within {limit} s; it may still run there"
+            f"guest {vmid}: the command was not seen to end within {limit} s; it may still run "
+            f"there{trouble}"
         )
+
+    async def _finished(self, node: str, vmid: int, pid: int) -> Finished | None:
+        """Look whether a process has ended, and how."""
+        with reading(f"process {pid} of guest {vmid}"):
+            data = await self._ask("GET", node, vmid, "exec-status", {"pid": pid})
+            row = record(data, "exec-status")
+        if not flag(row, "exited"):
+            return None
+        return Finished(_code(row), _said(row, "out-data"), _said(row, "err-data"))
 
     @guarded("guest.inside")
     async def inside(self, node: str, vmid: int) -> Inside:
