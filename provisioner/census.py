@@ -212,13 +212,16 @@ def unclear(name: str, sentences: Iterable[str]) -> Locked:
     return Locked(f"it is not clear whether {name} exists: {'; '.join(sentences)}")
 
 
-def ours(found: Found, site: Site) -> Found:
-    """Return a machine that may be changed. Raises NotOurs for one that was tampered with."""
+def ours(found: Found, site: Site, *, to_look: bool = False) -> Found:
+    """Return a machine that may be changed. Raises NotOurs for one that was tampered with.
+
+    A lock keeps nobody from looking at it.
+    """
     if not found.identity.key.startswith(PREFIX) or found.identity.key != key_of(found.name):
         raise NotOurs(f"VM {found.vmid} is not the command line's")
     if found.config.template:
         raise NotOurs(f"VM {found.vmid} has been made a template: nothing is done to it")
-    if found.config.lock is not None:
+    if found.config.lock is not None and not to_look:
         raise Locked(f"VM {found.vmid} is locked ({found.config.lock})")
     if found.stamps.configured and not site.bears(found.identity, found.config):
         raise NotOurs(

@@ -21,8 +21,8 @@ UNKNOWN = -1
 class Usage:
     """What a guest uses now, as its node counts it: bytes, and counters since its start.
 
-    `cpu` is the part of its `cpus` that is busy; `reads` and `writes` count operations of disks and
-    are UNKNOWN where the node does not tell.
+    `cpu` is the part of its `cpus` that is busy; `reads` and `writes` count operations of disks. A
+    counter is UNKNOWN where the node does not tell.
     """
 
     state: PowerState

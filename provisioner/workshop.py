@@ -188,15 +188,26 @@ class Workshop:
 
         What locks it is waited for.
         """
-        key_of(name)
         while True:
-            found = await self.found(name)
-            if found is None:
-                raise Declined(f"there is no machine called {name}")
+            found = await self._there(name)
             try:
                 return ours(found, self.settings.site)
             except Locked as error:
                 await self.patience.outlast(error)
+
+    async def shown(self, name: str) -> Found:
+        """Return the machine called `name`, to be looked at. Raises Declined if there is none.
+
+        What locks it is not waited for.
+        """
+        return ours(await self._there(name), self.settings.site, to_look=True)
+
+    async def _there(self, name: str) -> Found:
+        key_of(name)
+        found = await self.found(name)
+        if found is None:
+            raise Declined(f"there is no machine called {name}")
+        return found
 
     async def drives(self, found: Found, user_data: UserData | None = None) -> Driver:
         """Return a driver that knows where a machine stands."""

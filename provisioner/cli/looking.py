@@ -48,7 +48,7 @@ async def _metrics(shop: Workshop, args: Namespace) -> int:
 
 async def _console(shop: Workshop, args: Namespace) -> int:
     """Print a way to the screen; whoever has it has the machine, so it is an operator's."""
-    found = await shop.existing(args.name)
+    found = await shop.shown(args.name)
     ticket = await shop.controls.console(found.node, found.vmid, kind=found.kind)
     tell("for an operator's eyes, for seconds, and never for a tenant")
     put(json.dumps(asdict(ticket)))

@@ -1,6 +1,7 @@
 """What a machine uses, in numbers; −1 for every one that nobody tells.
 
-The node counts; two looks a second apart make rates of its counters. The guest's agent is asked one
+The node counts; two looks a second apart make rates of its counters. A lock is no reason not to
+look. The guest's agent is asked one
 thing at the same time and never waited for: a guest that is silent, or lies for ever, costs a
 monitoring round nothing.
 """
@@ -44,7 +45,7 @@ class Metrics:
 
 async def metrics(shop: Workshop, name: str) -> Metrics:
     """Measure a machine for a second."""
-    found = await shop.existing(name)
+    found = await shop.shown(name)
     first = await shop.controls.usage(found.node, found.vmid, kind=found.kind)
     if first.state is not PowerState.RUNNING:
         return summary(first, first, None, 1)
@@ -69,6 +70,8 @@ def summary(first: Usage, second: Usage, inside: Inside | None, seconds: float) 
     """Return what two looks and the guest itself tell."""
 
     def rate(before: int, after: int) -> int:
+        if first.state is PowerState.STOPPED:
+            return 0
         if UNKNOWN in (before, after):
             return UNKNOWN
         return round(max(0, after - before) / max(seconds, 0.001))

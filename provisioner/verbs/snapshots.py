@@ -15,7 +15,7 @@ from provisioner.workshop import Workshop
 
 async def snapshots(shop: Workshop, name: str) -> Sequence[SnapshotRow]:
     """List a machine's snapshots, the oldest first."""
-    found = await shop.existing(name)
+    found = await shop.shown(name)
     return await shop.hypervisor.snapshots(found.node, found.vmid, kind=found.kind)
 
 

@@ -6,12 +6,12 @@ its volume, and a line that was written from an old reading could name another o
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from provisioner.backends.proxmox import disklimits
 from provisioner.backends.proxmox.answers import Record, number, record, text, upid
-from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
+from provisioner.backends.proxmox.api import Api, ApiError, JsonValue, ParamValue
 from provisioner.backends.proxmox.bynode import ByNode
 from provisioner.backends.proxmox.errors import reading, sentence, writing
 from provisioner.backends.proxmox.guestconfig import parse
@@ -119,25 +119,28 @@ def _usage(row: Record) -> Usage:
         memory=number(row, "mem"),
         memory_total=number(row, "maxmem"),
         disk_total=number(row, "maxdisk"),
-        net_in=number(row, "netin"),
-        net_out=number(row, "netout"),
-        read=number(row, "diskread"),
-        written=number(row, "diskwrite"),
+        net_in=number(row, "netin", UNKNOWN),
+        net_out=number(row, "netout", UNKNOWN),
+        read=number(row, "diskread", UNKNOWN),
+        written=number(row, "diskwrite", UNKNOWN),
         reads=reads,
         writes=writes,
     )
 
 
 def _operations(row: Record) -> tuple[int, int]:
-    """Add up the operations of all disks, where QEMU tells of any."""
+    """Add up the operations of all disks, where QEMU was asked for them and has told.
+
+    A node that had no answer from it in time leaves them out, and the bytes too.
+    """
     disks = row.get("blockstat")
-    if not isinstance(disks, dict):
-        return UNKNOWN, UNKNOWN
-    counted = [disk for disk in disks.values() if isinstance(disk, dict)]
-    return (
-        sum(number(disk, "rd_operations") for disk in counted),
-        sum(number(disk, "wr_operations") for disk in counted),
-    )
+    counted = list(disks.values()) if isinstance(disks, dict) else []
+    return _sum(counted, "rd_operations"), _sum(counted, "wr_operations")
+
+
+def _sum(disks: Sequence[JsonValue], key: str) -> int:
+    counts = [number(disk, key, UNKNOWN) if isinstance(disk, dict) else UNKNOWN for disk in disks]
+    return sum(counts) if counts and min(counts) > UNKNOWN else UNKNOWN
 
 
 def _fraction(row: Record, key: str) -> float:
