@@ -1,8 +1,9 @@
 """From the words of a command to a verb, and from what it came to to an exit code.
 
-`provisioner VERB …` and `vm-VERB …` are the same. An error of ours is one sentence and exit code 1
-(125 for guest-exec, whose others are the inner command's); what a person typed wrong is 2. Nothing
-secret is ever an argument: whoever lists processes would see it.
+`provisioner VERB …` and `vm-VERB …` are the same, but for a verb that says otherwise. An error of
+ours is one sentence and exit code 1 (125 for guest-exec, whose others are the inner command's);
+what a person typed wrong is 2. Nothing secret is ever an argument: whoever lists processes would
+see it.
 """
 
 import asyncio
@@ -27,12 +28,18 @@ from provisioner.workshop import Workshop
 GROUPS: Final = (making, powering, looking, inside, keeping, collecting, templates, setup)
 VERBS: Final[Mapping[str, Verb]] = {verb.name: verb for group in GROUPS for verb in group.VERBS}
 INTERRUPTED: Final = 130
+#: What a person reads above the list of verbs.
+ABOUT: Final = (
+    "Makes and keeps machines on Proxmox VE, by hand or for another engine: no chain, no database, "
+    "no daemon. `provisioner VERB --help` tells a verb's arguments. A command that was cut off is "
+    "finished by the same command."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `provisioner VERB …`; returns the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
-    parser = ArgumentParser("provisioner", allow_abbrev=False, description=__doc__)
+    parser = ArgumentParser("provisioner", allow_abbrev=False, description=ABOUT)
     parser.add_argument("--version", action="version", version=f"provisioner {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS.values():
@@ -46,6 +53,7 @@ def alone(name: str, argv: Sequence[str] | None = None) -> int:
     verb = VERBS[name]
     parser = ArgumentParser(f"vm-{name}", allow_abbrev=False, description=verb.about)
     _fill(parser, verb)
+    parser.set_defaults(**verb.alone)
     return perform(verb, parser.parse_args(argv))
 
 

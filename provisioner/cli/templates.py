@@ -1,4 +1,7 @@
-"""`build-template`: run on a node, as root; says what it would do unless it is told to do it."""
+"""`build-template`: run on a node, as root; says what it would do unless it is told to do it.
+
+`vm-build-template` is told to: an engine gives it no arguments and wants a template afterwards.
+"""
 
 import shutil
 import subprocess
@@ -26,7 +29,13 @@ def _arguments(parser: ArgumentParser) -> None:
     add("--name", metavar="S", help="its name")
     add("--storage", metavar="S", help="the storage of its disk")
     add("--bridge", metavar="B", help="the bridge of its network card")
-    add("--apply", action="store_true", help="do it; else only print the commands")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--apply", action="store_true", help="do it, as vm-build-template does in any case"
+    )
+    either.add_argument(
+        "--dry-run", action="store_true", help="only print the commands, as provisioner does else"
+    )
 
 
 def _build(args: Namespace) -> int:
@@ -44,7 +53,7 @@ def _build(args: Namespace) -> int:
         storage=str(given["storage"]),
         bridge=str(given["bridge"]),
     )
-    if not args.apply:
+    if args.dry_run or not args.apply:
         for line in commands(recipe):
             put(line)
         tell("a dry run: --apply does it, as root on a node")
@@ -68,4 +77,12 @@ def _run(words: Sequence[str]) -> str:
     return done.stdout
 
 
-VERBS: Final = (Verb("build-template", "build a template, on a node", _arguments, local=_build),)
+VERBS: Final = (
+    Verb(
+        "build-template",
+        "build a template, on a node",
+        _arguments,
+        local=_build,
+        alone={"apply": True},
+    ),
+)

@@ -2,8 +2,8 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from provisioner.configuration import Configuration
 from provisioner.workshop import Workshop
@@ -24,6 +24,8 @@ class Verb:
     Both return the exit code. `failed` is the code when something of ours went wrong,
     and `fallback` what is then said all the same. It waits for `seconds` and as many more as
     `more` says, unless its caller says how long.
+    and `fallback` what is then said all the same. `alone` are options that hold unless written
+    otherwise when the verb is an executable of its own, for engines that give it no arguments.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Verb:
     fallback: str | None = None
     seconds: int = 300
     more: Callable[[Configuration, Namespace], int] = _no_more
+    alone: Mapping[str, object] = field(default_factory=dict)
 
 
 def put(text: str) -> None:

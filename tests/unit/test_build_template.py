@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -164,25 +165,67 @@ def test_a_dry_run_only_prints(image: Path, packages: Path) -> None:
     ]
 
 
-def test_the_command_runs_the_programs_that_are_on_the_path(tmp_path: Path, image: Path) -> None:
-    """Scripts stand in for the tools; each writes down what it was called with."""
-    folder, log = tmp_path / "bin", tmp_path / "log"
-    folder.mkdir()
+def scripted(folder: Path) -> tuple[dict[str, str], Path]:
+    """Have scripts stand in for the tools; each writes down what it was called with."""
+    bin_, log = folder / "bin", folder / "log"
+    bin_.mkdir()
     for tool in TOOLS:
-        script = folder / tool
+        script = bin_ / tool
         script.write_text(f'#!/bin/sh\necho "{tool} $*" >> {log}\n')
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    command = [
-        *(sys.executable, "-c", "from provisioner.cli.main import main; raise SystemExit(main())"),
-        *("build-template", "--image", str(image), "--sha256", DIGEST, "--apply"),
-    ]
-    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"}, log
+
+
+BUILT: Final = ["qm", "virt-customize", "virt-sysprep", "virt-ls", "virt-cat", *("qm",) * 4]
+
+
+def run(name: str, words: Sequence[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run an executable of the package, as it lies beside the interpreter."""
+    command = [str(Path(sys.executable).with_name(name)), *words]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def test_the_command_runs_the_programs_that_are_on_the_path(tmp_path: Path, image: Path) -> None:
+    environment, log = scripted(tmp_path)
+    words = ["build-template", "--image", str(image), "--sha256", DIGEST, "--apply"]
+    done = run("provisioner", words, environment)
     assert (done.returncode, done.stdout) == (0, "9001\n"), done.stderr
-    assert [line.split()[0] for line in log.read_text().splitlines()] == [
-        *("qm", "virt-customize", "virt-sysprep", "virt-ls", "virt-cat", "qm", "qm", "qm", "qm")
-    ]
-    environment["PATH"] = "/nonexistent"
-    missing = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert [line.split()[0] for line in log.read_text().splitlines()] == BUILT
+    missing = run("provisioner", words, {**environment, "PATH": "/nonexistent"})
     assert missing.returncode == 1
     assert "libguestfs-tools" in missing.stderr
+
+
+def test_what_an_engine_calls_without_arguments_makes_the_template(
+    tmp_path: Path, image: Path
+) -> None:
+    environment, log = scripted(tmp_path)
+    config = tmp_path / "provisioner.toml"
+    config.write_text(f'[template]\nimage = "{image}"\nsha256 = "{DIGEST}"\nvmid = 9009\n')
+    words = ["--config", str(config)]  # it would look for it under /etc
+    only_said = run("vm-build-template", [*words, "--dry-run"], environment)
+    assert only_said.returncode == 0
+    assert "qm template 9009" in only_said.stdout
+    assert not log.exists()
+    done = run("vm-build-template", words, environment)
+    assert (done.returncode, done.stdout) == (0, "9009\n"), done.stderr
+    assert [line.split()[0] for line in log.read_text().splitlines()] == BUILT
+
+
+def test_a_person_who_says_nothing_is_shown_the_commands(tmp_path: Path, image: Path) -> None:
+    environment, log = scripted(tmp_path)
+    words = ["build-template", "--image", str(image), "--sha256", DIGEST]
+    shown = run("provisioner", words, environment)
+    assert shown.returncode == 0
+    assert "a dry run: --apply does it" in shown.stderr
+    assert not log.exists()
+
+
+def test_an_engine_is_told_when_there_will_be_no_template(tmp_path: Path) -> None:
+    environment, log = scripted(tmp_path)
+    config = tmp_path / "provisioner.toml"
+    config.write_text("[template]\n")
+    done = run("vm-build-template", ["--config", str(config)], environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "write --image" in done.stderr
+    assert not log.exists()

@@ -71,6 +71,16 @@ def test_an_executable_runs_the_verb_of_its_name(
     assert capsys.readouterr().out.startswith(f"usage: {script} ")
 
 
+def test_the_help_is_written_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "Makes and keeps machines on Proxmox VE" in said
+    assert str(cli.__doc__).splitlines()[0] not in said
+    assert {verb.name for verb in cli.VERBS.values()} <= set(said.split())
+
+
 # ------------------------------------------------------------------------------------------ create
 
 
