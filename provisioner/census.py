@@ -222,7 +222,9 @@ def ours(found: Found, site: Site, *, to_look: bool = False) -> Found:
     if found.config.template:
         raise NotOurs(f"VM {found.vmid} has been made a template: nothing is done to it")
     if found.config.lock is not None and not to_look:
-        raise Locked(f"VM {found.vmid} is locked ({found.config.lock})")
+        raise Locked(
+            f"VM {found.vmid} is locked ({found.config.lock}): where no task works on it, unlock it"
+        )
     if found.stamps.configured and not site.bears(found.identity, found.config):
         raise NotOurs(
             f"VM {found.vmid} has another uuid or MAC than {found.name} must have: somebody "

@@ -159,4 +159,7 @@ class Driver:
                 continue
             if not (state := self.board.state(upid)).running:
                 return state
-            await self.patience.wait(f"waiting for {what}")
+            try:
+                await self.patience.wait(f"waiting for {what}")
+            except OutOfTime as error:
+                raise OutOfTime(f"{error}; if nothing moves, look at its task {upid}") from None

@@ -6,7 +6,7 @@ the first one did.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -224,6 +224,14 @@ class Workshop:
         guard = Unchanged(driver.site.signer, want, found.card)
         return await driver.reach(want, guard)
 
+    async def carried_out(self, begin: Callable[[], Awaitable[str | None]], what: str) -> None:
+        """Have a task begun, and wait for it; what a lock keeps from it is begun again."""
+        while True:
+            try:
+                return await self.done(await begin(), what)
+            except Locked as error:
+                await self.patience.outlast(error)
+
     async def done(self, upid: str | None, what: str) -> None:
         """Wait for a task. Raises what it failed with."""
         if upid is None:
@@ -275,13 +283,16 @@ class Unchanged:
     """A guard: nothing is done to a machine whose card somebody else has changed meanwhile.
 
     Writing the settings writes the card too, and a renewal must not be lost to an older reading.
+    Nor is a machine made in the place of one that somebody has removed.
     """
 
     signer: Signer
     want: DesiredMachine
     before: Card | None
 
-    async def __call__(self, _: Step, have: Observed) -> None:
+    async def __call__(self, step: Step, have: Observed) -> None:
+        if step.creates:
+            raise Declined("the machine is gone: somebody removed it; `create` makes it again")
         if have.config is None or have.identity is None:
             return
         card = self.signer.card(have.config.description, have.identity)

@@ -5,11 +5,29 @@ protected on the hypervisor is refused, because that is how an operator keeps on
 goes the user-data that lies on its node.
 """
 
+from provisioner.census import Found
+from provisioner.driver import OutOfTime
 from provisioner.errors import Declined
-from provisioner.model import Presence, Retirement
+from provisioner.model import DesiredMachine, Presence, Retirement
 from provisioner.names import key_of
 from provisioner.verbs import userdata
 from provisioner.workshop import Workshop, wanted
+
+
+async def retire(shop: Workshop, found: Found, want: DesiredMachine) -> None:
+    """Take a machine to its end. Whoever runs out of time after it hears of what it may have left.
+
+    Nothing of it is written down, so that no later command would look for it.
+    """
+    try:
+        await shop.reach(found, want)
+    except OutOfTime as error:
+        if await shop.census.find(found.name) is not None:
+            raise
+        raise OutOfTime(
+            f"{error}; VM {found.vmid} itself is destroyed: remove by hand what volumes of VM "
+            f"{found.vmid} are still there"
+        ) from None
 
 
 async def destroy(shop: Workshop, name: str) -> str:
@@ -30,6 +48,6 @@ async def destroy(shop: Workshop, name: str) -> str:
         now,
         retirement=Retirement(ended_at=now, grace=0, final_time=now),
     )
-    await shop.reach(found, want)
+    await retire(shop, found, want)
     await userdata.drop_of(shop, found)
     return f"{name} (VM {found.vmid}) is destroyed"

@@ -18,6 +18,7 @@ from provisioner.model import Presence, Retirement
 from provisioner.moments import utc
 from provisioner.terms import ANY_TERMS
 from provisioner.verbs import tending, userdata
+from provisioner.verbs.destroy import retire
 from provisioner.workshop import DAY, Workshop, wanted
 
 
@@ -153,5 +154,5 @@ async def _do(shop: Workshop, due: Due, now: int) -> None:
     if due.phase is Phase.DESTROY and card is not None:
         ended = min(card.expires_at, now)
         retirement = Retirement(ended_at=ended, grace=due.grace, final_time=now)
-    await shop.reach(again, wanted(again, Presence.SUSPENDED, now, retirement=retirement))
+    await retire(shop, again, wanted(again, Presence.SUSPENDED, now, retirement=retirement))
     shop.say(f"done: {due}")

@@ -1,16 +1,25 @@
 """Start, stop, kill, reboot: one task each, and nothing of what is kept about the machine changes.
 
 A machine that was suspended for want of payment is not started: that is what `resume` is for. What
-is already as wanted is left alone, so each may be run twice.
+is already as wanted is left alone, so each may be run twice. That a task ended well is no proof:
+under high availability it only notes a wish. So a machine is looked at until it is as wanted.
 """
 
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final, TypeAlias
+
 from provisioner.census import Found
-from provisioner.errors import Declined, Transient
+from provisioner.errors import Declined, HypervisorDown, Locked, Transient, UnknownOutcome
 from provisioner.model import PowerState
 from provisioner.verbs.tending import tend
 from provisioner.workshop import Workshop
 
-_ON = (PowerState.RUNNING, PowerState.PAUSED)
+_ON: Final = (PowerState.RUNNING, PowerState.PAUSED)
+_OFF: Final = (PowerState.STOPPED,)
+#: Errors after which a machine is looked at, and its task begun again if it is not as wanted.
+_AGAIN: Final = (Locked, UnknownOutcome, HypervisorDown)
+#: Begins the task that changes a machine's power.
+Begin: TypeAlias = Callable[[Found], Awaitable[str | None]]
 
 
 async def start(shop: Workshop, name: str) -> str:
@@ -20,43 +29,40 @@ async def start(shop: Workshop, name: str) -> str:
         raise Declined(f"{name} is suspended: use resume")
     if not found.stamps.configured:
         raise Declined(f"{name} was never finished: run the same create again")
-    if await _state(shop, found) in _ON:
-        await tend(shop, name)
-        return f"{name} runs already"
-    upid = await shop.hypervisor.start(found.node, found.vmid, kind=found.kind)
-    await shop.done(upid, f"start of {name}")
+
+    async def begin(found: Found) -> str:
+        return await shop.hypervisor.start(found.node, found.vmid, kind=found.kind)
+
+    started = await _brought(shop, name, _ON, begin, f"start of {name}")
     await tend(shop, name)
-    return f"{name} is started"
+    return f"{name} is started" if started else f"{name} runs already"
 
 
 async def stop(shop: Workshop, name: str) -> str:
     """Ask a machine to shut down; one that does not listen goes on, and that is a failure."""
-    found = await shop.existing(name)
-    if await _state(shop, found) is PowerState.STOPPED:
-        return f"{name} stands still already"
     patience = shop.settings.site.shutdown_timeout
-    upid = await shop.controls.shut_down(found.node, found.vmid, patience, kind=found.kind)
+
+    async def begin(found: Found) -> str | None:
+        return await shop.controls.shut_down(found.node, found.vmid, patience, kind=found.kind)
+
     try:
-        await shop.done(upid, f"shutdown of {name}")
+        stopped = await _brought(shop, name, _OFF, begin, f"shutdown of {name}")
     except Transient as error:
-        if await _state(shop, found) is PowerState.STOPPED:
-            return f"{name} is stopped"
         raise Declined(
             f"{name} did not shut down within {patience} s ({error}): it goes on; kill cuts its "
             "power"
         ) from error
-    return f"{name} is stopped"
+    return f"{name} is stopped" if stopped else f"{name} stands still already"
 
 
 async def kill(shop: Workshop, name: str) -> str:
     """Cut a machine's power."""
-    found = await shop.existing(name)
-    if await _state(shop, found) is PowerState.STOPPED:
-        return f"{name} stands still already"
-    await shop.done(
-        await shop.hypervisor.stop(found.node, found.vmid, kind=found.kind), f"stop of {name}"
-    )
-    return f"{name} is stopped"
+
+    async def begin(found: Found) -> str:
+        return await shop.hypervisor.stop(found.node, found.vmid, kind=found.kind)
+
+    stopped = await _brought(shop, name, _OFF, begin, f"stop of {name}")
+    return f"{name} is stopped" if stopped else f"{name} stands still already"
 
 
 async def reboot(shop: Workshop, name: str) -> str:
@@ -65,12 +71,37 @@ async def reboot(shop: Workshop, name: str) -> str:
     if await _state(shop, found) is PowerState.STOPPED:
         raise Declined(f"{name} stands still: use start")
     patience = shop.settings.site.shutdown_timeout
-    await shop.done(
-        await shop.controls.reboot(found.node, found.vmid, patience, kind=found.kind),
+    await shop.carried_out(
+        lambda: shop.controls.reboot(found.node, found.vmid, patience, kind=found.kind),
         f"reboot of {name}",
     )
     await tend(shop, name)
     return f"{name} is rebooted"
+
+
+async def _brought(
+    shop: Workshop, name: str, wanted: Collection[PowerState], begin: Begin, what: str
+) -> bool:
+    """Bring a machine into a state; says whether anything had to be done."""
+    begun = asked = False
+    while True:
+        found = await shop.existing(name)
+        try:
+            if await _state(shop, found) in wanted:
+                return begun
+            if not asked:
+                begun = True
+                await shop.done(await begin(found), what)
+                asked = True
+                continue
+        except _AGAIN as error:
+            await shop.patience.outlast(error)
+            continue
+        except Transient:
+            if await _state(shop, found) in wanted:
+                return begun
+            raise
+        await shop.patience.wait(f"waiting for {what}: it has not come about yet")
 
 
 async def _state(shop: Workshop, found: Found) -> PowerState:

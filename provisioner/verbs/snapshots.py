@@ -24,8 +24,10 @@ async def take(shop: Workshop, name: str, snapshot: str) -> str:
     found = await shop.existing(name)
     if any(row.name == snapshot for row in await snapshots(shop, name)):
         return f"{name} has a snapshot {snapshot} already"
-    upid = await shop.hypervisor.take_snapshot(found.node, found.vmid, snapshot, kind=found.kind)
-    await shop.done(upid, f"snapshot {snapshot} of {name}")
+    await shop.carried_out(
+        lambda: shop.hypervisor.take_snapshot(found.node, found.vmid, snapshot, kind=found.kind),
+        f"snapshot {snapshot} of {name}",
+    )
     return f"snapshot {snapshot} of {name} is taken"
 
 
@@ -35,8 +37,10 @@ async def roll_back(shop: Workshop, name: str, snapshot: str) -> str:
     if not any(row.name == snapshot for row in await snapshots(shop, name)):
         raise Declined(f"{name} has no snapshot {snapshot}")
     card = card_of(found)
-    upid = await shop.hypervisor.roll_back(found.node, found.vmid, snapshot, kind=found.kind)
-    await shop.done(upid, f"rollback of {name}")
+    await shop.carried_out(
+        lambda: shop.hypervisor.roll_back(found.node, found.vmid, snapshot, kind=found.kind),
+        f"rollback of {name}",
+    )
     await write_card(shop, name, lambda _: card)
     return f"{name} is as it was at snapshot {snapshot}, and stands still"
 
@@ -46,6 +50,8 @@ async def delete(shop: Workshop, name: str, snapshot: str) -> str:
     found = await shop.existing(name)
     if not any(row.name == snapshot for row in await snapshots(shop, name)):
         return f"{name} has no snapshot {snapshot}"
-    upid = await shop.controls.delete_snapshot(found.node, found.vmid, snapshot, kind=found.kind)
-    await shop.done(upid, f"deletion of snapshot {snapshot}")
+    await shop.carried_out(
+        lambda: shop.controls.delete_snapshot(found.node, found.vmid, snapshot, kind=found.kind),
+        f"deletion of snapshot {snapshot}",
+    )
     return f"snapshot {snapshot} of {name} is deleted"

@@ -151,7 +151,7 @@ def container_yard(nodes: tuple[str, ...] = ("pve",), *, over_ssh: bool = True) 
         proxmox=replace(it.settings.proxmox, os_template=archive, container_storage="thin"),
     )
     if over_ssh:
-        _reach(it, nodes)
+        reach(it, nodes)
     return it
 
 
@@ -167,11 +167,12 @@ def reached_yard(
         it.cluster.add_template(TEMPLATE + place, node=node)
     templates = tuple(range(TEMPLATE, TEMPLATE + len(nodes)))
     it.settings = replace(it.settings, proxmox=ProxmoxSettings(templates))
-    _reach(it, nodes if reached is None else reached)
+    reach(it, nodes if reached is None else reached)
     return it
 
 
-def _reach(it: Yard, nodes: tuple[str, ...]) -> None:
+def reach(it: Yard, nodes: tuple[str, ...]) -> None:
+    """Have nodes be reached over SSH."""
     rules = HelperRules(FIRST, LAST, "2001:db8::/64", ("vmbr0",))
     for node in nodes:
         it.cluster.state.systems[node] = NodeSystem(rules)

@@ -153,13 +153,13 @@ def forms_of(mode: Mode) -> int:
     return len(MEANWHILE) if mode.number == OF_THE_CHAIN else len(mode.forms)
 
 
-def _fits(mode: Mode, form: int, at: Call) -> bool:
+def fits(mode: Mode, form: int, at: Call) -> bool:
     if at[0] != SSH:
         return True
     return (mode.forms[form].fault.name in AT_LOGIN) == at[1].endswith("/login")
 
 
-def _means_it(mode: Mode, form: int, at: Call, calls: dict[Call, int]) -> bool:
+def means_it(mode: Mode, form: int, at: Call, calls: dict[Call, int]) -> bool:
     """Say whether a lock of a guest that is being made may be put on whatever a call is about."""
     making = any(matches(*each, call[0], _sample(call)) for each in MAKING for call in calls)
     if (mode.number, form) not in LOCKS_OF_MAKING or not making:
@@ -170,7 +170,7 @@ def _means_it(mode: Mode, form: int, at: Call, calls: dict[Call, int]) -> bool:
 async def usual(verb: Verb, mode: Mode, folder: Path) -> Case | None:
     """Return the case that stands in the table, if the mode can strike the verb at all."""
     calls = await calls_of(verb, folder, over_ssh=mode.number == OVER_SSH)
-    at = [call for call in struck_calls(mode, calls) if _fits(mode, 0, call)]
+    at = [call for call in struck_calls(mode, calls) if fits(mode, 0, call)]
     return Case(verb, mode, at[0]) if at else None
 
 
@@ -183,7 +183,7 @@ async def cases(verb: Verb, mode: Mode, folder: Path) -> list[Case]:
         for form in range(forms_of(mode))
         if (verb.name, mode.number, form) != SOLD_ANYWAY
         for call in at
-        if _fits(mode, form, call) and _means_it(mode, form, call, calls)
+        if fits(mode, form, call) and means_it(mode, form, call, calls)
         for nth in range(1, min(calls[call], TIMES) + 1)
     ]
 

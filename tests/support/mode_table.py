@@ -1,8 +1,8 @@
 """Prints the tables of docs/reference/failure-modes.md: each mode, and each mode under each verb.
 
 `python -m tests.support.mode_table` plays the matrix (minutes) and puts its tables into the
-document. What is told of chainwatch follows from what it makes of Proxmox's words, where there are
-any.
+document; with the word `by-hand`, those of the commands alone. What is told of chainwatch follows
+from what it makes of Proxmox's words, where there are any.
 """
 
 import asyncio
@@ -31,6 +31,9 @@ from provisioner.model import Kind
 from provisioner.simulator.modes.catalogue import MODES
 from provisioner.simulator.modes.mode import Form, Mode, Told
 from tests.support.at_once import at_once
+from tests.support.by_hand import COMMANDS, Command
+from tests.support.by_hand_playing import Ended, meetings
+from tests.support.by_hand_playing import play as typed
 from tests.support.matrix import usual
 from tests.support.playing import Outcome, Played, play
 from tests.support.verbs import VERBS, Verb
@@ -89,6 +92,9 @@ HELD_BY: Final[Mapping[int, tuple[str, ...]]] = {
 MODES_TABLE: Final = "modes"
 #: The name of the table of each kind's verbs.
 VERBS_TABLES: Final = {Kind.VM: "machines", Kind.CONTAINER: "containers"}
+#: The name of the table of each kind's commands.
+BY_HAND_TABLES: Final = {Kind.VM: "machines by hand", Kind.CONTAINER: "containers by hand"}
+BY_HAND: Final = "by-hand"
 
 
 def said(mode: Mode) -> str:
@@ -149,14 +155,26 @@ def verbs_table(kind: Kind, outcomes: Mapping[tuple[int, str], Outcome]) -> str:
     return "\n".join(lines)
 
 
+def by_hand_table(kind: Kind, ends: Mapping[tuple[int, str], Ended]) -> str:
+    """Return the table of what came of each command on a kind of machine under each mode."""
+    of_kind = [command for command in COMMANDS if command.kind is kind]
+    heads = " | ".join(command.name for command in of_kind)
+    lines = [f"| # | mode | {heads} |", "|---|---|" + "---|" * len(of_kind)]
+    for mode in MODES.values():
+        cells = [ends[mode.number, command.id].value for command in of_kind]
+        lines.append(f"| {mode.number} | {mode.name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def block(document: str, name: str) -> str:
     """Return the table that stands between the marks of `name` in a document."""
     return document.split(f"<!-- {name} -->\n")[1].split(f"\n<!-- /{name} -->", maxsplit=1)[0]
 
 
-def told_outcome(document: str, mode: Mode, verb: Verb) -> str:
-    """Return what a document says of a verb under a mode."""
-    head, _, *rows = block(document, VERBS_TABLES[verb.kind]).splitlines()
+def told_outcome(document: str, mode: Mode, verb: Verb | Command) -> str:
+    """Return what a document says of a verb or a command under a mode."""
+    tables = VERBS_TABLES if isinstance(verb, Verb) else BY_HAND_TABLES
+    head, _, *rows = block(document, tables[verb.kind]).splitlines()
     column = [cell.strip() for cell in head.split("|")].index(verb.name)
     row = next(row for row in rows if row.startswith(f"| {mode.number} |"))
     return row.split("|")[column].strip()
@@ -186,16 +204,31 @@ async def _all(verbs: Sequence[Verb]) -> dict[tuple[int, str], Outcome]:
     return found
 
 
-def main() -> None:
+async def by_hand() -> dict[tuple[int, str], Ended]:
+    """Play one mode at the first call of each command that it is known for."""
+    ends = {}
+    for command in COMMANDS:
+        for mode in MODES.values():
+            at = await meetings(command, mode)
+            ends[mode.number, command.id] = await typed(at[0]) if at else Ended.UNTOUCHED
+    return ends
+
+
+def main(words: Sequence[str] = ()) -> None:
     """Put all tables into the document."""
-    with at_once():
-        outcomes = asyncio.run(_all(VERBS))
+    tables = {MODES_TABLE: modes_table()}
+    ends = asyncio.run(by_hand())
+    tables |= {name: by_hand_table(kind, ends) for kind, name in BY_HAND_TABLES.items()}
+    if BY_HAND not in words:
+        with at_once():
+            outcomes = asyncio.run(_all(VERBS))
+        tables |= {name: verbs_table(kind, outcomes) for kind, name in VERBS_TABLES.items()}
     document = DOCUMENT.read_text()
-    tables = {VERBS_TABLES[kind]: verbs_table(kind, outcomes) for kind in VERBS_TABLES}
-    for name, table in {MODES_TABLE: modes_table(), **tables}.items():
-        document = document.replace(block(document, name), table)
+    for name, table in tables.items():
+        head, tail = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+        document = document.replace(f"{head}{block(document, name)}{tail}", f"{head}{table}{tail}")
     DOCUMENT.write_text(document)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -126,7 +126,12 @@ TABLE: Final = (
     Meaning("reply lost by the proxy", UnknownOutcome, "", _statuses(596, 597, 598, 599)),
     Meaning("answered by something in between", UnknownOutcome, "", _statuses(502, 503, 504)),
     Meaning("worker lost", UnknownOutcome, "got no worker upid"),
-    Meaning("task ended without a word", UnknownOutcome, r"^unexpected status$"),
+    Meaning(
+        "task ended without a word",
+        UnknownOutcome,
+        r"^unexpected status$",
+        advice="look what became of it",
+    ),
     Meaning("task forgotten", UnknownOutcome, "no such task"),
     Meaning(
         "VMID in use",
@@ -136,7 +141,12 @@ TABLE: Final = (
     ),
     # --------------------------------------------------------------------- the guest's agent
     Meaning("agent not configured", AgentSilent, "No QEMU guest agent configured"),
-    Meaning("agent not running", AgentSilent, "QEMU guest agent is not running"),
+    Meaning(
+        "agent not running",
+        AgentSilent,
+        "QEMU guest agent is not running",
+        advice="is the guest up, and the agent installed in it?",
+    ),
     Meaning("agent went away", AgentSilent, "qmp command 'guest-.*' failed"),
     # -------------------------------------------------------------------------------- locks
     Meaning(
@@ -164,6 +174,7 @@ TABLE: Final = (
         "guest gone",
         Transient,
         r"[Cc]onfiguration file .*does not exist|unable to find configuration file",
+        advice="was it moved or removed? look, then ask again",
     ),
     Meaning(
         "guest runs", Transient, "is running - destroy failed|container is running|already running"

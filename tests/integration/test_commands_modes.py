@@ -1,0 +1,70 @@
+"""Every mode of failure at every command: it ends well, or a sentence says what to do about it.
+
+The tables of docs/reference/failure-modes.md say what comes of each; here a share of their cells is
+played, some of each mode and of each command. With CHAINWATCH_SOAK set, each form of each mode
+strikes each call of each command. A case that fails is named: CHAINWATCH_CASE=name plays it alone.
+"""
+
+import os
+from typing import Final
+
+import pytest
+
+from provisioner.simulator.modes.catalogue import MODES
+from provisioner.simulator.modes.mode import Mode
+from tests.support.by_hand import COMMANDS, Command
+from tests.support.by_hand_playing import Ended, Meeting, calls_of, meetings, play
+from tests.support.mode_table import DOCUMENT, told_outcome
+
+TOLD: Final = DOCUMENT.read_text()
+SOAK: Final = bool(os.environ.get("CHAINWATCH_SOAK"))
+ONLY: Final = os.environ.get("CHAINWATCH_CASE")
+#: Of how many cells one is played.
+SHARE: Final = 13
+
+
+def _chosen(mode: Mode, command: Command) -> bool:
+    return SOAK or bool(ONLY) or (mode.number + COMMANDS.index(command)) % SHARE == 0
+
+
+@pytest.mark.timeout(3600 if SOAK else 120)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.id)
+async def test_a_command_ends_well_or_says_what_to_do_and_harms_nobody(command: Command) -> None:
+    wrong = []
+    for mode in MODES.values():
+        if not _chosen(mode, command):
+            continue
+        there = await meetings(command, mode)
+        at = [each for each in there if ONLY in {None, each.id}] if SOAK or ONLY else there[:1]
+        wrong += [await _trouble(meeting, first=meeting == there[0]) for meeting in at]
+    assert [each for each in wrong if each] == []
+
+
+async def _trouble(meeting: Meeting, *, first: bool) -> str | None:
+    """Play a case; returns what is wrong with what came of it."""
+    again = f"CHAINWATCH_CASE={meeting.id} plays it again"
+    try:
+        ended = await play(meeting)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the others are played too
+        return f"{again}: {error!r}"
+    told = told_outcome(TOLD, meeting.mode, meeting.command)
+    if first and ended.value != told:
+        return f"{again}: {ended.value}, not {told}"
+    return None
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.id)
+async def test_the_tables_say_of_each_command_which_modes_cannot_strike_it(
+    command: Command,
+) -> None:
+    assert await calls_of(command)
+    for mode in MODES.values():
+        told = told_outcome(TOLD, mode, command)
+        untouched = not await meetings(command, mode)
+        assert (told == Ended.UNTOUCHED.value) == untouched, mode.number
+        assert told in {ended.value for ended in Ended}
+
+
+def test_there_are_as_many_commands_on_containers_as_on_virtual_machines() -> None:
+    names = [command.name for command in COMMANDS]
+    assert names[: len(names) // 2] == names[len(names) // 2 :]
