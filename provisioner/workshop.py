@@ -292,7 +292,7 @@ class Unchanged:
 
     async def __call__(self, step: Step, have: Observed) -> None:
         if step.creates:
-            raise Declined("the machine is gone: somebody removed it; `create` makes it again")
+            raise Declined("the machine is gone, somebody removed it: make it again with `create`")
         if have.config is None or have.identity is None:
             return
         card = self.signer.card(have.config.description, have.identity)

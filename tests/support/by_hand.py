@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from provisioner.errors import ProvisionError
+from provisioner.errors import Declined, ProvisionError
 from provisioner.model import Kind
 from provisioner.simulator.guests import Guest
 from provisioner.verbs import power, snapshots
@@ -100,14 +100,31 @@ async def kept(it: Yard) -> None:
 
 
 def collected(phases: frozenset[Phase]) -> Does:
-    """Return a collection; what went wrong in it is its failure."""
+    """Return a collection; what went wrong in it is its failure, and what it could not read too."""
 
     async def does(shop: Workshop) -> None:
-        came_to = await collect(shop, execute=True, phases=phases)
-        if came_to.failures:
-            raise Failed("; ".join(came_to.failures))
+        told: list[str] = []
+        say = shop.say
+
+        def heard(sentence: str) -> None:
+            told.append(sentence)
+            say(sentence)
+
+        came_to = await collect(replace(shop, say=heard), execute=True, phases=phases)
+        untold = [each for each in told if each.startswith("left alone: ")]
+        if came_to.failures or untold:
+            raise Failed("; ".join([*came_to.failures, *untold]))
 
     return does
+
+
+async def given_back(shop: Workshop) -> None:
+    """Resume it; typed again after it was done, it is not suspended any more."""
+    try:
+        await resume(shop, "web", expires_at=UNTIL)
+    except Declined as error:
+        if "web is not suspended" not in str(error):
+            raise
 
 
 async def ran(shop: Workshop) -> None:
@@ -190,7 +207,7 @@ def _commands(kind: Kind) -> Sequence[Command]:
         of("reboot", lambda shop: power.reboot(shop, "web"), _runs),
         of(
             "resume",
-            lambda shop: resume(shop, "web", expires_at=UNTIL),
+            given_back,
             _runs,
             suspended,
         ),
