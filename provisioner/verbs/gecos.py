@@ -48,4 +48,7 @@ async def _usermod(shop: Workshop, found: Found, gecos: Gecos) -> None:
     if ended.code == NO_SUCH_USER:
         raise Transient(f"guest {vmid} has no account {gecos.user} yet")
     if ended.code != 0:
-        raise Permanent(f"guest {vmid}: usermod ended with exit code {ended.code}")
+        raise Permanent(
+            f"guest {vmid}: usermod ended with exit code {ended.code}: look whether the account is "
+            "there"
+        )
