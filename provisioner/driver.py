@@ -162,4 +162,4 @@ class Driver:
             try:
                 await self.patience.wait(f"waiting for {what}")
             except OutOfTime as error:
-                raise OutOfTime(f"{error}; if nothing moves, look at its task {upid}") from None
+                raise OutOfTime(f"{error}; stop the task if nothing moves: {upid}") from None

@@ -145,7 +145,7 @@ TABLE: Final = (
         "agent not running",
         AgentSilent,
         "QEMU guest agent is not running",
-        advice="is the guest up, and the agent installed in it?",
+        advice="is the guest up? start the agent or reboot the guest",
     ),
     Meaning("agent went away", AgentSilent, "qmp command 'guest-.*' failed"),
     # -------------------------------------------------------------------------------- locks
