@@ -107,7 +107,8 @@ class PctShell:
         if ended.code not in codes:
             said = ended.error.decode(errors="replace").strip()[:SHOWN]
             raise Transient(
-                f"guest {vmid}: `{' '.join(words)}` ended with exit code {ended.code}: {said}"
+                f"guest {vmid}: `{' '.join(words)}` ended with exit code {ended.code}: {said}; "
+                "mend that in the container, or let it be reinstalled"
             )
         return ended
 

@@ -181,7 +181,7 @@ def _failed(node: str, ended: Ended) -> Permanent | Transient | AgentSilent:
         return Transient(f"node {node}: {said}; it is sent again")
     if ended.code == 127:
         return Permanent(f"node {node} has no helper: install it, see docs/howto/nodes-ssh.md")
-    return Transient(f"node {node}: {said}")
+    return Transient(f"node {node}: {said}; mend that on the node, it is tried again")
 
 
 def _text(said: bytes) -> str:

@@ -39,7 +39,7 @@ ADVICE: Final[Mapping[int, str]] = {
     47: r"storage \S+ is away: bring it back|is destroyed, but left .*: remove by hand",
     53: r"start the agent or reboot the guest",
     60: r"there is no room: make some|chainwatch node authorize|is the node up, and its SSH server"
-    r"|Compare with `ssh-keygen",
+    r"|Compare with `ssh-keygen|mend that on the node|mend that in the container|look whether",
 }
 _ANY: Final = "|".join(f"(?:{advice})" for advice in ADVICE.values())
 
