@@ -238,13 +238,14 @@ class Machines:
                 return row.upid
         return None
 
-    async def _locate(
-        self,
-        want: DesiredMachine,
-        snapshot: ClusterSnapshot,
-        answers: bool | None,
-        just_done: str | None,
-    ) -> Observed:
+    async def standing(self, want: DesiredMachine) -> Observed:
+        """Look where a machine stands and that it is the one, whatever works on it or locks it.
+
+        What is there instead has no VMID here; one that is nowhere has no node either.
+        """
+        return await self._standing(want, await self.snapshots.get())
+
+    async def _standing(self, want: DesiredMachine, snapshot: ClusterSnapshot) -> Observed:
         place = await self.log.place(want.key, want.nonce)
         existed = await self.log.ever_cloned(want.key, want.nonce)
         if place is None:
@@ -257,11 +258,21 @@ class Machines:
         if config is None:
             return await self._missing(place.vmid, node, existed)
         seen = await self._proven(want, place.vmid, node, config, snapshot.nodes)
-        if seen is None:
-            return absent(None, node, existed)
+        return seen or absent(None, node, existed)
+
+    async def _locate(
+        self,
+        want: DesiredMachine,
+        snapshot: ClusterSnapshot,
+        answers: bool | None,
+        just_done: str | None,
+    ) -> Observed:
+        seen = await self._standing(want, snapshot)
+        if seen.config is None or seen.vmid is None or seen.node is None:
+            return seen
         if not self.site.isolated(want, seen):
             return seen if just_done in ("clone", "restore") else await self._bare(seen)
-        seen = await self._suspected(seen, place.vmid, node)
+        seen = await self._suspected(seen, seen.vmid, seen.node)
         if just_done in ("configure", "resize") and owed_first_start(want, seen):
             return replace(seen, power=PowerState.UNREAD)
         return await self._liveliness(want, seen, answers)

@@ -31,6 +31,10 @@ class NotRunning(OperatorError):
     """Nobody answers on the socket."""
 
 
+class Unanswered(OperatorError):
+    """The daemon was asked and gave no answer: what was asked for may have been done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """The daemon behind one socket."""
@@ -43,7 +47,11 @@ class Client:
         return self._ask("GET", route + (f"?{urlencode(given)}" if given else ""))
 
     def post(
-        self, route: str, body: Mapping[str, str] | None = None, *, patience: float = PATIENCE
+        self,
+        route: str,
+        body: Mapping[str, str | list[str]] | None = None,
+        *,
+        patience: float = PATIENCE,
     ) -> Json:
         """Give an order."""
         return self._ask("POST", route, json.dumps(body or {}), patience)
@@ -57,7 +65,7 @@ class Client:
             response = connection.getresponse()
             return _answer(response.status, response.read())
         except TimeoutError:
-            raise OperatorError(
+            raise Unanswered(
                 f"the daemon did not answer within {patience:.0f} s; its log says what it does"
             ) from None
         except (OSError, http.client.HTTPException) as error:
@@ -75,7 +83,7 @@ class Client:
                     "or name its socket with --socket or CHAINWATCH_SOCKET"
                 )
             case _:
-                return OperatorError(f"the daemon broke off on {self.path}: {error}; ask again")
+                return Unanswered(f"the daemon broke off on {self.path}: {error}; ask again")
 
     def _closed(self) -> str:
         """Say which group would let this user in, where that can be seen."""

@@ -26,6 +26,7 @@ from chainwatch.chain.settings import SourceSettings
 from chainwatch.config import Config, load
 from chainwatch.control.checkup import checkup
 from chainwatch.control.desk import Desk
+from chainwatch.control.hands import Means
 from chainwatch.control.outlook import Outlook
 from chainwatch.control.pulse import Pulse
 from chainwatch.control.readings import Finding
@@ -33,14 +34,17 @@ from chainwatch.control.rebuild import Report
 from chainwatch.domain.batches import Source
 from chainwatch.errors import OperatorError
 from chainwatch.runtime import garbage
-from chainwatch.runtime.clock import SystemClock
+from chainwatch.runtime.clock import Clock, SystemClock
 from chainwatch.runtime.notify import Notifier
 from chainwatch.store.census import Census
 from chainwatch.store.database import Database
 from chainwatch.store.installation import check_installation
 from provisioner.backends.proxmox.client import ProxmoxerApi
+from provisioner.backends.proxmox.commands import AgentCommands
+from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.backends.proxmox.settings import ProxmoxEndpoint
-from provisioner.guest.node import Ways
+from provisioner.guest.commands import PctCommands
+from provisioner.guest.node import HelperShell, Ways
 
 __all__ = ["Adapters", "Daemon", "adapters", "check", "desk", "opened", "rebuild", "run", "wire"]
 
@@ -118,7 +122,17 @@ def desk(config: Config, ways: Adapters, daemon: Daemon, pulse: Pulse) -> Desk:
         pulse=pulse,
         started=supervisor.clock.monotonic(),
     )
-    return Desk(outlook)
+    return Desk(outlook, _means(config, ways, supervisor.clock))
+
+
+def _means(config: Config, ways: Adapters, clock: Clock) -> Means:
+    """Return what operators work on machines with."""
+    return Means(
+        controls=ProxmoxControls(ways.api),
+        vms=AgentCommands(ways.api, clock.sleep, clock.monotonic),
+        containers=PctCommands(HelperShell(ways.nodes)) if ways.nodes else None,
+        console=config.admin.console,
+    )
 
 
 @asynccontextmanager

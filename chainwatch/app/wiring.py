@@ -290,7 +290,8 @@ class _Wiring:
 
     def inspection(self) -> Inspection:
         bridge, token = self.config.machines.bridge, self.config.proxmox.token_id
-        return Inspection(self.ways.api, self.machines, bridge, token, sold(self.config))
+        more, console = sold(self.config), self.config.admin.console
+        return Inspection(self.ways.api, self.machines, bridge, token, more, console)
 
     def firewalls(self, resync: Resync) -> FirewallWatch:
         return FirewallWatch(

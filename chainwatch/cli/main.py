@@ -2,6 +2,7 @@
 
 from chainwatch.cli import (
     daemon,
+    hands,
     history,
     later,
     leases,
@@ -25,6 +26,7 @@ for _command in (
     status.status,
     leases.leases,
     leases.show,
+    hands.metrics,
     history.operations,
     history.events,
     history.orphans,
@@ -45,6 +47,8 @@ for _command in (
     wishes.reinstall,
     wishes.withdraw,
     wishes.adopt,
+    hands.throttle,
+    hands.console,
     orders.pause,
     orders.resume_all,
     orders.survey,
@@ -53,6 +57,7 @@ for _command in (
     simulator.simulator,
 ):
     app.command(_command.__name__.replace("_", "-"))(_command)
+app.command("exec", context_settings=hands.AS_THEY_ARE)(hands.exec_)
 app.add_typer(sources.app, name="source", help="How the chains are read, and what on a halt.")
 app.add_typer(nodes.app, name="node", help="What has to be put on a node for SSH.")
 app.add_typer(

@@ -48,6 +48,9 @@ def grant(
     backups: Annotated[
         str, typer.Option("--backups", help="Storage of the backups, with on_destroy = backup.")
     ] = "",
+    console: Annotated[
+        bool, typer.Option("--console", help="For `chainwatch console`, with console = true.")
+    ] = False,
     token_id: Annotated[
         str, typer.Option("--token", help="The token to make, as user@realm!name.")
     ] = OURSELVES,
@@ -65,6 +68,7 @@ def grant(
         pool=pool or None,
         zone=zone,
         backups=backups or None,
+        console=console,
     )
     if not estate.pool:
         typer.echo("# Without a pool the token may change every guest of the cluster.")

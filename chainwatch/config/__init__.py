@@ -135,13 +135,15 @@ class PolicyConfig:
 class AdminConfig:
     """Who may look and change; None for a group means nobody besides owner and root.
 
-    `metrics_listen` is a loopback host and a port (0: any), None for no TCP listener.
+    `metrics_listen` is a loopback host and a port (0: any), None for no TCP listener; `console` is
+    whether whoever may change things may open the screens of machines.
     """
 
     socket: Path
     read_group: str | None
     admin_group: str | None
     metrics_listen: tuple[str, int] | None
+    console: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,4 +376,5 @@ def _admin(table: schema.Admin) -> AdminConfig:
         read_group=table.read_group or None,
         admin_group=table.admin_group or None,
         metrics_listen=(host.strip("[]"), int(port)) if host else None,
+        console=table.console,
     )

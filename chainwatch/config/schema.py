@@ -288,6 +288,12 @@ class Admin(Table):
         "empty: on the socket only.",
         examples=["127.0.0.1:9464"],
     )
+    console: bool = Field(
+        default=False,
+        description="Let who may change things open the screens of machines (`chainwatch console`)"
+        "; then the token needs VM.Console, which `chainwatch proxmox grant --console` prints.",
+        examples=[True],
+    )
 
 
 class Log(Table):

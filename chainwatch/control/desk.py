@@ -2,7 +2,8 @@
 
 Readings never wait for a chain, and only `show` and the orders that say so ask the hypervisor. An
 order is durable, carries who gave it and why into the audit, and takes effect through the loop: it
-makes keys due and rings the bell, it never touches a machine by itself. What cannot be done as
+makes keys due and rings the bell, it never touches a machine by itself; what does, at once and for
+somebody who waits, is `hands`. What cannot be done as
 asked is an OperatorError that says what to ask instead.
 """
 
@@ -18,6 +19,7 @@ from chainwatch.control.checkup import checkup
 from chainwatch.control.departures import REFUSED
 from chainwatch.control.flights import FAILED
 from chainwatch.control.giving_back import cancelling, not_cancelled
+from chainwatch.control.hands import Hands, Means
 from chainwatch.control.outlook import Outlook
 from chainwatch.control.passes import Outcome
 from chainwatch.control.readings import EventLine, Finding, LeaseLine, LeaseStory, Status
@@ -65,6 +67,7 @@ class Desk:
     """An operator's view of one daemon; `uid` is always who asks, `reason` why."""
 
     outlook: Outlook
+    means: Means
 
     @property
     def sources(self) -> SourceDesk:
@@ -216,6 +219,11 @@ class Desk:
         for alarm in ALARMS:
             await self.outlook.stores.alarms.clear(alarm, adopted.lease)
         return adopted
+
+    async def hands(self, name: str) -> Hands:
+        """Return what is done by hand to the machine that a lease pays for."""
+        row, reconciler = await self._found(name), self.outlook.supervisor.worker.reconciler
+        return Hands(self.means, self.outlook.stores, reconciler, row)
 
     async def pause(self, scope: Scope, reason: str, uid: int) -> list[Pause]:
         """Stop every effect, or every destroy, from the next step on; returns what is paused."""

@@ -5,10 +5,12 @@ shell, as callers write it who know no other way.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from provisioner.controls import GuestCommands
 from provisioner.errors import Declined, UnknownOutcome
-from provisioner.ports import Finished
+from provisioner.ports import Finished, Place
 from provisioner.workshop import Workshop
 
 #: What is said of a command whose end was not seen, and of one that could not be begun.
@@ -17,16 +19,35 @@ NOT_BEGUN: Final = 125
 _LONGEST: Final = 32_768
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended; not `seen` is one of which nobody knows whether it did."""
+
+    finished: Finished
+    seen: bool
+
+
 async def guest_exec(shop: Workshop, name: str, words: Sequence[str], limit: int) -> Finished:
     """Run `words` in the guest for `limit` seconds at most."""
+    command = checked(words)
+    found = await shop.existing(name)
+    ended = await run(shop.into(found), Place(found.vmid, found.node), command, limit)
+    return ended.finished
+
+
+def checked(words: Sequence[str]) -> tuple[str, ...]:
+    """Return what is run for `words`. Raises Declined for what is no command."""
     if not words or not words[0]:
         raise Declined("write the command to run")
     if sum(map(len, words)) > _LONGEST or any("\0" in word for word in words):
         raise Declined(f"a command has at most {_LONGEST} characters, and no zero bytes")
-    found = await shop.existing(name)
     line = len(words) == 1 and any(letter.isspace() for letter in words[0])
-    command = ("/bin/sh", "-c", words[0]) if line else tuple(words)
+    return ("/bin/sh", "-c", words[0]) if line else tuple(words)
+
+
+async def run(way: GuestCommands, at: Place, command: Sequence[str], limit: int) -> Ended:
+    """Run a command that was checked in the guest that stands there."""
     try:
-        return await shop.into(found).run(found.node, found.vmid, command, limit)
+        return Ended(await way.run(at.node, at.vmid, command, limit), seen=True)
     except UnknownOutcome as error:
-        return Finished(TIMED_OUT, b"", f"{error}\n".encode())
+        return Ended(Finished(TIMED_OUT, b"", f"{error}\n".encode()), seen=False)

@@ -7,13 +7,15 @@ monitoring round nothing.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from provisioner.census import Found
-from provisioner.controls import UNKNOWN, Inside, Usage
+from provisioner.controls import UNKNOWN, Controls, GuestCommands, Inside, Usage
+from provisioner.driver import Clock
 from provisioner.errors import ProvisionError
-from provisioner.model import PowerState
+from provisioner.model import Kind, PowerState
+from provisioner.ports import Place
 from provisioner.workshop import Workshop
 
 #: Seconds between the two looks.
@@ -46,22 +48,35 @@ class Metrics:
 async def metrics(shop: Workshop, name: str) -> Metrics:
     """Measure a machine for a second."""
     found = await shop.shown(name)
-    first = await shop.controls.usage(found.node, found.vmid, kind=found.kind)
+    return await measured(
+        shop.controls,
+        lambda: shop.into(found),
+        shop.clock,
+        Place(found.vmid, found.node),
+        found.kind,
+    )
+
+
+async def measured(
+    controls: Controls, way: Callable[[], GuestCommands], clock: Clock, at: Place, kind: Kind
+) -> Metrics:
+    """Measure the machine that stands there for a second; `way` leads into it, or raises."""
+    first = await controls.usage(at.node, at.vmid, kind=kind)
     if first.state is not PowerState.RUNNING:
         return summary(first, first, None, 1)
-    begun = shop.clock.monotonic()
+    begun = clock.monotonic()
     async with asyncio.TaskGroup() as group:
-        asked = group.create_task(_inside(shop, found))
-        await shop.clock.sleep(BETWEEN)
+        asked = group.create_task(_inside(way, at))
+        await clock.sleep(BETWEEN)
         inside = asked.result() if asked.done() else None
         asked.cancel()
-    second = await shop.controls.usage(found.node, found.vmid, kind=found.kind)
-    return summary(first, second, inside, shop.clock.monotonic() - begun)
+    second = await controls.usage(at.node, at.vmid, kind=kind)
+    return summary(first, second, inside, clock.monotonic() - begun)
 
 
-async def _inside(shop: Workshop, found: Found) -> Inside | None:
+async def _inside(way: Callable[[], GuestCommands], at: Place) -> Inside | None:
     try:
-        return await shop.into(found).inside(found.node, found.vmid)
+        return await way().inside(at.node, at.vmid)
     except ProvisionError:
         return None
 

@@ -53,7 +53,7 @@ async def throttle(shop: Workshop, name: str, limits: Limits) -> list[str]:
     while True:
         found = await shop.existing(name)
         card = replace(card_of(found), throttled=not limits.reset)
-        wanted, lines = _meant(limits, found.config.settings.cores)
+        wanted, lines = meant(limits, found.config.settings.cores)
         text = shop.settings.site.signer.describe(found.identity, found.stamps, card)
         try:
             await shop.controls.throttle(
@@ -65,7 +65,7 @@ async def throttle(shop: Workshop, name: str, limits: Limits) -> list[str]:
         return lines
 
 
-def _meant(limits: Limits, cores: int) -> tuple[Throttle, list[str]]:
+def meant(limits: Limits, cores: int) -> tuple[Throttle, list[str]]:
     """Return what to set on a machine with so many cores, and what to say of it."""
     if limits.reset:
         return Throttle(0, 0, 0, 0, 0), ["cpu, bandwidth and iops: no limits"]

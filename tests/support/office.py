@@ -16,6 +16,7 @@ from chainwatch.control.desk import Desk
 from chainwatch.control.pulse import Pulse
 from chainwatch.credentials import Secret
 from provisioner.simulator.direct import DirectApi
+from provisioner.simulator.ssh.direct import DirectWays
 from tests.support.realm import Realm, realm
 
 NOBODY = 65534
@@ -25,7 +26,8 @@ PROGRAM = (sys.executable, "-c", "from chainwatch.cli.main import main; main()")
 
 def desk_of(made: Realm) -> Desk:
     """Return a desk over a realm's daemon."""
-    ways = Adapters({"model": made.chain.rpc}, DirectApi(made.cluster))
+    nodes = DirectWays(made.cluster) if made.config.nodes else None
+    ways = Adapters({"model": made.chain.rpc}, DirectApi(made.cluster), nodes)
     pulse = Pulse(made.daemon.supervisor.clock, lambda: None)
     return desk(made.config, ways, made.daemon, pulse)
 

@@ -1,17 +1,17 @@
 """What the command line calls beyond the daemon, and what Proxmox wants for it.
 
-Kept apart so that each token has what its own program uses: the daemon's opens no console and
-reads no file in a guest, for it has no need to.
+Kept apart so that each token has what its own program uses: the daemon takes no snapshot away, and
+reboots nothing, for it has no need to. Screens are opened by both, the daemon's only where that is
+switched on.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
-from provisioner.backends.proxmox.privileges import CALLS, Need, Scope
+from provisioner.backends.proxmox.privileges import CALLS, CONSOLE_CALLS, Need, Scope
 
 _VM: Final = "/nodes/{node}/qemu/{vmid}"
 _CONTAINER: Final = "/nodes/{node}/lxc/{vmid}"
-_UNRESTRICTED: Final = "VM.GuestAgent.Unrestricted"
 
 
 def _machine(*privileges: str) -> Need:
@@ -36,18 +36,14 @@ def _of_guests(guest: str) -> Mapping[str, tuple[Need, ...]]:
     """Return the calls that are made about a guest of either kind."""
     return {
         f"POST {guest}/status/reboot": (_machine("VM.PowerMgmt"),),
-        f"POST {guest}/vncproxy": (_machine("VM.Console"),),
         f"DELETE {guest}/snapshot/{{snapname}}": (_machine("VM.Snapshot"),),
     }
 
 
 BY_HAND: Final[Mapping[str, tuple[Need, ...]]] = {
     **_of_guests(_VM),
-    f"GET {_VM}/agent/get-fsinfo": (
-        Need(Scope.MACHINES, ("VM.Monitor",), ("VM.GuestAgent.Audit", _UNRESTRICTED)),
-    ),
     **_of_guests(_CONTAINER),
 }
 
 #: Everything that the command line calls.
-ALL: Final[Mapping[str, tuple[Need, ...]]] = {**CALLS, **BY_HAND}
+ALL: Final[Mapping[str, tuple[Need, ...]]] = {**CALLS, **CONSOLE_CALLS, **BY_HAND}

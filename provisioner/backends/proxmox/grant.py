@@ -17,7 +17,6 @@ from provisioner.backends.proxmox.privileges import (
     Release,
     Scope,
     privileges,
-    with_backups,
 )
 
 #: What the names of the daemon's roles begin with.
@@ -34,7 +33,7 @@ def commands(
     user, _, name = token_id.partition("!")
     if estate.pool:
         yield _pveum("pool", "add", estate.pool)
-    wanted = with_backups(calls) if estate.backups else calls
+    wanted = estate.calls(calls)
     for scope in (each for each in Scope if estate.paths(each)):
         names = ",".join(privileges(scope, release, wanted))
         yield _pveum("role", "add", _role(scope, prefix), "--privs", names)

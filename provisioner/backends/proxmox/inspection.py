@@ -24,7 +24,6 @@ from provisioner.backends.proxmox.privileges import (
     Scope,
     missing,
     privileges,
-    with_backups,
 )
 from provisioner.backends.proxmox.remarks import DRIVE, Remark
 from provisioner.backends.proxmox.settings import ProxmoxSettings
@@ -63,13 +62,17 @@ class Sold:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Looks at the token and the templates; `bridge` is where machines are connected."""
+    """Looks at the token and the templates; `bridge` is where machines are connected.
+
+    `console` is whether operators may open the screens of machines.
+    """
 
     api: Api
     settings: ProxmoxSettings
     bridge: str
     token_id: str
     sold: Sold = field(default_factory=Sold)
+    console: bool = False
 
     async def remarks(self) -> list[Remark]:
         """Look at everything; what is good is remarked on too. Raises what `reading` raises."""
@@ -155,6 +158,7 @@ class Inspection:
             archives=() if archive is None else (archive.partition(":")[0],),
             pool=self.settings.pool,
             backups=self.settings.backup_storage,
+            console=self.console,
         )
 
 
@@ -180,7 +184,7 @@ def _on(held: Held, path: str, *, below: bool) -> frozenset[str]:
 
 def _lacking(held: Held, estate: Estate, token_id: str, release: Release) -> Iterator[Remark]:
     """Yield what the token lacks, each with the command that adds it."""
-    calls = with_backups(CALLS) if estate.backups else CALLS
+    calls = estate.calls(CALLS)
     for scope in Scope:
         for path in estate.paths(scope):
             have = _have(held, scope, path)

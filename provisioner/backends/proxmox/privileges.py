@@ -213,6 +213,9 @@ CALLS: Final[Calls] = {
     f"POST {_AGENT}/ping": (
         Need(Scope.MACHINES, ("VM.Monitor",), ("VM.GuestAgent.Audit", _UNRESTRICTED)),
     ),
+    f"GET {_AGENT}/get-fsinfo": (
+        Need(Scope.MACHINES, ("VM.Monitor",), ("VM.GuestAgent.Audit", _UNRESTRICTED)),
+    ),
     f"POST {_AGENT}/exec": (Need(Scope.MACHINES, ("VM.Monitor",), (_UNRESTRICTED,)),),
     f"GET {_AGENT}/exec-status": (Need(Scope.MACHINES, ("VM.Monitor",), (_UNRESTRICTED,)),),
     f"GET {_AGENT}/file-read": (
@@ -251,6 +254,12 @@ BACKUP_CALLS: Final[Mapping[str, tuple[Need, ...]]] = {
     ),
 }
 
+#: What is called only where operators may open the screens of machines.
+CONSOLE_CALLS: Final[Calls] = {
+    f"POST /nodes/{{node}}/{branch}/{{vmid}}/vncproxy": (_machine("VM.Console"),)
+    for branch in ("qemu", "lxc")
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Estate:
@@ -258,7 +267,7 @@ class Estate:
 
     Without a `pool` every guest of the cluster is as much ours as any. A bridge that is a VNet is
     in the `zone` of that; all others are in `localnetwork`. `backups` is the storage that backups
-    go to, where machines are backed up.
+    go to, where machines are backed up; `console` is whether operators may open their screens.
     """
 
     templates: tuple[int, ...]
@@ -268,6 +277,12 @@ class Estate:
     pool: str | None = None
     zone: str = "localnetwork"
     backups: str | None = None
+    console: bool = False
+
+    def calls(self, calls: Calls) -> Calls:
+        """Return `calls` and those that are made only where this is so."""
+        more = with_backups(calls) if self.backups else calls
+        return {**more, **CONSOLE_CALLS} if self.console else more
 
     def paths(self, scope: Scope) -> Sequence[str]:
         """Return the paths that access control lists have for a scope."""
