@@ -1,4 +1,4 @@
-"""What is done to one machine by hand alone, as protocols, behind the command line's verbs.
+"""What is done to one machine by hand alone, as protocols: by the command line, and by operators.
 
 Apart from `ports.Hypervisor`, which the verbs use too, because no reconciling needs it: each method
 is one effect or one reading, asked for by somebody who watches, and none waits for a task. Errors

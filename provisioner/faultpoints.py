@@ -67,7 +67,7 @@ CALLS: Final = (
     "chain.second_look",
 )
 
-#: What no reconciling does: the calls of the command line alone.
+#: What no reconciling does: the calls of the command line, and of operators by hand.
 BY_HAND: Final = (
     "controls.shut_down",
     "controls.reboot",

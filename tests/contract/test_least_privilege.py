@@ -14,6 +14,8 @@ from typing import Final
 import pytest
 
 from provisioner.backends.proxmox.archives import ProxmoxArchives
+from provisioner.backends.proxmox.controls import ProxmoxControls
+from provisioner.backends.proxmox.grant import role_line
 from provisioner.backends.proxmox.inspection import Inspection
 from provisioner.backends.proxmox.privileges import (
     BACKUP_CALLS,
@@ -63,9 +65,14 @@ SETTINGS: Final = ProxmoxSettings(
     container_storage="local",
     backup_storage="vault",
 )
+MACHINES: Final = Scope.MACHINES
+CONSOLE: Final = ("VM.Console",)
 CHECKED: Final = {"GET /version", "GET /access/permissions", "GET /cluster/firewall/options"}
-#: What is read only where deliveries are sent.
-DELIVERED: Final = {"GET /nodes/{node}/qemu/{vmid}/agent/file-read"}
+#: What is read only where deliveries are sent, and where an operator asks what a machine uses.
+ASKED: Final = {
+    "GET /nodes/{node}/qemu/{vmid}/agent/file-read",
+    "GET /nodes/{node}/qemu/{vmid}/agent/get-fsinfo",
+}
 
 
 def all_of(estate: Estate) -> Iterator[tuple[str, str]]:
@@ -215,7 +222,7 @@ async def test_every_call_that_a_life_makes_is_in_the_table_and_no_other(tmp_pat
     alone = granted()
     await live_as_both(alone, alone)
     made.update(alone.see(lambda cluster: dict(cluster.inventory().calls)))
-    assert set(made) | CHECKED | DELIVERED == set(CALLS) | set(BACKUP_CALLS)
+    assert set(made) | CHECKED | ASKED == set(CALLS) | set(BACKUP_CALLS)
 
 
 async def test_a_token_with_what_is_printed_lives_a_whole_life() -> None:
@@ -234,3 +241,35 @@ async def test_a_token_is_told_what_it_lacks_and_nothing_else() -> None:
 async def test_a_token_with_one_privilege_less_does_not(less: tuple[str, str]) -> None:
     with pytest.raises((ProvisionError, AssertionError)):
         await live_as_both(granted(less), granted(less))
+
+
+@pytest.mark.parametrize("kind", Kind)
+async def test_a_screen_takes_a_privilege_that_is_asked_only_where_screens_are_opened(
+    kind: Kind,
+) -> None:
+    world, screens = granted(), replace(ESTATE, console=True)
+    world.see(lambda cluster: a_machine(cluster, kind))
+    closed = Inspection(world.api, SETTINGS, "vmbr0", TOKEN)
+    assert all(each.ok for each in await closed.remarks())
+    (lack,) = [each.text for each in await replace(closed, console=True).remarks() if not each.ok]
+    assert f"lacks VM.Console on /pool/leases; on a node: {role_line(MACHINES, CONSOLE)}" in lack
+    with pytest.raises(ProvisionError):
+        await ProxmoxControls(world.api).console(NODE, VMID, kind=kind)
+    extra = set(privileges(MACHINES, 8, screens.calls(CALLS)))
+    assert extra - {*privileges(MACHINES, 8)} == {*CONSOLE}
+    world.see(opened)
+    assert all(each.ok for each in await replace(closed, console=True).remarks())
+    assert (await ProxmoxControls(world.api).console(NODE, VMID, kind=kind)).ticket
+
+
+def opened(cluster: Cluster) -> None:
+    """Grant the token what opens screens."""
+    token = cluster.state.tokens[TOKEN]
+    token.grants = (*token.grants, Grant("/pool/leases", frozenset(CONSOLE)))
+
+
+def a_machine(cluster: Cluster, kind: Kind) -> None:
+    """Put a running guest of a kind into the pool."""
+    make = cluster.add_guest if kind is Kind.VM else cluster.add_container
+    make(VMID, running=True)
+    cluster.state.pools["leases"].members.add(VMID)
