@@ -238,14 +238,8 @@ class Machines:
                 return row.upid
         return None
 
-    async def standing(self, want: DesiredMachine) -> Observed:
-        """Look where a machine stands and that it is the one, whatever works on it or locks it.
-
-        What is there instead has no VMID here; one that is nowhere has no node either.
-        """
-        return await self._standing(want, await self.snapshots.get())
-
-    async def _standing(self, want: DesiredMachine, snapshot: ClusterSnapshot) -> Observed:
+    async def standing(self, want: DesiredMachine, snapshot: ClusterSnapshot) -> Observed:
+        """Look whether it stands, whatever locks it; what is there instead is told with no VMID."""
         place = await self.log.place(want.key, want.nonce)
         existed = await self.log.ever_cloned(want.key, want.nonce)
         if place is None:
@@ -267,7 +261,7 @@ class Machines:
         answers: bool | None,
         just_done: str | None,
     ) -> Observed:
-        seen = await self._standing(want, snapshot)
+        seen = await self.standing(want, snapshot)
         if seen.config is None or seen.vmid is None or seen.node is None:
             return seen
         if not self.site.isolated(want, seen):

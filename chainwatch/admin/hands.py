@@ -52,7 +52,7 @@ class HandRoutes:
         words, body = await words_of(request, "words", "limit", "reason")
         limit = number_of(body, "limit")
         hands = await self._desk.hands(lease_of(request))
-        ended = await hands.execute(
+        ended = await hands.run(
             words, USUAL if limit is None else limit, body["reason"], uid_of(request)
         )
         return answered(ended)

@@ -119,7 +119,7 @@ class Hands:
         await self._limit(found, wanted)
         return Throttled(tuple(lines), _put_back(self.reconciler.site, found, wanted))
 
-    async def execute(self, words: tuple[str, ...], limit: int, reason: str, uid: int) -> Execution:
+    async def run(self, words: tuple[str, ...], limit: int, reason: str, uid: int) -> Execution:
         """Run a command in the machine as its root, for `limit` seconds at most."""
         _need(reason)
         if not 1 <= limit <= LONGEST:
@@ -161,7 +161,8 @@ class Hands:
         if len(doubles) > 1:
             told = ", ".join(map(str, doubles))
             raise NotOurs(f"VMs {told} all prove to be this machine: remove the one that is not")
-        seen = await reconciler.machines.standing(want)
+        machines = reconciler.machines
+        seen = await machines.standing(want, await machines.snapshots.get())
         if seen.config is not None and seen.vmid is not None and seen.node is not None:
             if seen.config.template:
                 raise NotOurs(f"VM {seen.vmid} has been made a template: nothing is done to it")

@@ -60,9 +60,9 @@ async def test_the_machine_of_a_lease_is_measured(tmp_path: Path, kind: Kind) ->
 async def test_a_command_runs_in_it_and_ends_as_it_ends(tmp_path: Path, kind: Kind) -> None:
     async with handling(tmp_path, kind) as world:
         hands = await hands_of(world)
-        ended = await hands.execute(("echo", "a", "$(b)"), 5, WHY, UID)
+        ended = await hands.run(("echo", "a", "$(b)"), 5, WHY, UID)
         assert (ended.code, ended.seen, ended.output) == (0, True, "a $(b)\n")
-        failed = await hands.execute(("false",), 5, WHY, UID)
+        failed = await hands.run(("false",), 5, WHY, UID)
         assert (failed.code, failed.seen, failed.error) == (1, True, "no\n")
         assert (UID, "exec", f"echo a '$(b)': {WHY}") in await audited(world)
 
@@ -70,7 +70,7 @@ async def test_a_command_runs_in_it_and_ends_as_it_ends(tmp_path: Path, kind: Ki
 @KINDS
 async def test_a_command_that_does_not_end_in_time_has_failed(tmp_path: Path, kind: Kind) -> None:
     async with handling(tmp_path, kind) as world:
-        ended = await (await hands_of(world)).execute(("sleep", "1000"), 2, WHY, UID)
+        ended = await (await hands_of(world)).run(("sleep", "1000"), 2, WHY, UID)
         assert (ended.code, ended.seen, ended.output) == (124, False, "")
 
 
@@ -310,14 +310,14 @@ async def test_who_does_not_say_why_gets_nothing(tmp_path: Path) -> None:
         hands = await hands_of(world)
         for asked in (
             hands.throttle(Limits(cpu_shares=50), " ", UID),
-            hands.execute(("true",), 5, "", UID),
+            hands.run(("true",), 5, "", UID),
             hands.console("", UID),
         ):
             with pytest.raises(OperatorError, match="say why"):
                 await asked
         for words, limit in (((), 5), (("a\0b",), 5), (("x" * 40_000,), 5), (("true",), 601)):
             with pytest.raises((OperatorError, Declined)):
-                await hands.execute(words, limit, WHY, UID)
+                await hands.run(words, limit, WHY, UID)
         assert await audited(world) == []
 
 
@@ -336,7 +336,7 @@ async def test_a_pause_of_effects_keeps_machines_as_they_are(tmp_path: Path) -> 
 async def test_a_command_whose_begin_was_not_heard_of_may_have_run(tmp_path: Path) -> None:
     async with handling(tmp_path, Kind.VM) as world:
         world.cluster.arm(Fault(FaultName.LOSE_REPLY, "POST", f"{AGENT}/exec"))
-        ended = await (await hands_of(world)).execute(("true",), 5, WHY, UID)
+        ended = await (await hands_of(world)).run(("true",), 5, WHY, UID)
         assert (ended.code, ended.seen) == (124, False)
 
 

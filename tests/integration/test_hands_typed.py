@@ -15,8 +15,7 @@ from chainwatch.admin.peers import Peer
 from chainwatch.config import Config
 from provisioner.simulator import programs
 from provisioner.simulator.faults import Fault, FaultName
-from provisioner.simulator.guestos import GuestOs
-from provisioner.simulator.programs import Run
+from provisioner.simulator.guestos import GuestOs, Run
 from tests.support.office import PROGRAM, Counter, counter, ran
 from tests.support.realm import FIRST, GRACE
 

@@ -36,7 +36,7 @@ async def done(world: Realm, verb: str) -> object:
         case "throttle":
             return await hands.throttle(Limits(cpu_shares=50), WHY, UID)
         case "exec":
-            return await hands.execute(("echo", "hello"), 5, WHY, UID)
+            return await hands.run(("echo", "hello"), 5, WHY, UID)
         case _:
             return await hands.console(WHY, UID)
 
