@@ -74,7 +74,7 @@ async def _object(request: web.Request) -> dict[str, object]:
     except ValueError:
         raise OperatorError('the body is not JSON; send {"reason": "…"}') from None
     if not isinstance(body, dict):
-        raise OperatorError("the body is not an object")
+        raise OperatorError("the body is not an object of texts")
     return body
 
 

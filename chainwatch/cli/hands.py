@@ -85,9 +85,11 @@ def exec_(
         raw = Client(socket).post(lease_route(lease, "exec"), body, patience=limit + PATIENCE)
         ended = Answer.of(raw)
         code, seen = ended.number("code"), ended.flag("seen")
-    except Unanswered as error:
+    except Unanswered:
+        what = clean(shlex.quote(words[0]))
         typer.echo(
-            f"chainwatch: {clean(str(error))}; {shlex.quote(words[0])} may have run", err=True
+            f"chainwatch: the daemon gave no answer: {what} may have run, and may still run there",
+            err=True,
         )
         raise typer.Exit(TIMED_OUT) from None
     except OperatorError as error:

@@ -3,8 +3,8 @@
 Readings never wait for a chain, and only `show` and the orders that say so ask the hypervisor. An
 order is durable, carries who gave it and why into the audit, and takes effect through the loop: it
 makes keys due and rings the bell, it never touches a machine by itself; what does, at once and for
-somebody who waits, is `hands`. What cannot be done as
-asked is an OperatorError that says what to ask instead.
+somebody who waits, is `hands`. What cannot be done as asked is an OperatorError that says what to
+ask instead.
 """
 
 import asyncio

@@ -222,9 +222,12 @@ def _put_back(site: Site, found: _Machine, wanted: Throttle) -> tuple[str, ...]:
     config = replace(found.config, settings=after)
     should = site.settings(found.want, found.at.vmid, config, found.stamps)
     left = site.drifted(should, after, found.stamps)
+    quota = wanted.cpu_limit is not None and should.cpu_limit != after.cpu_limit
+    rate = wanted.rate is not None and should.rate != after.rate
+    disk = should.disk_limits != after.disk_limits != have.disk_limits
     differ = {
-        "cpu_limit": ("cpu quota", should.cpu_limit != after.cpu_limit),
-        "rate": ("bandwidth", should.rate != after.rate),
-        "disk_limits": ("iops", should.disk_limits != after.disk_limits),
+        "cpu_limit": ("cpu quota", quota),
+        "rate": ("bandwidth", rate),
+        "disk_limits": ("iops", disk),
     }
     return tuple(word for key, (word, changes) in differ.items() if changes and key not in left)

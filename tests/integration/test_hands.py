@@ -1,5 +1,7 @@
 """What operators do to a lease's machine at once: to the one that proves to be it, and no other."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +31,13 @@ KINDS: Final = pytest.mark.parametrize("kind", Kind)
 EACH: Final = pytest.mark.parametrize("verb", VERBS)
 #: How the agent's calls are named, for faults.
 AGENT: Final = "/nodes/*/qemu/*/agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubled:
+    """A survey that found more than one."""
+
+    places: Mapping[tuple[str, str], tuple[int, ...]]
 
 
 async def audited(world: Realm) -> list[tuple[int, str, str]]:
@@ -225,6 +234,25 @@ async def test_a_machine_that_proves_nothing_any_more_is_let_alone(
         world.cluster.edit_guest(FIRST, description="my server")
         with pytest.raises(NotOurs, match="proves nothing"):
             await done(world, verb)
+
+
+@EACH
+async def test_a_machine_that_was_made_a_template_is_let_alone(tmp_path: Path, verb: str) -> None:
+    async with handling(tmp_path, Kind.VM) as world:
+        world.cluster.edit_guest(FIRST, template=1)
+        with pytest.raises(NotOurs, match="made a template"):
+            await done(world, verb)
+
+
+@EACH
+async def test_of_two_that_prove_to_be_it_neither_is_touched(tmp_path: Path, verb: str) -> None:
+    async with handling(tmp_path, Kind.VM) as world:
+        await world.daemon.supervisor.resync.survey()
+        (machine,) = world.daemon.reconciler.index.places
+        doubled = replace(world.daemon.reconciler, index=Doubled({machine: (FIRST, FIRST + 1)}))
+        hands = replace(await hands_of(world), reconciler=doubled)
+        with pytest.raises(NotOurs, match=f"VMs {FIRST}, {FIRST + 1} all prove to be this machine"):
+            await done(world, verb, hands)
 
 
 @KINDS

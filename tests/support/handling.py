@@ -27,9 +27,9 @@ WHY: Final = "a look"
 VERBS: Final = ("metrics", "throttle", "exec", "console")
 
 
-async def done(world: Realm, verb: str) -> object:
+async def done(world: Realm, verb: str, given: Hands | None = None) -> object:
     """Do one thing of each sort to the machine of lease 1."""
-    hands = await hands_of(world)
+    hands = given or await hands_of(world)
     match verb:
         case "metrics":
             return await hands.metrics()
