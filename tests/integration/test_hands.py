@@ -8,7 +8,6 @@ from typing import Final
 import pytest
 
 from chainwatch.errors import OperatorError
-from provisioner import faultpoints
 from provisioner.controls import ConsoleTicket
 from provisioner.errors import (
     AgentSilent,
@@ -16,21 +15,17 @@ from provisioner.errors import (
     Locked,
     NodeDown,
     NotOurs,
-    UnknownOutcome,
 )
 from provisioner.model import Kind
-from provisioner.simulator.faults import Fault, FaultName
 from provisioner.terms import Terms
 from provisioner.verbs.metrics import Metrics
 from provisioner.verbs.throttle import Limits
 from tests.support.handling import UID, VERBS, WHY, done, handling, hands_of
 from tests.support.office import desk_of
-from tests.support.realm import FIRST, HOUR, Crash, Realm, crash_at
+from tests.support.realm import FIRST, HOUR, Realm
 
 KINDS: Final = pytest.mark.parametrize("kind", Kind)
 EACH: Final = pytest.mark.parametrize("verb", VERBS)
-#: How the agent's calls are named, for faults.
-AGENT: Final = "/nodes/*/qemu/*/agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,55 +351,3 @@ async def test_a_pause_of_effects_keeps_machines_as_they_are(tmp_path: Path) -> 
             await done(world, "throttle")
         assert "cpuunits" not in world.guest().config
         await done(world, "metrics")
-
-
-# ------------------------------------------------------------------------------- what is not seen
-
-
-async def test_a_command_whose_begin_was_not_heard_of_may_have_run(tmp_path: Path) -> None:
-    async with handling(tmp_path, Kind.VM) as world:
-        world.cluster.arm(Fault(FaultName.LOSE_REPLY, "POST", f"{AGENT}/exec"))
-        ended = await (await hands_of(world)).run(("true",), 5, WHY, UID)
-        assert (ended.code, ended.seen) == (124, False)
-
-
-@KINDS
-async def test_a_throttle_whose_end_was_not_seen_is_looked_at(tmp_path: Path, kind: Kind) -> None:
-    async with handling(tmp_path, kind) as world:
-        world.cluster.arm(Fault(FaultName.LOSE_REPLY, "PUT", "/nodes/*/*/*/config"))
-        with pytest.raises(UnknownOutcome):
-            await done(world, "throttle")
-        await world.settle()
-        assert str(world.guest().config["cpuunits"]) == "50"
-        rows = await desk_of(world).operations(9)
-        assert [each.outcome for each in rows if each.step == "throttle"] == ["lost"]
-        assert await world.alarms() == {}
-
-
-@KINDS
-@pytest.mark.parametrize(
-    ("verb", "call"),
-    [
-        *(("metrics", "controls.usage"), ("throttle", "controls.throttle")),
-        *(("console", "controls.console"), ("exec", "guest.run"), ("exec", "node.pct_exec")),
-        *(("throttle", "commit.audit"), ("throttle", "commit.operation_begin")),
-        ("throttle", "commit.operation_finish"),
-    ],
-)
-@pytest.mark.parametrize("edge", ["before", "after"])
-async def test_a_crash_on_the_way_leaves_a_machine_that_is_as_wanted(
-    tmp_path: Path, kind: Kind, verb: str, call: str, edge: str
-) -> None:
-    if call == ("node.pct_exec" if kind is Kind.VM else "guest.run"):
-        return
-    async with handling(tmp_path, kind) as world:
-        crash_at(f"{call}.{edge}")
-        with pytest.raises(Crash):
-            await done(world, verb)
-        await world.restart()
-        await world.settle()
-        assert world.running() == [FIRST]
-        assert await world.alarms() == {}
-        assert await world.daemon.stores.operations.open_all() == []
-        faultpoints.arm(None)
-        await done(world, verb)
