@@ -29,7 +29,7 @@ def commands(world: World) -> AgentCommands:
     async def pause(seconds: float) -> None:
         world.advance(seconds)
 
-    return AgentCommands(world.api, pause, lambda: world.see(lambda cluster: cluster.now))
+    return AgentCommands(world.api, pause, world.hands.now)
 
 
 async def state(world: World) -> PowerState:
