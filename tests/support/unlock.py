@@ -6,6 +6,7 @@ proxy, since it can be set up in a constructor only, and every lock behind the o
 it.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,7 +40,14 @@ LATEST: Final = 2**62 - 1
 
 def published(name: str) -> Artifact:
     """A contract as the npm package carries it, for example `PublicLock/PublicLockV15`."""
-    return artifacts.read((_ABIS / f"{name}.json").read_text(encoding="utf-8"))
+    told = json.loads((_ABIS / f"{name}.json").read_text(encoding="utf-8"))
+    return artifacts.Artifact(
+        name=told["contractName"],
+        abi=told["abi"],
+        bytecode=told["bytecode"],
+        source=told["sourceName"],
+        **dict.fromkeys(("compiler", "evm_version", "source_hash"), "not told"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
