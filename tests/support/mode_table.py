@@ -58,7 +58,7 @@ BESIDES: Final[Mapping[int, str]] = {
     21: "looks what became of it before anything else",
     22: "looks what became of it before anything else",
     23: "looks what became of it before anything else",
-    27: "waits, and names the privilege; one that is not of a guest stops everything",
+    27: "waits, and names the privilege; one of the whole cluster stops everything",
     29: "makes and destroys nothing; one alarm, one probe",
     32: "takes it for the success that it is",
     33: "looks; of a clone that was cut off it says which VM to look at, and parks",
