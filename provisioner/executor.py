@@ -218,7 +218,8 @@ class Executor:
         since = now - self.quarantine
         taken = set(snapshot.guests) | reserved
         taken |= set(await self.log.destroyed_since(since))
-        taken |= await self.hypervisor.freed(since)
+        if self.quarantine:
+            taken |= await self.hypervisor.freed(since)
         try:
             return self.choice(want, taken) if self.choice else self.site.pool.choose(taken)
         except NoRoom as error:

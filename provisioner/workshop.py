@@ -75,7 +75,9 @@ class Workshop:
 
     @cached_property
     def hypervisor(self) -> ProxmoxHypervisor:
-        return ProxmoxHypervisor(self.api, self.settings.proxmox, self.clock.monotonic)
+        return ProxmoxHypervisor(
+            self.api, self.settings.proxmox, self.clock.monotonic, freed_for=0
+        )  # other commands free VMIDs too, and none records it
 
     @cached_property
     def controls(self) -> ProxmoxControls:

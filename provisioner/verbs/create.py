@@ -5,6 +5,11 @@ cut off right after its clone meets its own clone again, and of two that race fo
 refuses one; that one then looks whose it is and finishes it too. So a VMID that the name leads to
 is passed over only once it is known whose it is: a clone says so when it ends. A name belongs to
 its owner: another one is refused it.
+
+All commands have to read the quarantine alike, or one makes the machine at the VMID that for the
+other still rests. Tasks say when a VMID was freed, but it is one's own clock that says how long ago
+that was. So one that has rested long enough, and only just, is nobody's to take yet: it is waited
+until it is free by every clock.
 """
 
 import secrets
@@ -29,6 +34,8 @@ from provisioner.verbs.gecos import write_gecos
 from provisioner.verbs.order import ROOT, Order
 from provisioner.workshop import DAY, Workshop, wanted
 
+#: How far two clocks may be apart, with what a command needs from its choice to its clone (s).
+APART: Final = 300
 _WORDS: Final = {Kind.VM: "virtual machine", Kind.CONTAINER: "container"}
 
 
@@ -206,6 +213,7 @@ class _Guard:
 
     `told` are the VMIDs of which it is known whose they are. Any other one that the name leads to
     may be this very machine, of a rival or of an earlier run: it is no reason to take the next.
+    `leaving` are those that come out of their quarantine about now.
     """
 
     shop: Workshop
@@ -213,6 +221,7 @@ class _Guard:
     want: DesiredMachine
     told: AbstractSet[int]
     meant: int | None = None
+    leaving: AbstractSet[int] = frozenset()
 
     async def __call__(self, step: Step, have: Observed) -> None:
         name = self.order.name
@@ -224,8 +233,16 @@ class _Guard:
                 raise Overtaken(f"{name} was made by somebody else meanwhile")
             if self.meant is not None and self.meant in sighting.unclear:
                 raise Locked(sighting.unclear[self.meant])
+            self.leaving = await self._leaving()
         elif step is CONFIGURE and have.stamps.configured is None:
             (await self.shop.census.look(name, ())).the(name)
+
+    async def _leaving(self) -> AbstractSet[int]:
+        rest = self.shop.settings.quarantine
+        if not rest:
+            return frozenset()
+        now, freed = self.shop.clock.now(), self.shop.hypervisor.freed
+        return await freed(now - rest - APART) - await freed(now - rest)
 
     def choose(self, _: DesiredMachine, taken: AbstractSet[int]) -> int:
         """Choose a VMID. Raises Overtaken where it is not known whose it is."""
@@ -234,6 +251,11 @@ class _Guard:
         self.meant = _choose(self.shop, self.order, taken - untold)
         if self.meant in untold:
             raise Overtaken(f"VM {self.meant} may be {self.order.name}: it does not say yet")
+        if self.meant in self.leaving:
+            raise Overtaken(
+                f"VMID {self.meant} has only just rested long enough: somebody else may think that "
+                f"it still rests, so it is left for {APART} s more"
+            )
         return self.meant
 
 

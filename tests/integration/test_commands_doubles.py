@@ -6,6 +6,7 @@ that a command passes, each time it passes it, for machines of both kinds; of th
 command's own request only some, unless CHAINWATCH_SOAK is set.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -16,14 +17,24 @@ import pytest
 from provisioner import faultpoints
 from provisioner.backends.proxmox.api import Api, JsonValue, ParamValue, ReplyLost
 from provisioner.model import Kind
+from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.direct import DirectApi, as_text
 from provisioner.simulator.guests import Power
 from provisioner.simulator.modes.catalogue import MODES, arm
 from provisioner.simulator.wire import ApiRequest
 from provisioner.verbs.create import Made, create
+from provisioner.verbs.destroy import destroy
 from provisioner.verbs.order import Order, hardware
 from provisioner.verbs.status import Status, status
-from tests.support.cli import Yard, container_yard, order, yard
+from tests.support.cli import (
+    FIRST,
+    VirtualClock,
+    Yard,
+    configuration,
+    container_yard,
+    order,
+    yard,
+)
 from tests.support.realm import Crash
 
 #: The call that makes a machine of each kind.
@@ -33,7 +44,10 @@ BRIEF, LONG = 0.65, 20.0
 RESET, SILENCE = 21, 22
 #: For how long the cluster is silent under mode 22 before it does what it was asked for.
 SILENT: Final = 60.0
+#: How far a host's clock is behind, and within how long of its choice a request comes, in seconds.
+SKEW, PROMPT = 200, 3
 Place = tuple[str, int]
+Meeting = Callable[[Yard], Awaitable[Callable[[], object]]]
 SOAK: Final = bool(os.environ.get("CHAINWATCH_SOAK"))
 #: The points at which it is decided which VMID it is, and of how many places after them one is
 #: played.
@@ -91,17 +105,22 @@ async def request_of(kind: Kind) -> tuple[str, Mapping[str, ParamValue]]:
 
 
 async def played(
-    it: Yard, kind: Kind, at: Place | None, act: Callable[[], object]
+    it: Yard,
+    kind: Kind,
+    at: Place | None,
+    act: Callable[[], object],
+    passing: Callable[[Place], object] = lambda _: None,
 ) -> tuple[Made, list[Place]]:
     """Make the machine, and have `act` happen at the n-th time that a point is passed.
 
-    Returns every place that was passed, too.
+    Returns every place that was passed, too; `passing` is told of each.
     """
     passed: list[Place] = []
 
     def reached(point: str) -> None:
         here = (point, 1 + sum(each == point for each, _ in passed))
         passed.append(here)
+        passing(here)
         if at == here:
             act()
 
@@ -112,9 +131,7 @@ async def played(
         faultpoints.arm(None)
 
 
-async def everywhere(
-    kind: Kind, lasts: float, meeting: Callable[[Yard], Awaitable[Callable[[], object]]]
-) -> None:
+async def everywhere(kind: Kind, lasts: float, meeting: Meeting) -> None:
     """See that there is one machine, wherever in its making the other's request falls.
 
     `meeting` readies a cluster, and returns what happens there.
@@ -125,16 +142,41 @@ async def everywhere(
     taken = next(n for n, (point, _) in enumerate(passed) if point in TAKEN)
     places = passed if SOAK else passed[:taken] + passed[taken::SHARE]
     for at in places:
-        it = place(kind, lasts)
-        act = await meeting(it)
-        try:
-            made, _ = await played(it, kind, at, act)
-            it.cluster.settle()
-            assert list(it.guests()) == [made.vmid]
-            assert await status(it.shop(), "web") is Status.ACTIVE
-            assert it.leaks() == []
-        except Exception as error:
-            raise AssertionError(f"at {at}: {it.said[-6:]}") from error
+        await once(kind, lasts, at, meeting)
+
+
+async def once(kind: Kind, lasts: float, at: Place, meeting: Meeting) -> None:
+    """See that there is one machine where the other's request falls at this place."""
+    it = place(kind, lasts)
+    act = await meeting(it)
+    try:
+        made, _ = await played(it, kind, at, act)
+        it.cluster.settle()
+        assert list(it.guests()) == [made.vmid]
+        assert await status(it.shop(), "web") is Status.ACTIVE
+        assert it.leaks() == []
+    except Exception as error:
+        raise AssertionError(f"at {at}: {it.said[-6:]}") from error
+
+
+class Behind(VirtualClock):
+    """The clock of a host that is some seconds behind the cluster's."""
+
+    def __init__(self, cluster: Cluster, seconds: int) -> None:
+        super().__init__(cluster)
+        self._seconds = seconds
+
+    def now(self) -> int:
+        return super().now() - self._seconds
+
+
+async def rested(it: Yard, kind: Kind, seconds: int) -> int:
+    """Make the machine and destroy it, and let its VMID rest for so long; returns the VMID."""
+    made = await create(it.shop(), wanted(kind))
+    await destroy(it.shop(), "web")
+    began = max(task.started for task in it.cluster.state.tasks.values())
+    it.cluster.advance(began + seconds - it.cluster.now)
+    return made.vmid
 
 
 @pytest.fixture(autouse=True)
@@ -209,3 +251,67 @@ async def test_a_foreign_guest_in_the_making_at_its_vmid_is_waited_for_and_then_
     stranger = it.cluster.guest(wanted_vmid)
     assert (stranger.name, stranger.power) == ("other", Power.STOPPED)
     assert any(f"VM {wanted_vmid} is being cloned" in said for said in it.said)
+
+
+@pytest.mark.parametrize("kind", Kind)
+async def test_a_vmid_that_has_left_its_quarantine_for_one_and_not_for_another_makes_no_double(
+    kind: Kind,
+) -> None:
+    """The rival's clock is behind: he takes the next VMID, as the first rests by his clock."""
+    it, rest = place(kind, BRIEF), configuration().quarantine
+    first = await rested(it, kind, rest + SKEW // 2)
+    listening = Listening(DirectApi(it.cluster))
+    shop = it.shop(api=listening)
+    made = await create(replace(shop, clock=Behind(it.cluster, SKEW)), wanted(kind))
+    assert made.vmid == first + 1
+    assert listening.making is not None
+    path, params = listening.making
+    given = {name: as_text(value) for name, value in params.items()}
+
+    async def rival(it: Yard) -> Callable[[], object]:
+        assert await rested(it, kind, rest + SKEW // 2) == first
+        return lambda: it.cluster.handle(
+            ApiRequest("POST", path, given, it.cluster.default_token())
+        )
+
+    it = place(kind, BRIEF)
+    await rival(it)
+    until, places = it.cluster.now + PROMPT, set[Place]()
+
+    def passing(at: Place) -> None:
+        if it.cluster.now <= until:
+            places.add(at)
+
+    _, passed = await played(it, kind, None, lambda: None, passing)
+    assert len(passed) > len(places) > 10
+    for at in sorted(places)[:: 1 if SOAK else 3]:
+        await once(kind, BRIEF, at, rival)
+
+
+async def test_a_vmid_that_has_just_rested_is_taken_once_it_rests_by_no_clock() -> None:
+    it = place(Kind.VM, BRIEF)
+    first = await rested(it, Kind.VM, configuration().quarantine + SKEW // 2)
+    assert (await create(it.shop(), wanted(Kind.VM))).vmid == first
+    (said,) = {said for said in it.said if "has only just rested" in said}
+    assert str(first) in said
+
+
+async def test_a_vmid_that_is_freed_while_a_command_waits_rests_for_it_too() -> None:
+    """What the command read of freed VMIDs a moment ago does not hold any more."""
+    path, params = await request_of(Kind.VM)
+    first, it = int(str(params["newid"])), place(Kind.VM, LONG)
+    made = await create(it.shop(), order("db", ip=f"203.0.113.{10 + first - FIRST}"))
+    assert made.vmid == first
+    given = {name: as_text(value) for name, value in params.items()}
+    given |= {"newid": str(first + 1), "name": "other", "description": "somebody else's"}
+    going: list[asyncio.Task[str]] = []
+
+    def passing(at: Place) -> None:
+        if at == ("hypervisor.snapshot.after", 2):
+            it.cluster.handle(ApiRequest("POST", path, given, it.cluster.default_token()))
+        elif at == ("hypervisor.freed.after", 3) and not going:
+            going.append(asyncio.get_running_loop().create_task(destroy(it.shop(), "db")))
+
+    made, _ = await played(it, Kind.VM, None, lambda: None, passing)
+    assert "db" in await going[0]
+    assert made.vmid == first + 2

@@ -56,23 +56,23 @@ _FORMS: Final[Mapping[Kind, Form]] = {
 _DISKS: Final = frozenset({"images", "rootdir"})
 #: How many configurations read are kept for the write that may follow.
 _REMEMBERED: Final = 256
-#: For how many seconds the list of freed VMIDs serves.
-_FREED_FOR: Final = 60.0
 
 
 class ProxmoxHypervisor:
     """One cluster, called as one token; see `provisioner.ports.Hypervisor`.
 
-    `monotonic` stamps snapshots, in seconds.
+    `monotonic` stamps snapshots, in seconds; the list of freed VMIDs is kept for `freed_for`.
     """
 
-    def __init__(self, api: Api, settings: ProxmoxSettings, monotonic: MonotonicClock) -> None:
+    def __init__(
+        self, api: Api, settings: ProxmoxSettings, monotonic: MonotonicClock, freed_for: float = 60
+    ) -> None:
         self._api: Api = ByNode(api)
         self._settings = settings
         self._monotonic = monotonic
         self._read: dict[int, Record] = {}
-        self._freed: AbstractSet[int] = frozenset()
-        self._freed_since, self._freed_at = 0, -math.inf
+        self._freed: Mapping[int, int] = {}
+        self._freed_since, self._freed_at, self._freed_for = 0, -math.inf, freed_for
 
     # ------------------------------------------------------------------------------- readings
 
@@ -142,13 +142,13 @@ class ProxmoxHypervisor:
     async def freed(self, since: int) -> AbstractSet[int]:
         """Return the VMIDs whose destruction was begun on a node that is online.
 
-        The answer is kept for a minute: a VMID that we free ourselves is in our own records.
+        What was read is kept for a while: a VMID that we free ourselves is in our own records.
         """
-        if since < self._freed_since or self._monotonic() - self._freed_at > _FREED_FOR:
+        if since < self._freed_since or self._monotonic() - self._freed_at >= self._freed_for:
             with reading("the task lists"):
                 self._freed = await read_freed(self._api, since)
             self._freed_since, self._freed_at = since, self._monotonic()
-        return self._freed
+        return {vmid for vmid, began in self._freed.items() if began >= since}
 
     @guarded("hypervisor.volumes")
     async def volumes(

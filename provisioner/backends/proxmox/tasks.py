@@ -64,19 +64,23 @@ async def read_left(api: Api, upid: str) -> Sequence[str]:
     return [found[1] for line in lines if (found := _LEFT.match(line))]
 
 
-async def read_freed(api: Api, since: int) -> frozenset[int]:
+async def read_freed(api: Api, since: int) -> Mapping[int, int]:
     """Return the VMIDs of all tasks since `since` that destroy a guest, ended or not.
+
+    With each comes when the last of them began, by its node's clock (wall seconds).
 
     A node that does not answer tells of none, like one that is offline.
     """
     nodes = records(await api.call("GET", "/nodes"), "nodes")
     online = [text(row, "node") for row in nodes if text(row, "status") == "online"]
-    found: set[int | None] = set()
+    found: dict[int, int] = {}
     for node in online:
         with suppress(NodeDown):
             for kind in _DESTROYING:
-                found |= {row.vmid for row in await read_rows(api, node, since, kind)}
-    return frozenset(vmid for vmid in found if vmid is not None)
+                for row in await read_rows(api, node, since, kind):
+                    if row.vmid is not None:
+                        found[row.vmid] = max(row.started, found.get(row.vmid, 0))
+    return found
 
 
 def _state(row: TaskRow) -> TaskState:
