@@ -62,13 +62,15 @@ class Defaced:
 class Sighting:
     """What was read: machines of ours, and why which VMIDs do not say whose they are.
 
-    `read` are the VMIDs at which something stands that was looked at.
+    `read` are the VMIDs at which something stands that was looked at, `making` those of guests that
+    are being made just now.
     """
 
     found: Sequence[Found] = ()
     unclear: Mapping[int, str] = field(default_factory=dict)
     defaced: Mapping[int, Defaced] = field(default_factory=dict)
     read: AbstractSet[int] = frozenset()
+    making: AbstractSet[int] = frozenset()
 
     def __add__(self, other: "Sighting") -> "Sighting":
         return Sighting(
@@ -76,12 +78,18 @@ class Sighting:
             {**self.unclear, **other.unclear},
             {**self.defaced, **other.defaced},
             self.read | other.read,
+            self.making | other.making,
         )
 
     @property
     def told(self) -> AbstractSet[int]:
         """The VMIDs at which something stands of which it is known whose it is."""
         return self.read - self.unclear.keys()
+
+    @property
+    def unread(self) -> list[str]:
+        """What could not be read and should have been, a sentence each."""
+        return [why for vmid, why in self.unclear.items() if vmid not in self.making]
 
     @property
     def doubts(self) -> list[str]:
@@ -178,7 +186,7 @@ class Census:
         at, now = Place(row.vmid, row.node), self.wall()
         found = await making.look(self.hypervisor, snapshot.nodes, now, at, row.kind)
         if found.goes_on:
-            return _unclear(row, "is being cloned")
+            return replace(_unclear(row, "is being cloned"), making=frozenset({row.vmid}))
         if found.config is None:
             return Sighting()
         if found.config.lock in MAKING:

@@ -270,7 +270,7 @@ class Hypervisor(Protocol):
     async def freed(self, since: int) -> AbstractSet[int]:
         """Return the VMIDs that the nodes' task lists show as destroyed at or after `since`.
 
-        Wall seconds; the answer may be a minute old.
+        Wall seconds; what was read may be a minute old.
         """
         ...
 

@@ -22,6 +22,7 @@ from provisioner.placement import (
     MIB,
     Demand,
     Limits,
+    NodeState,
     Openings,
     Promise,
     Shelf,
@@ -358,6 +359,8 @@ def _memory(mib: int) -> Demand:
 def _nowhere(demand: Demand, found: Openings, missing: Sequence[int]) -> str:
     wanted = f"{demand.memory_mib} MiB of memory and {demand.disk_gib} GiB of disk"
     said = list(found.reasons)
+    if any(each.endswith(f": {NodeState.OFFLINE}") for each in said):
+        said.append("where a node is away now, bring it back")
     if missing:
         said.append(f"the cluster does not show template {', '.join(map(str, missing))}")
     return f"no node has room for {wanted} ({'; '.join(said)}): add capacity, or wait"

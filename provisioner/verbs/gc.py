@@ -2,8 +2,9 @@
 
 Only machines of the command line, by their own cards; the daemon's are not looked at. Grace runs
 from the suspension that was observed, never from the expiry. What was begun and never finished goes
-after a while; what is protected, unclear or tampered with is told and left. One machine's trouble
-is not the others': it is told, and makes the whole a failure in the end. With the second phase goes
+after a while; what is protected, tampered with or just being made is told and left. One machine's
+trouble is not the others': it is told, and makes the whole a failure in the end, and so is one that
+could not be read, for nobody knows whether it is due. With the second phase goes
 the user-data, on the nodes, of machines that are gone. A round of both phases also has the nodes
 told again what they forgot of the machines that stay.
 """
@@ -61,8 +62,10 @@ async def collect(
     """Say what is due and, if it is to be done, do it."""
     days = shop.settings.grace_days if grace_days is None else grace_days
     sighting = await shop.census.all()
+    unread = sighting.unread
     for sentence in sighting.doubts:
-        shop.say(f"left alone: {sentence}")
+        if sentence not in unread:
+            shop.say(f"left alone: {sentence}")
     now = shop.clock.now()
     due = [
         each
@@ -70,7 +73,7 @@ async def collect(
         for each in _due(shop, found, now, days * DAY)
         if each.phase in phases
     ]
-    failures = []
+    failures = [f"left alone: {sentence}" for sentence in unread]
     for each in due if execute else ():
         try:
             await _do(shop, each, now)

@@ -31,7 +31,9 @@ async def write_gecos(shop: Workshop, name: str, gecos: Gecos) -> None:
         except PASSING as error:
             power = await shop.hypervisor.power(found.node, found.vmid, kind=found.kind)
             if power.state is not PowerState.RUNNING:
-                raise Declined(f"{name} does not run, so nothing can be written into it") from error
+                raise Declined(
+                    f"{name} does not run, so nothing can be written into it: start it first"
+                ) from error
             await shop.patience.outlast(error)
     await write_card(
         shop,

@@ -5,11 +5,13 @@ shell, as callers write it who know no other way.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from provisioner.census import Found
 from provisioner.controls import GuestCommands
-from provisioner.errors import Declined, UnknownOutcome
+from provisioner.errors import Declined, ProvisionError, UnknownOutcome
+from provisioner.model import Kind, PowerState
 from provisioner.ports import Finished, Place
 from provisioner.workshop import Workshop
 
@@ -17,6 +19,8 @@ from provisioner.workshop import Workshop
 TIMED_OUT: Final = 124
 NOT_BEGUN: Final = 125
 _LONGEST: Final = 32_768
+_LOOK: Final = "look whether it ran before it is run again"
+_SILENT: Final = b"where the agent stays silent, start the agent or reboot the guest\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,16 @@ async def guest_exec(shop: Workshop, name: str, words: Sequence[str], limit: int
     """Run `words` in the guest for `limit` seconds at most."""
     command = checked(words)
     found = await shop.existing(name)
-    ended = await run(shop.into(found), Place(found.vmid, found.node), command, limit)
-    return ended.finished
+    try:
+        ended = await run(shop.into(found), Place(found.vmid, found.node), command, limit)
+    except ProvisionError as error:
+        if await _stands_still(shop, found):
+            raise Declined(f"{name} does not run: start it first ({error})") from error
+        raise
+    finished = ended.finished
+    if not ended.seen and found.kind is Kind.VM:
+        return replace(finished, error=finished.error + _SILENT)
+    return finished
 
 
 def checked(words: Sequence[str]) -> tuple[str, ...]:
@@ -50,4 +62,13 @@ async def run(way: GuestCommands, at: Place, command: Sequence[str], limit: int)
     try:
         return Ended(await way.run(at.node, at.vmid, command, limit), seen=True)
     except UnknownOutcome as error:
-        return Ended(Finished(TIMED_OUT, b"", f"{error}\n".encode()), seen=False)
+        return Ended(Finished(TIMED_OUT, b"", f"{error}; {_LOOK}\n".encode()), seen=False)
+
+
+async def _stands_still(shop: Workshop, found: Found) -> bool:
+    """Say whether a machine surely does not run; whoever cannot tell says no."""
+    try:
+        power = await shop.hypervisor.power(found.node, found.vmid, kind=found.kind)
+    except ProvisionError:
+        return False
+    return power.state is PowerState.STOPPED

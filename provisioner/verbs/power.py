@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Final, TypeAlias
 
 from provisioner.census import Found
+from provisioner.driver import PASSING
 from provisioner.errors import Declined, HypervisorDown, Locked, Transient, UnknownOutcome
-from provisioner.model import PowerState
+from provisioner.model import Power, PowerState
 from provisioner.verbs.tending import tend
 from provisioner.workshop import Workshop
 
@@ -18,6 +19,9 @@ _ON: Final = (PowerState.RUNNING, PowerState.PAUSED)
 _OFF: Final = (PowerState.STOPPED,)
 #: Errors after which a machine is looked at, and its task begun again if it is not as wanted.
 _AGAIN: Final = (Locked, UnknownOutcome, HypervisorDown)
+#: How long a machine that was shut down may take to run again, and how exact its uptime is (s).
+BOOTING: Final = 60
+ROUNDED: Final = 2
 #: Begins the task that changes a machine's power.
 Begin: TypeAlias = Callable[[Found], Awaitable[str | None]]
 
@@ -68,15 +72,53 @@ async def kill(shop: Workshop, name: str) -> str:
 async def reboot(shop: Workshop, name: str) -> str:
     """Ask a machine to shut down, and start it again."""
     found = await shop.existing(name)
-    if await _state(shop, found) is PowerState.STOPPED:
+    power = await shop.hypervisor.power(found.node, found.vmid, kind=found.kind)
+    if power.state is PowerState.STOPPED:
         raise Declined(f"{name} stands still: use start")
-    patience = shop.settings.site.shutdown_timeout
-    await shop.carried_out(
-        lambda: shop.controls.reboot(found.node, found.vmid, patience, kind=found.kind),
-        f"reboot of {name}",
-    )
+    patience, booted = shop.settings.site.shutdown_timeout, _boot(shop, power)
+    try:
+        await shop.carried_out(
+            lambda: shop.controls.reboot(found.node, found.vmid, patience, kind=found.kind),
+            f"reboot of {name}",
+        )
+    except UnknownOutcome as error:
+        await _come_back(shop, name, booted, error)
+    except Transient as error:
+        raise Declined(
+            f"{name} did not shut down within {patience} s ({error}): it goes on; kill cuts its "
+            "power, and start gives it back"
+        ) from error
     await tend(shop, name)
     return f"{name} is rebooted"
+
+
+def _boot(shop: Workshop, power: Power) -> float | None:
+    """Return when a machine booted (monotonic), None while it does not run."""
+    running = power.state is PowerState.RUNNING
+    return shop.clock.monotonic() - power.uptime if running else None
+
+
+async def _come_back(
+    shop: Workshop, name: str, booted: float | None, error: UnknownOutcome
+) -> None:
+    """Look whether a reboot came about that nobody confirmed. Raises `error` where it did not.
+
+    To ask again at once would be to shut down a machine that is just booting.
+    """
+    until = shop.clock.monotonic() + shop.settings.site.shutdown_timeout + BOOTING
+    shop.say(str(error))
+    while shop.clock.monotonic() < until:
+        found = await shop.existing(name)
+        try:
+            power = await shop.hypervisor.power(found.node, found.vmid, kind=found.kind)
+        except PASSING as passing:
+            await shop.patience.outlast(passing)
+            continue
+        boot = _boot(shop, power)
+        if boot is not None and booted is not None and boot > booted + ROUNDED:
+            return
+        await shop.patience.wait(f"looking whether {name} reboots")
+    raise error
 
 
 async def _brought(

@@ -22,19 +22,10 @@ from tests.support.advice import says_what_to_do
 from tests.support.by_hand import Command
 from tests.support.cli import TOKEN, Yard
 from tests.support.matrix import OF_THE_CHAIN, TIMES, fits, generic, means_it, struck_calls
-from tests.support.playing import BLIND, DESTROYED, GONE, MADE
+from tests.support.playing import BLIND, DESTROYED, GONE, MADE, POWERED_OFF
 
-#: What a command says besides, by the number of the mode: it parks nothing that could be retried.
-BESIDES: Final = {
-    33: r"look what became of it",
-    41: r"clone = \"full\"",
-    43: r"was it moved or removed\? look|make it again with `create`",
-}
-#: Somebody else at work. Who switches the very machine off, or removes it, is no failure that a
-#: command could make good, so that only the first form of it is played.
-OTHERS: Final = 59
-#: The storage is taken out of the cluster: nobody is shown then what a destroy leaves on it.
-UNSEEN: Final = (38, 1)
+#: What a command hands on besides, by mode and command: what a program in the container said.
+HANDED_ON: Final = {(60, "guest-exec"): r"^there is no such file$"}
 #: How long a command may wait in all, in seconds.
 SECONDS: Final = 400
 
@@ -87,7 +78,7 @@ async def meetings(command: Command, mode: Mode) -> list[Meeting]:
     calls = await calls_of(command)
     return [
         Meeting(command, mode, call, nth, form)
-        for form in range(1 if mode.number == OTHERS else len(mode.forms))
+        for form in range(len(mode.forms))
         for call in struck_calls(mode, calls)
         if fits(mode, form, call) and means_it(mode, form, call, calls)
         for nth in range(1, min(calls[call], TIMES) + 1)
@@ -137,9 +128,7 @@ class Play:
             self._judge(config)
             return Ended.AGAIN
         sentences = [*self.it.said, *self.errors]
-        besides = BESIDES.get(mode.number)
-        said = besides is not None and any(re.search(besides, each) for each in sentences)
-        assert said or says_what_to_do(mode.number, sentences), (
+        assert self._handed_on() or says_what_to_do(mode.number, sentences), (
             f"nothing in {sentences} says what to do"
         )
         self._operate()
@@ -156,10 +145,23 @@ class Play:
             return self._is_gone()
         return True
 
+    def _handed_on(self) -> bool:
+        own = HANDED_ON.get((self.meeting.mode.number, self.meeting.command.name))
+        return own is not None and any(re.search(own, each) for each in self.errors)
+
     def _is_gone(self) -> bool:
         """Whether it is told, rightly, that there is no such machine: somebody removed it."""
         gone = self.meeting.mode.number == GONE and the_machine(self.it) is None
         return gone and "no machine called web" in self.errors[-1]
+
+    def _undone(self, guest: Guest | None) -> bool:
+        """Whether somebody undid what was done, or left nothing that it could be done to.
+
+        A machine that is gone is made again by `create` alone.
+        """
+        if guest is None:
+            return self.meeting.mode.number == GONE and self.meeting.command.name != "create"
+        return (self.meeting.mode.number, self.meeting.form) == POWERED_OFF and not guest.running
 
     # ------------------------------------------------------------------------- how it strikes
 
@@ -192,11 +194,11 @@ class Play:
         mend(cluster, mode)
         cluster.settle()
         guest = the_machine(self.it)
-        if mode.number != GONE:
-            assert command.ends(guest), (guest and dict(guest.config), guest and guest.power)
-            assert self.it.leaks() == [] or (mode.number, self.meeting.form) == UNSEEN
-            if command.looks and guest is not None and not _changes_the_world(mode):
-                assert guest.config == before
+        done = command.ends(guest) or self._undone(guest)
+        assert done, (guest and dict(guest.config), guest and guest.power)
+        assert self.it.leaks() == []
+        if command.looks and guest is not None and not _changes_the_world(mode):
+            assert guest.config == before
         assert not cluster.inventory().foreign_touched.get(TOKEN)
 
     # ------------------------------------------------------------------- what an operator does
@@ -211,6 +213,9 @@ class Play:
             left = vmid not in cluster.state.guests
             if left and (volume in said or f"volumes of VM {vmid}" in said):
                 del cluster.state.volumes[volume]
+        if (self.meeting.mode.number, self.meeting.form) == POWERED_OFF:
+            for vmid in self.it.guests():
+                cluster.start_guest(vmid)
         at_work = {task.id for task in cluster.state.tasks.values() if task.status is None}
         for vmid, guest in self.it.guests().items():
             if guest.lock is None or str(vmid) in at_work:

@@ -130,7 +130,7 @@ TABLE: Final = (
         "task ended without a word",
         UnknownOutcome,
         r"^unexpected status$",
-        advice="look what became of it",
+        advice="look what became of it; what it left locked: where no task works on it, unlock it",
     ),
     Meaning("task forgotten", UnknownOutcome, "no such task"),
     Meaning(

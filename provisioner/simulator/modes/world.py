@@ -309,8 +309,9 @@ def started(cluster: Cluster, struck: Struck) -> None:
 
 
 def stopped(cluster: Cluster, struck: Struck) -> None:
-    """Somebody, or the guest itself, powers the guest off."""
-    cluster.stop_guest(struck.vmid)
+    """Somebody, or the guest itself, powers the guest off, if there is one yet."""
+    if struck.vmid in cluster.state.guests:
+        cluster.stop_guest(struck.vmid)
 
 
 def paused(cluster: Cluster, struck: Struck) -> Remedy:
@@ -326,8 +327,9 @@ def paused(cluster: Cluster, struck: Struck) -> Remedy:
 
 
 def edited(cluster: Cluster, struck: Struck) -> None:
-    """Somebody changes the guest's configuration."""
-    cluster.edit_guest(struck.vmid, cores=1, memory="1024")
+    """Somebody changes the guest's configuration, if there is one yet."""
+    if struck.vmid in cluster.state.guests:
+        cluster.edit_guest(struck.vmid, cores=1, memory="1024")
 
 
 def protected(cluster: Cluster, struck: Struck) -> Remedy:
