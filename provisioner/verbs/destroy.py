@@ -17,7 +17,7 @@ from provisioner.workshop import Workshop, wanted
 async def retire(shop: Workshop, found: Found, want: DesiredMachine) -> None:
     """Take a machine to its end. Whoever runs out of time after it hears of what it may have left.
 
-    Nothing of it is written down, so that no later command would look for it.
+    As long as its VMID rests `gc` looks for it too.
     """
     try:
         await shop.reach(found, want)

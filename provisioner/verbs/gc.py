@@ -5,7 +5,8 @@ from the suspension that was observed, never from the expiry. What was begun and
 after a while; what is protected, tampered with or just being made is told and left. One machine's
 trouble is not the others': it is told, and makes the whole a failure in the end, and so is one that
 could not be read, for nobody knows whether it is due. With the second phase goes
-the user-data, on the nodes, of machines that are gone. A round of both phases also has the nodes
+the user-data, on the nodes, of machines that are gone, and what they have left on storages is told,
+as long as their VMIDs rest. A round of both phases also has the nodes
 told again what they forgot of the machines that stay.
 """
 
@@ -20,6 +21,7 @@ from provisioner.moments import utc
 from provisioner.terms import ANY_TERMS
 from provisioner.verbs import tending, userdata
 from provisioner.verbs.destroy import retire
+from provisioner.verbs.leavings import left_behind
 from provisioner.workshop import DAY, Workshop, wanted
 
 
@@ -83,6 +85,7 @@ async def collect(
     if Phase.DESTROY in phases:
         leftovers, untold = await userdata.left_over(shop)
         failures += [*untold, *(await _drop(shop, leftovers) if execute else ())]
+        failures += await left_behind(shop)
     errands: list[tending.Errand] = []
     if phases == frozenset(Phase):
         going = {each.found.vmid for each in due}

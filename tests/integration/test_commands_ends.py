@@ -3,9 +3,12 @@
 import pytest
 
 from provisioner.census import Census, Sighting
+from provisioner.driver import OutOfTime
 from provisioner.errors import Declined, NotOurs
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.guests import Power
+from provisioner.simulator.modes.catalogue import MODES, arm, mend
+from provisioner.simulator.modes.mode import DESTROY
 from provisioner.verbs import power
 from provisioner.verbs.create import create
 from provisioner.verbs.destroy import destroy
@@ -15,6 +18,7 @@ from provisioner.verbs.status import Status, status
 from tests.support.cli import DAY, Yard, order, yard
 
 BOTH = frozenset(Phase)
+DISK_STAYS = 47
 
 
 async def collected(it: Yard, *, execute: bool = True, grace_days: int | None = None) -> Round:
@@ -196,3 +200,31 @@ async def test_a_suspended_machine_is_not_started_by_hand() -> None:
     with pytest.raises(Declined, match="use resume"):
         await create(it.shop(), order())
     assert it.guest().power is Power.STOPPED
+
+
+async def test_what_a_destroy_out_of_time_has_left_is_told_by_gc_until_it_is_gone() -> None:
+    it = yard()
+    await create(it.shop(), order())
+    vmid = it.guest().vmid
+    arm(it.cluster, MODES[DISK_STAYS], DESTROY)
+    with pytest.raises(OutOfTime, match=f"VM {vmid} itself is destroyed"):
+        await destroy(it.shop(60), "web")
+    (away,) = (await collected(it)).failures
+    assert "bring it back" in away
+    mend(it.cluster, MODES[DISK_STAYS])
+    volume = ", ".join(it.leaks())
+    assert volume
+    for execute in (False, True):
+        (told,) = (await collected(it, execute=execute)).failures
+        assert told == f"VM {vmid} is destroyed, but left {volume}: remove by hand"
+    for each in it.leaks():
+        del it.cluster.state.volumes[each]
+    assert (await collected(it)).failures == []
+
+
+async def test_what_carries_a_vmid_that_somebody_has_again_is_not_told_as_left() -> None:
+    it = yard()
+    made = await create(it.shop(), order())
+    await destroy(it.shop(), "web")
+    it.cluster.add_guest(made.vmid)
+    assert (await collected(it)).failures == []

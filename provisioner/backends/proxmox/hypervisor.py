@@ -148,7 +148,7 @@ class ProxmoxHypervisor:
             with reading("the task lists"):
                 self._freed = await read_freed(self._api, since)
             self._freed_since, self._freed_at = since, self._monotonic()
-        return {vmid for vmid, began in self._freed.items() if began >= since}
+        return frozenset(vmid for vmid, began in self._freed.items() if began >= since)
 
     @guarded("hypervisor.volumes")
     async def volumes(
