@@ -152,8 +152,14 @@ def matches(method_pattern: str, pattern: str, method: str, path: str) -> bool:
 def _compiled(pattern: str) -> re.Pattern[str]:
     if "{" not in pattern:
         return re.compile(translate(pattern))
-    parts = re.split(r"(\{\w+\})", pattern)
-    return re.compile("".join("[^/]+" if p.startswith("{") else re.escape(p) for p in parts))
+    parts = re.split(r"(\{\w+\}|\*)", pattern)
+    return re.compile("".join(_meant(part) for part in parts))
+
+
+def _meant(part: str) -> str:
+    if part == "*":
+        return ".*"
+    return "[^/]+" if part.startswith("{") else re.escape(part)
 
 
 def struck_by(method: str, path: str, params: Mapping[str, object], storage: str) -> Struck:
@@ -164,6 +170,8 @@ def struck_by(method: str, path: str, params: Mapping[str, object], storage: str
     vmid = _number(named) or _number(params.get("vmid"))
     newid = _number(params.get("newid")) or vmid
     target = str(params.get("target", node))
+    if len(parts) > 4 and parts[3] == "storage":
+        storage = parts[4]
     return Struck(method, path, node, vmid, newid, str(params.get("storage", storage)), target)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from provisioner.simulator.modes.catalogue import MODES
 from provisioner.simulator.modes.mode import Mode
+from tests.support.advice import ADVICE, BY_HAND
 from tests.support.by_hand import COMMANDS, Command
 from tests.support.by_hand_playing import Ended, Meeting, calls_of, meetings, play
 from tests.support.mode_table import DOCUMENT, told_outcome
@@ -68,3 +69,13 @@ async def test_the_tables_say_of_each_command_which_modes_cannot_strike_it(
 def test_there_are_as_many_commands_on_containers_as_on_virtual_machines() -> None:
     names = [command.name for command in COMMANDS]
     assert names[: len(names) // 2] == names[len(names) // 2 :]
+
+
+def test_every_mode_that_a_command_does_not_get_over_has_advice_of_its_own() -> None:
+    needy = {
+        number
+        for number, mode in MODES.items()
+        if Ended.MENDED.value in {told_outcome(TOLD, mode, each) for each in COMMANDS}
+    }
+    assert needy <= ADVICE.keys() | BY_HAND.keys()
+    assert not ADVICE.keys() & BY_HAND.keys()

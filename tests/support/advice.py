@@ -36,18 +36,22 @@ ADVICE: Final[Mapping[int, str]] = {
     40: r"look at the template's disks and storage",
     41: r"write clone = \"full\"|look at the template's disks and storage",
     42: r"remove the clones that hang on it",
-    43: r"was it moved or removed\? look|make it again with `create`|or was the template removed\?",
     47: r"storage \S+ is away: bring it back|is destroyed, but left .*: remove by hand",
-    51: r"kill cuts its power",
     53: r"start the agent or reboot the guest",
-    59: r"stands still: use start|does not run\b.*: start it first",
     60: r"there is no room: make some|chainwatch node authorize|is the node up, and its SSH server"
     r"|Compare with `ssh-keygen|mend that on the node|mend that in the container|look whether",
 }
-_ANY: Final = "|".join(f"(?:{advice})" for advice in ADVICE.values())
+#: The advice of modes that the daemon gets over by itself, and a command does not, or not always.
+BY_HAND: Final[Mapping[int, str]] = {
+    43: r"was it moved or removed\? look|make it again with `create`|was the template removed\?",
+    51: r"kill cuts its power",
+    59: r"stands still: use start|does not run\b.*: start it first",
+}
+_ALL: Final = {**ADVICE, **BY_HAND}
+_ANY: Final = "|".join(f"(?:{advice})" for advice in _ALL.values())
 
 
 def says_what_to_do(mode: int, sentences: Iterable[str]) -> bool:
     """Say whether one of the sentences has the advice of this mode."""
-    wanted = re.compile(ADVICE.get(mode, _ANY), re.DOTALL)
+    wanted = re.compile(_ALL.get(mode, _ANY), re.DOTALL)
     return any(wanted.search(each) for each in sentences)

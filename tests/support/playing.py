@@ -46,6 +46,8 @@ POWERED_OFF: Final = (59, 2)
 BLIND: Final = frozenset({13, 29})
 DESTROYED: Final = frozenset({"qmdestroy", "vzdestroy"})
 MADE: Final = frozenset({"qmclone", "qmrestore", "vzcreate", "vzclone", "vzrestore"})
+#: The verb that has a backup deleted.
+DROP: Final = "drop-backup"
 #: A guest that is gone is made anew, whatever was done to it before.
 GONE: Final = 43
 #: The disk that somebody made larger than was sold (GiB).
@@ -126,7 +128,7 @@ class Run:
         await self._remove_what_is_named()
         await self.world.daemon.supervisor.resync.enqueue_all("periodic resync")
         await self._go_on(PATIENCE)
-        self.judge.rest()
+        self._judge_rest()
         await self._order_done(before, times=1 if ended is None else 2)
         await self._nothing_left()
         number = mode.number
@@ -222,10 +224,15 @@ class Run:
         if wish is not None and wish.outcome is None:
             return False
         try:
-            self.judge.rest()
+            self._judge_rest()
         except AssertionError:
             return False
         return True
+
+    def _judge_rest(self) -> None:
+        self.judge.rest()
+        if self.case.verb.name == DROP:
+            assert not self.world.cluster.inventory().backups, "its backup is still there"
 
     def _judge_blindness(self) -> None:
         if self.case.mode.number in BLIND:

@@ -18,7 +18,7 @@ from provisioner.model import Verb as Word
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.settings import Settings
 from provisioner.terms import Cloning
-from tests.support.backing import BACKUPS, backing_up
+from tests.support.backing import BACKUPS, backing_up, long_over
 from tests.support.chain_model import plan_events
 from tests.support.lives import (
     Stage,
@@ -145,6 +145,7 @@ def _leases(kind: Kind) -> Sequence[Verb]:
         Verb("destroy", expired, (grace_over,), kind),
         Verb("backup", expired, (grace_over,), kind, backed=True),
         Verb("restore", (*expired, grace_over), (renewed,), kind, backed=True),
+        Verb("drop-backup", (*expired, grace_over), (long_over,), kind, backed=True),
     ]
 
 

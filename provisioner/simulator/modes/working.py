@@ -8,6 +8,7 @@ from provisioner.simulator.modes.mode import (
     CLONE,
     CONFIG,
     DESTROY,
+    DROP_BACKUP,
     MAKING,
     OF_GUEST,
     RESIZE,
@@ -187,7 +188,7 @@ STORAGES: Final = (
     Mode(
         38,
         "storage away",
-        (*MAKING, START, RESIZE, DESTROY, VZDUMP),
+        (*MAKING, START, RESIZE, DESTROY, VZDUMP, DROP_BACKUP),
         Effect.NONE,
         "Bring the storage back: enable it, mount it, give it to the node.",
         (
