@@ -81,12 +81,20 @@ class Adoption:
             operation = await log.begin(key, "adopt", vmid, look.node, look.want.nonce)
         except Locked as error:
             raise OperatorError(f"VM {vmid} is not adopted now: {error}") from None
-        await self._make_it_so(operation, vmid, look, look.config)
+        try:
+            await self._make_it_so(operation, vmid, look, look.config)
+        except UnknownOutcome:
+            await self._have_looked(key, f"VM {vmid} may be adopted: the answer was lost")
+            raise  # left open: the next pass looks
+        await self._have_looked(key, f"VM {vmid} was adopted")
+        return found
+
+    async def _have_looked(self, key: str, why: str) -> None:
+        """Have a pass look at the lease, which may have been given up."""
         if not await self.stores.work.unpark(key):
-            await self.stores.work.enqueue([key], f"VM {vmid} was adopted")
+            await self.stores.work.enqueue([key], why)
         await self.resync.survey()
         self.resync.wake()
-        return found
 
     async def _make_it_so(
         self, operation: int, vmid: int, look: _Look, config: GuestConfig
@@ -99,7 +107,7 @@ class Adoption:
                 look.node, vmid, settings, description, config.digest, kind=config.kind
             )
         except UnknownOutcome:
-            raise  # left open: the next pass looks
+            raise
         except ProvisionError as error:
             await self.stores.operations.finish(operation, "failed", str(error))
             raise
@@ -139,13 +147,13 @@ class Adoption:
         if vmid not in site.pool:
             return f"it is not in our range, {site.pool.first} to {site.pool.last}"
         if config is None:
-            return "the cluster shows no such VM"
+            return "the cluster shows no such VM: was it moved or removed? look"
         if config.template:
             return "it is a template"
         if look.want.spec is not None and config.kind is not look.want.spec.kind:
             return f"it is a {config.kind}, and the lease bought a {look.want.spec.kind}"
         if config.lock is not None:
-            return f"it is locked ({config.lock})"
+            return f"it is locked ({config.lock}): where no task works on it, unlock it"
         if look.identity is not None and look.identity.key != key:
             return f"it proves to be {look.identity.key}"
         if look.occupant not in (None, key):
