@@ -4,10 +4,10 @@ Only machines of the command line, by their own cards; the daemon's are not look
 from the suspension that was observed, never from the expiry. What was begun and never finished goes
 after a while; what is protected, tampered with or just being made is told and left. One machine's
 trouble is not the others': it is told, and makes the whole a failure in the end, and so is one that
-could not be read, for nobody knows whether it is due. With the second phase goes
-the user-data, on the nodes, of machines that are gone, and what they have left on storages is told,
-as long as their VMIDs rest. A round of both phases also has the nodes
-told again what they forgot of the machines that stay.
+could not be read, for nobody knows whether it is due. With the second phase goes the user-data, on
+the nodes, of machines that are gone, and what they have left on storages is told, as long as their
+VMIDs rest. A round of both phases also has the nodes told again what they forgot of the machines
+that stay.
 """
 
 from collections.abc import Iterator

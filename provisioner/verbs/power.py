@@ -85,8 +85,8 @@ async def reboot(shop: Workshop, name: str) -> str:
         await _come_back(shop, name, booted, error)
     except Transient as error:
         raise Declined(
-            f"{name} did not shut down within {patience} s ({error}): it goes on; kill cuts its "
-            "power, and start gives it back"
+            f"{name} is not rebooted ({error}): where it goes on, kill cuts its power and start "
+            "gives it back"
         ) from error
     await tend(shop, name)
     return f"{name} is rebooted"
