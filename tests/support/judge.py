@@ -7,7 +7,7 @@ stamps are signed with.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from chainwatch.domain.desired import Hold
@@ -82,6 +82,12 @@ class Judge:
         if self._read[0] != chain.head.hash:
             self._read = (chain.head.hash, confirmed(chain), final(chain))
         return self.world.cluster.inventory(), *self._read[1:]
+
+    def witness(self) -> None:
+        """Note who was switched off by somebody else just now, between two looks."""
+        for vmid, guest in self.world.guests().items():
+            if vmid in self._known:
+                self._known[vmid] = replace(self._known[vmid], power=guest.power)
 
     def rewound(self) -> None:
         """Note that the chain's time went back."""

@@ -30,7 +30,7 @@ from tests.support.verbs import DIARY, OFF, SOLD, WIPING
 #: How long it is waited for a mode to pass, in seconds, and how long a lasting one is watched.
 PATIENCE, WATCHED = 900, 120
 #: Modes that only show by how long they last, and for how long those are watched.
-SLOW_TO_SHOW: Final = frozenset({12, 35, 53})
+SLOW_TO_SHOW: Final = frozenset({12, 35, 53, 56})
 LONG: Final = 700
 #: How much longer a whole copy is given before it is told of, in seconds.
 COPYING: Final = SOLD * SECONDS_A_GIB
@@ -158,6 +158,7 @@ class Run:
                     self.tasks_at_strike = len(self.world.cluster.state.tasks)
                 if callable(act):
                     act(struck)
+                self.judge.witness()
 
             armed[position] = (replace(fault, act=noted), left)
 
