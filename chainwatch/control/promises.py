@@ -42,6 +42,8 @@ _TELLING: Final = (Kind.DELIVER, Kind.PUBLISH)
 _PLAIN: Final[Mapping[Kind, Callable[[LeaseId], Call]]] = {
     Kind.CANCEL: lease_calls.cancel,
     Kind.BURN: lease_calls.burn,
+}
+_ANSWERS: Final[Mapping[Kind, Callable[[LeaseId, int, int], Call]]] = {
     Kind.UPGRADE: lease_calls.upgrade,
     Kind.REFUSE: lease_calls.refuse,
 }
@@ -128,6 +130,9 @@ class Promises:
     def _call(self, facts: Facts, lease: Lease, owed: Promise, source: str) -> Call:
         if owed.kind is Kind.MINT:
             return credential_calls.mint(facts.id, lease.owner, self.credentials[source])
+        wanted = facts.dealings.upgrade
+        if wanted is not None and owed.kind in _ANSWERS:
+            return _ANSWERS[owed.kind](facts.id, wanted.plan, wanted.deadline)
         return _PLAIN[owed.kind](facts.id)
 
     async def _shown(self, facts: Facts, lease: Lease, outcome: Outcome, seen: Pass) -> Shown:

@@ -21,8 +21,8 @@ class Upgrade:
 
     @property
     def cause(self) -> str:
-        """What an answer to it is wanted because of."""
-        return f"{self.plan} of {self.tx}"
+        """What tells it from any other of its lease, as one that a reorg puts at another time."""
+        return f"{self.plan} until {self.deadline} of {self.tx}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,9 @@ def promised(facts: Facts, shown: Shown, *, gives_back: bool = True) -> Promise 
     elif not lease.delivered_at:
         owed = _undelivered(facts, lease, shown, gives_back=gives_back)
     else:
-        owed = _upgrade(facts, shown) or _connection(facts, lease, shown) or _end(facts, shown)
+        owed = (
+            _upgrade(facts, lease, shown) or _connection(facts, lease, shown) or _end(facts, shown)
+        )
     return None if owed is None or facts.dealings.has(owed.kind, owed.cause) else owed
 
 
@@ -152,19 +154,22 @@ def _connection(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
     return Promise(Kind.PUBLISH, str(now), asks=wanted is Due.ASK)
 
 
-def _upgrade(facts: Facts, shown: Shown) -> Promise | None:
+def _upgrade(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
     wanted = facts.dealings.upgrade
-    if wanted is None or facts.dealings.has(Kind.REFUSE, wanted.cause):
+    if wanted is None:
+        return None
+    cause = f"{lease.nonce} {wanted.cause}"
+    if facts.dealings.has(Kind.REFUSE, cause):
         return None
     if facts.source.chain_time >= wanted.deadline:
         late = "it was not done within the time that was promised"
         said = late if shown.cramped is None else f"{late}: {shown.cramped}"
-        return Promise(Kind.REFUSE, wanted.cause, said)
+        return Promise(Kind.REFUSE, cause, said)
     if shown.hopeless is not None:
-        return Promise(Kind.REFUSE, wanted.cause, shown.hopeless)
-    if not shown.grown or facts.dealings.has(Kind.UPGRADE, wanted.cause):
+        return Promise(Kind.REFUSE, cause, shown.hopeless)
+    if not shown.grown or facts.dealings.has(Kind.UPGRADE, cause):
         return None
-    return Promise(Kind.UPGRADE, wanted.cause)
+    return Promise(Kind.UPGRADE, cause)
 
 
 def _end(facts: Facts, shown: Shown) -> Promise | None:

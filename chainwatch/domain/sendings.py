@@ -31,7 +31,7 @@ class Kind(StrEnum):
 #: What takes something away from who holds the lease: a hold stops it.
 TAKING = frozenset({Kind.CANCEL, Kind.BURN})
 #: What is about one purchase: its cause begins with that purchase's nonce, 32 hex digits.
-_OF_PURCHASE = frozenset({Kind.DELIVER, Kind.PUBLISH, Kind.CANCEL, Kind.BURN, Kind.MINT})
+_OF_PURCHASE = frozenset(Kind) - {Kind.FILL}
 _NONCE: Final = re.compile(r"[0-9a-f]{32}\b")
 
 

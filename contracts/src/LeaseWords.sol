@@ -152,6 +152,6 @@ interface LeaseWords {
     error NotAnUpgrade(uint256 from, uint256 to);
     /// @notice An upgrade of this lease is asked for already.
     error UpgradePending(uint256 tokenId);
-    /// @notice No upgrade of this lease is asked for.
+    /// @notice No upgrade of this lease is asked for, or another than the one that is meant.
     error NoUpgrade(uint256 tokenId);
 }

@@ -8,6 +8,12 @@ import {Plans} from "./Plans.sol";
 /// @title What an owner wants of the machine, and how an upgrade is paid
 /// @notice An upgrade's price is set aside when it is asked for. Done within the wanted plan's delivery time, it is paid
 /// for the time that is left then, and the rest is the owner's; refused or overdue, all of it is.
+/// @dev An answer names the request that it answers, by plan and deadline, so that one that comes late answers no other.
+/// A deadline alone is not enough: plans differ in their delivery time, so requests for two of them may share one. Both
+/// are: a plan's delivery time is fixed, so two requests of one lease share both only if they want the same plan in the
+/// same second. The owner can't withdraw the first in its own second. What else drops it there (an answer, or an end and
+/// a renewal) leaves a second one that wants the very same machine by the very same time: the answer is as true of it,
+/// and each is paid for at its own price out of its own money.
 abstract contract Upgrades is Plans, Ledger {
     uint8 private constant LAST_ACTION = 4;
     uint8 private constant UPGRADE = 5;
@@ -46,10 +52,12 @@ abstract contract Upgrades is Plans, Ledger {
 
     /// @notice The machine is one of the wanted plan now. What the time that is left costs more goes into escrow, and
     /// what is left of what was set aside becomes the owner's credit.
+    /// @param planId The plan that was asked for.
+    /// @param deadline Until when it was asked for: plan and deadline are those of the request that is meant.
     /// @dev It never costs more than was set aside: escrow is earned rounded down, and a renewal meanwhile pays both.
-    function completeUpgrade(uint256 tokenId) external onlyRole(PROVISIONER_ROLE) {
+    function completeUpgrade(uint256 tokenId, uint256 planId, uint256 deadline) external onlyRole(PROVISIONER_ROLE) {
         Holding storage holding = _running(tokenId);
-        Upgrade memory wanted = _wanted(tokenId);
+        Upgrade memory wanted = _named(tokenId, planId, deadline);
         if (block.timestamp >= wanted.deadline) revert DeliveryOverdue(tokenId, wanted.deadline);
         _settle(tokenId);
         uint256 due = _due(holding, wanted.pricePerSecond);
@@ -65,8 +73,10 @@ abstract contract Upgrades is Plans, Ledger {
     }
 
     /// @notice The upgrade can't be done: all that was set aside becomes the owner's credit.
-    function refuseUpgrade(uint256 tokenId) external onlyRole(PROVISIONER_ROLE) {
-        _wanted(tokenId);
+    /// @param planId The plan that was asked for.
+    /// @param deadline Until when it was asked for: plan and deadline are those of the request that is meant.
+    function refuseUpgrade(uint256 tokenId, uint256 planId, uint256 deadline) external onlyRole(PROVISIONER_ROLE) {
+        _named(tokenId, planId, deadline);
         _dropUpgrade(tokenId);
     }
 
@@ -101,6 +111,12 @@ abstract contract Upgrades is Plans, Ledger {
     function _wanted(uint256 tokenId) private view returns (Upgrade memory wanted) {
         wanted = _upgrades[tokenId];
         if (wanted.planId == 0) revert NoUpgrade(tokenId);
+    }
+
+    /// @dev The upgrade that is asked for, if it is the one that is meant.
+    function _named(uint256 tokenId, uint256 planId, uint256 deadline) private view returns (Upgrade memory wanted) {
+        wanted = _wanted(tokenId);
+        if (wanted.planId != planId || wanted.deadline != deadline) revert NoUpgrade(tokenId);
     }
 
     /// @dev What the time that is left of a settled lease costs at `price` beyond what its escrow holds.

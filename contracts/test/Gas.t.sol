@@ -92,13 +92,14 @@ contract GasTest is Shop {
     function _costsOfEnds() private returns (uint256[9] memory costs) {
         uint256[4] memory tokens = [buy(1, ALICE, HOUR), buy(1, ALICE, HOUR), bought(1, ALICE, HOUR), 0];
         tokens[3] = bought(1, ALICE, HOUR);
+        uint256 deadline = block.timestamp + DELIVERY;
         _cost(PROVISIONER, 0, abi.encodeCall(lease.cancelUndelivered, (buy(1, ALICE, HOUR))));
         costs[0] = _cost(PROVISIONER, 0, abi.encodeCall(lease.cancelUndelivered, (tokens[0])));
         costs[1] = _cost(ALICE, 0, abi.encodeCall(lease.setKeys, (tokens[2], KEY, "")));
         costs[2] = _cost(ALICE, 4 * HOUR * PRICE, abi.encodeCall(lease.requestUpgrade, (tokens[2], 3, 1 ether)));
-        costs[3] = _cost(PROVISIONER, 0, abi.encodeCall(lease.completeUpgrade, (tokens[2])));
+        costs[3] = _cost(PROVISIONER, 0, abi.encodeCall(lease.completeUpgrade, (tokens[2], 3, deadline)));
         costs[4] = _cost(ALICE, 4 * HOUR * PRICE, abi.encodeCall(lease.requestUpgrade, (tokens[3], 3, 1 ether)));
-        costs[5] = _cost(PROVISIONER, 0, abi.encodeCall(lease.refuseUpgrade, (tokens[3])));
+        costs[5] = _cost(PROVISIONER, 0, abi.encodeCall(lease.refuseUpgrade, (tokens[3], 3, deadline)));
         skip(HOUR);
         costs[6] = _cost(ALICE, 0, abi.encodeCall(lease.refund, (tokens[1])));
         costs[7] = _cost(ALICE, 0, abi.encodeCall(lease.burn, (tokens[2])));

@@ -146,8 +146,8 @@ contract HotKeyTest is Thief {
             "deliver(uint256,address,bytes)",
             "publishConnection(uint256,address,bytes)",
             "cancelUndelivered(uint256)",
-            "completeUpgrade(uint256)",
-            "refuseUpgrade(uint256)",
+            "completeUpgrade(uint256,uint256,uint256)",
+            "refuseUpgrade(uint256,uint256,uint256)",
             "burn(uint256)",
             // what anybody may, with his own money and his own things
             "mint((uint256,address,uint64,uint256,uint256,string,bytes))",

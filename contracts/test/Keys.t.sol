@@ -65,7 +65,7 @@ contract KeysTest is Shop {
             abi.encodeCall(lease.deliver, (token, ALICE, "")),
             abi.encodeCall(lease.publishConnection, (token, ALICE, "")),
             abi.encodeCall(lease.cancelUndelivered, (token)),
-            abi.encodeCall(lease.completeUpgrade, (token))
+            abi.encodeCall(lease.completeUpgrade, (token, 1, 0))
         ];
         for (uint256 i = 0; i < calls.length; ++i) {
             vm.prank(stranger);

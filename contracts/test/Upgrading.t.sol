@@ -57,8 +57,7 @@ contract UpgradingTest is Shop {
         uint256 left = duration - asked;
         vm.assertEq(lease.upgradeOf(token).aside, left * 2 * PRICE);
         skip(took);
-        vm.prank(PROVISIONER);
-        lease.completeUpgrade(token);
+        _complete(token);
         (, uint256 unused, uint256 aside) = lease.escrowOf(token);
         vm.assertEq(unused, (left - took) * 3 * PRICE);
         vm.assertEq(aside, 0);
@@ -76,8 +75,7 @@ contract UpgradingTest is Shop {
         lease.requestUpgrade(token, large, type(uint256).max);
         vm.assertEq(lease.priceOf(token), 3 * PRICE);
         renew(token, BOB, HOUR);
-        vm.prank(PROVISIONER);
-        lease.completeUpgrade(token);
+        _complete(token);
         (, uint256 unused, ) = lease.escrowOf(token);
         vm.assertEq(unused, 2 * HOUR * 3 * PRICE);
         vm.assertEq(lease.creditOf(address(coin), ALICE), 0);
@@ -88,7 +86,7 @@ contract UpgradingTest is Shop {
         vm.prank(ALICE);
         lease.requestUpgrade(token, large, type(uint256).max);
         vm.prank(PROVISIONER);
-        lease.refuseUpgrade(token);
+        lease.refuseUpgrade(token, large, NOW + DELIVERY);
         vm.assertEq(lease.creditOf(address(coin), ALICE), 20 * HOUR * PRICE);
         vm.startPrank(ALICE);
         lease.claim(address(coin), payable(ALICE));
@@ -101,7 +99,7 @@ contract UpgradingTest is Shop {
         skip(DELIVERY);
         vm.prank(PROVISIONER);
         vm.expectRevert(abi.encodeWithSelector(DeliveryOverdue.selector, token, NOW + DELIVERY));
-        lease.completeUpgrade(token);
+        lease.completeUpgrade(token, large, NOW + DELIVERY);
         vm.assertEq(lease.priceOf(token), PRICE);
         vm.startPrank(ALICE);
         lease.withdrawUpgrade(token);
@@ -110,6 +108,50 @@ contract UpgradingTest is Shop {
         vm.stopPrank();
         vm.assertEq(lease.creditOf(address(coin), ALICE), 20 * HOUR * PRICE);
         vm.assertEq(lease.plan(large).live, 0);
+    }
+
+    function test_an_answer_to_one_upgrade_never_answers_another() public {
+        PlanOffer memory other = larger(address(coin));
+        other.pricePerSecond = uint128(5 * PRICE);
+        uint256[2] memory again = [large, createPlan(other)];
+        uint256 token = bought(2, ALICE, 10 * HOUR);
+        vm.prank(ALICE);
+        lease.requestUpgrade(token, large, type(uint256).max);
+        uint256 deadline = lease.upgradeOf(token).deadline;
+        skip(DELIVERY);
+        vm.prank(ALICE);
+        lease.withdrawUpgrade(token);
+        _refusesToAnswer(token, large, deadline);
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 before = vm.snapshotState();
+            vm.prank(ALICE);
+            lease.requestUpgrade(token, again[i], type(uint256).max);
+            _refusesToAnswer(token, large, deadline);
+            _refusesToAnswer(token, again[1 - i], lease.upgradeOf(token).deadline);
+            _complete(token);
+            vm.assertEq(lease.planOf(token), again[i]);
+            vm.revertToState(before);
+        }
+    }
+
+    function test_two_plans_may_be_asked_for_until_the_same_second_and_are_told_apart() public {
+        PlanOffer memory sooner = larger(address(coin));
+        sooner.deliveryTime = DELIVERY / 2;
+        uint256 soon = createPlan(sooner);
+        uint256 token = bought(2, ALICE, 10 * HOUR);
+        vm.startPrank(ALICE);
+        lease.requestUpgrade(token, large, type(uint256).max);
+        uint256 deadline = lease.upgradeOf(token).deadline;
+        skip(DELIVERY / 2);
+        lease.end(token);
+        coin.approve(address(lease), type(uint256).max);
+        lease.renewSubscription(token, 10 * HOUR);
+        lease.requestUpgrade(token, soon, type(uint256).max);
+        vm.stopPrank();
+        vm.assertEq(lease.upgradeOf(token).deadline, deadline);
+        _refusesToAnswer(token, large, deadline);
+        _complete(token);
+        vm.assertEq(lease.planOf(token), soon);
     }
 
     function test_an_end_gives_back_what_was_set_aside_too() public {
@@ -126,8 +168,7 @@ contract UpgradingTest is Shop {
         skip(50 * HOUR);
         vm.prank(ALICE);
         lease.requestUpgrade(token, large, type(uint256).max);
-        vm.prank(PROVISIONER);
-        lease.completeUpgrade(token);
+        _complete(token);
         skip(HOUR);
         vm.prank(ALICE);
         lease.end(token);
@@ -148,6 +189,21 @@ contract UpgradingTest is Shop {
         }
         vm.expectRevert(abi.encodeWithSelector(PriceAboveMaximum.selector, 2 * HOUR * PRICE, 1));
         lease.requestUpgrade(token, large, 1);
+        vm.stopPrank();
+    }
+
+    function _complete(uint256 token) private {
+        Upgrade memory wanted = lease.upgradeOf(token);
+        vm.prank(PROVISIONER);
+        lease.completeUpgrade(token, wanted.planId, wanted.deadline);
+    }
+
+    function _refusesToAnswer(uint256 token, uint256 plan, uint256 deadline) private {
+        vm.startPrank(PROVISIONER);
+        vm.expectRevert(abi.encodeWithSelector(NoUpgrade.selector, token));
+        lease.completeUpgrade(token, plan, deadline);
+        vm.expectRevert(abi.encodeWithSelector(NoUpgrade.selector, token));
+        lease.refuseUpgrade(token, plan, deadline);
         vm.stopPrank();
     }
 }

@@ -90,6 +90,44 @@ async def test_without_room_on_its_node_it_waits_and_stays_as_it_is_and_goes_on_
         assert await alarm(it) == ""
 
 
+async def test_what_was_not_said_in_time_of_one_upgrade_is_not_said_of_the_next(
+    tmp_path: Path,
+) -> None:
+    async with delivered(tmp_path, sold(NARROW)) as it:
+        it.sends = False
+        await wants_more(it)
+
+        async def is_owed() -> bool:
+            return bool(await it.sendings(1, Kind.UPGRADE))
+
+        async def is_small() -> bool:
+            return hardware(it) == (2, 2048)
+
+        await it.until(is_owed)
+        await it.pass_time(HOUR + 1)
+        await it.turns(2)
+        await it.shop.deployed.send("withdrawUpgrade", 1, sender=it.alice)
+        await it.until(is_small)
+        it.cluster.add_guest(STRANGER, running=True, config={"memory": "3584"})
+        it.cluster.advance(30)
+        await wants_more(it)
+        it.sends = True
+        await it.turns(8, seconds=30)
+        await it.finalize()
+        await it.turns(8, seconds=30)
+        assert (await plan_of(it), await is_small()) == (1, True)
+        assert (await it.shop.deployed.call(tuple, "upgradeOf", 1))[0] == 2
+        it.cluster.remove_guest(STRANGER)
+        await larger(it)
+        assert hardware(it) == (4, 4096)
+        await it.finalize()
+        await it.turns(4)
+        late, now = await it.sendings(1, Kind.UPGRADE)
+        assert (late.state, now.state) == (State.FAILED, State.FINAL)
+        (refusal,) = await it.sendings(1, Kind.REFUSE)
+        assert (refusal.attempts, refusal.why) == ((), "that upgrade is not asked for any more")
+
+
 async def test_without_room_until_the_promised_time_is_over_it_is_paid_back_and_says_why(
     tmp_path: Path,
 ) -> None:

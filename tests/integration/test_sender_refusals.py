@@ -15,6 +15,8 @@ import pytest_asyncio
 
 from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.sender import lease_calls
+from chainwatch.chain.sender.lease_looks import LEASE_LOOKS
+from chainwatch.chain.sender.looks import Looks
 from chainwatch.control.departures import LET_ALONE, LET_ALONE_AT_MOST, REFUSED
 from chainwatch.control.flights import PATIENCE_BLOCKS, PATIENCE_S
 from chainwatch.control.hand import BALANCE
@@ -29,6 +31,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 HOUR = 3_600
 SMALL = PlanOffer()
 LARGE = PlanOffer(name="large", cores=2, price_per_second=2_000)
+LARGEST = PlanOffer(name="largest", cores=4, price_per_second=3_000)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -64,6 +67,17 @@ class Shop:
         self.it.look_by(blind, kind)
         intent = Intent(NAME, kind, str(self.id), f"because of {kind}", call)
         await self.it.daemon.stores.sendings.want(intent, now=self.it.cluster_now())
+
+    async def upgrade(self) -> tuple[int, int, int, int]:
+        """Return the upgrade that is asked for: plan, deadline, price, and what is set aside."""
+        return await self.contract.deployed.call(tuple, "upgradeOf", self.token)
+
+    async def ask(self, plan: int) -> None:
+        """Ask for an upgrade and pay it."""
+        most = 10**9
+        await self.contract.deployed.send(
+            "requestUpgrade", self.token, plan, most, sender=self.owner, value=most
+        )
 
     async def later(self, seconds: int) -> None:
         """Let the chain's time pass; that is not final yet."""
@@ -116,10 +130,7 @@ async def expired(shop: Shop) -> None:
 
 async def upgrade_asked(shop: Shop) -> None:
     await delivered(shop)
-    most = 10**9
-    await shop.contract.deployed.send(
-        "requestUpgrade", shop.token, 2, most, sender=shop.owner, value=most
-    )
+    await shop.ask(2)
 
 
 async def upgrade_overdue(shop: Shop) -> None:
@@ -142,7 +153,8 @@ async def disowned_when_over(shop: Shop) -> None:
     await disowned(shop)
 
 
-def called(kind: Kind, shop: Shop) -> Call:
+async def called(kind: Kind, shop: Shop) -> Call:
+    plan, deadline, *_ = await shop.upgrade()
     match kind:
         case Kind.DELIVER:
             return lease_calls.deliver(shop.id, shop.owner, b"sealed")
@@ -153,8 +165,8 @@ def called(kind: Kind, shop: Shop) -> Call:
         case Kind.BURN:
             return lease_calls.burn(shop.id)
         case Kind.UPGRADE:
-            return lease_calls.upgrade(shop.id)
-    return lease_calls.refuse(shop.id)
+            return lease_calls.upgrade(shop.id, plan, deadline)
+    return lease_calls.refuse(shop.id, plan, deadline)
 
 
 FOR_GOOD = [
@@ -166,9 +178,9 @@ FOR_GOOD = [
     (Kind.CANCEL, delivered, "the lease was delivered"),
     (Kind.CANCEL, cancelled, "the lease is gone"),
     (Kind.UPGRADE, burnt, "the lease is gone"),
-    (Kind.UPGRADE, delivered, "no upgrade is asked for any more"),
+    (Kind.UPGRADE, delivered, "that upgrade is not asked for any more"),
     (Kind.UPGRADE, upgrade_overdue, "the time in which it was promised is over"),
-    (Kind.REFUSE, delivered, "no upgrade is asked for any more"),
+    (Kind.REFUSE, delivered, "that upgrade is not asked for any more"),
     (Kind.BURN, burnt, "the lease is gone"),
 ]
 GRANT = f"have its admin run `chainwatch contract role grant provisioner {ADDRESS}`"
@@ -198,7 +210,7 @@ async def test_what_never_succeeds_any_more_ends_with_its_reason_when_that_is_fi
     async with opened(tmp_path, anvil) as shop:
         it, nonce = shop.it, await shop.it.nonce()
         await happens(shop)
-        await shop.want(kind, called(kind, shop))
+        await shop.want(kind, await called(kind, shop))
         await it.turns(6)
         it.wait(LET_ALONE)
         await it.turn()
@@ -218,7 +230,7 @@ async def test_what_may_still_succeed_waits_and_says_what_has_to_be_done(
         it, nonce = shop.it, await shop.it.nonce()
         await happens(shop)
         await it.mine(6)
-        await shop.want(kind, called(kind, shop))
+        await shop.want(kind, await called(kind, shop))
         for _ in range(3):
             await it.turns(3)
             it.wait(LET_ALONE)
@@ -235,7 +247,7 @@ async def test_what_is_refused_for_a_moment_only_is_sent_though_its_time_seemed_
     async with opened(tmp_path, anvil) as shop:
         it, before = shop.it, await anvil.snapshot()
         await overdue(shop)
-        await shop.want(Kind.DELIVER, called(Kind.DELIVER, shop))
+        await shop.want(Kind.DELIVER, await called(Kind.DELIVER, shop))
         await it.turn()
         assert REFUSED not in await it.alarms()
         assert "it ends when the final block says so too" in str((await it.only()).why)
@@ -246,13 +258,48 @@ async def test_what_is_refused_for_a_moment_only_is_sent_though_its_time_seemed_
         assert await shop.contract.deployed.call(int, "deliveredAt", shop.token) > 0
 
 
+LOOKED_UP: tuple[Looks, str] = (LEASE_LOOKS, "that upgrade is not asked for any more")
+TRIED: tuple[Looks, str] = (
+    {},
+    "the contract refuses it for good: that upgrade is not asked for any more",
+)
+
+
+@pytest.mark.parametrize("again", [2, 3], ids=["the same plan", "a dearer plan"])
+@pytest.mark.parametrize("found", [LOOKED_UP, TRIED], ids=["looked up", "tried"])
+@pytest.mark.parametrize("kind", [Kind.UPGRADE, Kind.REFUSE])
+async def test_a_late_answer_to_one_upgrade_never_answers_the_next(
+    tmp_path: Path, anvil: Anvil, kind: Kind, found: tuple[Looks, str], again: int
+) -> None:
+    looks, why = found
+    async with opened(tmp_path, anvil) as shop:
+        it, nonce = shop.it, await shop.it.nonce()
+        await shop.contract.create_plan(LARGEST)
+        await upgrade_overdue(shop)
+        late = await called(kind, shop)
+        await shop.contract.deployed.send("withdrawUpgrade", shop.token, sender=shop.owner)
+        await shop.ask(again)
+        asked = await shop.upgrade()
+        await shop.want(kind, late)
+        it.look_by(looks.get(kind, blind), kind)
+        await it.turns(6)
+        it.wait(LET_ALONE)
+        await it.turn()
+        ended = await it.only()
+        assert ended.state in (State.FINAL, State.FAILED)
+        assert ended.why == why
+        assert (await shop.upgrade(), await it.nonce()) == (asked, nonce)
+        assert asked[0] == again
+        assert await shop.contract.deployed.call(int, "planOf", shop.token) == 1
+
+
 async def test_it_is_tried_the_less_often_the_longer_it_waits_and_at_once_when_told(
     tmp_path: Path, anvil: Anvil
 ) -> None:
     async with opened(tmp_path, anvil) as shop:
         it, pauses = shop.it, []
         await disowned(shop)
-        await shop.want(Kind.CANCEL, called(Kind.CANCEL, shop))
+        await shop.want(Kind.CANCEL, await called(Kind.CANCEL, shop))
         for _ in range(20):
             await it.turns(1)
             pause = (await it.only()).not_before - it.cluster_now()
@@ -277,7 +324,7 @@ async def test_without_coins_it_waits_whatever_else_and_goes_on_when_there_are_s
     async with opened(tmp_path, anvil) as shop:
         it = shop.it
         await anvil.rpc("anvil_setBalance", ADDRESS, "0x1")
-        await shop.want(Kind.DELIVER, called(Kind.DELIVER, shop))
+        await shop.want(Kind.DELIVER, await called(Kind.DELIVER, shop))
         await it.turns(3)
         assert await it.states() == [State.WANTED]
         assert "send it coins" in (await it.alarms())[BALANCE]
@@ -294,7 +341,7 @@ async def test_what_is_stuck_and_would_fail_by_now_makes_room_for_what_comes_aft
         it, nonce = shop.it, await shop.it.nonce()
         second, _ = await shop.contract.mint(1, shop.owner, seconds=HOUR)
         await shop.by_itself(False)
-        await shop.want(Kind.DELIVER, called(Kind.DELIVER, shop))
+        await shop.want(Kind.DELIVER, await called(Kind.DELIVER, shop))
         await it.turn()
         low = (await it.only()).last.offer.cap
         for _ in range(PATIENCE_BLOCKS):

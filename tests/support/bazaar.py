@@ -52,7 +52,7 @@ class Bazaar:
     people: Sequence[str]
     random: Random
     tokens: int = 0
-    _wished: list[int] = field(default_factory=list)
+    _wished: list[tuple[int, int, int]] = field(default_factory=list)
     _plans_of: dict[int, int] = field(default_factory=dict)
     _owners_of: dict[int, str] = field(default_factory=dict)
     _waiting: list[int] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Bazaar:
             *(self._owners("end"), self._owners("refund"), self._owners("burn")),
             *(self._owners("cancelSubscription"), self._owners("allowRenewal")),
             *(self._owners("withdrawUpgrade"), self._provisioners("cancelUndelivered")),
-            *(self._provisioners("burn"), self._provisioners("refuseUpgrade")),
+            *(self._provisioners("burn"), self._refuse),
             *(self._collect, self._withdraw, self._claim, self._action, self._publish),
             *(self._cancel_delivered, self._terms, self._pause),
         )
@@ -109,8 +109,10 @@ class Bazaar:
         if topic in (_MINTED, _CHANGED):
             self._plans_of[int(words[0], 16)] = int(words[1], 16)
         if topic == _UPGRADE:
-            self._wished = [each for each in self._wished if each != int(words[0], 16)]
-            self._wished += [int(words[0], 16)] * bool(int(log["data"][2:66], 16))
+            token, data = int(words[0], 16), log["data"]
+            plan, deadline = int(data[2:66], 16), int(data[66:130], 16)
+            self._wished = [each for each in self._wished if each[0] != token]
+            self._wished += [(token, plan, deadline)] * bool(plan)
         if topic == _DELIVERED or (topic == _TRANSFER and int(words[1], 16) == 0):
             token = int(words[-1], 16)
             self._waiting = [each for each in self._waiting if each != token]
@@ -199,8 +201,14 @@ class Bazaar:
         return self._asked(owner, "requestUpgrade", token, plan, _COIN, value=value)
 
     def _complete(self) -> Request:
-        token = self.random.choice(self._wished[-5:] or [self._token()])
-        return self._asked(self.shop.provisioner, "completeUpgrade", token)
+        return self._asked(self.shop.provisioner, "completeUpgrade", *self._wish())
+
+    def _refuse(self) -> Request:
+        return self._asked(self.shop.provisioner, "refuseUpgrade", *self._wish())
+
+    def _wish(self) -> tuple[int, int, int]:
+        """An upgrade by its name: token, plan and deadline."""
+        return self.random.choice(self._wished[-5:] or [(self._token(), 3, 0)])
 
     def _cancel_delivered(self) -> Request:
         return self._asked(self.shop.admin, "cancelDelivered", self._token())

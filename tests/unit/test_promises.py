@@ -9,12 +9,12 @@ from chainwatch.domain.dealings import Dealings, Dealt, Upgrade
 from chainwatch.domain.desired import Facts, Hold, SourceView
 from chainwatch.domain.lease import Lease, LeaseId, Plan
 from chainwatch.domain.promises import Promise, Shown, promised, telling
-from chainwatch.domain.sendings import Kind
+from chainwatch.domain.sendings import Call, Intent, Kind
 from chainwatch.domain.tellings import Life, Way
 
 NOW, GRACE = 10_000, 500
 KEY = "0x09" + "00" * 31
-LEASE = Lease(1, "0x" + "a1" * 20, "n" * 32, 0, 1, NOW + 100, "", KEY)
+LEASE = Lease(1, "0x" + "a1" * 20, "ab" * 16, 0, 1, NOW + 100, "", KEY)
 DELIVERED = but(LEASE, delivered_at=NOW - 50)
 PLAN = Plan(1, "small", 0, 2, 2048, 20, GRACE, defined=True)
 SOURCE = SourceView(NOW, NOW, caught_up=True, live=True, halted=False)
@@ -107,8 +107,24 @@ def test_an_upgrade_is_done_refused_or_overdue() -> None:
     told = Dealings("0xaa", "0xfeed", wanted, published_seen=NOW)
     asked = facts(DELIVERED, dealings=told, larger=but(PLAN, id=2, cores=4))
     assert promised(asked, RUNS) is None
-    assert promised(asked, replace(RUNS, grown=True)) == Promise(Kind.UPGRADE, "2 of 0xcc")
+    cause = f"{DELIVERED.nonce} 2 until {NOW + 5} of 0xcc"
+    assert promised(asked, replace(RUNS, grown=True)) == Promise(Kind.UPGRADE, cause)
+    for answer in (Kind.UPGRADE, Kind.REFUSE):
+        intent = Intent("shop", answer, "lease", cause, Call("0x", "0x"))
+        assert intent.purchase == DELIVERED.nonce
     why = replace(RUNS, hopeless="no room")
-    assert promised(asked, why) == Promise(Kind.REFUSE, "2 of 0xcc", "no room")
+    assert promised(asked, why) == Promise(Kind.REFUSE, cause, "no room")
     late = replace(asked, source=replace(SOURCE, chain_time=NOW + 5))
     assert kind(promised(late, replace(RUNS, grown=True))) is Kind.REFUSE
+
+
+def test_an_upgrade_that_a_reorg_gave_another_time_is_another_one() -> None:
+    wanted = Upgrade(2, NOW + 5, "0xcc")
+    said = Dealt(Kind.UPGRADE, f"{DELIVERED.nonce} {wanted.cause}", "0x")
+    told = Dealings("0xaa", "0xfeed", wanted, (said,), published_seen=NOW)
+    grown = replace(RUNS, grown=True, way=None)
+    asked = facts(DELIVERED, dealings=told, larger=but(PLAN, id=2, cores=4))
+    assert promised(asked, grown) is None
+    later = replace(wanted, deadline=NOW + 6)
+    moved = replace(asked, dealings=replace(told, upgrade=later))
+    assert promised(moved, grown) == Promise(Kind.UPGRADE, f"{DELIVERED.nonce} {later.cause}")

@@ -12,8 +12,8 @@ _DELIVER: Final = selector("deliver(uint256,address,bytes)")
 _PUBLISH: Final = selector("publishConnection(uint256,address,bytes)")
 _CANCEL: Final = selector("cancelUndelivered(uint256)")
 _BURN: Final = selector("burn(uint256)")
-_UPGRADE: Final = selector("completeUpgrade(uint256)")
-_REFUSE: Final = selector("refuseUpgrade(uint256)")
+_UPGRADE: Final = selector("completeUpgrade(uint256,uint256,uint256)")
+_REFUSE: Final = selector("refuseUpgrade(uint256,uint256,uint256)")
 
 
 def deliver(lease: LeaseId, reader: str, connection: bytes) -> Call:
@@ -36,18 +36,22 @@ def burn(lease: LeaseId) -> Call:
     return _about(_BURN, lease)
 
 
-def upgrade(lease: LeaseId) -> Call:
-    """Say that the machine is the larger one."""
-    return _about(_UPGRADE, lease)
+def upgrade(lease: LeaseId, plan: int, deadline: int) -> Call:
+    """Say that the machine is the larger one that was asked for until then."""
+    return _answering(_UPGRADE, lease, plan, deadline)
 
 
-def refuse(lease: LeaseId) -> Call:
-    """Give back what was set aside for an upgrade."""
-    return _about(_REFUSE, lease)
+def refuse(lease: LeaseId, plan: int, deadline: int) -> Call:
+    """Give back what was set aside for the upgrade that was asked for until then."""
+    return _answering(_REFUSE, lease, plan, deadline)
 
 
 def _about(function: str, lease: LeaseId) -> Call:
     return Call(lease.contract, f"{function}{lease.token:064x}")
+
+
+def _answering(function: str, lease: LeaseId, plan: int, deadline: int) -> Call:
+    return Call(lease.contract, f"{function}{lease.token:064x}{plan:064x}{deadline:064x}")
 
 
 def _told(function: str, lease: LeaseId, reader: str, connection: bytes) -> Call:

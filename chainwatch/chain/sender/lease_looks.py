@@ -64,19 +64,29 @@ def _published(sending: Sending, said: list[bytes]) -> Seen:
 
 
 def _upgraded(sending: Sending, said: list[bytes]) -> Seen:
-    wanted = sending.intent.cause.split(" ", 1)[0]
-    if str(_number(said[0][:32])) == wanted:
+    plan, deadline = _answered(sending)
+    if _asks(said[0]) == (plan, deadline):
         return WANTED
-    if str(_number(said[1])) == wanted:
+    if _number(said[1]) == plan:
         return Seen(Word.DONE, "the lease is of that plan")
-    return Seen(Word.MOOT, "nobody asks for that plan any more")
+    return Seen(Word.MOOT, "that upgrade is not asked for any more")
 
 
 def _refused(sending: Sending, said: list[bytes]) -> Seen:
-    wanted = sending.intent.cause.split(" ", 1)[0]
-    if str(_number(said[0][:32])) == wanted:
+    if _asks(said[0]) == _answered(sending):
         return WANTED
-    return Seen(Word.DONE, "no such upgrade is asked for any more")
+    return Seen(Word.DONE, "that upgrade is not asked for any more")
+
+
+def _answered(sending: Sending) -> tuple[int, int]:
+    """Return the plan and the deadline of the upgrade that a call answers."""
+    data = bytes.fromhex(sending.intent.call.data[10:])
+    return _number(data[32:64]), _number(data[64:96])
+
+
+def _asks(answer: bytes) -> tuple[int, int]:
+    """Return the plan and the deadline of the upgrade that is asked for; plan 0 is none."""
+    return _number(answer[:32]), _number(answer[32:64])
 
 
 def told(sending: Sending) -> tuple[str, bytes]:

@@ -32,7 +32,7 @@ def _of_token(name: str) -> str:
 _GONE: Final = {selector("ERC721NonexistentToken(uint256)"): "the lease is gone"}
 _DELIVERED: Final = {_of_token("AlreadyDelivered"): "the lease was delivered"}
 _OVERDUE: Final = {_of_token("DeliveryOverdue"): "the time in which it was promised is over"}
-_NO_UPGRADE: Final = {selector("NoUpgrade(uint256)"): "no upgrade is asked for any more"}
+_NO_UPGRADE: Final = {selector("NoUpgrade(uint256)"): "that upgrade is not asked for any more"}
 
 #: Errors about a lease after which a call of a kind never succeeds, by their selectors.
 _ENDS: Final[Mapping[Kind, Mapping[str, str]]] = {

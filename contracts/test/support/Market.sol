@@ -246,13 +246,13 @@ contract Market {
         bool late = block.timestamp >= wanted.deadline;
         if (how % 3 == 0 && !late && block.timestamp < before.expiration) {
             vm.prank(PROVISIONER);
-            lease.completeUpgrade(token);
+            lease.completeUpgrade(token, wanted.planId, wanted.deadline);
         } else if (how % 3 == 1 && late) {
             vm.prank(before.owner);
             lease.withdrawUpgrade(token);
         } else {
             vm.prank(PROVISIONER);
-            lease.refuseUpgrade(token);
+            lease.refuseUpgrade(token, wanted.planId, wanted.deadline);
         }
         _written(token, before);
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Authorization, Permit} from "../../src/LeaseTypes.sol";
+import {Authorization, Permit, Upgrade} from "../../src/LeaseTypes.sol";
 import {Shop} from "./Shop.sol";
 import {vm} from "./Vm.sol";
 
@@ -87,19 +87,26 @@ abstract contract Thief is Shop {
         if (name == lease.createPlan.selector) return _one(abi.encodeCall(lease.createPlan, (offer(NATIVE))));
         if (name == lease.setTerms.selector) return _one(abi.encodeCall(lease.setTerms, (1, 1, 0, true)));
         if (name == lease.setSalesPaused.selector) return _one(abi.encodeCall(lease.setSalesPaused, (true)));
-        bytes4[4] memory plain = [
-            lease.cancelDelivered.selector,
-            lease.cancelUndelivered.selector,
-            lease.completeUpgrade.selector,
-            lease.refuseUpgrade.selector
-        ];
-        for (uint256 i = 0; i < plain.length; ++i) if (name == plain[i]) return _one(abi.encodeWithSelector(name, token));
+        if (name == lease.cancelDelivered.selector || name == lease.cancelUndelivered.selector) {
+            return _one(abi.encodeWithSelector(name, token));
+        }
+        if (name == lease.completeUpgrade.selector || name == lease.refuseUpgrade.selector) {
+            return _answers(name, token);
+        }
         bool role = name == lease.grantRole.selector || name == lease.revokeRole.selector;
         if (!role && name != lease.renounceRole.selector) return calls;
         bytes32[3] memory roles = [lease.DEFAULT_ADMIN_ROLE(), lease.TREASURER_ROLE(), lease.PROVISIONER_ROLE()];
         address[3] memory accounts = [THIEF, ADMIN, TREASURER];
         calls = new bytes[](9);
         for (uint256 i = 0; i < 9; ++i) calls[i] = abi.encodeWithSelector(name, roles[i / 3], accounts[i % 3]);
+    }
+
+    /// @dev To the upgrade that is asked for, and to one that is not.
+    function _answers(bytes4 name, uint256 token) private view returns (bytes[] memory calls) {
+        Upgrade memory wanted = lease.upgradeOf(token);
+        calls = new bytes[](2);
+        calls[0] = abi.encodeWithSelector(name, token, wanted.planId, wanted.deadline);
+        calls[1] = abi.encodeWithSelector(name, token, wanted.planId, wanted.deadline + 1);
     }
 
     function _moneyCalls(bytes4 name, uint256 token) private view returns (bytes[] memory calls) {
