@@ -7,6 +7,7 @@ single snapshot, so that no decision ever mixes an old lease with a new chain ti
 from dataclasses import dataclass
 from typing import Final
 
+from chainwatch.chain import profiles
 from chainwatch.control.sources import Sources
 from chainwatch.domain.desired import Facts
 from chainwatch.store.operations import Operations
@@ -15,9 +16,6 @@ from provisioner.model import Verb
 
 #: What an owner asks for on the chain, and what loses data: it waits until that is final.
 AT_FINALITY: Final = frozenset({Verb.REINSTALL})
-
-#: The profile of contracts that know deliveries: our own.
-DELIVERING: Final = "lease"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class FactsReader:
             ordered_of=ordered.nonce if ordered else "",
             ordered_at=ordered.said_at if ordered else None,
             unripe=unripe,
-            delivers=source.settings.source.profile == DELIVERING,
+            delivers=profiles.get(source.settings.source.profile).delivers,
             mints=bool(source.settings.source.credential),
             dealings=standing.dealings,
             larger=standing.larger,

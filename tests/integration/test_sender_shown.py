@@ -17,6 +17,7 @@ from tests.support.chain_model import CONTRACT
 from tests.support.hosting import checksum
 from tests.support.hotel import hotel
 from tests.support.lease_contract import open_shop
+from tests.support.lock_market import lock_market
 from tests.support.office import counter, sending
 from tests.support.post import GWEI, Post, post
 from tests.support.realm import realm
@@ -158,8 +159,18 @@ async def test_a_check_of_a_contract_without_roles_says_that_it_cannot_tell(
     tmp_path: Path,
 ) -> None:
     async with running() as anvil, post(tmp_path, anvil) as it:
+        it.sender.contracts = {"shop": it.contract.address}
         found = await check_sender(it.sender)
         assert [(each.ok, each.warning) for each in found] == [(True, False), (True, True)]
+
+
+async def test_a_check_asks_no_role_of_a_contract_that_is_told_nothing(tmp_path: Path) -> None:
+    async with (
+        lock_market() as market,
+        post(tmp_path, market.anvil, address=market.lock.address, profile="unlock") as it,
+    ):
+        found = await check_sender(it.sender)
+        assert [(each.ok, each.subject) for each in found] == [(True, "sender on chain 31337")]
 
 
 async def test_a_check_says_whether_the_key_may_mint_credentials_and_mints_none(
