@@ -19,10 +19,10 @@ from chainwatch.chain.sender.looks import Look, Looks, Seen, Word, plain
 from chainwatch.chain.sender.refusals import too_late
 from chainwatch.control.hand import Hand, Refused, Told
 from chainwatch.domain.sendings import TAKING, Kind, Sending, State
+from chainwatch.store.sendings import REFUSED
 
 log = structlog.get_logger(__name__)
 
-REFUSED: Final = "sender-refused"
 #: Transactions that may be under way at once: a node keeps about so many of one account.
 WINDOW: Final = 16
 #: For how many seconds what can't be sent is let alone.
@@ -79,7 +79,6 @@ class Departures:
                 continue
             if spent is None:
                 break
-            await self._sent(each)
             room, budget = room - 1, budget - spent
         await self._conclude(view, needless)
 
@@ -116,7 +115,6 @@ class Departures:
             elif each.present and each.settled:
                 now = self.hand.clock.now()
                 await self.hand.sendings.end(each.id, State.FAILED, why, now=now)
-                await self._sent(each)
             else:
                 await self._waits(each, f"{why}: nothing is sent until that is final")
         return kept, found
@@ -147,7 +145,6 @@ class Departures:
                 end = State.FINAL if seen.word is Word.DONE else State.FAILED
                 now = self.hand.clock.now()
                 await self.hand.sendings.end(each.id, end, seen.why, now=now)
-                await self._sent(each)
             else:
                 silent = f", of which {then.why}" if then.word is Word.UNKNOWN else ""
                 why = f"{seen.why}: it ends when the final block says so too{silent}"
@@ -160,10 +157,6 @@ class Departures:
         text = f"{each.intent.kind}: {why}; it is tried again in {pause} s"
         await self.hand.alarms.raise_(REFUSED, each.intent.lease, "warning", text, now)
         await self.hand.sendings.waits(each.id, why, until=now + pause)
-
-    async def _sent(self, each: Sending) -> None:
-        if each.why is not None:
-            await self.hand.alarms.clear(REFUSED, each.intent.lease)
 
     async def _waits(self, each: Sending, why: str) -> None:
         until = self.hand.clock.now() + LET_ALONE

@@ -16,8 +16,6 @@ from typing import Final
 from chainwatch.control import stories
 from chainwatch.control.adoption import Adoption, Candidate
 from chainwatch.control.checkup import checkup
-from chainwatch.control.departures import REFUSED
-from chainwatch.control.flights import FAILED
 from chainwatch.control.giving_back import cancelling, not_cancelled
 from chainwatch.control.hands import Hands, Means
 from chainwatch.control.outlook import Outlook
@@ -36,6 +34,7 @@ from chainwatch.store.audit import AuditEntry
 from chainwatch.store.holds import HoldRow, Pause, Scope
 from chainwatch.store.leases import LeaseRow
 from chainwatch.store.operations import Operation
+from chainwatch.store.sendings import FAILED, REFUSED
 from chainwatch.store.wishes import Wish
 from provisioner.model import Verb
 

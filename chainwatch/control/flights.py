@@ -18,14 +18,13 @@ from chainwatch.chain.sender.looks import NOTHING_TO_SEE, Look, Looks, Word, pla
 from chainwatch.control.hand import Hand, Refused, Told
 from chainwatch.domain.sendings import TAKING, Attempt, Kind, Sending, State
 from chainwatch.errors import Transient
-from chainwatch.store.sendings import MOST_REVERTS
+from chainwatch.store.sendings import FAILED, MOST_REVERTS
 
 log = structlog.get_logger(__name__)
 
 KEY_USED: Final = "sender-key-used"
 STUCK: Final = "sender-stuck"
 GAP: Final = "sender-gap"
-FAILED: Final = "sender-failed"
 #: A transaction is replaced when so many blocks, and so many seconds, went by without it.
 PATIENCE_BLOCKS: Final = 5
 PATIENCE_S: Final = 30
@@ -135,8 +134,6 @@ class Flights:
 
     async def _ended(self, each: Sending) -> None:
         await self.hand.sendings.end(each.id, State.FINAL, None, now=self.hand.clock.now())
-        if each.reverts >= MOST_REVERTS:
-            await self.hand.alarms.clear(FAILED, each.intent.lease)
         log.info("final", lease=each.intent.lease, kind=each.intent.kind, nonce=each.nonce)
 
     async def _let_go(self, each: Sending, why: str, *, reverted: bool) -> None:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chainwatch.control.flights import FAILED
 from chainwatch.domain.sendings import Kind, State
-from chainwatch.store.sendings import MOST_REVERTS
+from chainwatch.store.sendings import FAILED, MOST_REVERTS
 from tests.support.estate import HOUR, Estate, estate
 from tests.support.post import GWEI
 

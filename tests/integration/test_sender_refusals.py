@@ -15,14 +15,16 @@ import pytest_asyncio
 
 from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.sender import lease_calls
-from chainwatch.control.departures import LET_ALONE, LET_ALONE_AT_MOST, REFUSED
+from chainwatch.control.departures import LET_ALONE, LET_ALONE_AT_MOST
 from chainwatch.control.flights import PATIENCE_BLOCKS, PATIENCE_S
 from chainwatch.control.hand import BALANCE
 from chainwatch.domain.lease import LeaseId
 from chainwatch.domain.sendings import Call, Intent, Kind, State
+from chainwatch.store.sendings import REFUSED
 from tests.support.anvil import Anvil, running
 from tests.support.lease_contract import LeaseContract, PlanOffer, open_shop
 from tests.support.post import ADDRESS, GWEI, NAME, Post, blind, post
+from tests.support.realm import crash_at
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -317,3 +319,23 @@ async def test_what_is_stuck_and_would_fail_by_now_makes_room_for_what_comes_aft
         assert await shop.contract.owner_of(second) == shop.owner
         assert await shop.contract.deployed.call(int, "deliveredAt", shop.token) == 0
         assert (await it.nonce(), await it.pending()) == (nonce + 1, [])
+
+
+async def test_what_was_refused_is_told_no_more_though_the_daemon_dies_as_it_is_signed(
+    tmp_path: Path, anvil: Anvil
+) -> None:
+    async with opened(tmp_path, anvil) as shop:
+        it = shop.it
+        await disowned(shop)
+        await shop.want(Kind.DELIVER, called(Kind.DELIVER, shop))
+        await it.turns(2)
+        assert REFUSED in await it.alarms()
+        await shop.role("grantRole")
+        it.wait(LET_ALONE)
+        await it.mine()
+        crash_at("sender.broadcast.before")
+        await it.turn()
+        assert it.crashes == 1
+        await it.turns(8)
+        assert await it.states() == [State.FINAL]
+        assert REFUSED not in await it.alarms()

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.profiles.signatures import selector
 from chainwatch.chain.sender.keys import HotKey
+from chainwatch.control.hand import BALANCE
 from chainwatch.control.sender_check import check_sender
 from chainwatch.domain.sendings import Call, Intent, Kind
 from tests.support.anvil import mined, running
@@ -42,6 +43,18 @@ async def test_with_a_key_a_sender_is_one_of_the_root_tasks(tmp_path: Path) -> N
         news.clear()
         await town.read()
         assert news.is_set()
+
+
+async def test_what_stands_about_a_chain_on_which_nothing_is_sent_any_more_ends_with_a_start(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path, adjust=sending) as town:
+        alarms = town.daemon.stores.alarms
+        for name, subject in ((BALANCE, "eip155:31337"), (BALANCE, "eip155:5"), ("other", "")):
+            await alarms.raise_(name, subject, "warning", "a test", 1)
+        await town.daemon.supervisor.forget_chains()
+        stand = sorted((each.name, each.subject) for each in await alarms.all())
+        assert stand == [("other", ""), (BALANCE, "eip155:31337")]
 
 
 async def test_status_and_show_say_what_is_to_be_sent_and_what_it_waits_for(
