@@ -116,7 +116,8 @@ class Departures:
                 now = self.hand.clock.now()
                 await self.hand.sendings.end(each.id, State.FAILED, why, now=now)
             else:
-                await self._waits(each, f"{why}: nothing is sent until that is final")
+                until = "until that is final" if each.present else "unless that comes back"
+                await self._waits(each, f"{why}: nothing is sent {until}")
         return kept, found
 
     def _obstacle(self, each: Sending, look: object, ground: Ground) -> str | None:

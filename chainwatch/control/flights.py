@@ -166,7 +166,9 @@ class Flights:
         for each, found in zip(waiting, seen, strict=True):
             last = each.last
             if found.word is Word.UNKNOWN:
-                continue  # what it would do is not known, so it is not done
+                # what it would do is not known, so it is not done
+                self._tell_of_stuck(view, each, told, found.why)
+                continue
             forbidden = each.intent.kind in TAKING and each.intent.lease in held
             wanted = found.word is Word.WANTED and not forbidden and each.displaced is None
             if not wanted and not last.void:
@@ -178,7 +180,7 @@ class Flights:
                 await self.hand.send(each)
             elif last.hash in traces.known and each.state is State.SIGNED:
                 await self.hand.sendings.sent(each.id, last.hash, now=self.hand.clock.now())
-            self._tell_of_stuck(view, each, told)
+            self._tell_of_stuck(view, each, told, each.why)
 
     def _look(self, each: Sending) -> Look:
         look = self.looks.get(each.intent.source, {}).get(each.intent.kind)
@@ -207,13 +209,13 @@ class Flights:
         )
         return waited and (_nonce(each) == view.nonce or last.offer.cap < view.market.asks)
 
-    def _tell_of_stuck(self, view: View, each: Sending, told: Told) -> None:
+    def _tell_of_stuck(self, view: View, each: Sending, told: Told, why: str | None) -> None:
         since = self.hand.clock.now() - each.attempts[0].signed_at
         if _nonce(each) == view.nonce and since >= STUCK_AFTER:
             told.alarms[STUCK] = (
                 f"{each.last.hash} ({each.intent.kind} of {each.intent.lease or 'a nonce'}) has "
                 f"been waiting for {since} s to be mined"
-                + (f": {each.why}" if each.why else "; no node mines it at what it offers")
+                + (f": {why}" if why else "; no node mines it at what it offers")
             )
 
     async def mend_gap(self, view: View, bound: Sequence[Sending], source: str, told: Told) -> None:

@@ -120,9 +120,9 @@ class Promises:
             self._cramped.pop(lease, None)
         return self._cramped.get(lease)
 
-    def tell(self, intent: Intent) -> None:
-        """Say that something new is wanted on a source."""
-        for call in self.news.get(intent.source, ()):
+    def ring(self, source: str) -> None:
+        """Say that there is something to send on a source."""
+        for call in self.news.get(source, ()):
             call()
 
     def _call(self, facts: Facts, lease: Lease, owed: Promise, source: str) -> Call:

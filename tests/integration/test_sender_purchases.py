@@ -148,6 +148,7 @@ async def test_a_purchase_that_a_reorg_takes_back_and_brings_again_is_delivered(
     await it.turns(2, 60)
     (waiting,) = await it.sendings(token)
     assert "a reorg took back the purchase" in str(waiting.why)
+    assert str(waiting.why).endswith("nothing is sent unless that comes back")
     assert waiting.state is State.WANTED
     await it.anvil.rpc("eth_sendRawTransaction", bought)
     await it.anvil.mine(1)

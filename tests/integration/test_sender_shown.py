@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from eth_account import Account
 from structlog.testing import capture_logs
 
@@ -94,6 +95,30 @@ async def test_cancel_asks_gives_back_what_was_paid_and_makes_no_machine(tmp_pat
         assert "is being cancelled already" in again.err
         (entry, *_) = await at.desk.audit(1)
         assert (entry.what, entry.why) == ("cancel", "no room for it")
+
+
+@pytest.mark.parametrize(("hold", "lifts"), [("hold", "release"), ("suspend", "unsuspend")])
+async def test_nobody_cancels_what_is_held(tmp_path: Path, hold: str, lifts: str) -> None:
+    async with counter(tmp_path, adjust=sending) as at:
+        lease = str(at.realm.buy(1))
+        await at.realm.read()
+        await at.type(hold, "1", "--reason", "a judge said so")
+        said = await at.type("cancel", "1", "--reason", "no room for it", "--yes")
+        assert (said.code, f"`chainwatch {lifts} 1` first" in " ".join(said.err.split())) == (
+            1,
+            True,
+        )
+        assert await at.realm.daemon.stores.sendings.of(lease, 9) == []
+
+
+async def test_a_retry_has_the_sender_look_at_once(tmp_path: Path) -> None:
+    async with counter(tmp_path, adjust=sending) as at:
+        at.realm.buy(1)
+        await at.realm.read()
+        (sender,) = at.realm.daemon.supervisor.senders
+        sender.news.clear()
+        await at.type("retry", "1", "--reason", "the role is granted")
+        assert sender.news.is_set()
 
 
 async def test_without_a_key_nobody_can_cancel(tmp_path: Path) -> None:
