@@ -23,6 +23,8 @@ from chainwatch.store.sendings import REFUSED
 
 log = structlog.get_logger(__name__)
 
+#: Why a connection is not told any more: it would stand in place of the newer one.
+OVERTAKEN: Final = "a later one tells the way in as it is now"
 #: Transactions that may be under way at once: a node keeps about so many of one account.
 WINDOW: Final = 16
 #: For how many seconds what can't be sent is let alone.
@@ -88,6 +90,8 @@ class Departures:
         for each in wanted:
             if each.intent.kind is Kind.FILL:
                 await self.hand.sendings.end(each.id, State.FINAL, each.why, now=now)
+            elif each.overtaken:
+                await self.hand.sendings.end(each.id, State.FAILED, OVERTAKEN, now=now)
             else:
                 look = self.looks.get(each.intent.source, {}).get(each.intent.kind)
                 why = self._obstacle(each, look, ground)

@@ -140,7 +140,7 @@ class Flights:
         log.warning("in vain", lease=each.intent.lease, kind=each.intent.kind, why=why)
         now = self.hand.clock.now()
         await self.hand.sendings.released(each.id, why, reverted=reverted, now=now)
-        if reverted and each.reverts + 1 >= MOST_REVERTS:
+        if reverted and each.reverts + 1 >= MOST_REVERTS and not each.overtaken:
             ending = "is tried again ever more rarely, until its time is over"
             if each.intent.kind is not Kind.DELIVER:
                 ending = "was given up; `chainwatch retry` has it tried again"

@@ -84,12 +84,17 @@ def _credential(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
     return Promise(Kind.MINT, f"{lease.nonce} from {facts.dealings.next_credential}")
 
 
+def reader(facts: Facts, lease: Lease) -> str:
+    """Return whoever owns the lease now, by his present key, in the words of a telling."""
+    return f"{lease.generation}:{facts.dealings.keys_by}"
+
+
 def telling(facts: Facts, lease: Lease, way: Way) -> Telling:
     """Return what whoever owns the lease now, by his present key, is to be told."""
     last, life = last_told(facts.dealings), way.life
     return Telling(
         nonce=lease.nonce,
-        reader=f"{lease.generation}:{facts.dealings.keys_by}",
+        reader=reader(facts, lease),
         after=0 if last is None else last.id,
         place=way.place,
         made=life.made,

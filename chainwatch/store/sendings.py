@@ -33,7 +33,11 @@ SELECT *,
         WHERE lease.id = sending.lease AND event.block <= source.final
         AND event.kind IN ('lease_minted', 'subscribed', 'transferred')
         AND event.orphaned_at IS NULL
-    ) AS settled
+    ) AS settled,
+    kind = 'publish' AND EXISTS (
+        SELECT 1 FROM sending AS later
+        WHERE later.lease = sending.lease AND later.kind = 'publish' AND later.id > sending.id
+    ) AS overtaken
 FROM sending
 """
 _OF_JOURNAL: Final = """
@@ -325,4 +329,5 @@ def _sending(row: Row, attempts: tuple[Attempt, ...]) -> Sending:
         done_at=row["done_at"],
         present=row["present"],
         settled=bool(row["settled"]),
+        overtaken=bool(row["overtaken"]),
     )

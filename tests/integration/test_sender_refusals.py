@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.sender import lease_calls
-from chainwatch.control.departures import LET_ALONE, LET_ALONE_AT_MOST
+from chainwatch.control.departures import LET_ALONE, LET_ALONE_AT_MOST, OVERTAKEN
 from chainwatch.control.flights import PATIENCE_BLOCKS, PATIENCE_S
 from chainwatch.control.hand import BALANCE
 from chainwatch.domain.lease import LeaseId
@@ -62,9 +62,9 @@ class Shop:
         checked = self.contract.deployed.contract.w3.to_checksum_address(ADDRESS)
         await self.contract.deployed.send(function, role, checked, sender=self.contract.admin)
 
-    async def want(self, kind: Kind, call: Call) -> None:
+    async def want(self, kind: Kind, call: Call, cause: str = "") -> None:
         self.it.look_by(blind, kind)
-        intent = Intent(NAME, kind, str(self.id), f"because of {kind}", call)
+        intent = Intent(NAME, kind, str(self.id), cause or f"because of {kind}", call)
         await self.it.daemon.stores.sendings.want(intent, now=self.it.cluster_now())
 
     async def later(self, seconds: int) -> None:
@@ -338,4 +338,25 @@ async def test_what_was_refused_is_told_no_more_though_the_daemon_dies_as_it_is_
         assert it.crashes == 1
         await it.turns(8)
         assert await it.states() == [State.FINAL]
+        assert REFUSED not in await it.alarms()
+
+
+async def test_a_connection_that_waited_never_stands_in_place_of_a_newer_one(
+    tmp_path: Path, anvil: Anvil
+) -> None:
+    async with opened(tmp_path, anvil) as shop:
+        it = shop.it
+        await delivered(shop)
+        await disowned(shop)
+        await shop.want(Kind.PUBLISH, lease_calls.publish(shop.id, shop.owner, b"older"))
+        await it.turns(2)
+        assert REFUSED in await it.alarms()
+        await shop.role("grantRole")
+        await shop.want(Kind.PUBLISH, lease_calls.publish(shop.id, shop.owner, b"newer"), "anew")
+        await it.turns(2)
+        await it.daemon.stores.sendings.take_up(str(shop.id))
+        await it.turns(6)
+        assert await shop.contract.deployed.call(bytes, "connectionOf", shop.token) == b"newer"
+        assert await it.states() == [State.FAILED, State.FINAL]
+        assert (await it.sendings())[0].why == OVERTAKEN
         assert REFUSED not in await it.alarms()
