@@ -4,6 +4,7 @@ What is stored (lease, its finalized view, plan, holds, how far its source was r
 single snapshot, so that no decision ever mixes an old lease with a new chain time.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,11 +21,15 @@ AT_FINALITY: Final = frozenset({Verb.REINSTALL})
 
 @dataclass(frozen=True, slots=True)
 class FactsReader:
-    """Joins the stored standing of a lease with what its source is worth now."""
+    """Joins the stored standing of a lease with what its source is worth now.
+
+    `answered` are the sources to whose contracts we send.
+    """
 
     standings: Standings
     operations: Operations
     sources: Sources
+    answered: Collection[str]
 
     async def of(self, lease: str) -> Facts | None:
         """Return the facts about `lease` (CAIP-19 id).
@@ -62,4 +67,5 @@ class FactsReader:
             mints=bool(source.settings.source.credential),
             dealings=standing.dealings,
             larger=standing.larger,
+            answers=standing.source in self.answered,
         )

@@ -74,6 +74,11 @@ class Promises:
     _asked: dict[str, int] = field(default_factory=dict)
     _cramped: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def answered(self) -> frozenset[str]:
+        """The sources to whose contracts we send."""
+        return frozenset(self.sources.values())
+
     def source_of(self, lease: LeaseId) -> str | None:
         """Return the source through which a lease's contract is told things; None: it is not."""
         return self.sources.get((lease.chain_id, lease.contract))

@@ -91,6 +91,8 @@ def delivery(facts: Facts, way: Way | None, now: int) -> str | None:
     if dealings.upgrade is not None:
         wanted = dealings.upgrade
         parts.append(f"plan {wanted.plan} is asked for until {utc(wanted.deadline)}")
+        if not facts.answers:
+            parts.append("nothing is done for it, for nothing is sent there: configure [sender]")
     return "; ".join(parts)
 
 

@@ -76,7 +76,7 @@ class Facts:
     owner asked for it (chain time); `unripe` that there is one which waits for the finalized view.
     `delivers` says that its contract knows deliveries, `mints` that whoever holds a credential that
     we mint owns it; `dealings` is what was said of its own, and
-    `larger` the plan of the upgrade that is asked for.
+    `larger` the plan of the upgrade that is asked for; `answers` says that we answer there.
     """
 
     id: LeaseId
@@ -94,6 +94,7 @@ class Facts:
     mints: bool = False
     dealings: Dealings = NOTHING
     larger: Plan | None = None
+    answers: bool = True
 
     @property
     def nonces(self) -> tuple[str, ...]:
@@ -154,8 +155,13 @@ def _presence(facts: Facts, lease: Lease | None) -> Presence:
 
 
 def grows(facts: Facts) -> bool:
-    """Say whether the machine is to become one of the larger plan before the lease does."""
+    """Say whether the machine is to become one of the larger plan before the lease does.
+
+    Where nobody would say that it is done, its owner would have it for nothing.
+    """
     wanted = facts.dealings.upgrade
+    if not facts.answers:
+        return False
     if wanted is None or facts.larger is None or facts.dealings.has(Saying.REFUSE, wanted.cause):
         return False
     return facts.source.chain_time < wanted.deadline
