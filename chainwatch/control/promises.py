@@ -18,11 +18,12 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from chainwatch.chain.sender import credential_calls, lease_calls
+from chainwatch.control.giving_back import cancelling
 from chainwatch.control.passes import Outcome, Pass
-from chainwatch.domain.desired import Facts, grows
+from chainwatch.domain.desired import Facts, grows, is_settled
 from chainwatch.domain.details import Details, written
 from chainwatch.domain.lease import Lease, LeaseId
-from chainwatch.domain.promises import Promise, Shown, can_seal, is_settled, promised, telling
+from chainwatch.domain.promises import Promise, Shown, can_seal, promised, telling
 from chainwatch.domain.sealing import Place, Unsealable, sealed
 from chainwatch.domain.sendings import Call, Intent, Kind
 from chainwatch.domain.tellings import UNREAD, Way, again_at, digest, is_news
@@ -40,7 +41,6 @@ log = structlog.get_logger(__name__)
 _TELLING: Final = (Kind.DELIVER, Kind.PUBLISH)
 
 _PLAIN: Final[Mapping[Kind, Callable[[LeaseId], Call]]] = {
-    Kind.CANCEL: lease_calls.cancel,
     Kind.BURN: lease_calls.burn,
     Kind.UPGRADE: lease_calls.upgrade,
     Kind.REFUSE: lease_calls.refuse,
@@ -98,11 +98,13 @@ class Promises:
             return None
         if owed.kind in _TELLING:
             return await self._telling(facts, facts.lease, seen, owed, source)
-        return self._owed(facts, owed, self._call(facts, facts.lease, owed, source), source)
+        if owed.kind is Kind.CANCEL:
+            return self._owed(facts, owed, cancelling(source, facts.id, owed.cause))
+        call = self._call(facts, facts.lease, owed, source)
+        return self._owed(facts, owed, _intent(facts, owed, call, source))
 
-    def _owed(self, facts: Facts, owed: Promise, call: Call, source: str) -> Owed:
+    def _owed(self, facts: Facts, owed: Promise, intent: Intent) -> Owed:
         log.info("owed", lease=str(facts.id), kind=owed.kind, cause=owed.cause)
-        intent = Intent(source, owed.kind, str(facts.id), owed.cause, call)
         wanted = facts.dealings.upgrade
         refused = wanted.plan if wanted and owed.kind is Kind.REFUSE else None
         return Owed(intent, self.clock.now(), refused, owed.said)
@@ -165,7 +167,8 @@ class Promises:
             blob = _blob(facts.id, lease, details)
         tell = lease_calls.publish if anew else lease_calls.deliver
         call = tell(facts.id, lease.owner, blob)
-        return self._owed(facts, replace(owed, cause=str(now)), call, source)
+        owed = replace(owed, cause=str(now))
+        return self._owed(facts, owed, _intent(facts, owed, call, source))
 
     async def _way(self, seen: Pass) -> Way | None:
         """Return the way into a machine; None while it is set to other addresses than are told."""
@@ -198,6 +201,10 @@ class Promises:
         except ProvisionError as error:
             log.info("no host keys", vmid=vmid, why=str(error))
             return ()
+
+
+def _intent(facts: Facts, owed: Promise, call: Call, source: str) -> Intent:
+    return Intent(source, owed.kind, str(facts.id), owed.cause, call)
 
 
 def _blob(lease: LeaseId, state: Lease, details: Details) -> bytes:

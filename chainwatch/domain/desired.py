@@ -167,6 +167,18 @@ def grows(facts: Facts) -> bool:
     return facts.source.chain_time < wanted.deadline
 
 
+def is_settled(facts: Facts, lease: Lease) -> bool:
+    """Say whether it can't be taken back who owns the lease: its buyer, or who is final.
+
+    A delivery does not wait for it, or passing a token to and fro would keep it off; what is told
+    with it does, and who may enter.
+    """
+    final = facts.final
+    return lease.generation == 0 or (
+        final is not None and (final.nonce, final.generation) == (lease.nonce, lease.generation)
+    )
+
+
 def _sold(facts: Facts) -> Plan | None:
     return facts.larger if grows(facts) else facts.plan
 
@@ -181,10 +193,7 @@ def _access(facts: Facts, lease: Lease | None) -> Access:
     """Say who may enter: a buyer at once, who bought it from him only when that is final."""
     if lease is None or lease.burnt:
         return Access(0, ZERO_ADDRESS, "")
-    final = facts.final
-    settled = lease.generation == 0 or (
-        final is not None and (final.nonce, final.generation) == (lease.nonce, lease.generation)
-    )
+    settled = is_settled(facts, lease)
     return Access(lease.generation, lease.owner, lease.ssh_key if settled else "", settled=settled)
 
 

@@ -129,18 +129,6 @@ def _overdue(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
     return Promise(Kind.CANCEL, lease.nonce)
 
 
-def is_settled(facts: Facts, lease: Lease) -> bool:
-    """Say whether it can't be taken back who owns the lease: its buyer, or who is final.
-
-    A delivery does not wait for it, or passing a token to and fro would keep it off; what is told
-    with it does.
-    """
-    final = facts.final
-    return lease.generation == 0 or (
-        final is not None and (final.nonce, final.generation) == (lease.nonce, lease.generation)
-    )
-
-
 def _connection(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
     final, way = facts.final, shown.way
     if not can_seal(lease) or final is None or not shown.started or way is None:

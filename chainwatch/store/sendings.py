@@ -75,15 +75,10 @@ async def want(tx: Transaction, intent: Intent, *, now: int) -> bool:
 
 
 class Sendings:
-    """Wants, signs, observes and ends; `now` is wall seconds."""
+    """Orders, signs, observes and ends; `now` is wall seconds."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-
-    async def want(self, intent: Intent, *, now: int) -> bool:
-        """Want something that no other commit causes; false where it was wanted before."""
-        async with self._db.transaction("sending_want") as tx:
-            return await want(tx, intent, now=now)
 
     async def order(self, intent: Intent, uid: int, reason: str, *, now: int) -> bool:
         """Want something because user `uid` says so; false where it was wanted before."""

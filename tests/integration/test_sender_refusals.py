@@ -25,6 +25,7 @@ from tests.support.anvil import Anvil, running
 from tests.support.lease_contract import LeaseContract, PlanOffer, open_shop
 from tests.support.post import ADDRESS, GWEI, NAME, Post, blind, post
 from tests.support.realm import crash_at
+from tests.support.wanting import want
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -65,7 +66,7 @@ class Shop:
     async def want(self, kind: Kind, call: Call, cause: str = "") -> None:
         self.it.look_by(blind, kind)
         intent = Intent(NAME, kind, str(self.id), cause or f"because of {kind}", call)
-        await self.it.daemon.stores.sendings.want(intent, now=self.it.cluster_now())
+        await want(self.it.daemon.stores.db, intent, now=self.it.cluster_now())
 
     async def later(self, seconds: int) -> None:
         """Let the chain's time pass; that is not final yet."""

@@ -23,6 +23,7 @@ from tests.support.lock_market import lock_market
 from tests.support.office import counter, sending
 from tests.support.post import GWEI, Post, post
 from tests.support.realm import realm
+from tests.support.wanting import want
 
 NOTHING_SENT = "nothing can be sent"
 ADDRESS = str(Account.from_key(b"\x5e" * 32).address).lower()
@@ -65,7 +66,7 @@ async def test_status_and_show_say_what_is_to_be_sent_and_what_it_waits_for(
         lease = str(at.realm.buy(1))
         await at.realm.settle()
         intent = Intent("model", Kind.MINT, lease, "its machine runs", Call(CONTRACT, "0x01"))
-        await at.realm.daemon.stores.sendings.want(intent, now=1)
+        await want(at.realm.daemon.stores.db, intent, now=1)
         await at.realm.daemon.supervisor.senders[0].attempt()
         said = await at.type("status")
         assert ADDRESS in said.out
