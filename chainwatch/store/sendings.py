@@ -2,7 +2,8 @@
 
 Law: an intent is written in the transaction of what caused it, once for each (source, kind, lease,
 cause). A signed transaction is written, with the nonce that it takes, before anybody sees it; the
-nonce is chosen in that same commit, so two intents never have one. Nothing is ever deleted.
+nonce is chosen in that same commit, so two intents never have one. Nothing is ever deleted, but
+what was raised about an intent: that ends in the commit that ends it, or signs it again.
 """
 
 from collections import defaultdict

@@ -328,7 +328,7 @@ async def test_what_was_refused_is_told_no_more_though_the_daemon_dies_as_it_is_
     async with opened(tmp_path, anvil) as shop:
         it = shop.it
         await disowned(shop)
-        await shop.want(Kind.DELIVER, called(Kind.DELIVER, shop))
+        await shop.want(Kind.DELIVER, lease_calls.deliver(shop.id, shop.owner, b"sealed"))
         await it.turns(2)
         assert REFUSED in await it.alarms()
         await shop.role("grantRole")
