@@ -4,7 +4,6 @@ Each chain is sent on with its own key, or with the common one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 from chainwatch.chain import profiles
 from chainwatch.chain.rpc import Endpoints
@@ -22,9 +21,6 @@ from chainwatch.runtime.clock import Clock
 from chainwatch.store.stores import Stores
 from provisioner.ports import GuestShells
 from provisioner.site import Site
-
-#: The profile of the contract that is told of deliveries.
-OURS: Final = "lease"
 
 
 def senders(
@@ -47,7 +43,7 @@ def senders(
             contracts={
                 each.source.name: each.source.contract
                 for each in on_it
-                if not each.source.credential
+                if profiles.of(each).delivers
             },
             credentials={
                 each.source.name: each.source.credential for each in on_it if each.source.credential
@@ -75,7 +71,7 @@ def promises(
     ours = [
         each.source
         for each in config.sources
-        if each.source.profile == OURS or each.source.credential
+        if profiles.of(each).delivers or each.source.credential
     ]
     sent = [each for each in ours if news_of(made, each.name)]
     return Promises(
@@ -94,8 +90,8 @@ def _looks(settings: SourceSettings) -> Looks:
     """Return what can be looked up on a source: of our own contract, everything."""
     if settings.source.credential:
         return CREDENTIAL_LOOKS
-    common = looks_of(profiles.of(settings))
-    return {**common, **LEASE_LOOKS} if settings.source.profile == OURS else common
+    profile = profiles.of(settings)
+    return {**looks_of(profile), **(LEASE_LOOKS if profile.delivers else {})}
 
 
 def news_of(made: Sequence[Sender], source: str) -> list[Callable[[], None]]:

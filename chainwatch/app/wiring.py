@@ -179,7 +179,7 @@ class _Wiring:
     def reconciler(self, resync: Resync) -> Reconciler:
         log_, policy = self.stores.operations, self.config.policy
         return Reconciler(
-            facts=FactsReader(self.stores.standings, log_, self.sources),
+            facts=FactsReader(self.stores.standings, log_, self.sources, self.promises.answered),
             machines=Machines(
                 self.hypervisor,
                 self.snapshots,

@@ -124,6 +124,10 @@ class Profile(Protocol):
         """Whether a lease says the number of a plan whose hardware the configuration says."""
 
     @property
+    def delivers(self) -> bool:
+        """Whether its contract is told of deliveries, and of all that is owed after them."""
+
+    @property
     def credentials(self) -> bool:
         """Whether a second contract's tokens say who owns the leases."""
 

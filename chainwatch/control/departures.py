@@ -19,10 +19,12 @@ from chainwatch.chain.sender.looks import Look, Looks, Seen, Word, plain
 from chainwatch.chain.sender.refusals import too_late
 from chainwatch.control.hand import Hand, Refused, Told
 from chainwatch.domain.sendings import TAKING, Kind, Sending, State
+from chainwatch.store.sendings import REFUSED
 
 log = structlog.get_logger(__name__)
 
-REFUSED: Final = "sender-refused"
+#: Why a connection is not told any more: it would stand in place of the newer one.
+OVERTAKEN: Final = "a later one tells the way in as it is now"
 #: Transactions that may be under way at once: a node keeps about so many of one account.
 WINDOW: Final = 16
 #: For how many seconds what can't be sent is let alone.
@@ -79,7 +81,6 @@ class Departures:
                 continue
             if spent is None:
                 break
-            await self._sent(each)
             room, budget = room - 1, budget - spent
         await self._conclude(view, needless)
 
@@ -89,6 +90,8 @@ class Departures:
         for each in wanted:
             if each.intent.kind is Kind.FILL:
                 await self.hand.sendings.end(each.id, State.FINAL, each.why, now=now)
+            elif each.overtaken:
+                await self.hand.sendings.end(each.id, State.FAILED, OVERTAKEN, now=now)
             else:
                 look = self.looks.get(each.intent.source, {}).get(each.intent.kind)
                 why = self._obstacle(each, look, ground)
@@ -116,9 +119,9 @@ class Departures:
             elif each.present and each.settled:
                 now = self.hand.clock.now()
                 await self.hand.sendings.end(each.id, State.FAILED, why, now=now)
-                await self._sent(each)
             else:
-                await self._waits(each, f"{why}: nothing is sent until that is final")
+                until = "until that is final" if each.present else "unless that comes back"
+                await self._waits(each, f"{why}: nothing is sent {until}")
         return kept, found
 
     def _obstacle(self, each: Sending, look: object, ground: Ground) -> str | None:
@@ -147,7 +150,6 @@ class Departures:
                 end = State.FINAL if seen.word is Word.DONE else State.FAILED
                 now = self.hand.clock.now()
                 await self.hand.sendings.end(each.id, end, seen.why, now=now)
-                await self._sent(each)
             else:
                 silent = f", of which {then.why}" if then.word is Word.UNKNOWN else ""
                 why = f"{seen.why}: it ends when the final block says so too{silent}"
@@ -160,10 +162,6 @@ class Departures:
         text = f"{each.intent.kind}: {why}; it is tried again in {pause} s"
         await self.hand.alarms.raise_(REFUSED, each.intent.lease, "warning", text, now)
         await self.hand.sendings.waits(each.id, why, until=now + pause)
-
-    async def _sent(self, each: Sending) -> None:
-        if each.why is not None:
-            await self.hand.alarms.clear(REFUSED, each.intent.lease)
 
     async def _waits(self, each: Sending, why: str) -> None:
         until = self.hand.clock.now() + LET_ALONE

@@ -16,8 +16,6 @@ from typing import Final
 from chainwatch.control import stories
 from chainwatch.control.adoption import Adoption, Candidate
 from chainwatch.control.checkup import checkup
-from chainwatch.control.departures import REFUSED
-from chainwatch.control.flights import FAILED
 from chainwatch.control.giving_back import cancelling, not_cancelled
 from chainwatch.control.hands import Hands, Means
 from chainwatch.control.outlook import Outlook
@@ -36,6 +34,7 @@ from chainwatch.store.audit import AuditEntry
 from chainwatch.store.holds import HoldRow, Pause, Scope
 from chainwatch.store.leases import LeaseRow
 from chainwatch.store.operations import Operation
+from chainwatch.store.sendings import FAILED, REFUSED
 from chainwatch.store.wishes import Wish
 from provisioner.model import Verb
 
@@ -199,7 +198,7 @@ class Desk:
         if not await self.outlook.stores.sendings.order(intent, uid, reason, now=self._now()):
             raise OperatorError(f"it was tried before; `chainwatch show {name}` says how it ended")
         self.outlook.supervisor.worker.bell.set()
-        promises.tell(intent)
+        promises.ring(intent.source)
         return intent
 
     async def withdraw(self, name: str, number: int, reason: str, uid: int) -> Wish:
@@ -243,7 +242,8 @@ class Desk:
 
         What the contract refused, or was given up after its reverts, is sent then if it is wanted.
         """
-        key, stores = str((await self._found(name)).id), self.outlook.stores
+        row, stores = await self._found(name), self.outlook.stores
+        key, worker = str(row.id), self.outlook.supervisor.worker
         await stores.audit.append(uid, "retry", key, reason, now=self._now())
         parked = await stores.work.unpark(key)
         if not parked:
@@ -251,7 +251,8 @@ class Desk:
         await stores.sendings.take_up(key)
         for alarm in (*ALARMS, REFUSED, FAILED):
             await stores.alarms.clear(alarm, key)
-        self.outlook.supervisor.worker.bell.set()
+        worker.bell.set()
+        worker.promises.ring(row.source)
         return parked
 
     async def survey(self, uid: int) -> tuple[Orphan, ...]:

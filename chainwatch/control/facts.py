@@ -4,9 +4,11 @@ What is stored (lease, its finalized view, plan, holds, how far its source was r
 single snapshot, so that no decision ever mixes an old lease with a new chain time.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from chainwatch.chain import profiles
 from chainwatch.control.sources import Sources
 from chainwatch.domain.desired import Facts
 from chainwatch.store.operations import Operations
@@ -16,17 +18,18 @@ from provisioner.model import Verb
 #: What an owner asks for on the chain, and what loses data: it waits until that is final.
 AT_FINALITY: Final = frozenset({Verb.REINSTALL})
 
-#: The profile of contracts that know deliveries: our own.
-DELIVERING: Final = "lease"
-
 
 @dataclass(frozen=True, slots=True)
 class FactsReader:
-    """Joins the stored standing of a lease with what its source is worth now."""
+    """Joins the stored standing of a lease with what its source is worth now.
+
+    `answered` are the sources to whose contracts we send.
+    """
 
     standings: Standings
     operations: Operations
     sources: Sources
+    answered: Collection[str]
 
     async def of(self, lease: str) -> Facts | None:
         """Return the facts about `lease` (CAIP-19 id).
@@ -60,8 +63,9 @@ class FactsReader:
             ordered_of=ordered.nonce if ordered else "",
             ordered_at=ordered.said_at if ordered else None,
             unripe=unripe,
-            delivers=source.settings.source.profile == DELIVERING,
+            delivers=profiles.get(source.settings.source.profile).delivers,
             mints=bool(source.settings.source.credential),
             dealings=standing.dealings,
             larger=standing.larger,
+            answers=standing.source in self.answered,
         )

@@ -18,14 +18,13 @@ from chainwatch.chain.sender.looks import NOTHING_TO_SEE, Look, Looks, Word, pla
 from chainwatch.control.hand import Hand, Refused, Told
 from chainwatch.domain.sendings import TAKING, Attempt, Kind, Sending, State
 from chainwatch.errors import Transient
-from chainwatch.store.sendings import MOST_REVERTS
+from chainwatch.store.sendings import FAILED, MOST_REVERTS
 
 log = structlog.get_logger(__name__)
 
 KEY_USED: Final = "sender-key-used"
 STUCK: Final = "sender-stuck"
 GAP: Final = "sender-gap"
-FAILED: Final = "sender-failed"
 #: A transaction is replaced when so many blocks, and so many seconds, went by without it.
 PATIENCE_BLOCKS: Final = 5
 PATIENCE_S: Final = 30
@@ -135,15 +134,13 @@ class Flights:
 
     async def _ended(self, each: Sending) -> None:
         await self.hand.sendings.end(each.id, State.FINAL, None, now=self.hand.clock.now())
-        if each.reverts >= MOST_REVERTS:
-            await self.hand.alarms.clear(FAILED, each.intent.lease)
         log.info("final", lease=each.intent.lease, kind=each.intent.kind, nonce=each.nonce)
 
     async def _let_go(self, each: Sending, why: str, *, reverted: bool) -> None:
         log.warning("in vain", lease=each.intent.lease, kind=each.intent.kind, why=why)
         now = self.hand.clock.now()
         await self.hand.sendings.released(each.id, why, reverted=reverted, now=now)
-        if reverted and each.reverts + 1 >= MOST_REVERTS:
+        if reverted and each.reverts + 1 >= MOST_REVERTS and not each.overtaken:
             ending = "is tried again ever more rarely, until its time is over"
             if each.intent.kind is not Kind.DELIVER:
                 ending = "was given up; `chainwatch retry` has it tried again"
@@ -169,7 +166,9 @@ class Flights:
         for each, found in zip(waiting, seen, strict=True):
             last = each.last
             if found.word is Word.UNKNOWN:
-                continue  # what it would do is not known, so it is not done
+                # what it would do is not known, so it is not done
+                self._tell_of_stuck(view, each, told, found.why)
+                continue
             forbidden = each.intent.kind in TAKING and each.intent.lease in held
             wanted = found.word is Word.WANTED and not forbidden and each.displaced is None
             if not wanted and not last.void:
@@ -181,7 +180,7 @@ class Flights:
                 await self.hand.send(each)
             elif last.hash in traces.known and each.state is State.SIGNED:
                 await self.hand.sendings.sent(each.id, last.hash, now=self.hand.clock.now())
-            self._tell_of_stuck(view, each, told)
+            self._tell_of_stuck(view, each, told, each.why)
 
     def _look(self, each: Sending) -> Look:
         look = self.looks.get(each.intent.source, {}).get(each.intent.kind)
@@ -210,13 +209,13 @@ class Flights:
         )
         return waited and (_nonce(each) == view.nonce or last.offer.cap < view.market.asks)
 
-    def _tell_of_stuck(self, view: View, each: Sending, told: Told) -> None:
+    def _tell_of_stuck(self, view: View, each: Sending, told: Told, why: str | None) -> None:
         since = self.hand.clock.now() - each.attempts[0].signed_at
         if _nonce(each) == view.nonce and since >= STUCK_AFTER:
             told.alarms[STUCK] = (
                 f"{each.last.hash} ({each.intent.kind} of {each.intent.lease or 'a nonce'}) has "
                 f"been waiting for {since} s to be mined"
-                + (f": {each.why}" if each.why else "; no node mines it at what it offers")
+                + (f": {why}" if why else "; no node mines it at what it offers")
             )
 
     async def mend_gap(self, view: View, bound: Sequence[Sending], source: str, told: Told) -> None:

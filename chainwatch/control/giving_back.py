@@ -6,6 +6,7 @@ cancelled; who can't be asked whether it runs counts as one that does.
 
 from chainwatch.chain.sender import lease_calls
 from chainwatch.control.passes import Outcome
+from chainwatch.domain.desired import Hold
 from chainwatch.domain.lease import LeaseId
 from chainwatch.domain.sendings import Intent, Kind
 from provisioner.model import PowerState
@@ -23,6 +24,9 @@ def not_cancelled(outcome: Outcome, name: str) -> str | None:
         return f"{name} is gone: there is nothing to give back"
     if facts.mints:
         return f"the contract of {name} knows no deliveries, and nothing that we could give back"
+    if facts.hold is not None:
+        lift = "release" if facts.hold is Hold.HOLD else "unsuspend"
+        return f"{name} is held, and nothing is taken from it: `chainwatch {lift} {name}` first"
     lease, dealings = facts.lease, facts.dealings
     if lease.delivered_at:
         return f"{name} was delivered: only an admin of the contract can end it for its owner"

@@ -121,7 +121,8 @@ class Hand:
         if isinstance(offered, TooDear):
             told.alarms[FEES] = offered.why
             return False
-        intent = Intent(source, Kind.FILL, "", f"nonce {nonce}", self._nothing())
+        cause = f"nonce {nonce} of {self.key.address}"
+        intent = Intent(source, Kind.FILL, "", cause, self._nothing())
         gas = await self._gas(view, intent, intent.call)
 
         def make() -> Attempt:

@@ -18,11 +18,12 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from chainwatch.chain.sender import credential_calls, lease_calls
+from chainwatch.control.giving_back import cancelling
 from chainwatch.control.passes import Outcome, Pass
-from chainwatch.domain.desired import Facts, grows
+from chainwatch.domain.desired import Facts, grows, is_settled
 from chainwatch.domain.details import Details, written
 from chainwatch.domain.lease import Lease, LeaseId
-from chainwatch.domain.promises import Promise, Shown, can_seal, is_settled, promised, telling
+from chainwatch.domain.promises import Promise, Shown, can_seal, promised, telling
 from chainwatch.domain.sealing import Place, Unsealable, sealed
 from chainwatch.domain.sendings import Call, Intent, Kind
 from chainwatch.domain.tellings import UNREAD, Way, again_at, digest, is_news
@@ -40,7 +41,6 @@ log = structlog.get_logger(__name__)
 _TELLING: Final = (Kind.DELIVER, Kind.PUBLISH)
 
 _PLAIN: Final[Mapping[Kind, Callable[[LeaseId], Call]]] = {
-    Kind.CANCEL: lease_calls.cancel,
     Kind.BURN: lease_calls.burn,
 }
 _ANSWERS: Final[Mapping[Kind, Callable[[LeaseId, int, int], Call]]] = {
@@ -76,6 +76,11 @@ class Promises:
     _asked: dict[str, int] = field(default_factory=dict)
     _cramped: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def answered(self) -> frozenset[str]:
+        """The sources to whose contracts we send."""
+        return frozenset(self.sources.values())
+
     def source_of(self, lease: LeaseId) -> str | None:
         """Return the source through which a lease's contract is told things; None: it is not."""
         return self.sources.get((lease.chain_id, lease.contract))
@@ -95,11 +100,13 @@ class Promises:
             return None
         if owed.kind in _TELLING:
             return await self._telling(facts, facts.lease, seen, owed, source)
-        return self._owed(facts, owed, self._call(facts, facts.lease, owed, source), source)
+        if owed.kind is Kind.CANCEL:
+            return self._owed(facts, owed, cancelling(source, facts.id, owed.cause))
+        call = self._call(facts, facts.lease, owed, source)
+        return self._owed(facts, owed, _intent(facts, owed, call, source))
 
-    def _owed(self, facts: Facts, owed: Promise, call: Call, source: str) -> Owed:
+    def _owed(self, facts: Facts, owed: Promise, intent: Intent) -> Owed:
         log.info("owed", lease=str(facts.id), kind=owed.kind, cause=owed.cause)
-        intent = Intent(source, owed.kind, str(facts.id), owed.cause, call)
         wanted = facts.dealings.upgrade
         refused = wanted.plan if wanted and owed.kind is Kind.REFUSE else None
         return Owed(intent, self.clock.now(), refused, owed.said)
@@ -122,9 +129,9 @@ class Promises:
             self._cramped.pop(lease, None)
         return self._cramped.get(lease)
 
-    def tell(self, intent: Intent) -> None:
-        """Say that something new is wanted on a source."""
-        for call in self.news.get(intent.source, ()):
+    def ring(self, source: str) -> None:
+        """Say that there is something to send on a source."""
+        for call in self.news.get(source, ()):
             call()
 
     def _call(self, facts: Facts, lease: Lease, owed: Promise, source: str) -> Call:
@@ -165,7 +172,8 @@ class Promises:
             blob = _blob(facts.id, lease, details)
         tell = lease_calls.publish if anew else lease_calls.deliver
         call = tell(facts.id, lease.owner, blob)
-        return self._owed(facts, replace(owed, cause=str(now)), call, source)
+        owed = replace(owed, cause=str(now))
+        return self._owed(facts, owed, _intent(facts, owed, call, source))
 
     async def _way(self, seen: Pass) -> Way | None:
         """Return the way into a machine; None while it is set to other addresses than are told."""
@@ -198,6 +206,10 @@ class Promises:
         except ProvisionError as error:
             log.info("no host keys", vmid=vmid, why=str(error))
             return ()
+
+
+def _intent(facts: Facts, owed: Promise, call: Call, source: str) -> Intent:
+    return Intent(source, owed.kind, str(facts.id), owed.cause, call)
 
 
 def _blob(lease: LeaseId, state: Lease, details: Details) -> bytes:

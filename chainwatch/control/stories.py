@@ -19,7 +19,7 @@ from chainwatch.control.readings import (
 from chainwatch.domain.desired import Facts
 from chainwatch.domain.events import CredentialMoved, PlanEvent
 from chainwatch.domain.lease import Lease, Plan, phase
-from chainwatch.domain.promises import can_seal, telling
+from chainwatch.domain.promises import can_seal, reader, telling
 from chainwatch.domain.sendings import Kind
 from chainwatch.domain.tellings import Due, Way, again_at, due, last_told, telling_in
 from chainwatch.store.encoding import kind_of
@@ -91,6 +91,8 @@ def delivery(facts: Facts, way: Way | None, now: int) -> str | None:
     if dealings.upgrade is not None:
         wanted = dealings.upgrade
         parts.append(f"plan {wanted.plan} is asked for until {utc(wanted.deadline)}")
+        if not facts.answers:
+            parts.append("nothing is done for it, for nothing is sent there: configure [sender]")
     return "; ".join(parts)
 
 
@@ -102,8 +104,13 @@ def _told_how(facts: Facts, lease: Lease, way: Way | None, now: int) -> str:
         return "nothing can be sealed to its encryption key: its owner must publish another"
     last = last_told(dealings)
     told = None if last is None else telling_in(last.cause)
-    reader = f"{lease.generation}:{dealings.keys_by}"
-    is_his = told is not None and (told.nonce, told.reader) == (lease.nonce, reader)
+    is_his = told is not None and (told.nonce, told.reader) == (lease.nonce, reader(facts, lease))
+    changed = way is not None and _is_new(facts, lease, way)
+    if is_his and not changed and last is not None and last.failed and not dealings.shows(last):
+        return (
+            f"telling its owner how to get in has failed; `chainwatch retry {facts.id.token}` has "
+            "it tried again"
+        )
     if dealings.published is None and is_his:
         return "its owner is being told how to get in"
     known = dealings.published is not None and (is_his or last is None)
@@ -111,15 +118,18 @@ def _told_how(facts: Facts, lease: Lease, way: Way | None, now: int) -> str:
         if known:
             return "its owner was told how to get in"
         return "its owner is told how to get in when his key is final and his machine runs"
-    wanted = telling(facts, lease, way)
-    if due(dealings, wanted, way.life.begun) is not Due.TELL:
+    if not changed:
         return "its owner was told how to get in"
-    at = again_at(dealings, wanted, now)
+    at = again_at(dealings, telling(facts, lease, way), now)
     if at is not None:
         return f"its owner was told how to get in so often that he is told anew on {utc(at)} only"
     if known:
         return "the way in has changed since its owner was told: he is told anew"
     return "its owner is told how to get in when his key is final"
+
+
+def _is_new(facts: Facts, lease: Lease, way: Way) -> bool:
+    return due(facts.dealings, telling(facts, lease, way), way.life.begun) is Due.TELL
 
 
 def plan_reading(plan: Plan | None) -> PlanReading | None:

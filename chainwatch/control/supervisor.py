@@ -19,6 +19,7 @@ from chainwatch.control.node_care import NodeCare
 from chainwatch.control.nodes import NodeWatch
 from chainwatch.control.poller import TaskPoller
 from chainwatch.control.resync import Resync
+from chainwatch.control.sender import ALARMS as SENDER_ALARMS
 from chainwatch.control.sender import Sender
 from chainwatch.control.survey import Survey
 from chainwatch.control.worker import Worker
@@ -59,9 +60,14 @@ class Supervisor:
 
     async def run(self) -> None:
         """Run until cancelled; raises what the first task that ends raises."""
+        await self.forget_chains()
         async with asyncio.TaskGroup() as tasks:
             for name, task in self._tasks().items():
                 tasks.create_task(_never_ends(name, task), name=name)
+
+    async def forget_chains(self) -> None:
+        """End what stands about chains on which nothing is sent any more."""
+        await self.worker.alarms.forget(SENDER_ALARMS, but=[each.subject for each in self.senders])
 
     def _tasks(self) -> dict[str, RootTask]:
         return {

@@ -130,7 +130,7 @@ class Worker:
         self._note(item.key, outcome)
         await self._settle(item, outcome, judged, owed)
         if owed is not None:
-            self.promises.tell(owed.intent)
+            self.promises.ring(owed.intent.source)
         await self._call_the_next()
 
     def _note(self, lease: str, outcome: Outcome) -> None:

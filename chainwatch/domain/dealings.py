@@ -19,10 +19,9 @@ class Upgrade:
     deadline: int
     tx: str
 
-    @property
-    def cause(self) -> str:
-        """What tells it from any other of its lease, as one that a reorg puts at another time."""
-        return f"{self.plan} until {self.deadline} of {self.tx}"
+    def cause(self, purchase: str) -> str:
+        """Return what tells it from any other of a purchase (its nonce), whatever a reorg moves."""
+        return f"{purchase} {self.plan} until {self.deadline} of {self.tx}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class Facts:
     owner asked for it (chain time); `unripe` that there is one which waits for the finalized view.
     `delivers` says that its contract knows deliveries, `mints` that whoever holds a credential that
     we mint owns it; `dealings` is what was said of its own, and
-    `larger` the plan of the upgrade that is asked for.
+    `larger` the plan of the upgrade that is asked for; `answers` says that we answer there.
     """
 
     id: LeaseId
@@ -94,6 +94,7 @@ class Facts:
     mints: bool = False
     dealings: Dealings = NOTHING
     larger: Plan | None = None
+    answers: bool = True
 
     @property
     def nonces(self) -> tuple[str, ...]:
@@ -154,11 +155,28 @@ def _presence(facts: Facts, lease: Lease | None) -> Presence:
 
 
 def grows(facts: Facts) -> bool:
-    """Say whether the machine is to become one of the larger plan before the lease does."""
-    wanted = facts.dealings.upgrade
-    if wanted is None or facts.larger is None or facts.dealings.has(Saying.REFUSE, wanted.cause):
+    """Say whether the machine is to become one of the larger plan before the lease does.
+
+    Where nobody would say that it is done, its owner would have it for nothing.
+    """
+    lease, wanted = facts.lease, facts.dealings.upgrade
+    if not facts.answers or lease is None or wanted is None or facts.larger is None:
+        return False
+    if facts.dealings.has(Saying.REFUSE, wanted.cause(lease.nonce)):
         return False
     return facts.source.chain_time < wanted.deadline
+
+
+def is_settled(facts: Facts, lease: Lease) -> bool:
+    """Say whether it can't be taken back who owns the lease: its buyer, or who is final.
+
+    A delivery does not wait for it, or passing a token to and fro would keep it off; what is told
+    with it does, and who may enter.
+    """
+    final = facts.final
+    return lease.generation == 0 or (
+        final is not None and (final.nonce, final.generation) == (lease.nonce, lease.generation)
+    )
 
 
 def _sold(facts: Facts) -> Plan | None:
@@ -175,10 +193,7 @@ def _access(facts: Facts, lease: Lease | None) -> Access:
     """Say who may enter: a buyer at once, who bought it from him only when that is final."""
     if lease is None or lease.burnt:
         return Access(0, ZERO_ADDRESS, "")
-    final = facts.final
-    settled = lease.generation == 0 or (
-        final is not None and (final.nonce, final.generation) == (lease.nonce, lease.generation)
-    )
+    settled = is_settled(facts, lease)
     return Access(lease.generation, lease.owner, lease.ssh_key if settled else "", settled=settled)
 
 

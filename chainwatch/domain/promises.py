@@ -86,12 +86,17 @@ def _credential(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
     return Promise(Kind.MINT, f"{lease.nonce} from {facts.dealings.next_credential}")
 
 
+def reader(facts: Facts, lease: Lease) -> str:
+    """Return whoever owns the lease now, by his present key, in the words of a telling."""
+    return f"{lease.generation}:{facts.dealings.keys_by}"
+
+
 def telling(facts: Facts, lease: Lease, way: Way) -> Telling:
     """Return what whoever owns the lease now, by his present key, is to be told."""
     last, life = last_told(facts.dealings), way.life
     return Telling(
         nonce=lease.nonce,
-        reader=f"{lease.generation}:{facts.dealings.keys_by}",
+        reader=reader(facts, lease),
         after=0 if last is None else last.id,
         place=way.place,
         made=life.made,
@@ -126,18 +131,6 @@ def _overdue(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
     return Promise(Kind.CANCEL, lease.nonce)
 
 
-def is_settled(facts: Facts, lease: Lease) -> bool:
-    """Say whether it can't be taken back who owns the lease: its buyer, or who is final.
-
-    A delivery does not wait for it, or passing a token to and fro would keep it off; what is told
-    with it does.
-    """
-    final = facts.final
-    return lease.generation == 0 or (
-        final is not None and (final.nonce, final.generation) == (lease.nonce, lease.generation)
-    )
-
-
 def _connection(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
     final, way = facts.final, shown.way
     if not can_seal(lease) or final is None or not shown.started or way is None:
@@ -158,7 +151,7 @@ def _upgrade(facts: Facts, lease: Lease, shown: Shown) -> Promise | None:
     wanted = facts.dealings.upgrade
     if wanted is None:
         return None
-    cause = f"{lease.nonce} {wanted.cause}"
+    cause = wanted.cause(lease.nonce)
     if facts.dealings.has(Kind.REFUSE, cause):
         return None
     if facts.source.chain_time >= wanted.deadline:

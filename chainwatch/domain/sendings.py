@@ -113,7 +113,7 @@ class Sending:
     them was mined. `why` says what it waits for, or how it ended; `reverts` counts what was mined
     in vain. `not_before` is wall seconds. `present` is the nonce of the purchase that the journal
     has of the token now, '' where a reorg took it back, None where there was none; `settled` says
-    that it is final.
+    that it is final. `overtaken` says that a later intent tells its lease's owner the way in.
     """
 
     id: int
@@ -132,6 +132,7 @@ class Sending:
     done_at: int | None = None
     present: str | None = None
     settled: bool = False
+    overtaken: bool = False
 
     @property
     def displaced(self) -> str | None:

@@ -4,6 +4,7 @@ Raising an alarm again is not another alarm: it keeps since when it has been tru
 was last seen to be. Whoever raises one clears it when it is over; a restart forgets nothing.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -55,6 +56,13 @@ class Alarms:
                 "DELETE FROM alarm WHERE name = ? AND subject = ? RETURNING name", name, subject
             )
         return bool(cleared)
+
+    async def forget(self, names: Collection[str], *, but: Collection[str]) -> None:
+        """End alarms of these names about anything but these subjects: nobody looks after them."""
+        stand = [each for each in await self.all() if each.name in names]
+        for each in stand:
+            if each.subject not in but:
+                await self.clear(each.name, each.subject)
 
     async def all(self) -> list[Alarm]:
         """Return what stands, the critical and the oldest first."""

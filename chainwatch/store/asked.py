@@ -2,12 +2,14 @@
 
 Law: a request is a wish from the commit that stores its event, whatever is read again and in
 whatever block it comes back; one that a reorg takes back before anything was begun for it is
-refused, and wanted again should it come back. Who sells a lease asks for nothing more. How it
-fails: what was begun already is brought to its end, for a machine must not be left in the middle.
+refused, and wanted again should it come back. Who sells a lease asks for nothing more; what a sale,
+a withdrawal or a new plan ended is wanted again when a reorg takes that back. How it fails: what
+was begun already is brought to its end, for a machine must not be left in the middle; and what
+stands in the block of the request and might have ended it is taken for what did.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from chainwatch.domain.batches import Source
@@ -21,7 +23,8 @@ from chainwatch.domain.events import (
     UpgradeUpdated,
 )
 from chainwatch.domain.lease import Lease, lease_ids
-from chainwatch.store.database import Transaction
+from chainwatch.store.database import Row, Transaction
+from chainwatch.store.projection import EVENT, logged_from
 from chainwatch.store.wishes import MOST, UPGRADE
 from provisioner.model import Verb
 
@@ -55,6 +58,16 @@ _REFUSE: Final = (
     " AND NOT EXISTS (SELECT 1 FROM operation WHERE operation.wish = wish.number)"
 )
 
+#: What an event may have ended, of one token.
+_ENDED: Final = """
+SELECT number, wish.lease, verb, name, wish.block FROM wish JOIN lease ON lease.id = wish.lease
+WHERE wish.source = ? AND lease.token = ? AND event IS NOT NULL
+AND (said IN (?, ?) OR (verb = ? AND outcome = 'done')) ORDER BY number
+"""
+_SINCE: Final = (
+    f"{EVENT} WHERE source = ? AND token = ? AND block >= ? AND orphaned_at IS NULL"
+    " AND kind IN ('transferred', 'plan_changed', 'upgrade_updated')"
+)
 _WAITING: Final = (
     "SELECT DISTINCT lease FROM wish WHERE source = ? AND done_at IS NULL AND event IS NOT NULL"
 )
@@ -107,8 +120,17 @@ async def heard(
                 pass
 
 
-async def taken_back(tx: Transaction, source: str, above: int, *, now: int) -> None:
-    """Refuse what is asked for in blocks above this one, and was not begun."""
+async def taken_back(
+    tx: Transaction, source: str, above: int, tokens: Collection[str], *, now: int
+) -> None:
+    """Refuse what is asked for in blocks above this one, and was not begun.
+
+    `tokens` (as stored) are those of which something was taken back: what that ended goes on.
+    """
+    for token in tokens:
+        for row in await tx.rows(_ENDED, source, token, SOLD, WITHDRAWN, UPGRADE):
+            if not await _still_ended(tx, source, token, row):
+                await _again(tx, row["number"])
     await tx.run(f"{_REFUSE} AND source = ? AND block > ?", *(now, TAKEN_BACK, source, above))
 
 
@@ -128,13 +150,33 @@ async def _asked(
     )
     (row,) = await tx.rows(_NEW, *wanted, BY_OWNER, now, source, at, key, block)
     if row["said"] == TAKEN_BACK:
-        await tx.run(
-            "UPDATE wish SET done_at = NULL, outcome = NULL, said = NULL,"
-            " number = 1 + (SELECT max(number) FROM wish) WHERE number = ?",
-            row["number"],
-        )
+        await _again(tx, row["number"])
     elif row["outcome"] is None and len(many) >= MOST and wanted[2] != UPGRADE:
         await tx.run(f"{_REFUSE} AND number = ?", *(now, TOO_MANY, row["number"]))
+
+
+async def _again(tx: Transaction, number: int) -> None:
+    """Open a wish again, with a number of its own: machines pass over those that they had."""
+    await tx.run(
+        "UPDATE wish SET done_at = NULL, outcome = NULL, said = NULL,"
+        " number = 1 + (SELECT max(number) FROM wish) WHERE number = ?",
+        number,
+    )
+
+
+async def _still_ended(tx: Transaction, source: str, token: str, wish: Row) -> bool:
+    """Say whether something that still stands since the request ends a wish."""
+    for row in await tx.rows(_SINCE, source, token, wish["block"]):
+        match logged_from(row).event:
+            case Transferred(_, sender, _) if wish["verb"] != UPGRADE and sender != ZERO_ADDRESS:
+                return True
+            case PlanChanged(_, plan) if (wish["verb"], wish["name"]) == (UPGRADE, str(plan)):
+                return True
+            case UpgradeUpdated(_, 0, _) if wish["verb"] == UPGRADE:
+                return True
+            case _:
+                pass
+    return False
 
 
 async def _upgraded(tx: Transaction, lease: str, plan: int, now: int) -> None:

@@ -171,7 +171,7 @@ class Journal:
             tokens = {row["token"] for row in marked} - {None}
             plans = {row["plan"] for row in marked} - {None}
             dirty = await projection.refold(tx, known, tokens, plans)
-            await asked.taken_back(tx, source, above, now=wall)
+            await asked.taken_back(tx, source, above, tokens, now=wall)
             workqueue.renew(tx, dirty, "the chain took back what it had said about it")
             await _move(tx, source, rewind.ancestor, state.final, rewind.head)
             await tx.run("DELETE FROM block WHERE source = ? AND number > ?", source, above)

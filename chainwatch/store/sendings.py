@@ -2,7 +2,8 @@
 
 Law: an intent is written in the transaction of what caused it, once for each (source, kind, lease,
 cause). A signed transaction is written, with the nonce that it takes, before anybody sees it; the
-nonce is chosen in that same commit, so two intents never have one. Nothing is ever deleted.
+nonce is chosen in that same commit, so two intents never have one. Nothing is ever deleted, but
+what was raised about an intent: that ends in the commit that ends it, or signs it again.
 """
 
 from collections import defaultdict
@@ -14,6 +15,9 @@ from chainwatch.store import audit, workqueue
 from chainwatch.store.database import Database, Reading, Row, Transaction
 from chainwatch.store.encoding import number_of, sortable
 
+#: What is raised about the lease of an intent: its contract refuses it, or it was mined in vain.
+REFUSED: Final = "sender-refused"
+FAILED: Final = "sender-failed"
 #: How often what was mined may revert before the intent is given up, or let alone for long.
 MOST_REVERTS: Final = 3
 #: Seconds for which a delivery is let alone then, twice as long each time, up to the second.
@@ -30,7 +34,11 @@ SELECT *,
         WHERE lease.id = sending.lease AND event.block <= source.final
         AND event.kind IN ('lease_minted', 'subscribed', 'transferred')
         AND event.orphaned_at IS NULL
-    ) AS settled
+    ) AS settled,
+    kind = 'publish' AND EXISTS (
+        SELECT 1 FROM sending AS later
+        WHERE later.lease = sending.lease AND later.kind = 'publish' AND later.id > sending.id
+    ) AS overtaken
 FROM sending
 """
 _OF_JOURNAL: Final = """
@@ -41,6 +49,17 @@ JOIN event ON event.source = sending.source AND event.block = sending.block
 JOIN source ON source.name = event.source
 WHERE sending.chain_id = ? AND sending.done_at IS NULL AND sending.nonce = attempt.nonce
 AND attempt.void = 0 AND event.orphaned_at IS NULL AND event.block <= source.final
+"""
+_ACCEPTED: Final = (
+    "DELETE FROM alarm WHERE name = ? AND subject = (SELECT lease FROM sending WHERE id = ?)"
+)
+#: Of what reverted too often, if that was this one, or one before it that was to do the same.
+_OVER: Final = """
+DELETE FROM alarm WHERE name = ? AND EXISTS (
+    SELECT 1 FROM sending AS ended JOIN sending AS vain
+    ON vain.lease = ended.lease AND vain.kind = ended.kind AND vain.id <= ended.id
+    WHERE ended.id = ? AND ended.lease = alarm.subject AND vain.reverts >= ?
+)
 """
 
 
@@ -57,15 +76,10 @@ async def want(tx: Transaction, intent: Intent, *, now: int) -> bool:
 
 
 class Sendings:
-    """Wants, signs, observes and ends; `now` is wall seconds."""
+    """Orders, signs, observes and ends; `now` is wall seconds."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-
-    async def want(self, intent: Intent, *, now: int) -> bool:
-        """Want something that no other commit causes; false where it was wanted before."""
-        async with self._db.transaction("sending_want") as tx:
-            return await want(tx, intent, now=now)
 
     async def order(self, intent: Intent, uid: int, reason: str, *, now: int) -> bool:
         """Want something because user `uid` says so; false where it was wanted before."""
@@ -229,13 +243,16 @@ class Sendings:
             )
 
     async def end(self, sending: int, state: State, why: str | None, *, now: int) -> None:
-        """End it, `final` or `failed`; the first end counts."""
+        """End it, `final` or `failed`, and what was raised about it; the first end counts."""
         async with self._db.transaction("sending_end") as tx:
-            await tx.run(
+            ended = await tx.rows(
                 "UPDATE sending SET state = ?, why = ?, done_at = ?"
-                " WHERE id = ? AND done_at IS NULL",
+                " WHERE id = ? AND done_at IS NULL RETURNING id",
                 *(state.value, why, now, sending),
             )
+            if ended:
+                await tx.run(_ACCEPTED, REFUSED, sending)
+                await tx.run(_OVER, FAILED, sending, MOST_REVERTS)
 
 
 async def _signed(tx: Transaction, sending: Sending, signer: str, attempt: Attempt) -> Sending:
@@ -252,6 +269,8 @@ async def _signed(tx: Transaction, sending: Sending, signer: str, attempt: Attem
         " WHERE id = ? AND done_at IS NULL",
         *(signer, attempt.nonce, sending.id),
     )
+    if not attempt.void:
+        await tx.run(_ACCEPTED, REFUSED, sending.id)
     return sending.but(
         state=State.SIGNED,
         signer=signer,
@@ -306,4 +325,5 @@ def _sending(row: Row, attempts: tuple[Attempt, ...]) -> Sending:
         done_at=row["done_at"],
         present=row["present"],
         settled=bool(row["settled"]),
+        overtaken=bool(row["overtaken"]),
     )

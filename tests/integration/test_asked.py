@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chainwatch.control.obedience import TOO_OLD
-from chainwatch.domain.events import ActionRequested
+from chainwatch.domain.events import ActionRequested, Event, PlanChanged, UpgradeUpdated
 from chainwatch.store.asked import SOLD, TAKEN_BACK, TOO_MANY
 from chainwatch.store.wishes import MOST, Wish
 from provisioner.model import Verb
@@ -14,7 +14,7 @@ from tests.support.amnesia import forget, rebuild
 from tests.support.office import desk_of
 from tests.support.realm import FIRST, GRACE, Crash, Realm, crash_at, realm
 
-REBOOT, START, STOP, REINSTALL = 1, 2, 3, 4
+REBOOT, START, STOP, REINSTALL, UPGRADE = 1, 2, 3, 4, 5
 
 
 @pytest.fixture
@@ -138,6 +138,53 @@ async def test_what_a_seller_asked_for_is_not_done_to_the_buyer(world: Realm) ->
     await world.settle()
     assert "/home/debian/diary" in world.guest().os.files
     assert [(wish.outcome, wish.said) for wish in await wishes(world)] == [("refused", SOLD)]
+
+
+async def test_what_a_sale_ended_is_done_when_a_reorg_takes_the_sale_back(world: Realm) -> None:
+    world.guest().os.files["/home/debian/diary"] = "dear diary"
+    ask(world, REINSTALL)
+    await world.settle()
+    world.transfer()
+    world.confirm()
+    await world.settle()
+    assert await ends(world) == [(Verb.REINSTALL, "refused")]
+    world.chain.reorg(2)
+    world.finalize()
+    await world.settle()
+    assert "/home/debian/diary" not in world.guest().os.files
+    assert await ends(world) == [(Verb.REINSTALL, "done")]
+
+
+async def test_a_sale_that_comes_back_ends_what_its_seller_asked_for(world: Realm) -> None:
+    world.guest().os.files["/home/debian/diary"] = "dear diary"
+    ask(world, REINSTALL)
+    world.transfer()
+    world.confirm()
+    await world.settle()
+    world.chain.reorg(2)
+    world.transfer()
+    world.finalize()
+    await world.settle()
+    assert "/home/debian/diary" in world.guest().os.files
+    assert [(wish.outcome, wish.said) for wish in await wishes(world)] == [("refused", SOLD)]
+
+
+@pytest.mark.parametrize(
+    ("ending", "outcome"),
+    [(UpgradeUpdated(1, 0, 0), "refused"), (PlanChanged(1, 2), "done"), (None, None)],
+)
+async def test_an_upgrade_goes_on_when_a_reorg_takes_back_what_ended_it(
+    world: Realm, ending: Event | None, outcome: str | None
+) -> None:
+    world.mine(ActionRequested(1, UPGRADE, f"0x{2:064x}"), UpgradeUpdated(1, 2, 2**40))
+    world.mine(*([ending] if ending else []))
+    world.confirm()
+    await world.settle()
+    assert [wish.outcome for wish in await wishes(world)] == [outcome]
+    world.chain.reorg(2)
+    world.chain.mine()
+    await world.settle()
+    assert [wish.outcome for wish in await wishes(world)] == [None]
 
 
 async def test_whoever_asks_too_much_is_told_so(world: Realm) -> None:

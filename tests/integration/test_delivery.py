@@ -1,6 +1,7 @@
 """A lease is delivered once, to whoever owns it, and he alone can read how to get in."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -250,6 +251,23 @@ async def wants_more(it: Estate, token: int) -> None:
     price = LARGE.price_per_second * 3 * HOUR
     await it.shop.deployed.send("requestUpgrade", token, 2, 10**18, sender=it.alice, value=price)
     await it.anvil.mine(1)
+
+
+async def test_without_a_key_nobody_gets_a_larger_machine_for_nothing(tmp_path: Path) -> None:
+    async with estate(tmp_path, adjust=lambda settings: replace(settings, sender=None)) as it:
+        token = await it.buy()
+        await it.turns(12)
+        await it.shop.deliver(token)
+        await wants_more(it, token)
+        await it.finalize()
+        await it.turns(12)
+        assert it.running()
+        assert hardware(it) == (SMALL.cores, SMALL.memory_mib)
+        (wish,) = await it.wishes(token)
+        assert (wish.verb, wish.outcome) == ("upgrade", None)
+        told = str((await it.desk().show(str(token))).delivery)
+        assert "plan 2 is asked for" in told
+        assert "configure [sender]" in told
 
 
 async def test_an_upgrade_grows_the_machine_first_and_is_then_said_to_be_done(it: Estate) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chainwatch.chain.sender.looks import Look
-from chainwatch.control.departures import LET_ALONE, REFUSED, WINDOW
+from chainwatch.control.departures import LET_ALONE, WINDOW
 from chainwatch.control.flights import (
     PATIENCE_BLOCKS,
     PATIENCE_S,
@@ -14,6 +14,7 @@ from chainwatch.control.flights import (
 )
 from chainwatch.control.hand import FEES
 from chainwatch.domain.sendings import Sending, State
+from chainwatch.store.sendings import REFUSED
 from tests.support.anvil import running
 from tests.support.post import BOX, CEILING, GWEI, Post, blind, delivered, post
 

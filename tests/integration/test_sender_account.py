@@ -8,18 +8,15 @@ import pytest
 
 from chainwatch.chain.rpc import RpcError
 from chainwatch.control.departures import LET_ALONE
-from chainwatch.control.flights import (
-    GAP,
-    KEY_USED,
-)
-from chainwatch.control.hand import BALANCE
+from chainwatch.control.flights import GAP, KEY_USED, STUCK, STUCK_AFTER
+from chainwatch.control.hand import BALANCE, Told
 from chainwatch.control.sender import IDLE, LINGERS, OTHER_KEY
 from chainwatch.credentials import Secret
 from chainwatch.domain.desired import Hold
 from chainwatch.domain.sendings import Kind, State
 from chainwatch.errors import RpcUnavailable
 from tests.support.anvil import running
-from tests.support.post import ADDRESS, BOX, GWEI, Post, Spoilt, blind, post
+from tests.support.post import ADDRESS, BOX, COIN, GWEI, KEY, NAME, Post, Spoilt, blind, post
 
 
 @pytest.fixture
@@ -31,6 +28,11 @@ async def it(tmp_path: Path) -> AsyncIterator[Post]:
 async def finalized(it: Post) -> None:
     """Mine until what stands in a block is final, and let the daemon see it."""
     await it.turns(6)
+
+
+def silent(method: str, _: Sequence[object], answer: object) -> object:
+    """Answer no call of a contract, as a node does that has dropped the state."""
+    return RpcError(-32000, "missing trie node") if method == "eth_call" else answer
 
 
 # ------------------------------------------------------------------------------------- the account
@@ -90,6 +92,29 @@ async def test_a_nonce_that_the_chain_still_waits_for_is_used_up(it: Post) -> No
     assert (await it.times(7), await it.nonce()) == (1, 2)
     assert set(await it.states()) == {State.FINAL}
     assert GAP not in await it.alarms()
+
+
+async def test_the_same_nonce_of_two_keys_is_used_up_for_each(it: Post) -> None:
+    sender = it.config.sender
+    assert sender is not None
+    for key in (KEY, bytes.fromhex("0a" * 32)):
+        it.config = replace(it.config, sender=replace(sender, key=Secret(key)))
+        await it.restart()
+        await it.anvil.rpc("anvil_setBalance", it.sender.key.address, hex(COIN))
+        view = await it.sender.gateway.account(None, None)
+        assert await it.sender._hand().fill(view, 0, NAME, Told())
+    filled = [(each.intent.kind, each.signer, each.nonce) for each in await it.sendings()]
+    assert filled == [(Kind.FILL, ADDRESS, 0), (Kind.FILL, it.sender.key.address, 0)]
+
+
+async def test_what_waits_long_and_cannot_be_looked_for_is_told_as_stuck(it: Post) -> None:
+    await it.want(7)
+    await it.turn()
+    (pool,) = it.pools.values()
+    it.sender.gateway._pools = (Spoilt(pool, silent),)
+    it.wait(STUCK_AFTER)
+    await it.turn()
+    assert (await it.alarms())[STUCK].endswith("the node does not tell: missing trie node")
 
 
 async def test_an_account_that_cannot_pay_signs_nothing_and_is_told(tmp_path: Path) -> None:
@@ -220,9 +245,6 @@ async def test_a_call_that_no_node_can_try_holds_up_nobody_else(it: Post) -> Non
 
 
 async def test_what_cannot_be_looked_for_is_not_sent(it: Post) -> None:
-    def silent(method: str, _: Sequence[object], answer: object) -> object:
-        return RpcError(-32000, "missing trie node") if method == "eth_call" else answer
-
     (pool,) = it.pools.values()
     it.sender.gateway._pools = (Spoilt(pool, silent),)
     await it.want(7)

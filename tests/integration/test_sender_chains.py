@@ -22,6 +22,7 @@ from tests.support.anvil import CHAIN_ID, Anvil, running
 from tests.support.compiled import fixture
 from tests.support.post import ADDRESS, CEILING, COIN, KEY, delivered, delivery, source_on
 from tests.support.realm import ClusterClock, config
+from tests.support.wanting import want
 
 FAR = 100
 OTHER = bytes.fromhex("0a" * 31 + "61")
@@ -62,7 +63,7 @@ class Firm:
 
     async def want(self, branch: Branch, token: int) -> str:
         intent = delivery(branch.contract.address, token, branch.chain_id, source=branch.name)
-        await self.daemon.stores.sendings.want(intent, now=1)
+        await want(self.daemon.stores.db, intent, now=1)
         return intent.lease
 
     async def state(self, lease: str) -> State:

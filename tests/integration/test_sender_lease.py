@@ -12,6 +12,7 @@ from chainwatch.chain.sender.looks import WANTED, Answer, Look, Seen, Word
 from chainwatch.control.departures import LET_ALONE
 from chainwatch.domain.lease import LeaseId
 from chainwatch.domain.sendings import Call, Intent, Kind, Sending, State
+from tests.support import wanting
 from tests.support.anvil import running
 from tests.support.lease_contract import NATIVE, LeaseContract, PlanOffer, open_shop
 from tests.support.post import ADDRESS, BOX, NAME, Post, blind, post
@@ -56,7 +57,7 @@ def call(shop: LeaseContract, function: str, *arguments: object) -> Call:
 async def want(it: Post, shop: LeaseContract, cause: str, wanted: Call) -> None:
     lease = str(LeaseId(it.chain_id, shop.address.lower(), 1))
     intent = Intent(NAME, Kind.DELIVER, lease, cause, wanted)
-    await it.daemon.stores.sendings.want(intent, now=it.cluster_now())
+    await wanting.want(it.daemon.stores.db, intent, now=it.cluster_now())
 
 
 async def grant(it: Post, shop: LeaseContract) -> None:

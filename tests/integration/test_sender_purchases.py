@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chainwatch.control.flights import FAILED
 from chainwatch.domain.sendings import Kind, State
-from chainwatch.store.sendings import MOST_REVERTS
+from chainwatch.store.sendings import FAILED, MOST_REVERTS
 from tests.support.estate import HOUR, Estate, estate
 from tests.support.post import GWEI
 
@@ -149,6 +148,7 @@ async def test_a_purchase_that_a_reorg_takes_back_and_brings_again_is_delivered(
     await it.turns(2, 60)
     (waiting,) = await it.sendings(token)
     assert "a reorg took back the purchase" in str(waiting.why)
+    assert str(waiting.why).endswith("nothing is sent unless that comes back")
     assert waiting.state is State.WANTED
     await it.anvil.rpc("eth_sendRawTransaction", bought)
     await it.anvil.mine(1)

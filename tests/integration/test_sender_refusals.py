@@ -17,14 +17,17 @@ from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.sender import lease_calls
 from chainwatch.chain.sender.lease_looks import LEASE_LOOKS
 from chainwatch.chain.sender.looks import Looks
-from chainwatch.control.departures import LET_ALONE, LET_ALONE_AT_MOST, REFUSED
+from chainwatch.control.departures import LET_ALONE, LET_ALONE_AT_MOST, OVERTAKEN
 from chainwatch.control.flights import PATIENCE_BLOCKS, PATIENCE_S
 from chainwatch.control.hand import BALANCE
 from chainwatch.domain.lease import LeaseId
 from chainwatch.domain.sendings import Call, Intent, Kind, State
+from chainwatch.store.sendings import REFUSED
 from tests.support.anvil import Anvil, running
 from tests.support.lease_contract import LeaseContract, PlanOffer, open_shop
 from tests.support.post import ADDRESS, GWEI, NAME, Post, blind, post
+from tests.support.realm import crash_at
+from tests.support.wanting import want
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -63,10 +66,10 @@ class Shop:
         checked = self.contract.deployed.contract.w3.to_checksum_address(ADDRESS)
         await self.contract.deployed.send(function, role, checked, sender=self.contract.admin)
 
-    async def want(self, kind: Kind, call: Call) -> None:
+    async def want(self, kind: Kind, call: Call, cause: str = "") -> None:
         self.it.look_by(blind, kind)
-        intent = Intent(NAME, kind, str(self.id), f"because of {kind}", call)
-        await self.it.daemon.stores.sendings.want(intent, now=self.it.cluster_now())
+        intent = Intent(NAME, kind, str(self.id), cause or f"because of {kind}", call)
+        await want(self.it.daemon.stores.db, intent, now=self.it.cluster_now())
 
     async def upgrade(self) -> tuple[int, int, int, int]:
         """Return the upgrade that is asked for: plan, deadline, price, and what is set aside."""
@@ -364,3 +367,44 @@ async def test_what_is_stuck_and_would_fail_by_now_makes_room_for_what_comes_aft
         assert await shop.contract.owner_of(second) == shop.owner
         assert await shop.contract.deployed.call(int, "deliveredAt", shop.token) == 0
         assert (await it.nonce(), await it.pending()) == (nonce + 1, [])
+
+
+async def test_what_was_refused_is_told_no_more_though_the_daemon_dies_as_it_is_signed(
+    tmp_path: Path, anvil: Anvil
+) -> None:
+    async with opened(tmp_path, anvil) as shop:
+        it = shop.it
+        await disowned(shop)
+        await shop.want(Kind.DELIVER, lease_calls.deliver(shop.id, shop.owner, b"sealed"))
+        await it.turns(2)
+        assert REFUSED in await it.alarms()
+        await shop.role("grantRole")
+        it.wait(LET_ALONE)
+        await it.mine()
+        crash_at("sender.broadcast.before")
+        await it.turn()
+        assert it.crashes == 1
+        await it.turns(8)
+        assert await it.states() == [State.FINAL]
+        assert REFUSED not in await it.alarms()
+
+
+async def test_a_connection_that_waited_never_stands_in_place_of_a_newer_one(
+    tmp_path: Path, anvil: Anvil
+) -> None:
+    async with opened(tmp_path, anvil) as shop:
+        it = shop.it
+        await delivered(shop)
+        await disowned(shop)
+        await shop.want(Kind.PUBLISH, lease_calls.publish(shop.id, shop.owner, b"older"))
+        await it.turns(2)
+        assert REFUSED in await it.alarms()
+        await shop.role("grantRole")
+        await shop.want(Kind.PUBLISH, lease_calls.publish(shop.id, shop.owner, b"newer"), "anew")
+        await it.turns(2)
+        await it.daemon.stores.sendings.take_up(str(shop.id))
+        await it.turns(6)
+        assert await shop.contract.deployed.call(bytes, "connectionOf", shop.token) == b"newer"
+        assert await it.states() == [State.FAILED, State.FINAL]
+        assert (await it.sendings())[0].why == OVERTAKEN
+        assert REFUSED not in await it.alarms()

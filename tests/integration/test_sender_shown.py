@@ -4,12 +4,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from eth_account import Account
 from structlog.testing import capture_logs
 
 from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.profiles.signatures import selector
 from chainwatch.chain.sender.keys import HotKey
+from chainwatch.control.hand import BALANCE
 from chainwatch.control.sender_check import check_sender
 from chainwatch.domain.sendings import Call, Intent, Kind
 from tests.support.anvil import mined, running
@@ -17,9 +19,11 @@ from tests.support.chain_model import CONTRACT
 from tests.support.hosting import checksum
 from tests.support.hotel import hotel
 from tests.support.lease_contract import open_shop
+from tests.support.lock_market import lock_market
 from tests.support.office import counter, sending
 from tests.support.post import GWEI, Post, post
 from tests.support.realm import realm
+from tests.support.wanting import want
 
 NOTHING_SENT = "nothing can be sent"
 ADDRESS = str(Account.from_key(b"\x5e" * 32).address).lower()
@@ -43,6 +47,18 @@ async def test_with_a_key_a_sender_is_one_of_the_root_tasks(tmp_path: Path) -> N
         assert news.is_set()
 
 
+async def test_what_stands_about_a_chain_on_which_nothing_is_sent_any_more_ends_with_a_start(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path, adjust=sending) as town:
+        alarms = town.daemon.stores.alarms
+        for name, subject in ((BALANCE, "eip155:31337"), (BALANCE, "eip155:5"), ("other", "")):
+            await alarms.raise_(name, subject, "warning", "a test", 1)
+        await town.daemon.supervisor.forget_chains()
+        stand = sorted((each.name, each.subject) for each in await alarms.all())
+        assert stand == [("other", ""), (BALANCE, "eip155:31337")]
+
+
 async def test_status_and_show_say_what_is_to_be_sent_and_what_it_waits_for(
     tmp_path: Path,
 ) -> None:
@@ -50,7 +66,7 @@ async def test_status_and_show_say_what_is_to_be_sent_and_what_it_waits_for(
         lease = str(at.realm.buy(1))
         await at.realm.settle()
         intent = Intent("model", Kind.MINT, lease, "its machine runs", Call(CONTRACT, "0x01"))
-        await at.realm.daemon.stores.sendings.want(intent, now=1)
+        await want(at.realm.daemon.stores.db, intent, now=1)
         await at.realm.daemon.supervisor.senders[0].attempt()
         said = await at.type("status")
         assert ADDRESS in said.out
@@ -80,6 +96,30 @@ async def test_cancel_asks_gives_back_what_was_paid_and_makes_no_machine(tmp_pat
         assert "is being cancelled already" in again.err
         (entry, *_) = await at.desk.audit(1)
         assert (entry.what, entry.why) == ("cancel", "no room for it")
+
+
+@pytest.mark.parametrize(("hold", "lifts"), [("hold", "release"), ("suspend", "unsuspend")])
+async def test_nobody_cancels_what_is_held(tmp_path: Path, hold: str, lifts: str) -> None:
+    async with counter(tmp_path, adjust=sending) as at:
+        lease = str(at.realm.buy(1))
+        await at.realm.read()
+        await at.type(hold, "1", "--reason", "a judge said so")
+        said = await at.type("cancel", "1", "--reason", "no room for it", "--yes")
+        assert (said.code, f"`chainwatch {lifts} 1` first" in " ".join(said.err.split())) == (
+            1,
+            True,
+        )
+        assert await at.realm.daemon.stores.sendings.of(lease, 9) == []
+
+
+async def test_a_retry_has_the_sender_look_at_once(tmp_path: Path) -> None:
+    async with counter(tmp_path, adjust=sending) as at:
+        at.realm.buy(1)
+        await at.realm.read()
+        (sender,) = at.realm.daemon.supervisor.senders
+        sender.news.clear()
+        await at.type("retry", "1", "--reason", "the role is granted")
+        assert sender.news.is_set()
 
 
 async def test_without_a_key_nobody_can_cancel(tmp_path: Path) -> None:
@@ -158,8 +198,18 @@ async def test_a_check_of_a_contract_without_roles_says_that_it_cannot_tell(
     tmp_path: Path,
 ) -> None:
     async with running() as anvil, post(tmp_path, anvil) as it:
+        it.sender.contracts = {"shop": it.contract.address}
         found = await check_sender(it.sender)
         assert [(each.ok, each.warning) for each in found] == [(True, False), (True, True)]
+
+
+async def test_a_check_asks_no_role_of_a_contract_that_is_told_nothing(tmp_path: Path) -> None:
+    async with (
+        lock_market() as market,
+        post(tmp_path, market.anvil, address=market.lock.address, profile="unlock") as it,
+    ):
+        found = await check_sender(it.sender)
+        assert [(each.ok, each.subject) for each in found] == [(True, "sender on chain 31337")]
 
 
 async def test_a_check_says_whether_the_key_may_mint_credentials_and_mints_none(

@@ -11,11 +11,12 @@ import pytest
 from eth_utils.address import to_checksum_address
 
 from chainwatch.chain.ethereum import keccak
-from chainwatch.control.departures import LET_ALONE_AT_MOST, REFUSED
+from chainwatch.control.departures import LET_ALONE_AT_MOST
 from chainwatch.control.flights import STUCK, STUCK_AFTER
 from chainwatch.control.hand import FEES
 from chainwatch.control.readings import SendingReading
 from chainwatch.domain.sendings import Kind, State
+from chainwatch.store.sendings import REFUSED
 from tests.support.estate import HOUR, SMALL, Estate, estate
 from tests.support.post import ADDRESS, CEILING, GWEI
 

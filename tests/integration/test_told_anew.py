@@ -9,6 +9,7 @@ import pytest
 from chainwatch.domain.plans import PlanRule, PlanRules
 from chainwatch.domain.sendings import Kind, State
 from chainwatch.domain.tellings import DAY, OFTEN
+from chainwatch.store.sendings import MOST_REVERTS
 from provisioner import faultpoints
 from provisioner.allocate import AddressRange
 from provisioner.simulator.cluster import Cluster
@@ -301,3 +302,31 @@ async def test_a_machine_that_is_lost_is_told_of_whatever_its_owner_used_up(it: 
     lose(it)
     await lives_on(it)
     assert (await it.read_by(str(OFTEN - 1), token)).ipv4 == "203.0.113.11"
+
+
+async def test_show_says_that_an_owner_could_not_be_told_until_it_is_tried_again(
+    it: Estate,
+) -> None:
+    async def told_how() -> str:
+        return str((await it.desk().show(str(token))).delivery)
+
+    token = await it.buy()
+    await it.is_delivered(token)
+    it.sends = False
+    await it.shop.set_keys(token, it.alice, "", it.public("a new key"))
+    for _ in range(2):
+        await it.finalize()
+        await it.turns(2)
+    assert "is being told how to get in" in await told_how()
+    (waiting,) = await it.sendings(token, Kind.PUBLISH)
+    for _ in range(MOST_REVERTS):
+        await it.daemon.stores.sendings.released(waiting.id, "in vain", reverted=True, now=1)
+    assert f"has failed; `chainwatch retry {token}` has it tried again" in await told_how()
+    await it.desk().retry(str(token), "it is mended", 0)
+    assert "is being told how to get in" in await told_how()
+    it.sends = True
+    await it.turns(2)
+    await it.finalize()
+    await it.turns(2)
+    assert "its owner was told how to get in" in await told_how()
+    assert (await it.read_by("a new key", token)).user == "debian"

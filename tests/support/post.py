@@ -37,6 +37,7 @@ from provisioner.simulator.direct import DirectApi
 from tests.support.anvil import Anvil
 from tests.support.compiled import fixture
 from tests.support.realm import ClusterClock, Crash, config
+from tests.support.wanting import want
 
 GWEI: Final = 10**9
 COIN: Final = 10**18
@@ -206,12 +207,12 @@ class Post:
         """Want a token delivered."""
         to, chain = self.contract.address, self.chain_id
         intent = delivery(to, token, chain, source=source, kind=kind)
-        await self._alive(lambda: self.daemon.stores.sendings.want(intent, now=self.cluster_now()))
+        await self._alive(lambda: want(self.daemon.stores.db, intent, now=self.cluster_now()))
 
     async def want_coins(self, to: str, wei: int) -> None:
         """Want `to` to have some more coins."""
         intent = Intent(NAME, Kind.DELIVER, "coins", f"{wei} to {to}", Call(to, "0x", wei))
-        await self.daemon.stores.sendings.want(intent, now=self.cluster_now())
+        await want(self.daemon.stores.db, intent, now=self.cluster_now())
 
     def cluster_now(self) -> int:
         return int(self.cluster.now)

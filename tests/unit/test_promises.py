@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace as but
 
 from chainwatch.domain.dealings import Dealings, Dealt, Upgrade
-from chainwatch.domain.desired import Facts, Hold, SourceView
+from chainwatch.domain.desired import Facts, Hold, SourceView, grows
 from chainwatch.domain.lease import Lease, LeaseId, Plan
 from chainwatch.domain.promises import Promise, Shown, promised, telling
 from chainwatch.domain.sendings import Call, Intent, Kind
@@ -118,13 +118,26 @@ def test_an_upgrade_is_done_refused_or_overdue() -> None:
     assert kind(promised(late, replace(RUNS, grown=True))) is Kind.REFUSE
 
 
+def test_a_machine_grows_until_its_upgrade_is_refused_and_for_the_next_one_again() -> None:
+    wanted = Upgrade(2, NOW + 5, "0xcc")
+    told = Dealings("0xaa", "0xfeed", wanted, published_seen=NOW)
+    asked = facts(DELIVERED, dealings=told, larger=but(PLAN, id=2, cores=4), answers=True)
+    assert grows(asked)
+    owed = promised(asked, replace(RUNS, hopeless="no room"))
+    assert owed is not None
+    refused = replace(told, dealt=(Dealt(owed.kind, owed.cause, "0x"),))
+    assert not grows(replace(asked, dealings=refused))
+    again = replace(refused, upgrade=replace(wanted, tx="0xdd"))
+    assert grows(replace(asked, dealings=again))
+
+
 def test_an_upgrade_that_a_reorg_gave_another_time_is_another_one() -> None:
     wanted = Upgrade(2, NOW + 5, "0xcc")
-    said = Dealt(Kind.UPGRADE, f"{DELIVERED.nonce} {wanted.cause}", "0x")
+    said = Dealt(Kind.UPGRADE, wanted.cause(DELIVERED.nonce), "0x")
     told = Dealings("0xaa", "0xfeed", wanted, (said,), published_seen=NOW)
     grown = replace(RUNS, grown=True, way=None)
     asked = facts(DELIVERED, dealings=told, larger=but(PLAN, id=2, cores=4))
     assert promised(asked, grown) is None
     later = replace(wanted, deadline=NOW + 6)
     moved = replace(asked, dealings=replace(told, upgrade=later))
-    assert promised(moved, grown) == Promise(Kind.UPGRADE, f"{DELIVERED.nonce} {later.cause}")
+    assert promised(moved, grown) == Promise(Kind.UPGRADE, later.cause(DELIVERED.nonce))

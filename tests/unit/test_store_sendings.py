@@ -8,9 +8,10 @@ import pytest
 
 from chainwatch.domain.sendings import Attempt, Call, Intent, Kind, Offer, Sending, State
 from chainwatch.store import sendings as store
+from chainwatch.store.alarms import Alarms
 from chainwatch.store.database import Database
 from chainwatch.store.journal import Journal
-from chainwatch.store.sendings import MOST_DUE, MOST_REVERTS, Sendings
+from chainwatch.store.sendings import FAILED, MOST_DUE, MOST_REVERTS, REFUSED, Sendings
 from tests.support.stored import (
     SOURCE,
     Crash,
@@ -22,6 +23,7 @@ from tests.support.stored import (
     opened,
     plan,
 )
+from tests.support.wanting import want
 
 ME = "0x" + "ee" * 20
 CHAIN = SOURCE.chain_id
@@ -48,7 +50,7 @@ async def signed(found: Sendings, sending: Sending, at_least: int = 0) -> Sendin
 
 async def test_what_comes_out_is_what_went_in(db: Database) -> None:
     found = Sendings(db)
-    assert await found.want(intent(), now=7)
+    assert await want(db, intent(), now=7)
     (sending,) = await found.open(CHAIN, 9)
     assert sending == Sending(1, intent(), CHAIN, State.WANTED, 7)
     made = await signed(found, sending)
@@ -59,8 +61,8 @@ async def test_what_comes_out_is_what_went_in(db: Database) -> None:
 async def test_another_kind_lease_or_cause_is_another_intent(db: Database) -> None:
     found = Sendings(db)
     for each in (intent(), intent("two"), intent(kind=Kind.CANCEL), intent(cause="moved")):
-        assert await found.want(each, now=1)
-        assert not await found.want(each, now=2)
+        assert await want(db, each, now=1)
+        assert not await want(db, each, now=2)
     assert len(await found.open(CHAIN, 9)) == 4
 
 
@@ -77,7 +79,7 @@ async def test_an_intent_lives_and_dies_with_the_commit_of_its_cause(db: Databas
 async def test_nonces_go_on_from_ours_and_from_the_chains(db: Database) -> None:
     found = Sendings(db)
     for lease in ("one", "two", "three"):
-        await found.want(intent(lease), now=1)
+        await want(db, intent(lease), now=1)
     one, two, three = await found.open(CHAIN, 9)
     assert [(await signed(found, each, least)).nonce for each, least in ((one, 5), (two, 0))] == [
         *(5, 6),
@@ -87,7 +89,7 @@ async def test_nonces_go_on_from_ours_and_from_the_chains(db: Database) -> None:
 
 async def test_a_nonce_that_was_let_go_is_not_taken_again(db: Database) -> None:
     found = Sendings(db)
-    await found.want(intent(), now=1)
+    await want(db, intent(), now=1)
     (one,) = await found.open(CHAIN, 9)
     await signed(found, one)
     await found.released(one.id, "a thief had it", reverted=False, now=2)
@@ -100,8 +102,8 @@ async def test_a_nonce_that_was_let_go_is_not_taken_again(db: Database) -> None:
 
 async def test_the_database_itself_refuses_a_nonce_that_is_bound(db: Database) -> None:
     found = Sendings(db)
-    await found.want(intent("one"), now=1)
-    await found.want(intent("two"), now=1)
+    await want(db, intent("one"), now=1)
+    await want(db, intent("two"), now=1)
     one, two = await found.open(CHAIN, 9)
     await signed(found, one)
     with pytest.raises(sqlite3.IntegrityError):
@@ -110,7 +112,7 @@ async def test_the_database_itself_refuses_a_nonce_that_is_bound(db: Database) -
 
 async def test_a_replacement_keeps_the_nonce_and_what_it_replaces(db: Database) -> None:
     found = Sendings(db)
-    await found.want(intent(), now=1)
+    await want(db, intent(), now=1)
     (one,) = await found.open(CHAIN, 9)
     one = await signed(found, one)
     await found.sent(one.id, one.last.hash, now=9)
@@ -133,7 +135,7 @@ async def in_vain(found: Sendings, time: int) -> Sending:
 
 async def test_a_delivery_that_reverts_is_tried_again_ever_more_rarely(db: Database) -> None:
     found = Sendings(db)
-    await found.want(intent(), now=1)
+    await want(db, intent(), now=1)
     pauses = [(await in_vain(found, time)).not_before - 8 for time in range(12)]
     assert pauses[: MOST_REVERTS - 1] == [-8] * (MOST_REVERTS - 1)
     assert pauses[MOST_REVERTS - 1 :] == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600, 3600]
@@ -144,7 +146,7 @@ async def test_a_delivery_that_reverts_is_tried_again_ever_more_rarely(db: Datab
 
 async def test_what_was_given_up_is_wanted_again_when_an_operator_says_so(db: Database) -> None:
     found = Sendings(db)
-    await found.want(intent(kind=Kind.CANCEL), now=1)
+    await want(db, intent(kind=Kind.CANCEL), now=1)
     for time in range(MOST_REVERTS):
         await in_vain(found, time)
     await found.take_up("one")
@@ -154,7 +156,7 @@ async def test_what_was_given_up_is_wanted_again_when_an_operator_says_so(db: Da
 
 async def test_what_reverts_too_often_has_failed(db: Database) -> None:
     found = Sendings(db)
-    await found.want(intent(kind=Kind.CANCEL), now=1)
+    await want(db, intent(kind=Kind.CANCEL), now=1)
     for time in range(MOST_REVERTS):
         await in_vain(found, time)
     assert await found.open(CHAIN, 9) == []
@@ -162,9 +164,48 @@ async def test_what_reverts_too_often_has_failed(db: Database) -> None:
     assert (failed.state, failed.why, failed.done_at) == (State.FAILED, "it reverted", 8)
 
 
+async def test_whatever_end_it_takes_nothing_stands_about_it(db: Database) -> None:
+    found, alarms = Sendings(db), Alarms(db)
+    await want(db, intent(), now=1)
+    for time in range(MOST_REVERTS):
+        await in_vain(found, time)
+    for name in (FAILED, REFUSED):
+        await alarms.raise_(name, "one", "warning", "in vain", 8)
+        await alarms.raise_(name, "two", "warning", "in vain", 8)
+    (one,) = await found.open(CHAIN, 9)
+    await found.end(one.id, State.FAILED, "its time is over", now=9)
+    assert [each.subject for each in await alarms.all()] == ["two", "two"]
+
+
+async def test_what_was_given_up_is_told_until_another_one_does_the_same(db: Database) -> None:
+    found, alarms = Sendings(db), Alarms(db)
+    await want(db, intent(kind=Kind.PUBLISH), now=1)
+    for time in range(MOST_REVERTS):
+        await in_vain(found, time)
+    await alarms.raise_(FAILED, "one", "warning", "in vain", 8)
+    for kind, stands in ((Kind.UPGRADE, 1), (Kind.PUBLISH, 0)):
+        await want(db, intent(kind=kind, cause="another"), now=9)
+        (other,) = await found.open(CHAIN, 9)
+        await found.end(other.id, State.FINAL, None, now=9)
+        assert len(await alarms.all()) == stands
+
+
+async def test_what_is_signed_is_not_refused_any_more(db: Database) -> None:
+    found, alarms = Sendings(db), Alarms(db)
+    await want(db, intent(), now=1)
+    (one,) = await found.open(CHAIN, 9)
+    await alarms.raise_(REFUSED, "one", "warning", "no role", 2)
+    await found.sign(one, ME, 0, lambda nonce: attempt(nonce, void=True))
+    assert len(await alarms.all()) == 1
+    await found.released(one.id, "it did nothing", reverted=False, now=3)
+    (one,) = await found.open(CHAIN, 9)
+    await signed(found, one)
+    assert await alarms.all() == []
+
+
 async def test_the_first_end_counts(db: Database) -> None:
     found = Sendings(db)
-    await found.want(intent(), now=1)
+    await want(db, intent(), now=1)
     (one,) = await found.open(CHAIN, 9)
     await found.end(one.id, State.FINAL, None, now=3)
     await found.end(one.id, State.FAILED, "too late", now=4)
@@ -175,7 +216,7 @@ async def test_the_first_end_counts(db: Database) -> None:
 
 async def test_an_event_of_ours_that_the_journal_calls_final_ends_it(db: Database) -> None:
     found, journal = Sendings(db), Journal(db)
-    await found.want(intent(), now=1)
+    await want(db, intent(), now=1)
     (one,) = await found.open(CHAIN, 9)
     first, second = block(1), block(2)
     events = logged(first, plan(), *mint(7))
@@ -191,7 +232,7 @@ async def test_an_event_of_ours_that_the_journal_calls_final_ends_it(db: Databas
 async def test_a_pass_gets_all_that_binds_a_nonce_and_some_of_what_is_due(db: Database) -> None:
     found = Sendings(db)
     for number in range(MOST_DUE + 2):
-        await found.want(intent(f"lease {number}"), now=1)
+        await want(db, intent(f"lease {number}"), now=1)
     first, second, *_ = await found.open(CHAIN, 2)
     await signed(found, first)
     await found.waits(second.id, "it is held", until=50)

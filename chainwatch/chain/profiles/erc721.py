@@ -79,6 +79,7 @@ class Erc721Profile:
     expiry_function: str = _EXPIRES_AT
     expiry_bits: int = 64
     zero_is_nobody: bool = False
+    delivers: bool = False
 
     @property
     def topics(self) -> frozenset[bytes]:

@@ -278,4 +278,5 @@ PROFILE: Final = Erc721Profile(
     expiry_needs_token=True,
     contiguous=True,
     tells_all=True,
+    delivers=True,
 )
