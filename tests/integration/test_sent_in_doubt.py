@@ -44,7 +44,7 @@ class Buyer:
         return int(str(await self.node.rpc("eth_getBalance", FRIEND, "latest")), 16)
 
     def spoils(self, name: str, *words: str, first: bool = True) -> None:
-        """Have what is sent refused with these words, after it was sent or (not `first`) instead."""
+        """Have what is sent refused so, after it was sent or (not `first`) instead."""
 
         async def refuse(ask: Ask, go_on: GoOn) -> object:
             if first:
