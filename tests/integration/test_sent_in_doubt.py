@@ -1,6 +1,5 @@
 """A purchase is never called unsent while a node may have it: who believed that would pay twice."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,11 +31,11 @@ class Buyer:
     said: list[str] = field(default_factory=list)
 
     async def pays(self, tries: int = 40) -> Mined:
-        """Pay a friend one wei, looking at once and then `tries` times in all."""
+        """Pay a friend one wei; between two of the `tries` looks for it a block is mined."""
         prepared = await self.chain.prepare(KEY.address, Call(FRIEND, "0x", 1))
 
         async def pause(_: float) -> None:
-            await asyncio.sleep(0.05)
+            await self.node.mine(1)
 
         return await self.chain.send(KEY, prepared, told=self.said.append, pause=pause, tries=tries)
 
