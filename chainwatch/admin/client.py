@@ -83,7 +83,10 @@ class Client:
                     "or name its socket with --socket or CHAINWATCH_SOCKET"
                 )
             case _:
-                return Unanswered(f"the daemon broke off on {self.path}: {error}; ask again")
+                return Unanswered(
+                    f"the daemon broke off on {self.path} ({error}); look what it did before you "
+                    "order the same again"
+                )
 
     def _closed(self) -> str:
         """Say which group would let this user in, where that can be seen."""

@@ -154,6 +154,7 @@ async def test_a_daemon_that_dies_meanwhile_leaves_it_open_what_became_of_the_co
         said = await ran(*PROGRAM, "exec", *WHY, "1", "true", CHAINWATCH_SOCKET=str(path))
     assert said.code == 124
     assert "true may have run" in said.err
+    assert "look what it did before you order the same again" in said.err
 
 
 @pytest.mark.parametrize(
