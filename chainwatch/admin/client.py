@@ -83,7 +83,10 @@ class Client:
                     "or name its socket with --socket or CHAINWATCH_SOCKET"
                 )
             case _:
-                return Unanswered(f"the daemon broke off on {self.path}: {error}; ask again")
+                return Unanswered(
+                    f"the daemon broke off on {self.path} ({error}); look what it did before you "
+                    "order the same again"
+                )
 
     def _closed(self) -> str:
         """Say which group would let this user in, where that can be seen."""
@@ -127,8 +130,16 @@ def _answer(status: int, raw: bytes) -> Json:
     try:
         answer: Json = json.loads(raw)
     except ValueError:
-        raise OperatorError(f"the daemon answered {status} and no JSON; its log says why") from None
+        said = f"the daemon answered {status} and no JSON; its log says why"
+        raise OperatorError(said) if _declined(status) else Unanswered(said) from None
     if status < 400:
         return answer
-    said = answer.get("error") if isinstance(answer, dict) else None
-    raise OperatorError(str(said or f"the daemon answered {status}"))
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if error is None and not _declined(status):
+        raise Unanswered(f"the daemon answered {status} and no reason; its log says why")
+    raise OperatorError(str(error or f"the daemon answered {status}"))
+
+
+def _declined(status: int) -> bool:
+    """Whether a status says by itself that nothing was done; one of a failure does not."""
+    return 400 <= status < 500

@@ -25,6 +25,11 @@ BATCH: Final = 100
 
 _RATE_CODES: Final = (429, -32029)
 _REVERTED: Final = 3
+#: How nodes say that they refuse a transaction because it, or another with its nonce, is there.
+_THERE: Final = (
+    *("already known", "alreadyknown", "already imported", "known transaction"),
+    *("nonce too low", "oldnonce"),
+)
 
 
 class RpcError(Transient):
@@ -40,6 +45,14 @@ class RpcError(Transient):
     def reverted(self) -> bool:
         """Whether a contract was asked, and refused in words of its own."""
         return self.code == _REVERTED or self.message.startswith("execution reverted")
+
+    @property
+    def there(self) -> bool:
+        """Whether a transaction is refused because it is there already, or may be.
+
+        Whoever stands between us and the node may send a second time what we sent once.
+        """
+        return any(word in self.message.lower() for word in _THERE)
 
 
 class Rpc(Protocol):

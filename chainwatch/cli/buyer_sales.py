@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
@@ -11,14 +12,15 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from chainwatch.chain.profiles.lease import is_public_key
+from chainwatch.chain.rpc import RpcError
 from chainwatch.chain.wallet.amounts import Money, duration
 from chainwatch.chain.wallet.leases import LEASE_MADE
 from chainwatch.chain.wallet.paying import Purchase, Purse, Way
 from chainwatch.cli.buyer_looks import Token
-from chainwatch.cli.printing import moment, span
+from chainwatch.cli.printing import clean, moment, span
 from chainwatch.cli.wallet import Wallet, address, with_wallet
 from chainwatch.cli.wallet import amount as units
-from chainwatch.errors import OperatorError
+from chainwatch.errors import OperatorError, RpcUnavailable
 
 Pay: TypeAlias = Annotated[
     Way, typer.Option("--pay", help="How a token is paid; auto: by signature where it can be.")
@@ -77,7 +79,8 @@ async def buy(
         call = book.call("mintWithAuthorization", order, signed)
     else:
         call = book.call("mint", order, value=amount if way is Way.NATIVE else 0)
-    mined = await wallet.carry_out(what, call, keep)
+    async with unspent(purse, way):
+        mined = await wallet.carry_out(what, call, keep)
     token = book.made(mined.logs, LEASE_MADE)
     wallet.say(f"Lease {token} is bought: `chainwatch-lease show {token}`")
     if public:
@@ -104,7 +107,8 @@ async def renew(
     else:
         value = amount if way is Way.NATIVE else 0
         call = book.call("renew", token, seconds, amount, value=value)
-    await wallet.carry_out(what, call)
+    async with unspent(purse, way):
+        await wallet.carry_out(what, call)
     expires_at = await book.one("expiresAt", token)
     if lease.delivered_at:
         wallet.say(f"Lease {token} expires at {moment(expires_at)} UTC")
@@ -131,9 +135,10 @@ async def upgrade(
         f"for at most {money.written(amount)}"
     )
     value = amount if way is Way.NATIVE else 0
-    await wallet.carry_out(what, book.call("requestUpgrade", token, plan, amount, value=value))
-    if way is Way.APPROVE and await purse.allowed():
-        await wallet.carry_out("Take back what is left of the approval", purse.approval(0))
+    async with unspent(purse, way):
+        await wallet.carry_out(what, book.call("requestUpgrade", token, plan, amount, value=value))
+        if way is Way.APPROVE and await purse.allowed():
+            await wallet.carry_out("Take back what is left of the approval", purse.approval(0))
     wallet.finish(token=token, plan=plan)
 
 
@@ -157,6 +162,31 @@ async def settled(
         what = f"Let the lease contract take {purse.money.written(amount)}, and no more"
         await wallet.carry_out(what, purse.approval(amount))
     return way
+
+
+@asynccontextmanager
+async def unspent(purse: Purse, way: Way) -> AsyncIterator[None]:
+    """Say what the contract may still take, where what an approval was for ends without it."""
+    try:
+        yield
+    except BaseException:
+        if way is Way.APPROVE and (left := await _left(purse)):
+            typer.echo(
+                f"chainwatch-lease: the lease contract may still take {left} of "
+                f"{purse.payer}. What is bought next is paid from that first; a wallet takes it "
+                f"back with approve({purse.contract}, 0) at {purse.money.address}",
+                err=True,
+            )
+        raise
+
+
+async def _left(purse: Purse) -> str:
+    """What the contract may still take, '' where that is nothing; all of it where nobody knows."""
+    try:
+        allowed = await purse.allowed()
+    except (OperatorError, RpcError, RpcUnavailable):
+        return "what was approved"
+    return clean(purse.money.written(allowed)) if allowed else ""
 
 
 async def permitted(wallet: Wallet, purse: Purse, amount: int, deadline: int) -> tuple[object, ...]:

@@ -83,24 +83,32 @@ def exec_(
     body: dict[str, str | list[str]] = {"words": words, "limit": str(limit), "reason": reason}
     try:
         raw = Client(socket).post(lease_route(lease, "exec"), body, patience=limit + PATIENCE)
+    except Unanswered as lost:
+        raise _unseen(words, lost) from None
+    except OperatorError as refusal:
+        typer.echo(f"chainwatch: {clean(str(refusal))}", err=True)
+        raise typer.Exit(NOT_BEGUN) from None
+    try:
         ended = Answer.of(raw)
         code, seen = ended.number("code"), ended.flag("seen")
-    except Unanswered:
-        what = clean(shlex.quote(words[0]))
-        typer.echo(
-            f"chainwatch: the daemon gave no answer: {what} may have run, and may still run there",
-            err=True,
-        )
-        raise typer.Exit(TIMED_OUT) from None
-    except OperatorError as error:
-        typer.echo(f"chainwatch: {clean(str(error))}", err=True)
-        raise typer.Exit(NOT_BEGUN) from None
+        output, error = ended.text("output"), ended.text("error")
+    except OperatorError as odd:
+        raise _unseen(words, odd) from None
     if as_json:
         _show(raw)
     else:
-        typer.echo(_lines(ended.text("output")), nl=False)
-        typer.echo(_lines(ended.text("error")), nl=False, err=True)
+        typer.echo(_lines(output), nl=False)
+        typer.echo(_lines(error), nl=False, err=True)
     raise typer.Exit(code if seen else TIMED_OUT)
+
+
+def _unseen(words: list[str], why: OperatorError) -> typer.Exit:
+    """Say that nobody knows what became of a command; return how ours ends then."""
+    what = clean(shlex.quote(words[0]))
+    typer.echo(
+        f"chainwatch: {clean(str(why))}: {what} may have run, and may still run there", err=True
+    )
+    return typer.Exit(TIMED_OUT)
 
 
 def console(

@@ -179,7 +179,8 @@ def _seen(seen: Answer) -> str | Cell:
 
 def _waiting(story: Answer) -> list[Pair]:
     waits, work = story.text("waits"), story.one("work")
-    rows: list[Pair] = [("for", Cell(waits, "yellow") if waits else "nothing: all is as desired")]
+    nothing = "nothing: its machine is as desired"
+    rows: list[Pair] = [("for", Cell(waits, "yellow") if waits else nothing)]
     wakes = {"at chain time": "wake_time", "at final chain time": "wake_final_time"}
     rows += [
         (said, f"{moment(story.maybe(name))} UTC")

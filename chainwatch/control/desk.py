@@ -22,6 +22,7 @@ from chainwatch.control.outlook import Outlook
 from chainwatch.control.passes import Outcome
 from chainwatch.control.readings import EventLine, Finding, LeaseLine, LeaseStory, Status
 from chainwatch.control.sender_outlook import reading as sender_reading
+from chainwatch.control.sender_outlook import unsaid
 from chainwatch.control.source_desk import SourceDesk
 from chainwatch.control.survey import Orphan
 from chainwatch.control.verdict import ALARMS
@@ -100,20 +101,23 @@ class Desk:
             )
         key, outcome = str(row.id), await self._explained(str(row.id))
         facts, work = outcome.facts, await stores.work.row(key)
-        way = await self.outlook.supervisor.worker.promises.way(outcome)
+        supervisor = self.outlook.supervisor
+        promises, sendings = supervisor.worker.promises, await stores.sendings.of(key, RECENT)
+        way, sends = await promises.way(outcome), promises.source_of(row.id) is not None
         source = await self.outlook.source(row.source)
         return LeaseStory(
             line=await self._line(row),
             confirmed=stories.view(row.lease),
             final=stories.view(facts.final if facts else None),
             plan=stories.plan_reading(facts.plan if facts else None),
-            delivery=stories.delivery(facts, way, self._now()) if facts else None,
+            delivery=stories.delivery(facts, way, self._now(), sends=sends) if facts else None,
             source=source,
             machines=tuple(
                 stories.machine(each, current=row.lease is not None and number == 0)
                 for number, each in enumerate(outcome.passes)
             ),
-            waits=_waits(outcome, work.parked_reason if work else None, source.why),
+            waits=_waits(outcome, work.parked_reason if work else None, source.why)
+            or unsaid(supervisor.senders, sendings),
             wake_time=row.wake_at,
             wake_final_time=row.wake_final_at,
             work=work,
@@ -121,7 +125,7 @@ class Desk:
             alarms=tuple(alarm for alarm in await stores.alarms.all() if alarm.subject == key),
             operations=tuple(await stores.operations.recent(RECENT, key)),
             orders=tuple(await stores.wishes.of(key, RECENT)),
-            sendings=tuple(map(sender_reading, await stores.sendings.of(key, RECENT))),
+            sendings=tuple(map(sender_reading, sendings)),
             events=tuple(map(stories.event, await stores.leases.history(key))),
         )
 
@@ -355,7 +359,7 @@ def _parsed(name: str) -> LeaseId:
 
 
 def _waits(outcome: Outcome, parked: str | None, source: str | None) -> str | None:
-    """Say why nothing happens now; None when everything is as desired."""
+    """Say why nothing happens to its machines now; None when they are as desired."""
     facts = outcome.facts
     if parked is not None:
         return f"given up: {parked}"

@@ -344,8 +344,8 @@ class LeaseStory:
 
     `confirmed` is at the cursor, `final` at the finalized block; None where that view knows no such
     lease. `delivery` says how far the delivery is, None where the contract knows none. `waits` says
-    why nothing (more) happens now, None when all is as desired. The wakes are
-    chain times at which it is looked at again by itself.
+    why nothing (more) happens now, None when its machine is as desired and what we have to say of
+    it stands in a block. The wakes are chain times at which it is looked at again by itself.
     """
 
     line: LeaseLine

@@ -1,16 +1,27 @@
 """What is to be told of the daemon's own transactions: per chain, and one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from chainwatch.chain.sender.fees import gwei
 from chainwatch.control.readings import SenderReading, SendingReading
 from chainwatch.control.sender import Sender
-from chainwatch.domain.sendings import Sending, State
+from chainwatch.domain.sendings import Kind, Sending, State
 from chainwatch.store.sendings import Sendings
 
 #: Intents that are shown one by one.
 MOST: Final = 50
+#: What an intent is to bring onto the chain, of a lease.
+_NAMES: Final[Mapping[Kind, str]] = {
+    Kind.DELIVER: "its delivery",
+    Kind.PUBLISH: "the way in, told anew,",
+    Kind.UPGRADE: "its upgrade",
+    Kind.REFUSE: "the refusal of its upgrade",
+    Kind.CANCEL: "its cancellation",
+    Kind.BURN: "its burn",
+    Kind.MINT: "its credential",
+    Kind.FILL: "a nonce of ours",
+}
 
 
 async def readings(senders: Sequence[Sender], sendings: Sendings) -> tuple[SenderReading, ...]:
@@ -56,6 +67,20 @@ def reading(each: Sending) -> SendingReading:
         wanted_at=each.wanted_at,
         done_at=each.done_at,
     )
+
+
+def unsaid(senders: Sequence[Sender], sendings: Sequence[Sending]) -> str | None:
+    """Say what is under way for one lease (newest first); None once all is in blocks."""
+    left = [each for each in sendings if each.state is State.WANTED or each.flies]
+    if not left:
+        return None
+    oldest = left[-1]
+    its = [each for each in senders if each.chain_id == oldest.chain_id]
+    trouble = [why for each in its for why in each.waits]
+    if not its:
+        trouble = ["nothing is sent on its chain: that has no table [[sender.chains]]"]
+    said = dict.fromkeys([*filter(None, [reading(oldest).why]), *trouble])
+    return f"{_NAMES[oldest.intent.kind]} is under way: {'; '.join(said)}"
 
 
 def _awaited(each: Sending) -> str | None:

@@ -154,3 +154,39 @@ async def test_a_daemon_that_dies_meanwhile_leaves_it_open_what_became_of_the_co
         said = await ran(*PROGRAM, "exec", *WHY, "1", "true", CHAINWATCH_SOCKET=str(path))
     assert said.code == 124
     assert "true may have run" in said.err
+    assert "look what it did before you order the same again" in said.err
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body", "code"),
+    [
+        (500, "text/plain", "500 Internal Server Error", 124),
+        (502, "text/html", "<h1>Bad Gateway</h1>", 124),
+        (500, "application/json", '{"trouble": "with itself"}', 124),
+        (200, "text/html", "<h1>It works!</h1>", 124),
+        (200, "application/json", '{"ended": "well"}', 124),
+        (200, "application/json", '{"code": 0, "seen": true}', 124),
+        (200, "application/json", "[]", 124),
+        (400, "text/plain", "400 Bad Request", 125),
+        (503, "application/json", '{"error": "no agent answers"}', 125),
+    ],
+)
+async def test_not_begun_is_said_only_of_what_the_daemon_gives_a_reason_for_not_doing(
+    tmp_path: Path, status: int, kind: str, body: str, code: int
+) -> None:
+    """A daemon that fails after it has run a command says no more than that it failed."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        await reader.readexactly(int(asked.partition("content-length: ")[2].split()[0]))
+        head = f"HTTP/1.1 {status} .\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}"
+        writer.write(f"{head}\r\nConnection: close\r\n\r\n{body}".encode())
+        await writer.drain()
+        writer.close()
+
+    path = tmp_path / "odd.sock"
+    async with await asyncio.start_unix_server(answer, str(path)):
+        said = await ran(*PROGRAM, "exec", *WHY, "1", "true", CHAINWATCH_SOCKET=str(path))
+    assert (said.code, said.out) == (code, "")
+    assert ("true may have run" in said.err) == (code == 124)
+    assert "broke off" not in said.err

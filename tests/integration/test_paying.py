@@ -122,3 +122,42 @@ async def test_nothing_is_signed_after_a_no(place: Street, pay: str) -> None:
     assert list(place.folder.glob("*.x25519-*")) == []
     assert (await place.anvil.block()).number == height
     assert await money.call(int, "balanceOf", account) == SUPPLY
+
+
+STAYS = "the lease contract may still take "
+
+
+@pytest.mark.parametrize("token", ["PlainToken", "TestToken"])
+@pytest.mark.parametrize("words", [("buy", "1", "1d"), ("renew", "1", "1d"), ("upgrade", "1", "2")])
+async def test_an_approval_that_stays_because_what_it_is_for_fails_is_told(
+    place: Street, token: str, words: tuple[str, ...]
+) -> None:
+    """The price is approved before the purchase can be simulated, and sales may stop meanwhile."""
+    money, shop, account = await sold_for(place, token)
+    buyer = place.person(4)
+    await shop.create_plan(PlanOffer(payment_token=money.address, price_per_second=2 * PRICE))
+    lease = (await place.buys("buy", "1", "1d", by=buyer))["token"]
+    await place.buys("decline-renewal", str(lease), by=buyer)
+    await shop.deployed.send("setSalesPaused", True, sender=shop.admin)
+    most = ("--most", "0.0000000000006048") if token == "PlainToken" else ("--most", "0.6048")
+    told = await place.types(BUYER, *words, *most, "--yes", "--json", by=buyer)
+    left = await money.call(int, "allowance", account, shop.address)
+    assert (told.code, told.out) == (1, "")
+    assert (STAYS in told.err) == (left > 0)
+    assert (left > 0) == (token == "PlainToken" or words[0] == "upgrade")
+    if left:
+        assert f"{STAYS}{most[1]} {'PLAIN' if token == 'PlainToken' else 'TEST'} of " in told.err
+        assert f"approve({shop.address.lower()}, 0) at {money.address.lower()}" in told.err
+
+
+async def test_an_approval_that_stays_because_of_a_no_is_told_and_pays_the_next_time(
+    place: Street,
+) -> None:
+    money, shop, account = await sold_for(place, "PlainToken")
+    buyer = place.person(4)
+    keys = [("keystore: ", PASSWORD), ("Do it?", "y"), ("Do it?", "n")]
+    code, screen = await place.answers("buy", "1", "1d", by=buyer, keys=keys)
+    assert (code, STAYS in screen) == (1, True), screen
+    bought = await place.buys("buy", "1", "1d", by=buyer)
+    assert len(bought["transactions"]) == 1
+    assert await money.call(int, "allowance", account, shop.address) == 0

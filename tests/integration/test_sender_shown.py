@@ -74,6 +74,8 @@ async def test_status_and_show_say_what_is_to_be_sent_and_what_it_waits_for(
         assert "nobody knows how to look for a mint" in said.out
         shown = await at.type("show", "1")
         assert "Transactions of our own" in shown.out
+        assert "its delivery is under way" in shown.out
+        assert "nothing: its machine is as desired" not in shown.out
         (sender,) = json.loads((await at.type("status", "--json")).out)["senders"]
         assert (sender["address"], sender["wanted"], sender["balance"]) == (ADDRESS, 2, "0")
         wanted = [(each["kind"], each["state"], each["lease"]) for each in sender["sendings"]]

@@ -57,6 +57,11 @@ async def shown(it: Estate, token: int) -> SendingReading:
     return (await it.desk().show(str(token))).sendings[0]
 
 
+async def awaited(it: Estate, token: int) -> str | None:
+    """What `show` says that the lease waits for."""
+    return (await it.desk().show(str(token))).waits
+
+
 async def listed(it: Estate) -> list[str]:
     """What `status` says of each transaction that has not ended."""
     (sender,) = (await it.desk().status()).senders
@@ -71,7 +76,7 @@ async def is_there_once(it: Estate, token: int) -> None:
         await block(it)
     assert [each.state for each in await it.sendings(token, Kind.DELIVER)] == [State.FINAL]
     assert len(await it.said("LeaseDelivered")) == 1
-    assert (await waits(it), await listed(it)) == ("", [])
+    assert (await waits(it), await listed(it), await awaited(it, token)) == ("", [], None)
 
 
 async def test_while_gas_costs_a_hundredfold_nothing_is_signed_and_then_it_is_delivered(
@@ -88,6 +93,8 @@ async def test_while_gas_costs_a_hundredfold_nothing_is_signed_and_then_it_is_de
     )
     assert FEES in {alarm.name for alarm in await it.desk().alarms()}
     assert (await shown(it, token)).why == "it waits to be signed"
+    said = "its delivery is under way: it waits to be signed; the chain asks 100 gwei"
+    assert str(await awaited(it, token)).startswith(said)
     await is_there_once(it, token)
     (sent,) = await it.sendings(token, Kind.DELIVER)
     assert len(sent.attempts) == 1
@@ -104,6 +111,8 @@ async def test_what_a_spike_overtakes_is_raised_up_to_what_it_may_cost_and_told_
         await block(it, SPIKE)
     said = await waits(it)
     assert "has been waiting for" in said
+    assert str(await awaited(it, token)).startswith("its delivery is under way: ")
+    assert "has been waiting for" in str(await awaited(it, token))
     assert "most_fee_gwei (50)" in said
     assert {FEES, STUCK} <= {alarm.name for alarm in await it.desk().alarms()}
     (sent,) = await it.sendings(token, Kind.DELIVER)
@@ -127,13 +136,14 @@ async def test_a_delivery_that_a_reorg_takes_back_is_told_so_and_stands_once_in_
         await block(it)
     mined = await shown(it, token)
     assert mined.why == f"it is in block {mined.block}, and waits until that is final"
-    assert await listed(it) == [mined.why]
+    assert (await listed(it), await awaited(it, token)) == ([mined.why], None)
     await it.anvil.reorg(1)
     assert not await it.delivered_at(token)
     await it.turns(1)
     back = await shown(it, token)
     assert (back.state, back.why) == (State.BROADCAST, "a reorg took it back")
     assert await listed(it) == ["a reorg took it back"]
+    assert await awaited(it, token) == "its delivery is under way: a reorg took it back"
     await is_there_once(it, token)
     (sent,) = await it.sendings(token, Kind.DELIVER)
     assert sent.nonce == mined.nonce
@@ -149,6 +159,7 @@ async def test_a_lease_that_nobody_could_deliver_says_why_and_its_buyer_has_all_
     assert f"`chainwatch contract role grant provisioner {ADDRESS}`" in str(
         (await shown(it, token)).why
     )
+    assert str(await awaited(it, token)).count("role grant provisioner") == 1
     assert REFUSED in {alarm.name for alarm in await it.desk().alarms()}
     await it.pass_time(HOUR + 1)
     await it.turns(30, LET_ALONE_AT_MOST / 10)

@@ -150,6 +150,16 @@ async def test_show_says_why_a_lease_waits(tmp_path: Path) -> None:
         assert town.guests() == {}
 
 
+async def test_show_says_that_nobody_delivers_where_no_key_is_configured(tmp_path: Path) -> None:
+    async with office(tmp_path) as (town, at):
+        town.buy(1)
+        await town.settle()
+        story = await at.show("1")
+        assert story.waits is None
+        assert str(story.delivery).startswith("not delivered yet, due until ")
+        assert str(story.delivery).endswith("while no [sender] is configured for its chain")
+
+
 async def test_show_says_that_a_lease_was_given_up_and_why(tmp_path: Path) -> None:
     async with office(tmp_path) as (town, at):
         lease = town.buy(1)

@@ -25,7 +25,6 @@ from provisioner.faultpoints import guarded
 
 #: The tip that is offered where a node names none, in wei.
 _USUAL_TIP: Final = 10**9
-_KNOWN: Final = ("already known", "already imported", "known transaction", "nonce too low")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +213,7 @@ class Gateway:
             try:
                 await rpc.call("eth_sendRawTransaction", attempt.raw)
             except RpcError as refused:
-                if any(word in refused.message.lower() for word in _KNOWN):
+                if refused.there:
                     taken = True
                 else:
                     said.append(f"{rpc.name}: {plain(refused.message)}")

@@ -2,8 +2,9 @@
 
 A look is data: calls of views, and a pure judgement of their answers. So it can be asked at any
 block (`latest` before something is sent, the final one before it is given up) by whoever has a
-node, and a kind of contract adds its own in its profile's file. How it fails: a kind of effect for
-which there is no look is never sent.
+node. What every contract knows is here; `lease_looks` has the looks of our own contract, and
+`credential_calls` those of credentials. How it fails: a kind of effect for which there is no look
+is never sent.
 """
 
 from collections.abc import Callable, Mapping, Sequence

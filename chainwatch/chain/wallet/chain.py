@@ -3,7 +3,8 @@
 A transaction is prepared first: the node simulates it, and what it costs at most is known before
 anything is signed. Then it is signed and sent once. What is not mined within the time that is
 waited is not sent again: whoever runs the command is told its hash, because a second one could
-pay twice.
+pay twice. For the same reason a node's refusal is believed only where the node, asked again, does
+not know the transaction.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import Final
 from chainwatch.chain.rpc import Rpc, RpcError
 from chainwatch.chain.sender.fees import Market, TooDear, coins, gas_limit, offer
 from chainwatch.chain.sender.keys import HotKey
+from chainwatch.chain.sender.looks import plain
 from chainwatch.chain.wallet.interface import Function
 from chainwatch.chain.wallet.refusals import refused
 from chainwatch.chain.wire import quantity, raw_bytes
@@ -200,7 +202,7 @@ class Chain:
         tx_hash, raw = made
         told(tx_hash)
         try:
-            trouble = await self._sent(raw)
+            trouble = await self._sent(tx_hash, raw)
             for _ in range(tries):
                 if (found := await self._receipt(tx_hash)) is not None:
                     return _mined(tx_hash, found)
@@ -212,15 +214,28 @@ class Chain:
             "is before you do the same again"
         )
 
-    async def _sent(self, raw: str) -> str:
-        """Send what is signed; returns what makes it doubtful whether it arrived, or ''."""
+    async def _sent(self, tx_hash: str, raw: str) -> str:
+        """Send what is signed; returns what makes it doubtful whether it arrived, or ''.
+
+        Raises `OperatorError` where it did not.
+        """
         try:
             await self.rpc.call("eth_sendRawTransaction", raw)
-        except RpcError as error:
-            raise OperatorError(f"the node does not take it: {error.message[:200]}") from None
+        except RpcError as refusal:
+            said = plain(refusal.message)
+            if refusal.there or await self._may_know(tx_hash):
+                return f" ({self.rpc.name} says of it: {said})"
+            raise OperatorError(f"{self.rpc.name} does not take it: {said}") from None
         except RpcUnavailable as lost:
             return f" ({lost})"
         return ""
+
+    async def _may_know(self, tx_hash: str) -> bool:
+        """Whether the node knows a transaction, or does not say that it does not."""
+        try:
+            return await self.rpc.call("eth_getTransactionByHash", tx_hash) is not None
+        except (RpcError, RpcUnavailable):
+            return True
 
     async def _receipt(self, tx_hash: str) -> object:
         try:
