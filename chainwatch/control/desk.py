@@ -103,14 +103,14 @@ class Desk:
         facts, work = outcome.facts, await stores.work.row(key)
         supervisor = self.outlook.supervisor
         promises, sendings = supervisor.worker.promises, await stores.sendings.of(key, RECENT)
-        way, sends = await promises.way(outcome), promises.source_of(row.id) is not None
+        way = await promises.way(outcome)
         source = await self.outlook.source(row.source)
         return LeaseStory(
             line=await self._line(row),
             confirmed=stories.view(row.lease),
             final=stories.view(facts.final if facts else None),
             plan=stories.plan_reading(facts.plan if facts else None),
-            delivery=stories.delivery(facts, way, self._now(), sends=sends) if facts else None,
+            delivery=stories.delivery(facts, way, self._now()) if facts else None,
             source=source,
             machines=tuple(
                 stories.machine(each, current=row.lease is not None and number == 0)

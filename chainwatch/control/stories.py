@@ -74,11 +74,10 @@ def view(lease: Lease | None) -> View | None:
     )
 
 
-def delivery(facts: Facts, way: Way | None, now: int, *, sends: bool) -> str | None:
+def delivery(facts: Facts, way: Way | None, now: int) -> str | None:
     """Say how far the delivery of a lease is, and whether its owner was told how to get in.
 
-    `way` is the one that was just seen, if any was, `now` the wall clock (s); `sends` says that
-    something may be said to its contract.
+    `way` is the one that was just seen, if any was, `now` the wall clock (s).
     """
     lease, dealings = facts.lease, facts.dealings
     if not facts.delivers or lease is None or lease.burnt:
@@ -87,7 +86,7 @@ def delivery(facts: Facts, way: Way | None, now: int, *, sends: bool) -> str | N
         if dealings.cancels(lease.nonce):
             return "not delivered: it is cancelled, and all that was paid goes back"
         under_way = "its delivery is under way" if dealings.wants(Kind.DELIVER, lease.nonce) else ""
-        if not sends:
+        if not facts.answers:
             under_way = "we deliver nothing there while no [sender] is configured for its chain"
         return f"not delivered yet, due until {utc(lease.expires_at)}; {under_way}".rstrip("; ")
     parts = [f"delivered on {utc(lease.delivered_at)}", _told_how(facts, lease, way, now)]
