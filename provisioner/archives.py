@@ -6,7 +6,8 @@ is neither restored nor deleted. What lies on a storage is asked of each node th
 look serves everybody until the next one, except where something is about to be decided by it.
 
 How it fails: a node that is away may hold a backup that is not seen. Who knows that there is one
-(`expected`) is told so, and waits; nobody else does.
+(`expected`) is told so, and waits; nobody else does. Where no node has the storage nothing is seen
+at all: whoever looks waits, and what was seen last holds.
 """
 
 from collections import defaultdict
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from provisioner.errors import NodeDown
+from provisioner.errors import NodeDown, Transient
 from provisioner.model import Archive, Backup, Kind
 from provisioner.ports import Snapshots
 from provisioner.site import Site
@@ -23,8 +24,8 @@ from provisioner.site import Site
 class ArchiveStore(Protocol):
     """The backups on a cluster's storages. Writes return a task's UPID, or None when done."""
 
-    async def archives(self, node: str, storage: str) -> Sequence[Archive]:
-        """List the backups on a storage that a node sees; none where it has no such storage."""
+    async def archives(self, node: str, storage: str) -> Sequence[Archive] | None:
+        """List the backups on a storage that a node sees; None where it has no such storage."""
         ...
 
     async def back_up(self, node: str, vmid: int, storage: str, mode: str, note: str) -> str:
@@ -65,7 +66,7 @@ class Archives:
     async def look(self) -> tuple[str, ...]:
         """Look at every node that is online; returns those that are away.
 
-        Raises what the hypervisor raises.
+        Raises what the hypervisor raises, and Transient where none of them has the storage.
         """
         policy = self.site.backups
         if policy is None:
@@ -73,14 +74,21 @@ class Archives:
         snapshot = await self.snapshots.get()
         seen: dict[str, tuple[Archive, list[str]]] = {}
         away = [name for name in snapshot.members if name not in snapshot.nodes]
+        shown = False
         for node in snapshot.nodes:
             try:
                 archives = await self.store.archives(node, policy.storage)
             except NodeDown:
                 away.append(node)
                 continue
-            for each in archives:
+            shown = shown or archives is not None
+            for each in archives or ():
                 seen.setdefault(each.volid, (each, []))[1].append(node)
+        if not shown:
+            raise Transient(
+                f"no node that is online has the storage {policy.storage}, where backups are kept: "
+                "bring the storage back, or give it to a node"
+            )
         found: dict[tuple[str, str], list[Backup]] = defaultdict(list)
         for archive, nodes in seen.values():
             backup = self._proven(archive, tuple(nodes))
@@ -97,12 +105,17 @@ class Archives:
         return self.known.get((key, nonce), ())
 
     async def look_for(self, key: str, nonce: str, *, expected: bool) -> tuple[Backup, ...]:
-        """Look now. Raises NodeDown for one that is expected and may be on a node that is away."""
-        away = await self.look()
+        """Look now. Raises NodeDown or Transient for one that is expected and not seen."""
+        away, policy = await self.look(), self.site.backups
         found = self.of(key, nonce)
-        if expected and not found and away:
+        if not expected or found or policy is None:
+            return found
+        if away:
             raise NodeDown(away[0], "it may hold the backup that is to be restored")
-        return found
+        raise Transient(
+            f"the backup that it is to be restored from is not on {policy.storage}, on any node: "
+            "bring it back; or order a reinstall, and a fresh machine is made"
+        )
 
     def _proven(self, archive: Archive, nodes: tuple[str, ...]) -> Backup | None:
         proof = self.site.signer.prove_note(archive.notes, archive.vmid)

@@ -58,6 +58,7 @@ class Aside:
         expected = await self.log.backed_up(key, nonce)
         if not (expected or archives.of(key, nonce)):
             return seen
-        found = await archives.look_for(key, nonce, expected=expected)
+        forgone = want.order is not None and want.order.verb is Verb.REINSTALL
+        found = await archives.look_for(key, nonce, expected=expected and not forgone)
         since = await self.log.made_anew(key, nonce)
         return replace(seen, backups=tuple(b for b in found if b.archive.made_at > since))

@@ -38,10 +38,6 @@ class _Row:
         return self.operation.step == "reinstall" and self.outcome == "ok"
 
     @property
-    def saved(self) -> bool:
-        return self.operation.step == "backup" and self.outcome == "ok"
-
-    @property
     def ended(self) -> bool:
         return self.operation.step in _ENDED and self.outcome == "ok"
 
@@ -119,8 +115,9 @@ class Intents:
         return told[-1].operation.vmid if told and told[-1].anew else None
 
     async def backed_up(self, key: str, nonce: str) -> bool:
-        rows = [r for r in self._of(key, nonce) if r.anew or r.saved]
-        return bool(rows) and rows[-1].saved
+        steps = [r.operation.step for r in self._of(key, nonce) if r.outcome == "ok"]
+        told = [step for step in steps if step in ("backup", "drop-backup", "reinstall", "clone")]
+        return bool(told) and told[-1] == "backup"
 
     async def made_anew(self, key: str, nonce: str) -> int:
         return max((r.finished or 0 for r in self._of(key, nonce) if r.anew), default=0)

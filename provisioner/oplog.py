@@ -52,7 +52,10 @@ class OperationLog(Protocol):
         ...
 
     async def backed_up(self, key: str, nonce: str) -> bool:
-        """Say whether a backup of (key, nonce) was made since it was last made anew by order."""
+        """Say whether a backup is what is left of (key, nonce).
+
+        So it is once one was made, until it is deleted or the machine is made anew.
+        """
         ...
 
     async def made_anew(self, key: str, nonce: str) -> int:

@@ -34,6 +34,7 @@ from provisioner.site import Site
 log = structlog.get_logger(__name__)
 
 PARKED: Final = "parked"
+BACKUPS_UNSEEN: Final = "backups-unseen"
 DAY: Final = 86_400
 #: Within so many sweeps every lease is looked at, and at least so many are in each.
 ROUNDS: Final = 72
@@ -122,6 +123,10 @@ class Resync:
             await self.archives.look()
         except ProvisionError as error:
             log.warning("backups not seen", error=str(error))
+            now = self.clock.now()
+            await self.alarms.raise_(BACKUPS_UNSEEN, "", "warning", str(error), now)
+        else:
+            await self.alarms.clear(BACKUPS_UNSEEN, "")
 
     async def examine(self) -> Survey:
         """Read what every guest in our range proves; changes nothing."""

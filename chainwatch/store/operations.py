@@ -207,7 +207,8 @@ class Operations:
         async with self._db.reading() as read:
             row = await read.one(
                 "SELECT step FROM operation WHERE key = ? AND nonce = ?"
-                " AND step IN ('backup', 'reinstall') AND outcome = 'ok' ORDER BY id DESC LIMIT 1",
+                " AND step IN ('backup', 'drop-backup', 'reinstall', 'clone') AND outcome = 'ok'"
+                " ORDER BY id DESC LIMIT 1",
                 *(key, nonce),
             )
         return row is not None and row["step"] == "backup"

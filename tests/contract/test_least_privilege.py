@@ -134,7 +134,7 @@ async def live(world: World) -> None:
     archives = ProxmoxArchives(world.api, SETTINGS)
     await world.ok(await archives.back_up(NODE, VMID, "vault", "stop", "a note"))
     await world.ok(await world.hypervisor.destroy(NODE, VMID))
-    (backup,) = await archives.archives(NODE, "vault")
+    (backup,) = await archives.archives(NODE, "vault") or ()
     await world.ok(
         await archives.restore(NODE, VMID, backup.volid, "back", "again", storage="local")
     )

@@ -239,6 +239,77 @@ async def test_a_backup_on_a_node_that_is_away_is_waited_for(tmp_path: Path) -> 
         assert world.guest().os.files[DIARY] == "dear diary"
 
 
+async def test_a_backup_on_a_storage_that_no_node_has_is_waited_for(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as world:
+        await over(world)
+        vault = world.cluster.state.storages[BACKUPS.storage]
+        vault.nodes = ("elsewhere",)
+        world.renew(lasts=100 * GRACE)
+        world.finalize()
+        await world.turns(60)
+        assert world.guests() == {}
+        waiting = (await desk_of(world).show("1")).waits
+        assert "no node that is online has the storage vault" in str(waiting)
+        vault.nodes = ()
+        await world.settle(1200)
+        assert world.guest().os.files[DIARY] == "dear diary"
+
+
+async def test_backups_that_nobody_sees_are_told_of_until_somebody_does(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as world:
+        await over(world)
+        vault = world.cluster.state.storages[BACKUPS.storage]
+        vault.nodes = ("elsewhere",)
+        await world.restart()
+        await world.daemon.supervisor.resync.survey()
+        assert (await world.alarms())["backups-unseen"] == (
+            "no node that is online has the storage vault, where backups are kept: "
+            "bring the storage back, or give it to a node"
+        )
+        vault.nodes = ()
+        await world.daemon.supervisor.resync.survey()
+        assert "backups-unseen" not in await world.alarms()
+
+
+async def test_a_backup_that_is_not_where_it_was_is_waited_for(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as world:
+        await over(world)
+        files = world.cluster.state.files
+        (volid,) = (volid for volid, file in files.items() if file.backup)
+        aside = files.pop(volid)
+        world.renew(lasts=100 * GRACE)
+        world.finalize()
+        await world.turns(60)
+        assert world.guests() == {}
+        waiting = (await desk_of(world).show("1")).waits
+        assert "is not on vault, on any node: bring it back" in str(waiting)
+        files[volid] = aside
+        await world.settle(1200)
+        assert world.guest().os.files[DIARY] == "dear diary"
+
+
+async def test_who_orders_a_reinstall_gets_a_machine_where_the_backup_is_lost(
+    tmp_path: Path,
+) -> None:
+    async with keeping(tmp_path) as world:
+        await over(world)
+        files = world.cluster.state.files
+        del files[next(volid for volid, file in files.items() if file.backup)]
+        world.renew(lasts=100 * GRACE)
+        world.finalize()
+        await world.turns(60)
+        assert world.guests() == {}
+        await desk_of(world).order("1", (Verb.REINSTALL, ""), "its backup is lost", 0)
+        await world.settle(1200)
+        assert DIARY not in world.guest().os.files
+        first = world.guest().vmid
+        world.cluster.stop_guest(first)
+        world.cluster.remove_guest(first)
+        await world.daemon.supervisor.resync.enqueue_all("periodic resync")
+        await world.settle()
+        assert len(world.running()) == 1
+
+
 async def test_a_database_that_was_lost_forgets_no_backup(tmp_path: Path) -> None:
     async with keeping(tmp_path) as world:
         await over(world)

@@ -16,7 +16,7 @@ from provisioner.intents import Intents
 from provisioner.oplog import OperationLog
 from tests.support.stored import opened
 
-STEPS: Final = ("clone", "start", "destroy", "restore", "backup", "reinstall")
+STEPS: Final = ("clone", "start", "destroy", "restore", "backup", "drop-backup", "reinstall")
 OUTCOMES: Final = ("ok", "failed", "lost")
 KEYS: Final = (("a", "1"), ("a", "2"), ("b", "1"))
 VMIDS: Final = (100, 101, 102)

@@ -30,9 +30,6 @@ SSH: Final = "SSH"
 OF_THE_CHAIN, OVER_SSH = 61, 60
 #: Who is being sold to does not sell meanwhile: whose key it is that comes then, nobody knows.
 SOLD_ANYWAY: Final = ("transfer", OF_THE_CHAIN, 1)
-#: Of a storage that no node has any more nobody is shown what lies there: a backup that is due goes
-#: when the storage is back, and nothing is said until then.
-UNSHOWN: Final = ("drop-backup", 38, 3)
 #: The longest that nobody looks at anything, in seconds.
 LULL: Final = 10.0
 #: How often the same call is struck, at its first time, its second, …
@@ -184,7 +181,7 @@ async def cases(verb: Verb, mode: Mode, folder: Path) -> list[Case]:
     return [
         Case(verb, mode, call, nth, form)
         for form in range(forms_of(mode))
-        if (verb.name, mode.number, form) not in {SOLD_ANYWAY, UNSHOWN}
+        if (verb.name, mode.number, form) != SOLD_ANYWAY
         for call in at
         if fits(mode, form, call) and means_it(mode, form, call, calls)
         for nth in range(1, min(calls[call], TIMES) + 1)

@@ -29,15 +29,15 @@ class ProxmoxArchives:
         self._settings = settings
 
     @guarded("archive.archives")
-    async def archives(self, node: str, storage: str) -> Sequence[Archive]:
-        """List the backups that a node sees; on a node without the storage there are none."""
+    async def archives(self, node: str, storage: str) -> Sequence[Archive] | None:
+        """List the backups that a node sees; None on a node without the storage."""
         path = f"/nodes/{node}/storage/{storage}/content"
         with reading(f"the backups on {storage}"):
             try:
                 rows = records(await self._api.call("GET", path, {"content": "backup"}), path)
             except ApiError as error:
                 if "is not available on node" in sentence(error):
-                    return []
+                    return None
                 raise
         return [
             Archive(
