@@ -46,8 +46,11 @@ NAMES: Final = ("a", "b", "c")
 GRACE: Final = 600
 #: Seconds that a freed VMID rests: short, so that reuse happens within a history.
 QUARANTINE: Final = 30
-#: Rounds of 20 s in which everything comes to rest: a start, a shutdown and a grace fit in.
-REST: Final = 40
+#: Seconds in which everything comes to rest: a start, a shutdown and a grace fit in.
+REST: Final = 800
+#: Seconds between two rounds while anything is done, and while nothing is.
+STRIDE: Final = 20
+LONG_STRIDE: Final = 100
 
 Happening: TypeAlias = Callable[["Arena"], Awaitable[None]]
 
@@ -141,17 +144,19 @@ class Arena:
         except ProvisionError as error:
             self.said.append(str(error))
 
-    async def step(self, name: str) -> None:
-        """Do one pass over a machine."""
+    async def step(self, name: str) -> bool:
+        """Do one pass over a machine; says whether it did something, or tried to."""
         want = self.desired(name)
         await self.look()
         try:
             have = await self._machines.observe(want)
             decision = decide(self.site, want, have)
-            if decision.step is not None:
-                await self._executor.run(decision.step, want, have, self._wall())
+            if decision.step is None:
+                return False
+            await self._executor.run(decision.step, want, have, self._wall())
         except ProvisionError as error:
             self.said.append(str(error))
+        return True
 
     async def forget(self) -> None:
         """Lose every intent, and take up again what proves to be ours, as a rebuild does."""
@@ -214,9 +219,9 @@ class Arena:
     async def _rest(self) -> None:
         """Nothing more happens: every machine comes to be what is wanted, where there is room."""
         self.cluster.state.faults.clear()
-        for _ in range(REST):
-            for name in self.wants:
-                await self.step(name)
-            self.cluster.advance(20)
+        end = self.cluster.now + REST
+        while self.cluster.now < end:
+            busy = [await self.step(name) for name in self.wants]
+            self.cluster.advance(STRIDE if any(busy) or await self.log.open_all() else LONG_STRIDE)
             self.judge()
         assert not self.cluster.inventory().leaked_volumes()
