@@ -101,6 +101,8 @@ _STEP: Final = (
 )
 _TASK: Final = (*_STEP, "commit.operation_task", "hypervisor.task_states")
 _START: Final = (*_TASK, "hypervisor.configure", "hypervisor.start", "guest.answers")
+#: A virtual machine that is made may answer before its power was ever read.
+_MADE: Final = tuple(call for call in _START if call != "hypervisor.power")
 _KEYS: Final = (
     *("guest.answers", "guest.set_authorized_keys", "guest.set_gecos", "guest.end_sessions"),
 )
@@ -118,7 +120,7 @@ _OF_LEASES: Final = {
         bought,
         runs,
         (
-            *("commit.migrate", *_READ, "hypervisor.freed", *_START),
+            *("commit.migrate", *_READ, "hypervisor.freed", *_MADE),
             *("hypervisor.isolate", "commit.wake", "commit.work"),
         ),
     ),
@@ -255,7 +257,9 @@ _MORE: Final = {
     ("provision", "qemu"): (
         *("hypervisor.clone", "hypervisor.isolation", "node.put_snippet", "hypervisor.resize"),
     ),
-    ("provision", "lxc"): ("hypervisor.create_container", "guest.set_gecos", "node.pct_exec"),
+    ("provision", "lxc"): (
+        *("hypervisor.create_container", "hypervisor.power", "guest.set_gecos", "node.pct_exec"),
+    ),
     ("transfer", "qemu"): ("node.put_snippet", "node.drop_snippet"),
     ("transfer", "lxc"): ("node.pct_exec",),
     ("rollback", "lxc"): ("node.pct_exec",),
