@@ -34,7 +34,8 @@ const FOLDERS = [
 const SIZE_LIMIT = 24576; // bytes of deployed code, EIP-170
 
 const SETTINGS = {
-  optimizer: { enabled: true, runs: 20 }, // at 200, Lease passes the size limit by 138 bytes
+  // At 200 runs, the compiler's own choice, Lease has 25,059 bytes, 483 beyond the limit; at 50 it has 24,661 still.
+  optimizer: { enabled: true, runs: 20 },
   evmVersion: "cancun",
   metadata: { bytecodeHash: "none", appendCBOR: false },
   outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },

@@ -5,6 +5,13 @@ import {Base64} from "@openzeppelin/contracts/utils/Base64.sol";
 import {Strings} from "@openzeppelin/contracts/utils/Strings.sol";
 
 /// @notice What is shown of a lease.
+/// @param tokenId The lease.
+/// @param plan The name of its plan.
+/// @param cores Processor cores of the machine.
+/// @param memoryMiB Its memory, in MiB.
+/// @param diskGiB Its disk, in GiB.
+/// @param state A few words, put in as they are: `Lease` gives plain letters alone.
+/// @param expiration In Unix seconds.
 struct Card {
     uint256 tokenId;
     string plan;
@@ -23,7 +30,9 @@ struct Card {
 contract LeaseArt {
     using Strings for uint256;
 
-    /// @notice A `data:` URI with name, description, picture and attributes.
+    /// @notice Draws a card, with name, description, picture and attributes.
+    /// @param card What is to be shown.
+    /// @return A `data:` URI: JSON in base64, and in it an SVG in base64.
     function uri(Card calldata card) external pure returns (string memory) {
         string memory name = string.concat("Lease #", card.tokenId.toString());
         bytes memory json = abi.encodePacked(
@@ -38,6 +47,10 @@ contract LeaseArt {
         return string.concat("data:application/json;base64,", Base64.encode(json));
     }
 
+    /// @notice The picture: five lines of text on a dark ground.
+    /// @param name The title of the lease.
+    /// @param card What is to be shown.
+    /// @return An SVG.
     function _picture(string memory name, Card calldata card) private pure returns (bytes memory) {
         bytes memory lines = abi.encodePacked(
             _line(48, 26, name),
@@ -54,11 +67,19 @@ contract LeaseArt {
             );
     }
 
+    /// @notice One line of the picture.
+    /// @param y How far down it stands, in the picture's units, of which there are 220.
+    /// @param size How high its letters are, in the same units.
+    /// @param text What it says, with no markup in it.
+    /// @return An SVG element.
     function _line(uint256 y, uint256 size, string memory text) private pure returns (bytes memory) {
         return
             abi.encodePacked('<text x="24" y="', y.toString(), '" font-size="', size.toString(), '">', text, "</text>");
     }
 
+    /// @notice What machine it is, in words.
+    /// @param card What is to be shown.
+    /// @return Cores, memory and disk with their units.
     function _machine(Card calldata card) private pure returns (string memory) {
         return
             string.concat(
@@ -71,6 +92,9 @@ contract LeaseArt {
             );
     }
 
+    /// @notice What markets sort and filter by.
+    /// @param card What is to be shown.
+    /// @return A JSON list.
     function _attributes(Card calldata card) private pure returns (bytes memory) {
         return
             abi.encodePacked(
@@ -86,7 +110,9 @@ contract LeaseArt {
             );
     }
 
-    /// @dev Letters, digits, blanks, dots and dashes; anything else becomes a blank.
+    /// @notice Letters, digits, blanks, dots and dashes; anything else becomes a blank.
+    /// @param text Any bytes.
+    /// @return As many bytes, none of which is markup.
     function _plain(string calldata text) private pure returns (string memory) {
         bytes memory raw = bytes(text);
         for (uint256 i = 0; i < raw.length; ++i) {
@@ -98,8 +124,11 @@ contract LeaseArt {
         return string(raw);
     }
 
-    /// @dev The date of a Unix second, as in 2031-05-07 09:30 UTC. Years are counted from March, so that the leap day is
-    /// the last of its year; 719,468 days lie between the first of March of the year 0 and 1970.
+    /// @notice The date of a Unix second, as in 2031-05-07 09:30 UTC.
+    /// @dev Years are counted from March, so that the leap day is the last of its year; 719,468 days lie between the
+    /// first of March of the year 0 and 1970.
+    /// @param timestamp In Unix seconds.
+    /// @return To the minute, rounded down.
     function _date(uint256 timestamp) private pure returns (string memory) {
         uint256 day = timestamp / 1 days + 719_468;
         uint256 era = day / 146_097;
@@ -117,6 +146,9 @@ contract LeaseArt {
             );
     }
 
+    /// @notice A number in two digits at least.
+    /// @param number Below 100, where exactly two are wanted.
+    /// @return It, with a zero before it if it is below ten.
     function _two(uint256 number) private pure returns (string memory) {
         return number < 10 ? string.concat("0", number.toString()) : number.toString();
     }

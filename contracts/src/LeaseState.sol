@@ -9,6 +9,7 @@ import {Holding, Plan, Upgrade} from "./LeaseTypes.sol";
 import {LeaseWords} from "./LeaseWords.sol";
 
 /// @title What a lease contract remembers, its bounds, and the questions that every part of it asks
+/// @notice Bounds are constants: no role can change them.
 /// @dev Nothing here changes anything, except `_setExpiration`: the one way by which an expiry changes.
 abstract contract LeaseState is ERC721, AccessControl, ReentrancyGuardTransient, IERC5643, LeaseWords {
     /// @notice May take out what was earned. The default admin role defines plans, sets terms and pauses sales.
@@ -44,6 +45,7 @@ abstract contract LeaseState is ERC721, AccessControl, ReentrancyGuardTransient,
     /// @notice The longest data of a requested action, in bytes.
     uint256 public constant MAX_ACTION_LENGTH = 256;
 
+    /// @dev The interface of `MetadataUpdate`: an ERC-165 identifier that stands for two events and no function.
     bytes4 private constant ERC4906 = 0x49064906;
 
     /// @notice How many plans exist; their ids are 1 to this number.
@@ -53,76 +55,114 @@ abstract contract LeaseState is ERC721, AccessControl, ReentrancyGuardTransient,
     /// @notice Whether new sales are paused. Renewals, refunds, transfers and ends never are.
     bool public salesPaused;
 
+    /// @dev From id 1; a plan is never removed.
     mapping(uint256 planId => Plan) internal _plans;
+    /// @dev What there is of each token; nothing before its mint and after its removal.
     mapping(uint256 tokenId => Holding) internal _holdings;
+    /// @dev What is asked for and not answered, by lease.
     mapping(uint256 tokenId => Upgrade) internal _upgrades;
 
+    /// @notice Only for the owner of a lease: an approved address is refused.
+    /// @param tokenId The lease.
     modifier onlyOwnerOf(uint256 tokenId) {
         _requireOwner(tokenId);
         _;
     }
 
     /// @notice ERC-165, ERC-721 with metadata, ERC-4906, ERC-5643 and AccessControl.
+    /// @param interfaceId An ERC-165 identifier.
+    /// @return Whether it is one of theirs.
     function supportsInterface(bytes4 interfaceId) public view override(ERC721, AccessControl) returns (bool) {
         return
             interfaceId == type(IERC5643).interfaceId || interfaceId == ERC4906 || super.supportsInterface(interfaceId);
     }
 
+    /// @notice Whatever gives a token another owner comes through here: a mint, a transfer, a burn.
+    /// @param to The next owner; zero at a burn.
+    /// @param tokenId The lease.
+    /// @param auth Who asks and has to be owner or approved; zero if that is known.
+    /// @return from The owner before; zero at a mint.
     function _update(address to, uint256 tokenId, address auth) internal override returns (address from) {
         from = super._update(to, tokenId, auth);
         if (from != address(0) && to != address(0)) _changedHands(tokenId);
     }
 
-    /// @dev What a transfer, to oneself too, does to a lease. Not called at a mint, nor at a burn.
+    /// @notice What a transfer, to oneself too, does to a lease. Not called at a mint, nor at a burn.
+    /// @param tokenId The lease, which is the new owner's already.
     function _changedHands(uint256 tokenId) internal virtual;
 
-    /// @dev Says the new expiry, too where it is the old one.
+    /// @notice Sets the expiry and says it, also where it is the old one.
+    /// @param tokenId The lease.
+    /// @param expiration In Unix seconds.
     function _setExpiration(uint256 tokenId, uint256 expiration) internal {
         _holdings[tokenId].expiration = uint64(expiration);
         emit SubscriptionUpdate(tokenId, uint64(expiration));
     }
 
+    /// @notice Reverts unless the caller is the owner.
+    /// @param tokenId The lease.
     function _requireOwner(uint256 tokenId) internal view {
         if (_requireOwned(tokenId) != _msgSender()) revert NotLeaseOwner(tokenId, _msgSender());
     }
 
+    /// @notice Reverts unless there is such a plan.
+    /// @param planId What was asked for.
     function _requirePlan(uint256 planId) internal view {
         if (planId == 0 || planId > planCount) revert UnknownPlan(planId);
     }
 
+    /// @notice The holding of a lease; reverts if there is no such token.
+    /// @param tokenId What was asked for.
+    /// @return Where it is kept.
     function _holdingOf(uint256 tokenId) internal view returns (Holding storage) {
         _requireOwned(tokenId);
         return _holdings[tokenId];
     }
 
-    /// @dev The holding of a lease whose time runs.
+    /// @notice The holding of a lease whose time runs; reverts before the delivery and from the expiry on.
+    /// @param tokenId What was asked for.
+    /// @return holding Where it is kept.
     function _running(uint256 tokenId) internal view returns (Holding storage holding) {
         holding = _holdingOf(tokenId);
         if (holding.deliveredAt == 0) revert NotDelivered(tokenId);
         if (block.timestamp >= holding.expiration) revert AlreadyExpired(tokenId, holding.expiration);
     }
 
+    /// @notice The holding of a lease that was not delivered; reverts after the delivery.
+    /// @param tokenId What was asked for.
+    /// @return holding Where it is kept.
     function _undelivered(uint256 tokenId) internal view returns (Holding storage holding) {
         holding = _holdingOf(tokenId);
         if (holding.deliveredAt != 0) revert AlreadyDelivered(tokenId, holding.deliveredAt);
     }
 
-    /// @dev From this second on a lease is not renewed any more. One that was not delivered in time has no grace: its
-    /// money waits for its owner.
+    /// @notice From this second on a lease is not renewed any more. One that was not delivered in time has no grace:
+    /// its money waits for its owner.
+    /// @param holding The lease.
+    /// @return In Unix seconds.
     function _endOfGrace(Holding storage holding) internal view returns (uint256) {
         uint256 expiration = holding.expiration;
         return holding.deliveredAt == 0 ? expiration : expiration + _plans[holding.planId].grace;
     }
 
+    /// @notice What a lease is paid in.
+    /// @param holding The lease.
+    /// @return The ERC-20; zero is the native coin.
     function _paymentToken(Holding storage holding) internal view returns (address) {
         return _plans[holding.planId].paymentToken;
     }
 
+    /// @notice The lower of two prices.
+    /// @param one In any unit.
+    /// @param other In the same.
+    /// @return Whichever is lower.
     function _lower(uint128 one, uint128 other) internal pure returns (uint128) {
         return one < other ? one : other;
     }
 
-    /// @dev Bytes 0x20 to 0x7e only: no control character, and none of Unicode's line breaks.
+    /// @notice Bytes 0x20 to 0x7e only: no control character, and none of Unicode's line breaks.
+    /// @param text What was given.
+    /// @param maximum How long it may be, in bytes.
     function _requirePrintable(string calldata text, uint256 maximum) internal pure {
         bytes calldata raw = bytes(text);
         _requireShort(raw, maximum);
@@ -131,6 +171,9 @@ abstract contract LeaseState is ERC721, AccessControl, ReentrancyGuardTransient,
         }
     }
 
+    /// @notice Reverts if there is too much of it.
+    /// @param raw What was given.
+    /// @param maximum How long it may be, in bytes.
     function _requireShort(bytes calldata raw, uint256 maximum) internal pure {
         if (raw.length > maximum) revert TooLong(raw.length, maximum);
     }

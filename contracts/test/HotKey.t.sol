@@ -9,22 +9,6 @@ import {vm} from "./support/Vm.sol";
 /// @notice Functions are taken from the compiled contract; one for which nobody wrote a call fails the test. Money is
 /// counted from balances, credits and escrows before and after each call.
 contract HotKeyTest is Thief {
-    enum State {
-        Waiting,
-        Overdue,
-        Fresh,
-        Running,
-        Upgrading,
-        UpgradeLate,
-        Declined,
-        InGrace,
-        AfterGrace,
-        Ended,
-        Closed,
-        Refunded,
-        Burned
-    }
-
     /// @dev What a thief could want to change of one lease.
     struct Held {
         bool exists;
@@ -222,43 +206,5 @@ contract HotKeyTest is Thief {
 
     function _next(uint256 seed) private pure returns (uint256) {
         return uint256(keccak256(abi.encode(seed)));
-    }
-
-    // --- states --------------------------------------------------------------------------------------------------
-
-    function _reach(State state, uint256 plan) private returns (uint256 token) {
-        token = buy(plan, ALICE, 100 * HOUR);
-        if (state == State.Waiting) return token;
-        if (state == State.Overdue || state == State.Refunded) {
-            skip(DELIVERY);
-            if (state == State.Overdue) return token;
-            vm.prank(ALICE);
-            lease.refund(token);
-            return token;
-        }
-        deliver(token);
-        if (state == State.Fresh) return token;
-        skip(30 * HOUR);
-        if (state == State.Upgrading || state == State.UpgradeLate) {
-            uint256 value = plan == 1 ? 1e12 : 0;
-            vm.prank(ALICE);
-            lease.requestUpgrade{value: value}(token, plan + 2, type(uint256).max);
-            if (state == State.UpgradeLate) skip(DELIVERY);
-        }
-        if (state == State.Declined || state == State.Ended) {
-            vm.prank(ALICE);
-            if (state == State.Declined) lease.cancelSubscription(token);
-            else lease.end(token);
-        }
-        if (state == State.Closed) {
-            vm.prank(ADMIN);
-            lease.cancelDelivered(token);
-        }
-        if (state == State.InGrace) skip(70 * HOUR + 1);
-        if (state == State.AfterGrace || state == State.Burned) skip(70 * HOUR + GRACE);
-        if (state == State.Burned) {
-            vm.prank(ALICE);
-            lease.burn(token);
-        }
     }
 }

@@ -58,6 +58,28 @@ contract RenewingTest is Shop {
         vm.assertEq(lease.expiresAt(token), NOW + 2 * HOUR);
     }
 
+    function test_an_upgrade_asked_for_just_before_makes_nobody_pay_more_than_they_said() public {
+        createPlan(larger(NATIVE));
+        createPlan(larger(address(coin)));
+        for (uint256 plan = 1; plan <= 2; ++plan) {
+            uint256 token = bought(plan, ALICE, HOUR);
+            uint256 said = lease.priceOf(token) * HOUR;
+            vm.prank(ALICE);
+            lease.requestUpgrade{value: plan == 1 ? 3 * HOUR * PRICE : 0}(token, plan + 2, type(uint256).max);
+            vm.assertEq(lease.priceOf(token) * HOUR, 3 * said);
+            uint256 before = plan == 1 ? BOB.balance : coin.balanceOf(BOB);
+            bytes memory dearer = plan == 1
+                ? abi.encodeWithSelector(NotEnoughSent.selector, said, 3 * said)
+                : abi.encodeWithSelector(PriceAboveMaximum.selector, 3 * said, said);
+            vm.prank(BOB);
+            vm.expectRevert(dearer);
+            if (plan == 1) lease.renewSubscription{value: said}(token, HOUR);
+            else lease.renew(token, HOUR, said);
+            vm.assertEq(plan == 1 ? BOB.balance : coin.balanceOf(BOB), before);
+            vm.assertEq(lease.expiresAt(token), NOW + HOUR);
+        }
+    }
+
     function test_what_is_refused_is_refused_until_allowed_and_a_transfer_allows() public {
         uint256 token = bought(1, ALICE, HOUR);
         vm.prank(ALICE);

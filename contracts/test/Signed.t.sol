@@ -58,6 +58,18 @@ contract SignedTest is Shop {
         vm.assertEq(coin.balanceOf(dora), 99 * HOUR * PRICE);
     }
 
+    function test_a_permit_pays_for_no_upgrade_that_the_owner_asked_for_just_before() public {
+        createPlan(larger(address(coin)));
+        uint256 token = bought(2, ALICE, HOUR);
+        vm.prank(ALICE);
+        lease.requestUpgrade(token, 3, type(uint256).max);
+        Permit memory signed = _permit(type(uint256).max);
+        vm.prank(dora);
+        vm.expectRevert(abi.encodeWithSelector(PriceAboveMaximum.selector, 3 * HOUR * PRICE, HOUR * PRICE));
+        lease.renewWithPermit(token, HOUR, HOUR * PRICE, signed);
+        vm.assertEq(coin.balanceOf(dora), 100 * HOUR * PRICE);
+    }
+
     function test_a_permit_for_less_than_the_price_renews_nothing() public {
         uint256 token = bought(2, ALICE, HOUR);
         Permit memory low = _permit(HOUR * PRICE - 1);

@@ -9,10 +9,17 @@ contract Deliveries {
     /// @notice Whether a token takes no delivery any more.
     mapping(uint256 tokenId => bool) public gone;
 
+    /// @notice As in `IERC5643`.
+    /// @param tokenId The token that was delivered.
+    /// @param expiration An hour after the delivery, in Unix seconds.
     event SubscriptionUpdate(uint256 indexed tokenId, uint64 expiration);
 
+    /// @notice The token takes no delivery any more.
+    /// @param tokenId The token.
     error Gone(uint256 tokenId);
 
+    /// @notice Counts one delivery more.
+    /// @param tokenId Any token that is not gone.
     function deliver(uint256 tokenId, bytes calldata) external {
         if (gone[tokenId]) revert Gone(tokenId);
         ++delivered[tokenId];
@@ -20,6 +27,8 @@ contract Deliveries {
     }
 
     /// @notice Lets a token take no delivery, or take one again.
+    /// @param tokenId The token.
+    /// @param isGone True for none.
     function set(uint256 tokenId, bool isGone) external {
         gone[tokenId] = isGone;
     }

@@ -2,11 +2,12 @@
 pragma solidity 0.8.37;
 
 import {Authorization, Permit, Upgrade} from "../../src/LeaseTypes.sol";
-import {Shop} from "./Shop.sol";
+import {Stages} from "./Stages.sol";
 import {vm} from "./Vm.sol";
 
-/// @title What a thief of the provisioner's key would call, function by function
-abstract contract Thief is Shop {
+/// @title What a thief of one of the operator's keys would call, function by function
+abstract contract Thief is Stages {
+    /// @dev Who has the provisioner's role, and in some tests the others too.
     address internal constant THIEF = PROVISIONER;
 
     /// @dev What each function is tried with, and whether it takes coin. There is no default on purpose.

@@ -3,14 +3,24 @@ pragma solidity 0.8.37;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 
-/// @title Keeps one percent of every transfer
+/// @title Keeps a part of every transfer: one percent, unless it is told another
 contract FeeToken is ERC20("Fee", "FEE") {
+    uint256 public percent = 1;
+
     constructor() {
         _mint(msg.sender, type(uint128).max);
     }
 
+    function setPercent(uint256 percent_) external {
+        percent = percent_;
+    }
+
+    function feeOf(uint256 value) public view returns (uint256) {
+        return (value * percent) / 100;
+    }
+
     function _update(address from, address to, uint256 value) internal override {
-        uint256 fee = from == address(0) ? 0 : value / 100;
+        uint256 fee = from == address(0) ? 0 : feeOf(value);
         super._update(from, to, value - fee);
         if (fee != 0) super._update(from, address(this), fee);
     }
@@ -65,6 +75,10 @@ contract BlocklistToken is ERC20("Block", "BLK") {
 
     function block_(address account) external {
         blocked[account] = true;
+    }
+
+    function unblock(address account) external {
+        blocked[account] = false;
     }
 
     function _update(address from, address to, uint256 value) internal override {
