@@ -8,6 +8,7 @@ its host is ever shown, and causes that would repeat the address are cut off.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeAlias
@@ -25,10 +26,11 @@ BATCH: Final = 100
 
 _RATE_CODES: Final = (429, -32029)
 _REVERTED: Final = 3
-#: How nodes say that they refuse a transaction because it, or another with its nonce, is there.
-_THERE: Final = (
-    *("already known", "alreadyknown", "already imported", "known transaction"),
-    *("nonce too low", "oldnonce"),
+#: How nodes say that they refuse a transaction because it, or another with its nonce, is there;
+#: whole words, since one of an unknown type is not a known one.
+_THERE: Final = re.compile(
+    r"\b(?:already ?known|already imported|known transaction|nonce (?:is )?too low|oldnonce)",
+    re.IGNORECASE,
 )
 
 
@@ -52,7 +54,7 @@ class RpcError(Transient):
 
         Whoever stands between us and the node may send a second time what we sent once.
         """
-        return any(word in self.message.lower() for word in _THERE)
+        return _THERE.search(self.message) is not None
 
 
 class Rpc(Protocol):

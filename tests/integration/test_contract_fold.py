@@ -2,7 +2,8 @@
 
 The logs are read and folded by the daemon's own code; the state is what the contract answers. What
 the daemon does not fold (money, who may renew, what was published) is taken from the receipts: the
-last words on each, without adding, and the books of who paid and where it went.
+last words on each, without adding, and the books of who paid and where it went, which everybody's
+own purse shows too.
 Of two bazaars each sees a thousand deals that succeed; in a soak, ten times as many.
 """
 
@@ -26,11 +27,12 @@ from chainwatch.store.database import Database
 from chainwatch.store.journal import Journal
 from chainwatch.store.standings import Standing, Standings
 from tests.support.anvil import CHAIN_ID, running
-from tests.support.bazaar import PLANS, Bazaar, opened
+from tests.support.bazaar import PLANS, PURSE, SIGNED, Bazaar, opened
 from tests.support.books import Books, Entry
 from tests.support.last_words import LastWords, Word
 from tests.support.lease_contract import NATIVE
 from tests.support.ledger import Ledger
+from tests.support.purses import Purses
 from tests.support.stored import opened as stored
 
 ROUNDS: Final = 20 if os.environ.get("CHAINWATCH_SOAK") else 2
@@ -148,6 +150,7 @@ async def test_the_fold_of_the_logs_is_what_the_contract_says(tmp_path: Path) ->
                 assert _of(plan) == _without_promises(answer[0])
         assert len(plans) == PLANS
         assert len(leases) > DEALS // 20
+        await _much_was_signed(witness.bazaar)
 
 
 async def test_money_and_what_was_said_are_where_the_logs_say_to_the_wei(
@@ -161,7 +164,7 @@ async def test_money_and_what_was_said_are_where_the_logs_say_to_the_wei(
         said = await witness.said()
         assert {name for name, _ in said} >= _SEEN, Counter(name for name, _ in said)
         escrow, aside, credit = _last_words(said)
-        owed = {NATIVE: 0, witness.bazaar.coin.address: 0}
+        owed = dict.fromkeys(held := await _held(witness.bazaar), 0)
         for token, lease in leases.items():
             if lease.burnt:
                 assert (escrow[token], aside.get(token, 0)) == (0, 0)
@@ -172,17 +175,19 @@ async def test_money_and_what_was_said_are_where_the_logs_say_to_the_wei(
                     assert set_aside == aside.get(token, 0)
                 case other:
                     raise AssertionError(other)
-            coin = NATIVE if lease.plan in (1, 3) else witness.bazaar.coin.address
-            owed[coin] += escrow[token] + aside.get(token, 0)
+            assert lease.plan is not None
+            owed[witness.bazaar.paid_in(lease.plan)] += escrow[token] + aside.get(token, 0)
         for (coin, account), amount in credit.items():
             assert await witness.asked("creditOf", [(coin, account)]) == [(amount,)]
             owed[coin] += amount
-        assert owed == await _held(witness.bazaar)
+        assert owed == held
         books = Books().take_in(Entry(*each) for each in said)
         books.balanced()
         assert (set(books.leases), books.credits) == (set(leases), credit)
         assert min(sum(each.refunded for each in books.leases.values()), books.withdrawn) > 0
         await _as_it_was_said(witness, leases, plans, state, said)
+        await _as_everybody_has_it(witness.bazaar, said)
+        await _much_was_signed(witness.bazaar)
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -311,10 +316,32 @@ async def _as_the_daemon_stored_it(witness: Witness, lease: Lease, word: Word) -
     assert said == word.published
 
 
+async def _as_everybody_has_it(
+    bazaar: Bazaar, said: Iterable[tuple[str, Mapping[str, object]]]
+) -> None:
+    """Hold what everybody has of the tokens against who, as was said, paid and was paid."""
+    purses = Purses(bazaar.paid_in).take_in(said)
+    begun = {**dict.fromkeys(bazaar.signers.people, PURSE), bazaar.shop.treasurer: 0}
+    for coin in bazaar.coins:
+        for who, had in begun.items():
+            has = await coin.call(int, "balanceOf", who)
+            assert has - had == purses.gained[coin.address, who], (coin.address, who)
+
+
+async def _much_was_signed(bazaar: Bazaar) -> None:
+    """Hold that all three ways to pay by signature were gone, and permits were used for it."""
+    done = [bazaar.done[way] for way in SIGNED]
+    assert min(done) > DEALS // 20, bazaar.done
+    assert await bazaar.signers.look() > DEALS // 20
+
+
 async def _held(bazaar: Bazaar) -> dict[str, int]:
     native = int(str(await bazaar.anvil.rpc("eth_getBalance", bazaar.shop.address, "latest")), 16)
-    coins = await bazaar.coin.call(int, "balanceOf", bazaar.shop.address)
-    return {NATIVE: native, bazaar.coin.address: coins}
+    coins = {
+        coin.address: await coin.call(int, "balanceOf", bazaar.shop.address)
+        for coin in bazaar.coins
+    }
+    return {NATIVE: native, **coins}
 
 
 def _outputs(abi: Iterable[Mapping[str, object]], function: str) -> list[Mapping[str, object]]:

@@ -1,24 +1,36 @@
 """A purchase is never called unsent while a node may have it: who believed that would pay twice."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
+from aiohttp import web
 
 from chainwatch.chain.rpc import RpcPool
 from chainwatch.chain.sender.keys import HotKey
-from chainwatch.chain.wallet.chain import Chain, Mined
-from chainwatch.domain.sendings import Call
+from chainwatch.chain.wallet.chain import Chain, Mined, Prepared
+from chainwatch.domain.sendings import Call, Offer
 from chainwatch.errors import OperatorError
 from tests.support.anvil import Anvil, running
-from tests.support.faultproxy import Ask, CallFault, FaultProxy, GoOn, Refusal, proxy
+from tests.support.faultproxy import (
+    Armed,
+    Ask,
+    CallFault,
+    FaultProxy,
+    GoOn,
+    Refusal,
+    ReplyFault,
+    proxy,
+)
 
 pytestmark = pytest.mark.timeout(120)
 
 KEY = HotKey(b"\x33" * 32)
 FRIEND = "0x" + "77" * 20
 SENDS = frozenset({"eth_sendRawTransaction"})
+LOOKS = frozenset({"eth_getTransactionByHash"})
+Spoilt = Callable[[Prepared], Prepared]
 
 
 @dataclass
@@ -30,9 +42,12 @@ class Buyer:
     way: FaultProxy
     said: list[str] = field(default_factory=list)
 
-    async def pays(self, tries: int = 40) -> Mined:
-        """Pay a friend one wei; between two of the `tries` looks for it a block is mined."""
-        prepared = await self.chain.prepare(KEY.address, Call(FRIEND, "0x", 1))
+    async def pays(self, tries: int = 40, spoilt: Spoilt = lambda same: same) -> Mined:
+        """Pay a friend one wei, with what was prepared for it `spoilt`.
+
+        Between two of the `tries` looks for it a block is mined.
+        """
+        prepared = spoilt(await self.chain.prepare(KEY.address, Call(FRIEND, "0x", 1)))
 
         async def pause(_: float) -> None:
             await self.node.mine(1)
@@ -51,6 +66,14 @@ class Buyer:
             raise Refusal(-32000, " ".join(words))
 
         self.way.arm(CallFault(name, SENDS, refuse))
+
+    def hides(self, looks: int | None = None) -> Armed:
+        """Have so many looks for it, or all, end at a node that has not heard of it yet."""
+
+        async def not_yet(_: Ask, __: GoOn) -> object:
+            return None
+
+        return self.way.arm(CallFault("has not heard of it", LOOKS, not_yet), count=looks)
 
 
 @asynccontextmanager
@@ -111,13 +134,88 @@ async def test_a_node_that_refuses_and_then_is_silent_leaves_it_open() -> None:
 
     async with buyer() as he:
         he.spoils("refuses what it took", "internal error")
-        he.way.arm(CallFault("tells nothing", frozenset({"eth_getTransactionByHash"}), refuse))
+        he.way.arm(CallFault("tells nothing", LOOKS, refuse))
         assert (await he.pays()).hash == he.said[0]
+
+
+async def test_a_refusal_that_nobody_confirms_or_denies_is_told_as_maybe_sent() -> None:
+    async def refuse(_: Ask, __: GoOn) -> object:
+        raise Refusal(-32603, "busy")
+
+    async with buyer() as he:
+        he.spoils("refuses", "insufficient funds", first=False)
+        he.way.arm(CallFault("tells nothing", LOOKS, refuse))
+        with pytest.raises(OperatorError, match="may have been sent and is not mined yet"):
+            await he.pays(tries=3)
+
+
+@pytest.mark.parametrize("words", ["upstream timed out", "insufficient funds"])
+async def test_what_one_node_took_and_another_hears_of_later_is_told_as_done(words: str) -> None:
+    """Behind one address may be many, and the second to be given it may be behind the first."""
+    async with buyer() as he:
+        he.spoils("refuses what another took", words)
+        hidden = he.hides(4)
+        assert (await he.pays()).hash == he.said[0]
+        assert (hidden.struck, await he.paid()) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("upstream timed out", "replacement transaction underpriced", "txpool is full"),
+        *("Upfront cost exceeds account balance", "InsufficientFunds, Account balance: 1"),
+    ],
+)
+async def test_what_no_node_comes_to_know_is_told_as_maybe_sent_with_its_hash(words: str) -> None:
+    async with buyer() as he:
+        he.spoils("refuses what another took", words)
+        he.hides()
+        with pytest.raises(OperatorError) as open_:
+            await he.pays()
+        assert f"{he.said[0]} may have been sent" in str(open_.value)
+        assert f"says: {words}. Look for it before you do the same again" in str(open_.value)
+        assert await he.paid() == 1
+
+
+async def test_what_got_no_answer_is_never_told_as_sent() -> None:
+    async def cut(_: web.BaseRequest, __: object) -> web.StreamResponse:
+        return web.Response(status=502)
+
+    async with buyer() as he:
+        he.way.arm(ReplyFault("breaks off", SENDS | {"eth_getTransactionReceipt"}, cut))
+        with pytest.raises(OperatorError, match=r"may have been sent and is not mined yet .*502"):
+            await he.pays(tries=3)
+        assert await he.paid() == 1
 
 
 async def test_what_the_node_refuses_and_does_not_know_was_not_sent() -> None:
     async with buyer() as he:
-        he.spoils("refuses", "intrinsic gas\x1b[2J too low", first=False)
-        with pytest.raises(OperatorError, match=r"does not take it: intrinsic gas·\[2J too low"):
+        he.spoils("refuses", "intrinsic gas too low\x1b[2J", first=False)
+        looked = he.hides()
+        with pytest.raises(OperatorError, match=r"does not take it: intrinsic gas too low·\[2J$"):
             await he.pays()
-        assert await he.paid() == 0
+        assert (looked.struck, await he.paid()) == (5, 0)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda prepared: replace(prepared, gas=20_999),
+        lambda prepared: replace(prepared, offer=Offer(1, 1)),
+        lambda prepared: replace(prepared, call=replace(prepared.call, value=10**18)),
+        lambda prepared: replace(prepared, gas=10**12, offer=Offer(2 * 10**9, 10**9)),
+    ],
+    ids=["little gas", "a low price", "little coin", "more gas than a block has"],
+)
+async def test_what_a_real_node_refuses_for_good_is_told_as_not_taken(spoilt: Spoilt) -> None:
+    async with buyer() as he:
+        with pytest.raises(OperatorError, match="does not take it: "):
+            await he.pays(spoilt=spoilt)
+        assert (len(he.said), await he.paid()) == (1, 0)
+
+
+async def test_what_is_signed_for_another_chain_is_told_as_not_taken() -> None:
+    async with buyer() as he:
+        he.chain.chain_id += 1
+        with pytest.raises(OperatorError, match="does not take it: "):
+            await he.pays()

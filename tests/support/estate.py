@@ -300,24 +300,37 @@ async def estate(
         role = keccak(b"PROVISIONER_ROLE")
         await shop.deployed.send("grantRole", role, to_checksum_address(ADDRESS), sender=shop.admin)
         await anvil.rpc("anvil_setBalance", ADDRESS, hex(COIN))
-        _, alice, bob, *_ = await anvil.accounts()
         sender = SenderConfig(Secret(KEY), (SenderChainConfig(CHAIN_ID, CEILING, COIN // 100),))
         settings = adjust(
             replace(config(folder), sources=(_source(shop.address, anvil.url),), sender=sender)
         )
-        cluster, pool = cluster or Cluster(), RpcPool((anvil.url,), timeout=5.0)
-        cluster.add_template(TEMPLATE)
-        cluster.add_os_template()
-        template = cluster.guest(TEMPLATE).os
-        template.folders.add("/etc/ssh")
-        template.files[KEY_FILE] = f"{HOST_KEY} root@template\n"
-        async with opened(settings, folder / "estate.db", create=True) as db:
-            daemon = wired(settings, pool, cluster, db)
-            made = Estate(anvil, shop, alice, bob, settings, pool, cluster, db, daemon)
-            try:
-                yield made
-            finally:
-                faultpoints.arm(None)
-                if made.db is not db:
-                    await made.db.close()
-                await pool.close()
+        async with founded(folder, anvil, shop, settings, cluster) as made:
+            yield made
+
+
+@asynccontextmanager
+async def founded(
+    folder: Path,
+    anvil: Anvil,
+    shop: LeaseContract,
+    settings: Config,
+    cluster: Cluster | None = None,
+) -> AsyncIterator[Estate]:
+    """Open an estate over a contract that is there, whose people are the chain's own."""
+    _, alice, bob, *_ = await anvil.accounts()
+    cluster, pool = cluster or Cluster(), RpcPool((anvil.url,), timeout=5.0)
+    cluster.add_template(TEMPLATE)
+    cluster.add_os_template()
+    template = cluster.guest(TEMPLATE).os
+    template.folders.add("/etc/ssh")
+    template.files[KEY_FILE] = f"{HOST_KEY} root@template\n"
+    async with opened(settings, folder / "estate.db", create=True) as db:
+        daemon = wired(settings, pool, cluster, db)
+        made = Estate(anvil, shop, alice, bob, settings, pool, cluster, db, daemon)
+        try:
+            yield made
+        finally:
+            faultpoints.arm(None)
+            if made.db is not db:
+                await made.db.close()
+            await pool.close()

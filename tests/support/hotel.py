@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
-from chainwatch.app import opened
-from chainwatch.chain.rpc import RpcPool
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.config.sender import SenderChainConfig, SenderConfig
 from chainwatch.credentials import Secret
@@ -19,14 +17,12 @@ from chainwatch.domain.batches import Source
 from chainwatch.domain.lease import Plan
 from chainwatch.domain.sendings import Kind, Sending
 from chainwatch.store.verify import verify
-from provisioner import faultpoints
-from provisioner.simulator.cluster import Cluster
 from tests.support.anvil import CHAIN_ID, running
-from tests.support.estate import GRACE, HOST_KEY, KEY_FILE, Estate, wired
+from tests.support.estate import GRACE, Estate, founded
 from tests.support.hosting import Hosting, checksum, open_hosting
 from tests.support.lease_contract import LeaseContract
 from tests.support.post import ADDRESS, CEILING, COIN, KEY
-from tests.support.realm import TEMPLATE, config
+from tests.support.realm import config
 
 SOLD: Final = {
     1: Plan(1, "shop", 0, 2, 2048, 20, GRACE, defined=True),
@@ -111,7 +107,6 @@ async def hotel(folder: Path) -> AsyncIterator[Hotel]:
         hosting = await open_hosting(anvil)
         await hosting.credentials.send("setMinter", checksum(ADDRESS), sender=hosting.admin)
         await anvil.rpc("anvil_setBalance", ADDRESS, hex(COIN))
-        _, alice, bob, *_ = await anvil.accounts()
         sender = SenderConfig(Secret(KEY), (SenderChainConfig(CHAIN_ID, CEILING, COIN // 100),))
         plain = config(folder)
         settings = replace(
@@ -120,19 +115,6 @@ async def hotel(folder: Path) -> AsyncIterator[Hotel]:
             sender=sender,
             machines=replace(plain.machines, wallet_login=True),
         )
-        cluster, pool = Cluster(), RpcPool((anvil.url,), timeout=5.0)
-        cluster.add_template(TEMPLATE)
-        template = cluster.guest(TEMPLATE).os
-        template.folders.add("/etc/ssh")
-        template.files[KEY_FILE] = f"{HOST_KEY} root@template\n"
-        async with opened(settings, folder / "estate.db", create=True) as db:
-            daemon = wired(settings, pool, cluster, db)
-            shop = cast("LeaseContract", hosting)  # its address is all that an estate needs of it
-            made = Estate(anvil, shop, alice, bob, settings, pool, cluster, db, daemon)
-            try:
-                yield Hotel(made, hosting)
-            finally:
-                faultpoints.arm(None)
-                if made.db is not db:
-                    await made.db.close()
-                await pool.close()
+        shop = cast("LeaseContract", hosting)  # its address is all that an estate needs of it
+        async with founded(folder, anvil, shop, settings) as made:
+            yield Hotel(made, hosting)

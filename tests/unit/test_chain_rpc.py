@@ -45,6 +45,20 @@ async def test_the_nodes_error_is_an_answer_with_its_code_text_and_data() -> Non
         assert pool.health()[0].failures == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "there"),
+    [
+        *(("already known", True), ("err: AlreadyKnown", True), ("Known transaction", True)),
+        *(("Transaction with the same hash was already imported.", True), ("OldNonce", True)),
+        *(("nonce too low: next nonce 1", True), ("Transaction nonce is too low.", True)),
+        *(("unknown transaction type", False), ("unknown transaction", False)),
+        *(("nonce too high", False), ("announce too low", False), ("insufficient funds", False)),
+    ],
+)
+def test_a_transaction_is_there_by_whole_words_alone(words: str, there: bool) -> None:
+    assert RpcError(-32000, words).there is there
+
+
 async def test_a_whole_surrogate_pair_is_text() -> None:
     error = '{"id": 0, "error": {"code": 1, "message": "no \\ud83d\\ude00"}}'
     async with serving(answering(error)) as pool:

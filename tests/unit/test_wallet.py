@@ -19,7 +19,7 @@ from chainwatch.chain.wallet.chain import Chain
 from chainwatch.chain.wallet.interface import entries, function
 from chainwatch.chain.wallet.leases import LeaseBook
 from chainwatch.chain.wallet.letterbox import Letterbox, unsealed
-from chainwatch.chain.wallet.refusals import SENTENCES, refused, sentence
+from chainwatch.chain.wallet.refusals import SENTENCES, never_taken, refused, sentence
 from chainwatch.chain.wallet.verifying import expected, made_by
 from chainwatch.cli.buyer_looks import known_hosts, ways_in
 from chainwatch.cli.buyer_sales import fingerprint, public_key
@@ -103,6 +103,38 @@ def test_a_revert_is_told_as_its_sentence_and_a_strange_one_in_bounds() -> None:
 @pytest.mark.parametrize("data", ["", "0x", "0xzz", "nothing"])
 def test_a_revert_without_readable_data_is_told_in_the_node_s_words(data: str) -> None:
     assert str(refused(RpcError(3, "execution reverted", data))).endswith("execution reverted")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("insufficient funds for gas * price + value: balance 1, tx cost 2, overshot 1",),
+        *("err: intrinsic gas too low: have 20999, want 21000", "Intrinsic gas exceeds gas limit"),
+        *("invalid sender", "invalid transaction signature", "Invalid signature"),
+        *("invalid transaction v, r, s values", "invalid chain id for signer: have 1 want 2"),
+        *("transaction type not supported", "unknown transaction type", "Invalid transaction type"),
+        *("transaction underpriced: gas tip cap 1, minimum needed 2", "oversized data"),
+        *("Gas price below configured minimum gas price", "exceeds block gas limit"),
+        *("max fee per gas less than block base fee: maxFeePerGas: 1, baseFee: 2",),
+        *("tx fee (1.10 ether) exceeds the configured cap (1.00 ether)",),
+    ],
+)
+def test_words_about_what_a_transaction_is_say_that_it_was_not_taken(words: str) -> None:
+    assert never_taken(RpcError(-32000, words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("", "internal error", "upstream timed out", "txpool is full", "header not found"),
+        *("already known", "known transaction. It has insufficient funds", "nonce too low"),
+        *("replacement transaction underpriced", "Replacement transaction underpriced"),
+        *("Upfront cost exceeds account balance", "InsufficientFunds", "FeeTooLow"),
+        "nonce too high",
+    ],
+)
+def test_other_words_leave_open_whether_it_was_taken(words: str) -> None:
+    assert not never_taken(RpcError(-32000, words))
 
 
 # --------------------------------------------------------------------------------- hostile answers

@@ -3,21 +3,24 @@
 A transaction is prepared first: the node simulates it, and what it costs at most is known before
 anything is signed. Then it is signed and sent once. What is not mined within the time that is
 waited is not sent again: whoever runs the command is told its hash, because a second one could
-pay twice. For the same reason a node's refusal is believed only where the node, asked again, does
-not know the transaction.
+pay twice. For the same reason a refusal is told as one only where its words say that it never was
+taken, and the node, asked over and over, does not know the transaction: behind one address may be
+many nodes, of which one took it and another one answers. Whatever else they say, and if none of
+them knows it, it may have been sent. How it fails: a node that refuses in words of its own leaves
+open what it did not take, and a person has to look.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from chainwatch.chain.rpc import Rpc, RpcError
 from chainwatch.chain.sender.fees import Market, TooDear, coins, gas_limit, offer
 from chainwatch.chain.sender.keys import HotKey
 from chainwatch.chain.sender.looks import plain
 from chainwatch.chain.wallet.interface import Function
-from chainwatch.chain.wallet.refusals import refused
+from chainwatch.chain.wallet.refusals import never_taken, refused
 from chainwatch.chain.wire import quantity, raw_bytes
 from chainwatch.domain.sendings import Call, Offer
 from chainwatch.errors import OperatorError, RpcUnavailable
@@ -25,6 +28,14 @@ from chainwatch.errors import OperatorError, RpcUnavailable
 #: The tip where a node names none, and the most that is believed of one beyond the base fee.
 _TIP: Final = 2 * 10**9
 _NO_CEILING: Final = 2**200
+#: Looks, a second apart, for what was refused: in words that leave it open, for longer than a block
+#: takes; in words that do not, for as long as one node behind an address needs to tell another.
+_LOOKS_IN_DOUBT: Final = 15
+_LOOKS_TO_BE_SURE: Final = 5
+_IS: Final = "was sent"
+_MAY_BE: Final = "may have been sent"
+
+Pause: TypeAlias = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +202,7 @@ class Chain:
         prepared: Prepared,
         *,
         told: Callable[[str], None],
-        pause: Callable[[float], Awaitable[None]],
+        pause: Pause,
         tries: int = 180,
     ) -> Mined:
         """Sign, send once, and wait for its block: `tries` looks, a second apart.
@@ -201,41 +212,53 @@ class Chain:
         made = key.sign(self.chain_id, prepared.nonce, prepared.call, prepared.gas, prepared.offer)
         tx_hash, raw = made
         told(tx_hash)
+        state, why = _MAY_BE, ""
         try:
-            trouble = await self._sent(tx_hash, raw)
+            state, why = await self._sent(tx_hash, raw, pause)
             for _ in range(tries):
                 if (found := await self._receipt(tx_hash)) is not None:
                     return _mined(tx_hash, found)
                 await pause(1.0)
         except asyncio.CancelledError:
-            trouble = " (nobody waits for it any more)"  # Ctrl-C: what was sent stays sent
+            why = " (nobody waits for it any more)"  # Ctrl-C: what was sent stays sent
         raise OperatorError(
-            f"{tx_hash} was sent and is not mined yet{trouble}: it may still be. Look whether it "
-            "is before you do the same again"
+            f"{tx_hash} {state} and is not mined yet{why}: it may still be. Look whether it is "
+            "before you do the same again"
         )
 
-    async def _sent(self, tx_hash: str, raw: str) -> str:
-        """Send what is signed; returns what makes it doubtful whether it arrived, or ''.
+    async def _sent(self, tx_hash: str, raw: str, pause: Pause) -> tuple[str, str]:
+        """Send what is signed; returns whether it is, and what makes that doubtful or ''.
 
-        Raises `OperatorError` where it did not.
+        Raises `OperatorError` where it is not, or no node comes to know it.
         """
         try:
             await self.rpc.call("eth_sendRawTransaction", raw)
         except RpcError as refusal:
-            said = plain(refusal.message)
-            if refusal.there or await self._may_know(tx_hash):
-                return f" ({self.rpc.name} says of it: {said})"
-            raise OperatorError(f"{self.rpc.name} does not take it: {said}") from None
+            said, never = plain(refusal.message), never_taken(refusal)
+            looks = _LOOKS_TO_BE_SURE if never else _LOOKS_IN_DOUBT
+            if refusal.there or await self._may_know(tx_hash, looks, pause):
+                state = _IS if refusal.there else _MAY_BE
+                return state, f" ({self.rpc.name} says of it: {said})"
+            if never:
+                raise OperatorError(f"{self.rpc.name} does not take it: {said}") from None
+            raise OperatorError(
+                f"{tx_hash} {_MAY_BE}, though {self.rpc.name} does not know it and says: {said}. "
+                "Look for it before you do the same again"
+            ) from None
         except RpcUnavailable as lost:
-            return f" ({lost})"
-        return ""
+            return _MAY_BE, f" ({lost})"
+        return _IS, ""
 
-    async def _may_know(self, tx_hash: str) -> bool:
-        """Whether the node knows a transaction, or does not say that it does not."""
-        try:
-            return await self.rpc.call("eth_getTransactionByHash", tx_hash) is not None
-        except (RpcError, RpcUnavailable):
-            return True
+    async def _may_know(self, tx_hash: str, looks: int, pause: Pause) -> bool:
+        """Whether a node comes to know a transaction, or does not say that it does not."""
+        for _ in range(looks):
+            try:
+                if await self.rpc.call("eth_getTransactionByHash", tx_hash) is not None:
+                    return True
+            except (RpcError, RpcUnavailable):
+                return True
+            await pause(1.0)
+        return False
 
     async def _receipt(self, tx_hash: str) -> object:
         try:

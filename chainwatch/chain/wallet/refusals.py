@@ -2,8 +2,12 @@
 
 Each custom error of the lease contract has one (a test holds the table against the ABI). What is
 not in the table is told by name and values, or in the node's own words, which are bounded.
+
+A node that refuses a transaction itself is another matter: few of its words say that it never took
+it.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -141,6 +145,23 @@ _NFT: Final[Mapping[str, Sentence]] = {
 SENTENCES: Final[Mapping[str, Sentence]] = {**_PLANS, **_PAYMENT, **_LEASES, **_NFT}
 _ROLES: Final = ("PROVISIONER_ROLE", "TREASURER_ROLE")
 
+#: How nodes refuse a transaction for what it is, before they would take it. What they say of one
+#: that they may have is not here: "replacement transaction underpriced" is about its nonce, and
+#: Besu and Nethermind find the balance too low ("Upfront cost exceeds account balance",
+#: "InsufficientFunds") before they see that the nonce is used, and so of what was mined, too.
+_NEVER_TAKEN: Final = re.compile(
+    r"\b(?:"
+    r"insufficient funds|intrinsic gas (?:too low|too high|exceeds gas limit)|"
+    r"exceeds block gas limit|invalid sender|invalid (?:transaction )?signature|"
+    r"invalid transaction v, r, s values|"
+    r"(?:invalid|wrong) chain ?id|transaction type not supported|"
+    r"(?:unknown|unsupported|invalid) transaction type|oversized data|max initcode size exceeded|"
+    r"(?<!replacement )transaction underpriced|gas price below configured minimum|"
+    r"max fee per gas less than block base fee|exceeds the configured cap"
+    r")",
+    re.IGNORECASE,
+)
+
 
 def role_name(role: bytes) -> str:
     """Return the name of a role of ours, or its number."""
@@ -162,6 +183,11 @@ def sentence(name: str, values: tuple[object, ...]) -> str:
 def lease_errors() -> dict[str, Function]:
     """The custom errors of the lease contract."""
     return entries(artifacts.load("Lease").abi, "error")
+
+
+def never_taken(refusal: RpcError) -> bool:
+    """Whether a node that refuses a transaction says so of one that it did not take before."""
+    return _NEVER_TAKEN.search(refusal.message) is not None and not refusal.there
 
 
 def refused(error: RpcError) -> OperatorError:
