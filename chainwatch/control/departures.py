@@ -143,17 +143,20 @@ class Departures:
         if view.final is not None:
             looks = [look for _, look, _ in needless]
             final = await self.hand.gateway.look(view, looks, final=True)
+        at = 0 if view.final is None else view.final.timestamp
         for (each, _, seen), then in zip(needless, final, strict=True):
             if seen.word is Word.UNKNOWN:
                 await self._waits(each, seen.why)
-            elif then.word is seen.word and each.grounded:
-                end = State.FINAL if seen.word is Word.DONE else State.FAILED
-                now = self.hand.clock.now()
-                await self.hand.sendings.end(each.id, end, seen.why, now=now)
-            else:
+            elif then.word is not seen.word:
                 silent = f", of which {then.why}" if then.word is Word.UNKNOWN else ""
                 why = f"{seen.why}: it ends when the final block says so too{silent}"
                 await self._waits(each, why)
+            elif (early := each.early(at)) is not None:
+                await self._waits(each, f"{seen.why}: {early}")
+            else:
+                end = State.FINAL if seen.word is Word.DONE else State.FAILED
+                now = self.hand.clock.now()
+                await self.hand.sendings.end(each.id, end, seen.why, now=now)
 
     async def _refused(self, each: Sending, why: str) -> None:
         log.warning("refused", lease=each.intent.lease, kind=each.intent.kind, why=why)

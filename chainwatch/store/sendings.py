@@ -35,6 +35,13 @@ SELECT *,
         AND event.kind IN ('lease_minted', 'subscribed', 'transferred')
         AND event.orphaned_at IS NULL
     ) AS settled,
+    kind IN ('upgrade', 'refuse') AND EXISTS (
+        SELECT 1 FROM lease JOIN source ON source.name = lease.source
+        JOIN event ON event.source = lease.source AND event.token = lease.token
+        WHERE lease.id = sending.lease AND event.block <= source.final
+        AND event.kind = 'upgrade_updated' AND event.orphaned_at IS NULL
+        AND sending.cause LIKE '% of ' || event.tx_hash
+    ) AS asked,
     kind = 'publish' AND EXISTS (
         SELECT 1 FROM sending AS later
         WHERE later.lease = sending.lease AND later.kind = 'publish' AND later.id > sending.id
@@ -325,5 +332,6 @@ def _sending(row: Row, attempts: tuple[Attempt, ...]) -> Sending:
         done_at=row["done_at"],
         present=row["present"],
         settled=bool(row["settled"]),
+        asked=bool(row["asked"]),
         overtaken=bool(row["overtaken"]),
     )

@@ -10,7 +10,8 @@ from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.sender import lease_calls
 from chainwatch.domain.lease import LeaseId
 from chainwatch.domain.sendings import Call, Intent, Kind
-from tests.support.anvil import Anvil
+from chainwatch.store.dealings import dealings_of
+from tests.support.anvil import Anvil, is_mined
 from tests.support.lease_contract import LeaseContract, PlanOffer, open_shop
 from tests.support.post import ADDRESS, NAME, Post, blind, post
 from tests.support.wanting import want
@@ -58,6 +59,29 @@ class Shop:
         await self.contract.deployed.send(
             "requestUpgrade", self.token, plan, most, sender=self.owner, value=most
         )
+
+    async def ask_at(self, plan: int, time: int) -> str:
+        """Ask for an upgrade in a block of that time; returns the transaction, as it was sent."""
+        await self.it.anvil.rpc("evm_setNextBlockTimestamp", time)
+        await self.ask(plan)
+        (tx,) = (await self.it.anvil.block()).transactions
+        return str(await self.it.anvil.rpc("eth_getRawTransactionByHash", tx))
+
+    async def mine_at(self, time: int, raw: str) -> None:
+        """Have a transaction be mined, also for the second time, in a block of that time."""
+        await self.it.anvil.rpc("evm_setNextBlockTimestamp", time)
+        sent = str(await self.it.anvil.rpc("eth_sendRawTransaction", raw))
+        await is_mined(self.it.anvil, sent)
+        assert (await self.it.anvil.block()).timestamp == time
+
+    async def cause(self) -> str:
+        """Return because of what the upgrade that is asked for is answered."""
+        async with self.it.db.reading() as read:
+            row = await read.one("SELECT nonce FROM lease WHERE id = ?", str(self.id))
+            found = await dealings_of(read, NAME, str(self.id), self.token)
+        assert row is not None
+        assert found.upgrade is not None
+        return found.upgrade.cause(row["nonce"])
 
     async def later(self, seconds: int) -> None:
         """Let the chain's time pass; that is not final yet."""
