@@ -28,6 +28,8 @@ class Kind(StrEnum):
     FILL = "fill"
 
 
+#: How often what was mined may revert before the intent is given up, or let alone for long.
+MOST_REVERTS: Final = 3
 #: What takes something away from who holds the lease: a hold stops it.
 TAKING = frozenset({Kind.CANCEL, Kind.BURN})
 #: What is about one purchase: its cause begins with that purchase's nonce, 32 hex digits.
@@ -168,6 +170,16 @@ class Sending:
         if not (until is None or self.asked or final_time >= until):
             return "it ends when the request that it answers is final, or its time over"
         return None
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it reverted too often to be sent again before an operator says so.
+
+        It has not ended by that: what it is about may. A delivery is never given up, or who makes
+        it revert would have a machine for nothing.
+        """
+        vain = self.reverts >= MOST_REVERTS and self.intent.kind is not Kind.DELIVER
+        return vain and self.state is State.WANTED
 
     @property
     def last(self) -> Attempt:

@@ -18,7 +18,7 @@ from chainwatch.control.departures import LET_ALONE
 from chainwatch.domain.sendings import Kind, State
 from tests.support.anvil import Anvil, running
 from tests.support.post import blind
-from tests.support.posted_lease import HOUR, Shop, called, delivered, opened
+from tests.support.posted_lease import HOUR, Shop, called, delivered, opened, upgrade_refused
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -145,10 +145,7 @@ async def test_an_answer_that_somebody_else_gave_ends_when_that_is_final(
 ) -> None:
     async with asked(tmp_path, anvil, kind, looks) as it:
         nonce = await it.shop.it.nonce()
-        _, deadline, *_ = await it.shop.upgrade()
-        await it.shop.contract.deployed.send(
-            *("refuseUpgrade", it.shop.token, 2, deadline), sender=it.shop.contract.provisioner
-        )
+        await upgrade_refused(it.shop)
         await it.look(1)
         assert await it.shop.it.states() == [State.WANTED]
         await it.look(6)

@@ -83,6 +83,20 @@ class Shop:
         assert found.upgrade is not None
         return found.upgrade.cause(row["nonce"])
 
+    async def in_vain(self) -> None:
+        """Have what is sent next revert in its block, for our role is away just then; finally."""
+        await self.by_itself(False)
+        await self.it.turn()
+        (flying,) = await self.it.pending()
+        raw = str(await self.it.anvil.rpc("eth_getRawTransactionByHash", flying))
+        await self.it.drop(flying)
+        await self.by_itself(True)
+        await self.role("revokeRole")
+        await self.it.anvil.rpc("eth_sendRawTransaction", raw)
+        await self.role("grantRole")
+        await self.it.mine(4)
+        await self.it.turn()
+
     async def later(self, seconds: int) -> None:
         """Let the chain's time pass; that is not final yet."""
         await self.it.anvil.advance(seconds)
@@ -121,10 +135,14 @@ async def overdue(shop: Shop) -> None:
     await shop.later(HOUR + 1)
 
 
-async def burnt(shop: Shop) -> None:
-    await delivered(shop)
+async def ended(shop: Shop) -> None:
     await shop.contract.end(shop.token, shop.owner)
     await shop.contract.burn(shop.token, shop.owner)
+
+
+async def burnt(shop: Shop) -> None:
+    await delivered(shop)
+    await ended(shop)
 
 
 async def expired(shop: Shop) -> None:
@@ -141,6 +159,13 @@ async def upgrade_overdue(shop: Shop) -> None:
     await upgrade_asked(shop)
     await shop.contract.renew(shop.token, 2 * HOUR, shop.owner)
     await shop.later(HOUR + 1)
+
+
+async def upgrade_refused(shop: Shop) -> None:
+    plan, deadline, *_ = await shop.upgrade()
+    await shop.contract.deployed.send(
+        *("refuseUpgrade", shop.token, plan, deadline), sender=shop.contract.provisioner
+    )
 
 
 async def sold(shop: Shop) -> None:
