@@ -7,7 +7,7 @@ the alarms about its lease are derived in the commit that changes it.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from chainwatch.domain.sendings import (
@@ -250,6 +250,11 @@ class Sendings:
                 *(why, f"{why}; it is tried again in {pause} s", now + pause, sending),
             )
             await _derive(tx, lease, now)
+
+    async def tell(self, sources: Collection[str], *, now: int) -> None:
+        """Have what stands about leases be about what is sent: to `sources` alone."""
+        async with self._db.transaction("alarm") as tx:
+            await sender_alarms.derive_all(tx, sources, now=now)
 
     async def end(self, sending: int, state: State, why: str | None, *, now: int) -> None:
         """End it, `final` or `failed`; the first end counts."""

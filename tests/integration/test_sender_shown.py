@@ -15,6 +15,7 @@ from chainwatch.chain.sender.keys import HotKey
 from chainwatch.control.hand import BALANCE
 from chainwatch.control.sender_check import check_sender
 from chainwatch.domain.sendings import MOST_REVERTS, Call, Intent, Kind, State
+from chainwatch.store.sender_alarms import FAILED, REFUSED
 from tests.support.anvil import mined, running
 from tests.support.chain_model import CONTRACT
 from tests.support.hosting import checksum
@@ -58,6 +59,32 @@ async def test_what_stands_about_a_chain_on_which_nothing_is_sent_any_more_ends_
         await town.daemon.supervisor.forget_chains()
         stand = sorted((each.name, each.subject) for each in await alarms.all())
         assert stand == [("other", ""), (BALANCE, "eip155:31337")]
+
+
+@pytest.mark.parametrize("left", ["another source", "no chain"])
+async def test_what_stands_about_leases_to_which_nothing_is_sent_any_more_ends_until_it_is_again(
+    tmp_path: Path, left: str
+) -> None:
+    async with realm(tmp_path, adjust=sending) as town:
+        lease, stores = str(town.buy(1)), town.daemon.stores
+        await town.read()
+        for kind in (Kind.BURN, Kind.UPGRADE):
+            await want(stores.db, Intent("model", kind, lease, "c", Call(CONTRACT, "0x")), now=1)
+        burn, upgrade = (each.id for each in await stores.sendings.of(lease, 9))
+        await stores.sendings.refused(upgrade, "no role", now=1, pause=60)
+        for _ in range(MOST_REVERTS):
+            await stores.sendings.released(burn, "in vain", reverted=True, now=1)
+        await stores.alarms.raise_("other", lease, "warning", "a test", 1)
+        supervisor = town.daemon.supervisor
+        (sender,) = supervisor.senders
+        others = () if left == "no chain" else (replace(sender, looks={left: {}}),)
+        for senders, stand in (
+            (supervisor.senders, {REFUSED, FAILED, "other"}),
+            (others, {"other"}),
+            (supervisor.senders, {REFUSED, FAILED, "other"}),
+        ):
+            await replace(supervisor, senders=senders).forget_chains()
+            assert {each.name for each in await stores.alarms.all()} == stand
 
 
 async def test_status_and_show_say_what_is_to_be_sent_and_what_it_waits_for(
