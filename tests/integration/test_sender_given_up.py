@@ -148,7 +148,7 @@ async def test_an_upgrade_that_was_given_up_is_over_with_its_refusal(
         await given_up(shop, Kind.UPGRADE)
         await shop.later(HOUR + 1)
         await shop.want(Kind.REFUSE, await called(Kind.REFUSE, shop))
-        it.sender.looks = dict.fromkeys(it.sender.looks, LEASE_LOOKS)
+        it.look_with(LEASE_LOOKS)
         for _ in range(8):
             it.wait(LET_ALONE)
             await it.turns(1)
