@@ -66,7 +66,12 @@ async def reorg(it: Post, depth: int) -> None:
 
 async def away_and_back(it: Post, nth: int) -> None:
     """Have a reorg take blocks away, and another one give them back, at the same times or later."""
-    await flip(it, 1 + nth % DEEPEST, nth // 2 % 3, later=nth // 6 % 2)
+
+    async def look() -> None:
+        for _ in range(nth // 2 % 3):
+            await it.turn()
+
+    await flip(it.anvil, 1 + nth % DEEPEST, look, later=nth // 6 % 2)
 
 
 async def dear(it: Post, times: int) -> None:

@@ -4,13 +4,12 @@ A chain that changes its mind twice, or builds its blocks anew at the same times
 transactions again, and in blocks of the same times a contract says the same of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from tests.support.anvil import Anvil
-from tests.support.post import Post
 
 #: Blocks above the final one.
 DEEPEST: Final = 2
@@ -24,18 +23,19 @@ class Taken:
     raws: tuple[str, ...] = ()
 
 
-async def flip(it: Post, depth: int, looks: int, *, later: int = 0) -> None:
-    """Take the last blocks away, have the daemon look so often, and give them back.
+async def flip(
+    anvil: Anvil, depth: int, look: Callable[[], Awaitable[object]], *, later: int = 0
+) -> None:
+    """Take the last blocks away, have the daemon `look`, and give them back.
 
     They come back `later` by so many seconds. Where the chain has gone on meanwhile, because the
-    daemon was dead, they come on top: nothing that is final is taken back.
+    daemon was dead, they come on top: nothing that is final is taken back. Nothing is mined by
+    itself.
     """
-    anvil = it.anvil
     base = (await anvil.block()).number - depth
     taken = [await _taken(anvil, base + 1 + place) for place in range(depth)]
     await _build(anvil, base, [Taken(each.time) for each in taken])
-    for _ in range(looks):
-        await it.turn()
+    await look()
     await _build(anvil, base, [replace(each, time=each.time + later) for each in taken])
 
 
