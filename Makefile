@@ -84,7 +84,8 @@ bench-machines: setup ## Measure a thousand purchases at once, and what ten thou
 
 SOAKED := $(addprefix tests/,acceptance/test_kill_reading.py acceptance/test_kill.py \
 	acceptance/test_kill_containers.py property/test_vmids.py property/test_machines.py \
-	acceptance/test_kill_sending.py property/test_sender.py integration/test_sender_crashes.py \
+	acceptance/test_kill_sending.py property/test_sender.py property/test_sender_reorgs.py \
+	integration/test_sender_crashes.py \
 	integration/test_contract_fold.py \
 	integration/test_schedules.py integration/test_modes.py \
 	integration/test_every_lease_ends.py integration/test_dealing_crashes.py \

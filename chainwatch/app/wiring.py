@@ -169,6 +169,7 @@ class _Wiring:
             firewalls=self.firewalls(resync),
             inspection=self.inspection(),
             operations=stores.operations,
+            sendings=stores.sendings,
             clock=self.clock,
             alive=alive,
             heartbeat=watchdog_interval(os.environ, os.getpid()) or HEARTBEAT,

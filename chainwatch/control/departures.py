@@ -5,6 +5,7 @@ the final block shows it too. Then the contract is asked whether it would take t
 is a reason and costs nothing. One that says that it is too late for good ends it, once the contract
 says so at the final block too. Any other may be about the moment (a role that was not granted yet,
 a block that a reorg took): it is told, and tried again, the less often the longer that goes on.
+What was given up after its reverts is looked for as well, and not sent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +20,13 @@ from chainwatch.chain.sender.looks import Look, Looks, Seen, Word, plain
 from chainwatch.chain.sender.refusals import too_late
 from chainwatch.control.hand import Hand, Refused, Told
 from chainwatch.domain.sendings import TAKING, Kind, Sending, State
-from chainwatch.store.sendings import REFUSED
 
 log = structlog.get_logger(__name__)
 
 #: Why a connection is not told any more: it would stand in place of the newer one.
 OVERTAKEN: Final = "a later one tells the way in as it is now"
+#: Why what reverted too often is not sent, though it is still wanted.
+GIVEN_UP: Final = "it reverted {} times and was given up; `chainwatch retry` has it tried again"
 #: Transactions that may be under way at once: a node keeps about so many of one account.
 WINDOW: Final = 16
 #: For how many seconds what can't be sent is let alone.
@@ -65,6 +67,9 @@ class Departures:
         found = list(zip(ready, seen, strict=True))
         needless = [(*pair, said) for pair, said in found if said.word is not Word.WANTED]
         for each in (each for (each, _), said in found if said.word is Word.WANTED):
+            if each.given_up:
+                await self._waits(each, GIVEN_UP.format(each.reverts))
+                continue
             if room <= 0:
                 break
             try:
@@ -143,25 +148,26 @@ class Departures:
         if view.final is not None:
             looks = [look for _, look, _ in needless]
             final = await self.hand.gateway.look(view, looks, final=True)
+        at = 0 if view.final is None else view.final.timestamp
         for (each, _, seen), then in zip(needless, final, strict=True):
             if seen.word is Word.UNKNOWN:
                 await self._waits(each, seen.why)
-            elif then.word is seen.word and each.grounded:
-                end = State.FINAL if seen.word is Word.DONE else State.FAILED
-                now = self.hand.clock.now()
-                await self.hand.sendings.end(each.id, end, seen.why, now=now)
-            else:
+            elif then.word is not seen.word:
                 silent = f", of which {then.why}" if then.word is Word.UNKNOWN else ""
                 why = f"{seen.why}: it ends when the final block says so too{silent}"
                 await self._waits(each, why)
+            elif (early := each.early(at)) is not None:
+                await self._waits(each, f"{seen.why}: {early}")
+            else:
+                end = State.FINAL if seen.word is Word.DONE else State.FAILED
+                now = self.hand.clock.now()
+                await self.hand.sendings.end(each.id, end, seen.why, now=now)
 
     async def _refused(self, each: Sending, why: str) -> None:
         log.warning("refused", lease=each.intent.lease, kind=each.intent.kind, why=why)
         now = self.hand.clock.now()
         pause = min(LET_ALONE_AT_MOST, max(LET_ALONE, (now - each.wanted_at) // 4))
-        text = f"{each.intent.kind}: {why}; it is tried again in {pause} s"
-        await self.hand.alarms.raise_(REFUSED, each.intent.lease, "warning", text, now)
-        await self.hand.sendings.waits(each.id, why, until=now + pause)
+        await self.hand.sendings.refused(each.id, why, now=now, pause=pause)
 
     async def _waits(self, each: Sending, why: str) -> None:
         until = self.hand.clock.now() + LET_ALONE

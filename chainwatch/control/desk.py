@@ -35,7 +35,6 @@ from chainwatch.store.audit import AuditEntry
 from chainwatch.store.holds import HoldRow, Pause, Scope
 from chainwatch.store.leases import LeaseRow
 from chainwatch.store.operations import Operation
-from chainwatch.store.sendings import FAILED, REFUSED
 from chainwatch.store.wishes import Wish
 from provisioner.model import Verb
 
@@ -252,8 +251,8 @@ class Desk:
         parked = await stores.work.unpark(key)
         if not parked:
             await stores.work.enqueue([key], "retried by an operator")
-        await stores.sendings.take_up(key)
-        for alarm in (*ALARMS, REFUSED, FAILED):
+        await stores.sendings.take_up(key, now=self._now())
+        for alarm in ALARMS:
             await stores.alarms.clear(alarm, key)
         worker.bell.set()
         worker.promises.ring(row.source)

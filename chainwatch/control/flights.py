@@ -16,9 +16,8 @@ from chainwatch.chain.rpc import RpcError
 from chainwatch.chain.sender.gateway import Mined, Traces, View
 from chainwatch.chain.sender.looks import NOTHING_TO_SEE, Look, Looks, Word, plain
 from chainwatch.control.hand import Hand, Refused, Told
-from chainwatch.domain.sendings import TAKING, Attempt, Kind, Sending, State
+from chainwatch.domain.sendings import TAKING, Attempt, Sending, State
 from chainwatch.errors import Transient
-from chainwatch.store.sendings import FAILED, MOST_REVERTS
 
 log = structlog.get_logger(__name__)
 
@@ -140,12 +139,6 @@ class Flights:
         log.warning("in vain", lease=each.intent.lease, kind=each.intent.kind, why=why)
         now = self.hand.clock.now()
         await self.hand.sendings.released(each.id, why, reverted=reverted, now=now)
-        if reverted and each.reverts + 1 >= MOST_REVERTS and not each.overtaken:
-            ending = "is tried again ever more rarely, until its time is over"
-            if each.intent.kind is not Kind.DELIVER:
-                ending = "was given up; `chainwatch retry` has it tried again"
-            text = f"{each.intent.kind}: it reverted {each.reverts + 1} times and {ending}: {why}"
-            await self.hand.alarms.raise_(FAILED, each.intent.lease, "warning", text, now)
 
     # --------------------------------------------------------------------------- keeping at it
 

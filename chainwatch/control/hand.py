@@ -17,7 +17,6 @@ from chainwatch.chain.sender.looks import Refusal
 from chainwatch.chain.sender.refusals import Meaning, meaning
 from chainwatch.domain.sendings import Attempt, Call, Intent, Kind, Offer, Sending
 from chainwatch.runtime.clock import Clock
-from chainwatch.store.alarms import Alarms
 from chainwatch.store.sendings import Sendings
 
 log = structlog.get_logger(__name__)
@@ -40,7 +39,6 @@ class Hand:
     gateway: Gateway
     key: HotKey
     sendings: Sendings
-    alarms: Alarms
     clock: Clock
     ceiling: int
 

@@ -182,7 +182,6 @@ class Sender:
             self.gateway,
             self.key,
             self.sendings,
-            self.alarms,
             self.clock,
             self.limits.ceiling,
         )

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from chainwatch.chain.sender.fees import gwei
+from chainwatch.control.departures import GIVEN_UP
 from chainwatch.control.readings import SenderReading, SendingReading
 from chainwatch.control.sender import Sender
+from chainwatch.domain.lease import LeaseId
 from chainwatch.domain.sendings import Kind, Sending, State
 from chainwatch.store.sendings import Sendings
 
@@ -14,7 +16,7 @@ MOST: Final = 50
 #: What an intent is to bring onto the chain, of a lease.
 _NAMES: Final[Mapping[Kind, str]] = {
     Kind.DELIVER: "its delivery",
-    Kind.PUBLISH: "the way in, told anew,",
+    Kind.PUBLISH: "telling the way in anew",
     Kind.UPGRADE: "its upgrade",
     Kind.REFUSE: "the refusal of its upgrade",
     Kind.CANCEL: "its cancellation",
@@ -63,24 +65,45 @@ def reading(each: Sending) -> SendingReading:
         offers_gwei=None if last is None else gwei(last.offer.cap),
         signed=len(each.attempts),
         block=each.block,
-        why=each.why or _awaited(each),
+        why=_why(each),
         wanted_at=each.wanted_at,
         done_at=each.done_at,
     )
 
 
 def unsaid(senders: Sequence[Sender], sendings: Sequence[Sending]) -> str | None:
-    """Say what is under way for one lease (newest first); None once all is in blocks."""
-    left = [each for each in sendings if each.state is State.WANTED or each.flies]
-    if not left:
-        return None
-    oldest = left[-1]
-    its = [each for each in senders if each.chain_id == oldest.chain_id]
-    trouble = [why for each in its for why in each.waits]
+    """Say what is under way for one lease (newest first), and what was given up.
+
+    None once all is in blocks.
+    """
+    left = [each for each in sendings[::-1] if each.state is State.WANTED or each.flies]
+    goes_on = [_under_way(senders, each) for each in left if not each.given_up]
+    return "; ".join([*goes_on[:1], *(_left_off(each) for each in left if each.given_up)]) or None
+
+
+def _under_way(senders: Sequence[Sender], each: Sending) -> str:
+    its = [sender for sender in senders if sender.chain_id == each.chain_id]
+    trouble = [why for sender in its for why in sender.waits]
     if not its:
         trouble = ["nothing is sent on its chain: that has no table [[sender.chains]]"]
-    said = dict.fromkeys([*filter(None, [reading(oldest).why]), *trouble])
-    return f"{_NAMES[oldest.intent.kind]} is under way: {'; '.join(said)}"
+    said = dict.fromkeys([*filter(None, [reading(each).why]), *trouble])
+    return f"{_NAMES[each.intent.kind]} is under way: {'; '.join(said)}"
+
+
+def _left_off(each: Sending) -> str:
+    token = LeaseId.parse(each.intent.lease).token
+    return (
+        f"{_NAMES[each.intent.kind]} was given up after {each.reverts} reverts; "
+        f"`chainwatch retry {token}` has it tried again"
+    )
+
+
+def _why(each: Sending) -> str | None:
+    """Say what it waits for, or how it ended."""
+    if not each.given_up:
+        return each.why or _awaited(each)
+    given_up = GIVEN_UP.format(each.reverts)
+    return given_up if each.why in (None, given_up) else f"{given_up} ({each.why})"
 
 
 def _awaited(each: Sending) -> str | None:

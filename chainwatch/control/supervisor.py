@@ -26,6 +26,7 @@ from chainwatch.control.worker import Worker
 from chainwatch.errors import Fatal
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.operations import Operations
+from chainwatch.store.sendings import Sendings
 from provisioner.backends.proxmox.inspection import Inspection
 from provisioner.errors import ProvisionError
 
@@ -54,6 +55,7 @@ class Supervisor:
     firewalls: FirewallWatch
     inspection: Inspection
     operations: Operations
+    sendings: Sendings
     clock: Clock
     alive: Callable[[], object]
     heartbeat: float
@@ -66,8 +68,13 @@ class Supervisor:
                 tasks.create_task(_never_ends(name, task), name=name)
 
     async def forget_chains(self) -> None:
-        """End what stands about chains on which nothing is sent any more."""
+        """End what stands about chains, and leases, on which nothing is sent any more.
+
+        What is sent there again, since the configuration was changed back, is told again.
+        """
         await self.worker.alarms.forget(SENDER_ALARMS, but=[each.subject for each in self.senders])
+        sources = {source for each in self.senders for source in each.looks}
+        await self.sendings.tell(sources, now=self.clock.now())
 
     def _tasks(self) -> dict[str, RootTask]:
         return {

@@ -28,7 +28,8 @@ class Upgrade:
 class Dealt:
     """Something that we want, or wanted, said, since `wanted_at`; `data` is the call's.
 
-    `block` is where it was seen mined, if it was.
+    `failed` says that it is not to be expected: it ended in vain, or was given up. `block` is where
+    it was seen mined, if it was.
     """
 
     kind: Kind

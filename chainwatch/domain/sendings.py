@@ -28,11 +28,16 @@ class Kind(StrEnum):
     FILL = "fill"
 
 
+#: How often what was mined may revert before the intent is given up, or let alone for long.
+MOST_REVERTS: Final = 3
 #: What takes something away from who holds the lease: a hold stops it.
 TAKING = frozenset({Kind.CANCEL, Kind.BURN})
 #: What is about one purchase: its cause begins with that purchase's nonce, 32 hex digits.
 _OF_PURCHASE = frozenset(Kind) - {Kind.FILL}
 _NONCE: Final = re.compile(r"[0-9a-f]{32}\b")
+#: What answers a request: its cause goes on with what was asked for, and until when.
+_ANSWERS: Final = frozenset({Kind.UPGRADE, Kind.REFUSE})
+_ASKED: Final = re.compile(r"[0-9a-f]{32} \d+ until (\d+) of ")
 
 
 class State(StrEnum):
@@ -70,6 +75,12 @@ class Intent:
         """The nonce of the purchase that it is about; None where it is about the token alone."""
         found = _NONCE.match(self.cause) if self.kind in _OF_PURCHASE else None
         return None if found is None else found[0]
+
+    @property
+    def asked_until(self) -> int | None:
+        """The deadline (chain time) of the request that it answers; None where it answers none."""
+        found = _ASKED.match(self.cause) if self.kind in _ANSWERS else None
+        return None if found is None else int(found[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +124,8 @@ class Sending:
     them was mined. `why` says what it waits for, or how it ended; `reverts` counts what was mined
     in vain. `not_before` is wall seconds. `present` is the nonce of the purchase that the journal
     has of the token now, '' where a reorg took it back, None where there was none; `settled` says
-    that it is final. `overtaken` says that a later intent tells its lease's owner the way in.
+    that it is final, `asked` that the request that it answers is. `overtaken` says that a later
+    intent tells its lease's owner the way in.
     """
 
     id: int
@@ -132,6 +144,7 @@ class Sending:
     done_at: int | None = None
     present: str | None = None
     settled: bool = False
+    asked: bool = False
     overtaken: bool = False
 
     @property
@@ -144,13 +157,29 @@ class Sending:
             return "a reorg took back the purchase that it is about"
         return "a reorg gave the token to another purchase than the one that it is about"
 
-    @property
-    def grounded(self) -> bool:
-        """Whether what the final block says of the token is about the purchase that is meant.
+    def early(self, final_time: int) -> str | None:
+        """Say why a final block of that chain time ends nothing yet, whatever it misses, if so.
 
-        Before that is final there is no such token in the final block, which ends nothing.
+        Before the purchase that is meant is final there is no such token in it, and before the
+        request is, no such request: either may still come into a block, also for the second time.
+        A request can't at its deadline, for a later block would give it a later one.
         """
-        return self.intent.purchase is None or self.present is None or self.settled
+        intent, until = self.intent, self.intent.asked_until
+        if not (intent.purchase is None or self.present is None or self.settled):
+            return "it ends when the purchase that it is about is final"
+        if not (until is None or self.asked or final_time >= until):
+            return "it ends when the request that it answers is final, or its time over"
+        return None
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it reverted too often to be sent again before an operator says so.
+
+        It has not ended by that: what it is about may. A delivery is never given up, or who makes
+        it revert would have a machine for nothing.
+        """
+        vain = self.reverts >= MOST_REVERTS and self.intent.kind is not Kind.DELIVER
+        return vain and self.state is State.WANTED
 
     @property
     def last(self) -> Attempt:

@@ -15,7 +15,7 @@ from chainwatch.domain.events import (
     Transferred,
     UpgradeUpdated,
 )
-from chainwatch.domain.sendings import Intent, Kind
+from chainwatch.domain.sendings import MOST_REVERTS, Intent, Kind
 from chainwatch.store.database import Reading, Transaction
 from chainwatch.store.encoding import number_of, sortable
 from chainwatch.store.projection import EVENT, logged_from
@@ -52,8 +52,9 @@ _LAST_CREDENTIAL: Final = (
     "SELECT max(credential) FROM event WHERE source = ? AND credential IS NOT NULL"
 )
 _DEALT: Final = (
-    "SELECT kind, cause, data, state, wanted_at, id, block FROM sending WHERE lease = ?"
-    " ORDER BY id DESC LIMIT 100"
+    "SELECT kind, cause, data, state = 'failed'"
+    " OR (state = 'wanted' AND kind <> 'deliver' AND reverts >= ?) AS failed,"
+    " wanted_at, id, block FROM sending WHERE lease = ? ORDER BY id DESC LIMIT 100"
 )
 
 
@@ -75,10 +76,10 @@ async def dealings_of(read: Reading, source: str, lease: str, token: int) -> Dea
                 credential = logged.event.credential
             case UpgradeUpdated(_, plan, deadline):
                 upgrade = Upgrade(plan, deadline, logged.tx_hash) if plan else None
-    rows = await read.rows(_DEALT, lease)
+    rows = await read.rows(_DEALT, MOST_REVERTS, lease)
     dealt = (
-        Dealt(Kind(kind), cause, data, state == "failed", *rest)
-        for kind, cause, data, state, *rest in rows
+        Dealt(Kind(kind), cause, data, bool(failed), *rest)
+        for kind, cause, data, failed, *rest in rows
     )
     following = await _next_credential(read, source)
     return Dealings(keys_by, published, upgrade, tuple(dealt), credential, following, *where)

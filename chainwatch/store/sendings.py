@@ -2,24 +2,28 @@
 
 Law: an intent is written in the transaction of what caused it, once for each (source, kind, lease,
 cause). A signed transaction is written, with the nonce that it takes, before anybody sees it; the
-nonce is chosen in that same commit, so two intents never have one. Nothing is ever deleted, but
-what was raised about an intent: that ends in the commit that ends it, or signs it again.
+nonce is chosen in that same commit, so two intents never have one. No intent is ever deleted, and
+the alarms about its lease are derived in the commit that changes it.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from chainwatch.domain.sendings import Attempt, Call, Intent, Kind, Offer, Sending, State
-from chainwatch.store import audit, workqueue
+from chainwatch.domain.sendings import (
+    MOST_REVERTS,
+    Attempt,
+    Call,
+    Intent,
+    Kind,
+    Offer,
+    Sending,
+    State,
+)
+from chainwatch.store import audit, sender_alarms, workqueue
 from chainwatch.store.database import Database, Reading, Row, Transaction
 from chainwatch.store.encoding import number_of, sortable
 
-#: What is raised about the lease of an intent: its contract refuses it, or it was mined in vain.
-REFUSED: Final = "sender-refused"
-FAILED: Final = "sender-failed"
-#: How often what was mined may revert before the intent is given up, or let alone for long.
-MOST_REVERTS: Final = 3
 #: Seconds for which a delivery is let alone then, twice as long each time, up to the second.
 _PAUSE, _LONGEST_PAUSE = 60, 3_600
 #: What a pass takes at once of what is due.
@@ -35,6 +39,13 @@ SELECT *,
         AND event.kind IN ('lease_minted', 'subscribed', 'transferred')
         AND event.orphaned_at IS NULL
     ) AS settled,
+    kind IN ('upgrade', 'refuse') AND EXISTS (
+        SELECT 1 FROM lease JOIN source ON source.name = lease.source
+        JOIN event ON event.source = lease.source AND event.token = lease.token
+        WHERE lease.id = sending.lease AND event.block <= source.final
+        AND event.kind = 'upgrade_updated' AND event.orphaned_at IS NULL
+        AND sending.cause LIKE '% of ' || event.tx_hash
+    ) AS asked,
     kind = 'publish' AND EXISTS (
         SELECT 1 FROM sending AS later
         WHERE later.lease = sending.lease AND later.kind = 'publish' AND later.id > sending.id
@@ -49,17 +60,6 @@ JOIN event ON event.source = sending.source AND event.block = sending.block
 JOIN source ON source.name = event.source
 WHERE sending.chain_id = ? AND sending.done_at IS NULL AND sending.nonce = attempt.nonce
 AND attempt.void = 0 AND event.orphaned_at IS NULL AND event.block <= source.final
-"""
-_ACCEPTED: Final = (
-    "DELETE FROM alarm WHERE name = ? AND subject = (SELECT lease FROM sending WHERE id = ?)"
-)
-#: Of what reverted too often, if that was this one, or one before it that was to do the same.
-_OVER: Final = """
-DELETE FROM alarm WHERE name = ? AND EXISTS (
-    SELECT 1 FROM sending AS ended JOIN sending AS vain
-    ON vain.lease = ended.lease AND vain.kind = ended.kind AND vain.id <= ended.id
-    WHERE ended.id = ? AND ended.lease = alarm.subject AND vain.reverts >= ?
-)
 """
 
 
@@ -200,14 +200,14 @@ class Sendings:
     async def released(self, sending: int, why: str, *, reverted: bool, now: int) -> None:
         """Let go of a nonce that is used up for good without the effect; it is wanted again.
 
-        What has reverted too often has failed. A delivery has not, or who makes it revert would
-        have a machine for nothing: it is tried again, ever more rarely, until its time is over.
+        What has reverted too often is given up. A delivery is tried again, ever more rarely.
         """
         async with self._db.transaction("sending_seen") as tx:
-            await tx.run(
+            lease = await _changed(
+                tx,
                 "UPDATE sending SET state = 'wanted', signer = NULL, nonce = NULL, block = NULL,"
-                " block_hash = NULL, reverts = reverts + ?, why = ? WHERE id = ?"
-                " AND done_at IS NULL",
+                " block_hash = NULL, reverts = reverts + ?, why = ?"
+                " WHERE id = ? AND done_at IS NULL RETURNING lease",
                 *(int(reverted), why, sending),
             )
             await tx.run(
@@ -215,24 +215,22 @@ class Sendings:
                 " WHERE id = ?5 AND kind = ?6 AND reverts >= ?4 AND done_at IS NULL",
                 *(now, _LONGEST_PAUSE, _PAUSE, MOST_REVERTS, sending, Kind.DELIVER.value),
             )
-            await tx.run(
-                "UPDATE sending SET state = 'failed', done_at = ? WHERE id = ? AND reverts >= ?"
-                " AND done_at IS NULL AND kind <> ?",
-                *(now, sending, MOST_REVERTS, Kind.DELIVER.value),
-            )
+            await _derive(tx, lease, now)
 
-    async def take_up(self, lease: str) -> None:
-        """Try at once what is let alone, and want again what was given up after its reverts."""
+    async def take_up(self, lease: str, *, now: int) -> None:
+        """Try at once what is let alone, and send again what was given up after its reverts."""
         async with self._db.transaction("sending_end") as tx:
             await tx.run(
-                "UPDATE sending SET not_before = 0 WHERE lease = ? AND done_at IS NULL", lease
+                "UPDATE sending SET not_before = 0, refused = NULL"
+                " WHERE lease = ? AND done_at IS NULL",
+                lease,
             )
             await tx.run(
-                "UPDATE sending SET state = 'wanted', reverts = 0, done_at = NULL, not_before = 0,"
-                " why = 'an operator has it tried again' WHERE lease = ?"
-                " AND state = 'failed' AND reverts >= ?",
+                "UPDATE sending SET reverts = 0, why = 'an operator has it tried again'"
+                " WHERE lease = ? AND done_at IS NULL AND reverts >= ?",
                 *(lease, MOST_REVERTS),
             )
+            await sender_alarms.derive(tx, lease, now=now)
 
     async def waits(self, sending: int, why: str, *, until: int = 0) -> None:
         """Record what it waits for, and until when it is let alone."""
@@ -242,17 +240,43 @@ class Sendings:
                 *(why, until, sending),
             )
 
+    async def refused(self, sending: int, why: str, *, now: int, pause: int) -> None:
+        """Record that its contract refuses it for now, and for how long it is let alone."""
+        async with self._db.transaction("sending_waits") as tx:
+            lease = await _changed(
+                tx,
+                "UPDATE sending SET why = ?, refused = ?, not_before = ?"
+                " WHERE id = ? AND done_at IS NULL RETURNING lease",
+                *(why, f"{why}; it is tried again in {pause} s", now + pause, sending),
+            )
+            await _derive(tx, lease, now)
+
+    async def tell(self, sources: Collection[str], *, now: int) -> None:
+        """Have what stands about leases be about what is sent: to `sources` alone."""
+        async with self._db.transaction("alarm") as tx:
+            await sender_alarms.derive_all(tx, sources, now=now)
+
     async def end(self, sending: int, state: State, why: str | None, *, now: int) -> None:
-        """End it, `final` or `failed`, and what was raised about it; the first end counts."""
+        """End it, `final` or `failed`; the first end counts."""
         async with self._db.transaction("sending_end") as tx:
-            ended = await tx.rows(
+            lease = await _changed(
+                tx,
                 "UPDATE sending SET state = ?, why = ?, done_at = ?"
-                " WHERE id = ? AND done_at IS NULL RETURNING id",
+                " WHERE id = ? AND done_at IS NULL RETURNING lease",
                 *(state.value, why, now, sending),
             )
-            if ended:
-                await tx.run(_ACCEPTED, REFUSED, sending)
-                await tx.run(_OVER, FAILED, sending, MOST_REVERTS)
+            await _derive(tx, lease, now)
+
+
+async def _changed(tx: Transaction, sql: str, *values: str | int | None) -> str | None:
+    """Change an intent; returns its lease, None where it had ended."""
+    rows = await tx.rows(sql, *values)
+    return rows[0]["lease"] if rows else None
+
+
+async def _derive(tx: Transaction, lease: str | None, now: int) -> None:
+    if lease is not None:
+        await sender_alarms.derive(tx, lease, now=now)
 
 
 async def _signed(tx: Transaction, sending: Sending, signer: str, attempt: Attempt) -> Sending:
@@ -270,7 +294,8 @@ async def _signed(tx: Transaction, sending: Sending, signer: str, attempt: Attem
         *(signer, attempt.nonce, sending.id),
     )
     if not attempt.void:
-        await tx.run(_ACCEPTED, REFUSED, sending.id)
+        await tx.run("UPDATE sending SET refused = NULL WHERE id = ?", sending.id)
+        await sender_alarms.derive(tx, sending.intent.lease, now=attempt.signed_at)
     return sending.but(
         state=State.SIGNED,
         signer=signer,
@@ -325,5 +350,6 @@ def _sending(row: Row, attempts: tuple[Attempt, ...]) -> Sending:
         done_at=row["done_at"],
         present=row["present"],
         settled=bool(row["settled"]),
+        asked=bool(row["asked"]),
         overtaken=bool(row["overtaken"]),
     )

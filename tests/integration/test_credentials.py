@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from chainwatch.control.desk import Filter
-from chainwatch.domain.sendings import State
+from chainwatch.domain.sendings import MOST_REVERTS, State
 from chainwatch.errors import Fatal
 from chainwatch.store.installation import check_installation
-from chainwatch.store.sendings import MOST_REVERTS
 from provisioner import faultpoints
 from tests.support.estate import GRACE
 from tests.support.hotel import Hotel, hotel
@@ -122,7 +121,7 @@ async def test_a_mint_that_was_given_up_is_taken_up_again_by_an_operator(it: Hot
         await stores.sendings.released(waiting.id, "it reverted", reverted=True, now=1)
     await it.hosting.credentials.send("setBroken", False, sender=it.hosting.admin)
     await it.settle()
-    assert [each.state for each in await it.mints(token)] == [State.FAILED]
+    assert [each.given_up for each in await it.mints(token)] == [True]
     await it.daemon.desk().retry(it.daemon.lease(token), "the contract was mended", 0)
     await it.is_minted(token)
     assert await it.hosting.all_of(token) == 1

@@ -14,7 +14,7 @@ from chainwatch.control.flights import (
 )
 from chainwatch.control.hand import FEES
 from chainwatch.domain.sendings import Sending, State
-from chainwatch.store.sendings import REFUSED
+from chainwatch.store.sender_alarms import REFUSED
 from tests.support.anvil import running
 from tests.support.post import BOX, CEILING, GWEI, Post, blind, delivered, post
 

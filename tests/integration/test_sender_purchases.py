@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chainwatch.domain.sendings import Kind, State
-from chainwatch.store.sendings import FAILED, MOST_REVERTS
+from chainwatch.domain.sendings import MOST_REVERTS, Kind, State
+from chainwatch.store.sender_alarms import FAILED
 from tests.support.estate import HOUR, Estate, estate
 from tests.support.post import GWEI
 
@@ -67,7 +67,7 @@ async def test_a_delivery_that_fails_again_and_again_is_kept_at_until_its_time_i
     now = it.daemon.supervisor.clock.now()
     for _ in range(2 * MOST_REVERTS):
         await stores.sendings.released(waiting.id, "it reverted", reverted=True, now=int(now))
-    await stores.alarms.raise_(FAILED, it.lease(token), "warning", "it reverted", int(now))
+    assert FAILED in {alarm.name for alarm in await stores.alarms.all()}
     await it.turns(4, 1)
     assert not await it.delivered_at(token)
     await it.turns(4, 3_600)

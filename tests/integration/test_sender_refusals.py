@@ -17,7 +17,7 @@ from chainwatch.control.departures import LET_ALONE, LET_ALONE_AT_MOST, OVERTAKE
 from chainwatch.control.flights import PATIENCE_BLOCKS, PATIENCE_S
 from chainwatch.control.hand import BALANCE
 from chainwatch.domain.sendings import Kind, State
-from chainwatch.store.sendings import REFUSED
+from chainwatch.store.sender_alarms import REFUSED
 from tests.support.anvil import Anvil, running
 from tests.support.lease_contract import PlanOffer
 from tests.support.post import ADDRESS, GWEI, blind
@@ -193,7 +193,7 @@ async def test_it_is_tried_the_less_often_the_longer_it_waits_and_at_once_when_t
         await shop.role("grantRole")
         await it.turns(1)
         assert await it.states() == [State.WANTED]
-        await it.daemon.stores.sendings.take_up(str(shop.id))
+        await it.daemon.stores.sendings.take_up(str(shop.id), now=it.cluster_now())
         await it.turns(7)
         assert await it.states() == [State.FINAL]
         assert REFUSED not in await it.alarms()
@@ -280,7 +280,7 @@ async def test_a_connection_that_waited_never_stands_in_place_of_a_newer_one(
         await shop.role("grantRole")
         await shop.want(Kind.PUBLISH, lease_calls.publish(shop.id, shop.owner, b"newer"), "anew")
         await it.turns(2)
-        await it.daemon.stores.sendings.take_up(str(shop.id))
+        await it.daemon.stores.sendings.take_up(str(shop.id), now=it.cluster_now())
         await it.turns(6)
         assert await shop.contract.deployed.call(bytes, "connectionOf", shop.token) == b"newer"
         assert await it.states() == [State.FAILED, State.FINAL]

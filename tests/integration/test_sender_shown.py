@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import pytest
 from eth_account import Account
@@ -13,7 +14,8 @@ from chainwatch.chain.profiles.signatures import selector
 from chainwatch.chain.sender.keys import HotKey
 from chainwatch.control.hand import BALANCE
 from chainwatch.control.sender_check import check_sender
-from chainwatch.domain.sendings import Call, Intent, Kind
+from chainwatch.domain.sendings import MOST_REVERTS, Call, Intent, Kind, State
+from chainwatch.store.sender_alarms import FAILED, REFUSED
 from tests.support.anvil import mined, running
 from tests.support.chain_model import CONTRACT
 from tests.support.hosting import checksum
@@ -59,6 +61,32 @@ async def test_what_stands_about_a_chain_on_which_nothing_is_sent_any_more_ends_
         assert stand == [("other", ""), (BALANCE, "eip155:31337")]
 
 
+@pytest.mark.parametrize("left", ["another source", "no chain"])
+async def test_what_stands_about_leases_to_which_nothing_is_sent_any_more_ends_until_it_is_again(
+    tmp_path: Path, left: str
+) -> None:
+    async with realm(tmp_path, adjust=sending) as town:
+        lease, stores = str(town.buy(1)), town.daemon.stores
+        await town.read()
+        for kind in (Kind.BURN, Kind.UPGRADE):
+            await want(stores.db, Intent("model", kind, lease, "c", Call(CONTRACT, "0x")), now=1)
+        burn, upgrade = (each.id for each in await stores.sendings.of(lease, 9))
+        await stores.sendings.refused(upgrade, "no role", now=1, pause=60)
+        for _ in range(MOST_REVERTS):
+            await stores.sendings.released(burn, "in vain", reverted=True, now=1)
+        await stores.alarms.raise_("other", lease, "warning", "a test", 1)
+        supervisor = town.daemon.supervisor
+        (sender,) = supervisor.senders
+        others = () if left == "no chain" else (replace(sender, looks={left: {}}),)
+        for senders, stand in (
+            (supervisor.senders, {REFUSED, FAILED, "other"}),
+            (others, {"other"}),
+            (supervisor.senders, {REFUSED, FAILED, "other"}),
+        ):
+            await replace(supervisor, senders=senders).forget_chains()
+            assert {each.name for each in await stores.alarms.all()} == stand
+
+
 async def test_status_and_show_say_what_is_to_be_sent_and_what_it_waits_for(
     tmp_path: Path,
 ) -> None:
@@ -80,6 +108,38 @@ async def test_status_and_show_say_what_is_to_be_sent_and_what_it_waits_for(
         assert (sender["address"], sender["wanted"], sender["balance"]) == (ADDRESS, 2, "0")
         wanted = [(each["kind"], each["state"], each["lease"]) for each in sender["sendings"]]
         assert sorted(wanted) == [("deliver", "wanted", lease), ("mint", "wanted", lease)]
+
+
+GIVEN_UP: Final = {
+    Kind.PUBLISH: "telling the way in anew",
+    Kind.UPGRADE: "its upgrade",
+    Kind.REFUSE: "the refusal of its upgrade",
+    Kind.CANCEL: "its cancellation",
+    Kind.BURN: "its burn",
+    Kind.MINT: "its credential",
+}
+
+
+async def test_show_says_of_whatever_was_given_up_how_to_have_it_tried_again(
+    tmp_path: Path,
+) -> None:
+    async with counter(tmp_path, adjust=sending) as at:
+        lease, stores = str(at.realm.buy(1)), at.realm.daemon.stores
+        await at.realm.settle()
+        for each in await stores.sendings.of(lease, 9):
+            await stores.sendings.end(each.id, State.FINAL, None, now=1)
+        for kind in GIVEN_UP:
+            intent = Intent("model", kind, lease, f"because of {kind}", Call(CONTRACT, "0x01"))
+            await want(stores.db, intent, now=1)
+            (newest, *_) = await stores.sendings.of(lease, 1)
+            for _ in range(MOST_REVERTS):
+                await stores.sendings.released(newest.id, "in vain", reverted=True, now=1)
+            story = await at.desk.show("1")
+            again = "was given up after 3 reverts; `chainwatch retry 1` has it tried again"
+            assert str(story.waits).endswith(f"{GIVEN_UP[kind]} {again}")
+            why = "it reverted 3 times and was given up; `chainwatch retry` has it tried again"
+            assert story.sendings[0].why == f"{why} (in vain)"
+        assert "chainwatch retry 1" in (await at.type("show", "1")).out
 
 
 async def test_cancel_asks_gives_back_what_was_paid_and_makes_no_machine(tmp_path: Path) -> None:

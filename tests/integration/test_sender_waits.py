@@ -16,7 +16,7 @@ from chainwatch.control.flights import STUCK, STUCK_AFTER
 from chainwatch.control.hand import FEES
 from chainwatch.control.readings import SendingReading
 from chainwatch.domain.sendings import Kind, State
-from chainwatch.store.sendings import REFUSED
+from chainwatch.store.sender_alarms import REFUSED
 from tests.support.estate import HOUR, SMALL, Estate, estate
 from tests.support.post import ADDRESS, CEILING, GWEI
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from chainwatch.domain.plans import PlanRule, PlanRules
-from chainwatch.domain.sendings import Kind, State
+from chainwatch.domain.sendings import MOST_REVERTS, Kind, State
 from chainwatch.domain.tellings import DAY, OFTEN
-from chainwatch.store.sendings import MOST_REVERTS
 from provisioner import faultpoints
 from provisioner.allocate import AddressRange
 from provisioner.simulator.cluster import Cluster

@@ -1,8 +1,9 @@
 """Whatever happens to a chain and to the daemon, each delivery that is wanted is made once.
 
 Histories are drawn and lived through on a real chain: transactions are forgotten, blocks taken
-back, gas gets dear, somebody else uses the key, the daemon dies at any point. In half of them
-nothing is looked up on the chain, so that only nonces keep an effect from coming twice.
+away, and some given back, gas gets dear, somebody else uses the key, the daemon dies at any point.
+In half of them nothing is looked up on the chain, so that only nonces keep an effect from coming
+twice.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from chainwatch.domain.sendings import Kind, Sending, State
 from chainwatch.errors import RpcUnavailable
 from provisioner import faultpoints
 from tests.support.anvil import running
+from tests.support.flips import DEEPEST, flip
 from tests.support.post import ADDRESS, CEILING, GWEI, Post, Spoilt, blind, delivered, post
 from tests.support.realm import crash_at
 
@@ -60,6 +62,16 @@ async def forget(it: Post, nth: int) -> None:
 
 async def reorg(it: Post, depth: int) -> None:
     await it.anvil.reorg(1 + depth % 2)  # never below what is final
+
+
+async def away_and_back(it: Post, nth: int) -> None:
+    """Have a reorg take blocks away, and another one give them back, at the same times or later."""
+
+    async def look() -> None:
+        for _ in range(nth // 2 % 3):
+            await it.turn()
+
+    await flip(it.anvil, 1 + nth % DEEPEST, look, later=nth // 6 % 2)
 
 
 async def dear(it: Post, times: int) -> None:
@@ -118,7 +130,8 @@ async def crash(it: Post, nth: int) -> None:
 
 
 ACTS: Final = (
-    *(want, want, turn, turn, mine, mine, forget, reorg, dear, cheap, wait, steal, moody, crash),
+    *(want, want, turn, turn, mine, mine, forget, reorg, away_and_back, away_and_back),
+    *(dear, cheap, wait, steal, moody, crash),
 )
 HISTORIES: Final = st.lists(
     st.tuples(st.sampled_from(ACTS), st.integers(0, TOKENS - 1) | st.integers(0, 47)),

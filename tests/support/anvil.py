@@ -8,7 +8,7 @@ from web3 import AsyncWeb3
 
 from chainwatch.demo.anvil import CHAIN_ID, Anvil, BlockHead, running
 
-__all__ = ["CHAIN_ID", "Anvil", "BlockHead", "mined", "running", "twin"]
+__all__ = ["CHAIN_ID", "Anvil", "BlockHead", "is_mined", "mined", "running", "twin"]
 
 
 async def mined(chain: Anvil, request: Mapping[str, str]) -> str:
@@ -17,10 +17,15 @@ async def mined(chain: Anvil, request: Mapping[str, str]) -> str:
     The node answers before that.
     """
     sent = str(await chain.rpc("eth_sendTransaction", dict(request)))
+    await is_mined(chain, sent)
+    return sent
+
+
+async def is_mined(chain: Anvil, sent: str) -> None:
+    """Wait until a transaction is mined, and did what it was to do."""
     eth = AsyncWeb3(chain.provider).eth
     receipt = await eth.wait_for_transaction_receipt(HexBytes(sent), poll_latency=0.02)
     assert receipt["status"] == 1
-    return sent
 
 
 @asynccontextmanager

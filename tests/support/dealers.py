@@ -16,6 +16,7 @@ from provisioner.errors import HypervisorDown
 from provisioner.simulator.faults import Fault, FaultName
 from tests.support.books import Account, Books, Entry, entries
 from tests.support.estate import GRACE, HOUR, LARGE, SMALL, Estate
+from tests.support.flips import DEEPEST, flip
 from tests.support.lease_contract import NATIVE, Reverted
 from tests.support.realm import ALICES_KEY, TEMPLATE, Crash
 
@@ -50,7 +51,7 @@ class Dealers:
         )
         luck: tuple[Deal, ...] = (
             *(self._away, self._dies, self._deaf, self._power_cut, self._refusing),
-            *(self._back, self._paused, self._gives_back),
+            *(self._back, self._back_again, self._paused, self._gives_back),
         )
         kinds = (*[self._buy] * 6, *buyers * 3, *seldom * 2, *luck * 2)
         for _ in range(times):
@@ -234,6 +235,16 @@ class Dealers:
         """The last block is replaced by an empty one."""
         self.done.append("a block is taken back")
         await self.it.anvil.reorg(1)
+        await self.it.anvil.mine(1)
+
+    async def _back_again(self) -> None:
+        """The last blocks are taken back, and come again with all that stood in them."""
+        depth, later = self.random.randint(1, DEEPEST), self.random.randint(0, 1)
+        turns = self.random.randint(1, 3)
+        self.done.append(f"{depth} blocks are taken back and come again, {later} s later")
+        await self.it.anvil.rpc("evm_setAutomine", False)
+        await flip(self.it.anvil, depth, lambda: self.it.turns(turns), later=later)
+        await self.it.anvil.rpc("evm_setAutomine", True)
         await self.it.anvil.mine(1)
 
 

@@ -18,7 +18,7 @@ from chainwatch.app import Adapters, Daemon, wire
 from chainwatch.chain.profiles.signatures import selector
 from chainwatch.chain.rpc import Call as RpcCall
 from chainwatch.chain.rpc import Rpc, RpcError, RpcPool
-from chainwatch.chain.sender.looks import WANTED, Answer, Look, Seen, Word
+from chainwatch.chain.sender.looks import WANTED, Answer, Look, Looks, Seen, Word
 from chainwatch.chain.settings import SourceSettings
 from chainwatch.chain.standing import Health
 from chainwatch.config import Config
@@ -132,6 +132,9 @@ class Spoilt:
         return [odd, known] if self._beside else [odd]
 
 
+async def nothing_owed(_: "Post") -> None: ...
+
+
 @dataclass(slots=True)
 class Post:
     """The daemon, its chain and the contract."""
@@ -144,7 +147,9 @@ class Post:
     cluster: Cluster
     db: Database
     daemon: Daemon
-    look: Callable[[Sending], Look]
+    looks: Looks
+    #: What becomes owed when the sender has looked, as a pass beside it may find out.
+    owe: Callable[["Post"], Awaitable[None]] = nothing_owed
     #: Blocks that are mined while the daemon is dead.
     missed: int = 0
     crashes: int = 0
@@ -223,6 +228,7 @@ class Post:
             while await ingest.attempt():
                 pass
         await self._alive(self._attempt)
+        await self._alive(lambda: self.owe(self))
 
     async def _attempt(self) -> None:
         await self.sender.attempt()  # of the daemon that lives now
@@ -281,13 +287,16 @@ class Post:
     def _wire(self) -> None:
         ways = Adapters(self.pools, DirectApi(self.cluster))
         self.daemon = wire(self.config, ways, self.db, ClusterClock(self.cluster), lambda: None)
-        self.look_by(self.look)
+        self.look_with(self.looks)
 
     def look_by(self, look: Callable[[Sending], Look], kind: Kind = Kind.DELIVER) -> None:
-        """Have effects looked up in this way."""
-        self.look = look
-        sender = self.sender
-        sender.looks = {name: {kind: look} for name in sender.looks}
+        """Have the effects of a kind looked up in this way, and no others."""
+        self.look_with({kind: look})
+
+    def look_with(self, looks: Looks) -> None:
+        """Have effects looked up in these ways."""
+        self.looks = looks
+        self.sender.looks = dict.fromkeys(self.sender.looks, looks)
 
 
 @asynccontextmanager
@@ -335,8 +344,9 @@ async def post(
     ways = Adapters(pools, DirectApi(cluster))
     daemon = wire(settings, ways, db, ClusterClock(cluster), lambda: None)
     await check_installation(db, "test-1", [each.source for each in settings.sources])
-    made = Post(anvil, chain_id, first, settings, pools, cluster, db, daemon, delivered)
-    made.look_by(delivered)
+    looks = {Kind.DELIVER: delivered}
+    made = Post(anvil, chain_id, first, settings, pools, cluster, db, daemon, looks)
+    made.look_with(looks)
     try:
         await made.turn()
         yield made

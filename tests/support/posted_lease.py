@@ -10,7 +10,8 @@ from chainwatch.chain.ethereum import keccak
 from chainwatch.chain.sender import lease_calls
 from chainwatch.domain.lease import LeaseId
 from chainwatch.domain.sendings import Call, Intent, Kind
-from tests.support.anvil import Anvil
+from chainwatch.store.dealings import dealings_of
+from tests.support.anvil import Anvil, is_mined
 from tests.support.lease_contract import LeaseContract, PlanOffer, open_shop
 from tests.support.post import ADDRESS, NAME, Post, blind, post
 from tests.support.wanting import want
@@ -59,6 +60,43 @@ class Shop:
             "requestUpgrade", self.token, plan, most, sender=self.owner, value=most
         )
 
+    async def ask_at(self, plan: int, time: int) -> str:
+        """Ask for an upgrade in a block of that time; returns the transaction, as it was sent."""
+        await self.it.anvil.rpc("evm_setNextBlockTimestamp", time)
+        await self.ask(plan)
+        (tx,) = (await self.it.anvil.block()).transactions
+        return str(await self.it.anvil.rpc("eth_getRawTransactionByHash", tx))
+
+    async def mine_at(self, time: int, raw: str) -> None:
+        """Have a transaction be mined, also for the second time, in a block of that time."""
+        await self.it.anvil.rpc("evm_setNextBlockTimestamp", time)
+        sent = str(await self.it.anvil.rpc("eth_sendRawTransaction", raw))
+        await is_mined(self.it.anvil, sent)
+        assert (await self.it.anvil.block()).timestamp == time
+
+    async def cause(self) -> str:
+        """Return because of what the upgrade that is asked for is answered."""
+        async with self.it.db.reading() as read:
+            row = await read.one("SELECT nonce FROM lease WHERE id = ?", str(self.id))
+            found = await dealings_of(read, NAME, str(self.id), self.token)
+        assert row is not None
+        assert found.upgrade is not None
+        return found.upgrade.cause(row["nonce"])
+
+    async def in_vain(self) -> None:
+        """Have what is sent next revert in its block, for our role is away just then; finally."""
+        await self.by_itself(False)
+        await self.it.turn()
+        (flying,) = await self.it.pending()
+        raw = str(await self.it.anvil.rpc("eth_getRawTransactionByHash", flying))
+        await self.it.drop(flying)
+        await self.by_itself(True)
+        await self.role("revokeRole")
+        await self.it.anvil.rpc("eth_sendRawTransaction", raw)
+        await self.role("grantRole")
+        await self.it.mine(4)
+        await self.it.turn()
+
     async def later(self, seconds: int) -> None:
         """Let the chain's time pass; that is not final yet."""
         await self.it.anvil.advance(seconds)
@@ -97,10 +135,14 @@ async def overdue(shop: Shop) -> None:
     await shop.later(HOUR + 1)
 
 
-async def burnt(shop: Shop) -> None:
-    await delivered(shop)
+async def ended(shop: Shop) -> None:
     await shop.contract.end(shop.token, shop.owner)
     await shop.contract.burn(shop.token, shop.owner)
+
+
+async def burnt(shop: Shop) -> None:
+    await delivered(shop)
+    await ended(shop)
 
 
 async def expired(shop: Shop) -> None:
@@ -117,6 +159,13 @@ async def upgrade_overdue(shop: Shop) -> None:
     await upgrade_asked(shop)
     await shop.contract.renew(shop.token, 2 * HOUR, shop.owner)
     await shop.later(HOUR + 1)
+
+
+async def upgrade_refused(shop: Shop) -> None:
+    plan, deadline, *_ = await shop.upgrade()
+    await shop.contract.deployed.send(
+        *("refuseUpgrade", shop.token, plan, deadline), sender=shop.contract.provisioner
+    )
 
 
 async def sold(shop: Shop) -> None:

@@ -6,8 +6,10 @@ from typing import Final
 
 import pytest
 
+from chainwatch.domain.sendings import Kind, State
 from chainwatch.store import schema
 from chainwatch.store.encoding import number_of, sortable
+from chainwatch.store.sendings import Sendings
 from tests.support.stored import SOURCE, opened
 
 NUMBERS: Final = (0, 1, 15, 16, 0x100, 10**18, 2**64 - 1, 2**255, 2**256 - 1)
@@ -22,13 +24,17 @@ def at_version(path: Path, version: int) -> sqlite3.Connection:
     return db
 
 
-def with_numbers(db: sqlite3.Connection) -> None:
-    """A source whose tokens, plans and expiries are `NUMBERS`, written as version 3 wrote them."""
+def with_source(db: sqlite3.Connection) -> None:
     db.execute(
         "INSERT INTO source (name, chain_id, contract, start_block, profile)"
         " VALUES (?, ?, ?, ?, ?)",
         (SOURCE.name, SOURCE.chain_id, SOURCE.contract, SOURCE.start_block, SOURCE.profile),
     )
+
+
+def with_numbers(db: sqlite3.Connection) -> None:
+    """A source whose tokens, plans and expiries are `NUMBERS`, written as version 3 wrote them."""
+    with_source(db)
     for place, number in enumerate(NUMBERS):
         text = f"{number:064x}"
         db.execute(
@@ -65,6 +71,26 @@ async def test_tokens_plans_and_expiries_of_64_digits_are_written_anew(tmp_path:
     assert [row["orphaned_at"] for row in tokens] == [None, *range(1, len(NUMBERS))]
     assert [row["id"] for row in tokens] == list(range(1, 2 * len(NUMBERS), 2))
     assert [number_of(row["id"]) for row in sold] == list(NUMBERS)
+
+
+async def test_what_was_given_up_by_an_earlier_version_is_not_at_its_end(tmp_path: Path) -> None:
+    old = at_version(tmp_path / "db", 9)
+    with_source(old)
+    for kind, reverts in (("burn", 3), ("cancel", 2), ("deliver", 3)):
+        old.execute(
+            "INSERT INTO sending (source, kind, lease, cause, target, data, value, chain_id,"
+            " wanted_at, state, reverts, done_at) VALUES (?, ?, 'one', 'c', ?, '0x', ?, 1, 1,"
+            " 'failed', ?, 5)",
+            (SOURCE.name, kind, SOURCE.contract, sortable(0), reverts),
+        )
+    old.close()
+    async with opened(tmp_path / "db") as db:
+        found = await Sendings(db).of("one", 9)
+    assert {each.intent.kind: each.state for each in found} == {
+        Kind.BURN: State.WANTED,
+        Kind.CANCEL: State.FAILED,
+        Kind.DELIVER: State.FAILED,
+    }
 
 
 def test_what_is_stored_sorts_as_the_numbers_do() -> None:

@@ -6,12 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from chainwatch.domain.sendings import Attempt, Call, Intent, Kind, Offer, Sending, State
+from chainwatch.domain.sendings import (
+    MOST_REVERTS,
+    Attempt,
+    Call,
+    Intent,
+    Kind,
+    Offer,
+    Sending,
+    State,
+)
 from chainwatch.store import sendings as store
-from chainwatch.store.alarms import Alarms
 from chainwatch.store.database import Database
 from chainwatch.store.journal import Journal
-from chainwatch.store.sendings import FAILED, MOST_DUE, MOST_REVERTS, REFUSED, Sendings
+from chainwatch.store.sendings import MOST_DUE, Sendings
 from tests.support.stored import (
     SOURCE,
     Crash,
@@ -139,68 +147,26 @@ async def test_a_delivery_that_reverts_is_tried_again_ever_more_rarely(db: Datab
     pauses = [(await in_vain(found, time)).not_before - 8 for time in range(12)]
     assert pauses[: MOST_REVERTS - 1] == [-8] * (MOST_REVERTS - 1)
     assert pauses[MOST_REVERTS - 1 :] == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600, 3600]
-    await found.take_up("one")
+    await found.take_up("one", now=9)
     (one,) = await found.open(CHAIN, 9)
     assert (one.state, one.not_before) == (State.WANTED, 0)
 
 
-async def test_what_was_given_up_is_wanted_again_when_an_operator_says_so(db: Database) -> None:
+async def test_what_was_given_up_has_not_ended_and_is_sent_when_an_operator_says_so(
+    db: Database,
+) -> None:
     found = Sendings(db)
     await want(db, intent(kind=Kind.CANCEL), now=1)
     for time in range(MOST_REVERTS):
+        (one,) = await found.open(CHAIN, 9)
+        assert not one.given_up
         await in_vain(found, time)
-    await found.take_up("one")
     (one,) = await found.open(CHAIN, 9)
-    assert (one.state, one.reverts, one.done_at) == (State.WANTED, 0, None)
-
-
-async def test_what_reverts_too_often_has_failed(db: Database) -> None:
-    found = Sendings(db)
-    await want(db, intent(kind=Kind.CANCEL), now=1)
-    for time in range(MOST_REVERTS):
-        await in_vain(found, time)
-    assert await found.open(CHAIN, 9) == []
-    (failed,) = await found.of("one", 10)
-    assert (failed.state, failed.why, failed.done_at) == (State.FAILED, "it reverted", 8)
-
-
-async def test_whatever_end_it_takes_nothing_stands_about_it(db: Database) -> None:
-    found, alarms = Sendings(db), Alarms(db)
-    await want(db, intent(), now=1)
-    for time in range(MOST_REVERTS):
-        await in_vain(found, time)
-    for name in (FAILED, REFUSED):
-        await alarms.raise_(name, "one", "warning", "in vain", 8)
-        await alarms.raise_(name, "two", "warning", "in vain", 8)
+    assert (one.given_up, one.state, one.why) == (True, State.WANTED, "it reverted")
+    assert await found.at_hand(CHAIN, 8) == [one], "it is looked up on the chain"
+    await found.take_up("one", now=9)
     (one,) = await found.open(CHAIN, 9)
-    await found.end(one.id, State.FAILED, "its time is over", now=9)
-    assert [each.subject for each in await alarms.all()] == ["two", "two"]
-
-
-async def test_what_was_given_up_is_told_until_another_one_does_the_same(db: Database) -> None:
-    found, alarms = Sendings(db), Alarms(db)
-    await want(db, intent(kind=Kind.PUBLISH), now=1)
-    for time in range(MOST_REVERTS):
-        await in_vain(found, time)
-    await alarms.raise_(FAILED, "one", "warning", "in vain", 8)
-    for kind, stands in ((Kind.UPGRADE, 1), (Kind.PUBLISH, 0)):
-        await want(db, intent(kind=kind, cause="another"), now=9)
-        (other,) = await found.open(CHAIN, 9)
-        await found.end(other.id, State.FINAL, None, now=9)
-        assert len(await alarms.all()) == stands
-
-
-async def test_what_is_signed_is_not_refused_any_more(db: Database) -> None:
-    found, alarms = Sendings(db), Alarms(db)
-    await want(db, intent(), now=1)
-    (one,) = await found.open(CHAIN, 9)
-    await alarms.raise_(REFUSED, "one", "warning", "no role", 2)
-    await found.sign(one, ME, 0, lambda nonce: attempt(nonce, void=True))
-    assert len(await alarms.all()) == 1
-    await found.released(one.id, "it did nothing", reverted=False, now=3)
-    (one,) = await found.open(CHAIN, 9)
-    await signed(found, one)
-    assert await alarms.all() == []
+    assert (one.given_up, one.state, one.reverts) == (False, State.WANTED, 0)
 
 
 async def test_the_first_end_counts(db: Database) -> None:
