@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.support import manners
+from tests.support import manners, seeds
 
 settings.register_profile("chainwatch", deadline=None, print_blob=True)
 settings.load_profile("chainwatch")
@@ -29,6 +29,16 @@ def _no_request_was_rude(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if request.node.get_closest_marker("rude_requests") is None:
         assert manners.taken() == []
+
+
+def pytest_configure() -> None:
+    """Draw the seeds of a soak before anybody collects tests, here or in another process."""
+    seeds.draw()
+
+
+def pytest_report_header() -> str:
+    """Say which seeds a soak plays."""
+    return seeds.draw()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

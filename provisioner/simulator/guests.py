@@ -62,7 +62,10 @@ class Snapshot:
 
 @dataclass(slots=True)
 class Guest:
-    """One virtual machine; `created_by` is the token that made it, `boots` counts its starts."""
+    """One virtual machine; `created_by` is the token that made it, `boots` counts its starts.
+
+    `boot_takes` is for how many seconds it boots, this time or the last.
+    """
 
     kind: ClassVar[str] = "qemu"
     vmid: int
@@ -76,6 +79,7 @@ class Guest:
     power: Power = Power.STOPPED
     started_at: float = 0.0
     boots: int = 0
+    boot_takes: float = 0.0
     booted: bool = False
     ignores_acpi: bool = False
     has_agent: bool = True

@@ -53,8 +53,10 @@ def _boot(state: State, guest: Guest) -> None:
             guest.os.boot(data)
 
     durations = state.settings.durations
-    needed = durations.boot if guest.kind == "qemu" else durations.container_boot
-    state.timeline.after(needed, partial(up, guest.boots))
+    guest.boot_takes = durations.boot if guest.kind == "qemu" else durations.container_boot
+    if durations.boot_scatter:
+        guest.boot_takes *= 1 + durations.boot_scatter * state.draws.share()
+    state.timeline.after(guest.boot_takes, partial(up, guest.boots))
 
 
 def switch_off(state: State, guest: Guest) -> None:

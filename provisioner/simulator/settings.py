@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How long tasks take, in virtual seconds; rates are bytes a second."""
+    """How long tasks take, in virtual seconds; rates are bytes a second.
+
+    `boot_scatter` is by which share of itself a machine's boot is longer or shorter at most.
+    """
 
     linked_clone: float = 0.65
     full_clone_rate: float = 1.0e9
@@ -23,6 +26,7 @@ class Durations:
     template: float = 0.4
     snapshot: float = 0.3
     boot: float = 8.0
+    boot_scatter: float = 0.0
     container_create: float = 1.8
     container_boot: float = 1.0
     node_boot: float = 60.0

@@ -37,6 +37,10 @@ class Draws:
         self._drawn += 1
         return hashlib.sha256(f"{self._seed}:{self._drawn}".encode()).digest()[:size]
 
+    def share(self) -> float:
+        """Return a number from -1 to 1."""
+        return 2 * int.from_bytes(self.take(4), "big") / (2**32 - 1) - 1
+
     def uuid(self) -> str:
         """Return a random uuid (version 4)."""
         return str(uuid.UUID(bytes=self.take(16), version=4))

@@ -119,12 +119,12 @@ class Fleet:
         chain.mine(plan_events())
         return chain
 
-    def sell(self, chain: ChainModel, first: int = 1) -> None:
-        """Mine every purchase from token `first` on, final."""
-        until = chain.head.timestamp + LASTS
-        for start in range(first, self.leases + 1, _BLOCK):
+    def sell(self, chain: ChainModel, first: int = 1, last: int | None = None) -> None:
+        """Mine every purchase from token `first` to `last`, final."""
+        until, end = chain.head.timestamp + LASTS, (last or self.leases) + 1
+        for start in range(first, end, _BLOCK):
             said: list[Event] = []
-            for token in range(start, min(start + _BLOCK, self.leases + 1)):
+            for token in range(start, min(start + _BLOCK, end)):
                 said += minted(token, ALICE, plan=1, expires_at=until)
                 said.append(KeysChanged(token, ALICES_KEY, "0x"))
             chain.mine(said, seconds=0)

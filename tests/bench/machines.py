@@ -1,6 +1,9 @@
 """`make bench-machines`: what a thousand purchases and ten thousand machines cost.
 
-`--json` ends with one object on the last line; `--only NAME` (again and again) measures a part.
+What `--json` tells is not all: beside it stands what flatters least, which is so many clones at
+once as are the default, the first purchases after a start, boots that scatter, and all machines on
+one node. `--json` ends with one object on the last line; `--only NAME` (again and
+again) measures a part.
 Some parts run on real time, some in a loop in which waiting takes no time and work does; each
 section says which.
 """
@@ -13,29 +16,56 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tests.bench import machines_alone, machines_idle, machines_large, machines_many
+from provisioner.keys import KEYS
+from tests.bench import (
+    machines_alone,
+    machines_idle,
+    machines_large,
+    machines_many,
+    machines_scattered,
+)
+from tests.bench.fleet import NODES
 from tests.bench.report import Section, machine
 
 #: How many purchases at once, and how many of them may be cloned at once on each of five storages.
 MANY: Final = 1000
 CLONES: Final = 20
 LARGE: Final = 10_000
+#: How many purchases are made with as many clones at once as by default: they take longer.
+SOME: Final = 200
+#: By which share of itself a boot is longer or shorter, where boots scatter.
+SCATTER: Final = 0.2
 #: Seconds for which nothing happens: two resyncs and a bit.
 IDLE: Final = 660.0
 
 PARTS: Final[dict[str, Callable[[], tuple[Section, ...]]]] = {
-    "alone": lambda: (asyncio.run(machines_alone.measure(learning=6, machines=7)),),
-    "many": lambda: machines_many.measure(MANY, CLONES, rounds=1),
+    "alone": lambda: (
+        asyncio.run(machines_alone.measure(learning=6, machines=7)),
+        machines_scattered.measure(learning=6, machines=20, scatter=SCATTER),
+    ),
+    "many": lambda: machines_many.measure(MANY, CLONES, times=1),
+    "default": lambda: machines_many.measure(SOME, clones_by_default(), times=1),
     "large": lambda: machines_large.measure(LARGE, rounds=5),
-    "idle": lambda: (machines_idle.measure(LARGE, IDLE),),
+    "idle": lambda: (
+        machines_idle.measure(LARGE, IDLE),
+        machines_idle.measure(LARGE, IDLE, NODES[:1]),
+    ),
 }
 #: Where in a part what `--json` tells stands: its name → section and figure.
 TOLD: Final[dict[str, dict[str, tuple[int, int]]]] = {
     "alone": {"added_ms": (0, 0)},
     "many": {"overhead_pct_1000": (0, 0), "calls_per_provision": (1, 0)},
+    "default": {},
     "large": {"resync_s_10k": (0, 0), "rss_mb": (1, 0)},
     "idle": {"idle_calls_per_node_s": (0, 0)},
 }
+
+
+def clones_by_default() -> int:
+    """Return how many may be cloned at once on one storage where nothing else is said."""
+    default = KEYS["proxmox.clones_per_storage"].default
+    assert isinstance(default, int)
+    return default
 
 
 def main(arguments: Sequence[str]) -> None:

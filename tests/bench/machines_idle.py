@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from tests.bench import skipping
-from tests.bench.fleet import Fleet, Shown, World, read, settle, stand, world
+from tests.bench.fleet import NODES, Fleet, Shown, World, read, settle, stand, world
 from tests.bench.recorder import Call, shares
 from tests.bench.report import Figure, Section
 from tests.bench.rig import at_work, quiet
@@ -22,10 +22,10 @@ PATIENCE: Final = 3600.0
 GOAL: Final = 2
 
 
-def measure(machines: int, seconds: float) -> Section:
+def measure(machines: int, seconds: float, nodes: Sequence[str] = NODES) -> Section:
     """Count the calls of `seconds` in which nothing happens."""
     quiet()
-    fleet = Fleet(machines)
+    fleet = Fleet(machines, nodes=tuple(nodes))
     calls = skipping.run(_calls(fleet, seconds))
     asked = _by_node(fleet, calls)
     figures = (
@@ -33,10 +33,11 @@ def measure(machines: int, seconds: float) -> Section:
         Figure("calls to a node, mean", "calls/s", [sum(asked) / len(asked) / seconds], len(calls)),
     )
     setting = (
-        f"{machines} machines on {len(fleet.nodes)} nodes, {seconds:g} s with nothing to do, "
+        f"{machines} machines, nodes: {len(fleet.nodes)}; {seconds:g} s with nothing to do, "
         "after the looks at every machine that a start makes; waiting is skipped"
     )
-    return Section("Idle", setting, figures, shares(calls, 1))
+    title = "Idle" if len(fleet.nodes) > 1 else "Idle, all on one node"
+    return Section(title, setting, figures, shares(calls, 1))
 
 
 async def _calls(fleet: Fleet, seconds: float) -> Sequence[Call]:

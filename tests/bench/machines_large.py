@@ -17,6 +17,7 @@ from typing import Final
 
 from chainwatch.app import adapters, opened, wire
 from chainwatch.config import Config
+from chainwatch.control.resync import ROUNDS
 from chainwatch.credentials import Secret
 from chainwatch.runtime import garbage
 from chainwatch.runtime.clock import SystemClock
@@ -67,12 +68,13 @@ def _told(machines: int, seen: Seen) -> tuple[Section, Section]:
     return (
         Section(
             "One resync",
-            f"{setting}; until all that it made due was looked at",
+            f"{setting}; until all that it made due was looked at: a sweep reads the cluster's "
+            f"list, and the configurations of one machine in {ROUNDS}; a start reads all of them",
             (
                 Figure("a sweep, with the looks that it leads to", "s", seen.sweeps, machines, 10),
                 Figure("the daemon's processor time in it", "s", seen.work, machines),
                 Figure("after a start: the first survey", "s", [seen.survey], machines),
-                Figure("after a start: every machine looked at", "s", [seen.looks], machines),
+                Figure("a whole look at every machine, after a start", "s", [seen.looks], machines),
             ),
         ),
         Section(

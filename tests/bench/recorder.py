@@ -7,7 +7,6 @@ of them, and what the task poller asks, belongs to nobody and is shared out even
 
 import asyncio
 import re
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,11 @@ from typing import Final
 from provisioner.backends.proxmox.api import Api, JsonValue, ParamValue
 
 _PASS: Final = "pass "
+#: The loops that do what purchases ask for; others go round whatever is bought. The poller looks
+#: at several nodes at once, in tasks without a name; nobody else does so.
+PASSES: Final = "passes"
+STAMPED: Final = 2
+SERVING: Final = (PASSES, "task poller", "Task-")
 _VARYING: Final = ((r"/nodes/[^/]+", "/nodes/NODE"), (r"/qemu/\d+", "/qemu/ID"), (r"UPID:.*", "…"))
 
 
@@ -23,7 +27,7 @@ _VARYING: Final = ((r"/nodes/[^/]+", "/nodes/NODE"), (r"/qemu/\d+", "/qemu/ID"),
 class Call:
     """One call: who it was made for (a lease, or ""), what it was, and from when to when.
 
-    `vmid` is what it speaks of; times are monotonic seconds.
+    `loop` is which of the daemon's loops made it; times are the event loop's seconds.
     """
 
     lease: str
@@ -32,6 +36,7 @@ class Call:
     asked_at: float
     answered_at: float
     failed: bool
+    loop: str = ""
 
     @property
     def kind(self) -> str:
@@ -61,13 +66,29 @@ class Recorder(Api):
         task = asyncio.current_task()
         name = task.get_name() if task else ""
         lease = name.removeprefix(_PASS) if name.startswith(_PASS) else ""
-        asked_at, failed = time.monotonic(), True
+        now, failed = asyncio.get_running_loop().time, True
+        asked_at = now()
         try:
             answer = await self.api.call(method, path, params, slow=slow)
             failed = False
         finally:
-            self.calls.append(Call(lease, method, path, asked_at, time.monotonic(), failed))
+            loop = PASSES if lease else name
+            self.calls.append(Call(lease, method, path, asked_at, now(), failed, loop))
         return answer
+
+
+def rounds(calls: Iterable[Call]) -> list[Call]:
+    """Return the calls that are made whatever is bought: for nodes, firewalls, and what stands.
+
+    A machine stands when its configuration was written for the second time: it has its stamp.
+    """
+    found, written = [], Counter[str]()
+    for call in calls:
+        if not call.loop.startswith(SERVING) or written[call.lease] >= STAMPED:
+            found.append(call)
+        if call.lease and call.method == "PUT" and call.path.endswith("/config"):
+            written[call.lease] += 1
+    return found
 
 
 def shares(calls: Iterable[Call], machines: int) -> dict[str, float]:

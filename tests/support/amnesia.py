@@ -24,6 +24,7 @@ async def rebuild(world: Realm) -> Report:
     """Make the database again, as `chainwatch rebuild` does, and start the daemon over it."""
     path = world.config.installation.state_dir / "test.db"
     async with opened(world.config, path, create=True) as db:
-        report = await wired(world.config, world.chain, world.cluster, db).rebuild.run(0)
+        daemon = wired(world.config, world.chain, world.cluster, db, world.credential)
+        report = await daemon.rebuild.run(0)
     await world.restart()
     return report

@@ -124,7 +124,11 @@ def config(folder: Path, **policy: int) -> Config:
 
 @dataclass(slots=True)
 class Realm:
-    """One daemon, one chain, one cluster."""
+    """One daemon, one chain, one cluster.
+
+    `credential` is what the daemon was given to come to the cluster with, at its first start and at
+    every other: whoever takes it away takes it from all of them, and who puts it back mends them.
+    """
 
     config: Config
     chain: ChainModel
@@ -133,6 +137,10 @@ class Realm:
     db: Database
     surveyed: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    credential: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.credential = self.cluster.default_token()
 
     # --------------------------------------------------------------------------- the chain side
 
@@ -275,7 +283,7 @@ class Realm:
         faultpoints.arm(None)
         await self.db.close()
         self.db = await Database.open(self.config.installation.state_dir / "test.db", create=False)
-        self.daemon = wired(self.config, self.chain, self.cluster, self.db)
+        self.daemon = wired(self.config, self.chain, self.cluster, self.db, self.credential)
         self.surveyed = False
 
     # ------------------------------------------------------------------------- the cluster side
@@ -319,10 +327,16 @@ def crash_at(point: str, nth: int = 1) -> None:
     faultpoints.arm(die)
 
 
-def wired(settings: Config, chain: ChainModel, cluster: Cluster, db: Database) -> Daemon:
-    """Wire a daemon to a chain model and a simulated cluster."""
+def wired(
+    settings: Config,
+    chain: ChainModel,
+    cluster: Cluster,
+    db: Database,
+    credential: str | None = None,
+) -> Daemon:
+    """Wire a daemon to a chain model and a simulated cluster; with a new token if it has none."""
     nodes = DirectWays(cluster) if settings.nodes else None
-    ways = Adapters({"model": chain.rpc}, DirectApi(cluster), nodes)
+    ways = Adapters({"model": chain.rpc}, DirectApi(cluster, credential), nodes)
     return wire(settings, ways, db, ClusterClock(cluster), lambda: None)
 
 

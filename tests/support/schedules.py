@@ -6,6 +6,7 @@ virtual machines, plan 2 containers. At the end everything is mended, operators 
 say, and the world has to be what the chain says.
 """
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -26,13 +27,17 @@ from provisioner.simulator.modes.mode import Mode
 from tests.support.chain_model import plan_events
 from tests.support.judge import KEYS, Judge
 from tests.support.lives import stamps
-from tests.support.matrix import settled
+from tests.support.matrix import lull
 from tests.support.realm import ALICE, BOB, FIRST, GRACE, HOUR, TEMPLATE, TOKEN, Realm, realm
 from tests.support.tenancies import Tenancy, latest
 from tests.support.verbs import NODES, OFF, cluster
 
 TOKENS: Final = (1, 2, 3)
 STEPS: Final = 8
+#: How long everything may take to come to rest, in seconds.
+PATIENCE: Final = 4000
+#: What is said of a guest that an operator has to remove.
+LEFT: Final = "was left locked|is locked|not ours to touch"
 #: Modes that would undo each other's remedy: one of a family at a time.
 FAMILIES: Final = ({25, 27, 29}, {38, 39, 47})
 #: Somebody makes a disk larger than was sold, which stays so and is no fault of ours.
@@ -129,7 +134,7 @@ class Schedule:
         )
         if row is None:
             return
-        taken = [w.number for w in await wishes.of(key, 9) if w.verb is Verb.SNAPSHOT]
+        taken = [w.number for w in await wishes.of(key, 9) if w.verb == Verb.SNAPSHOT]
         name = f"order-{max(taken, default=1)}" if verb is Verb.ROLLBACK else ""
         self.told.append(f"{verb.value} {token}")
         if verb is Verb.REINSTALL:
@@ -171,8 +176,17 @@ class Schedule:
     async def _turns(self, count: int) -> None:
         for _ in range(count):
             await self.world.turn()
+            await self._looked()
             self.world.cluster.advance(2)
-            self.look()
+            await self._looked()
+
+    async def _looked(self) -> None:
+        """Have the judge look; whose reinstall is over has no leave to lose a machine any more."""
+        self.look()
+        for token in tuple(self.judge.remade):
+            wishes = await self.world.daemon.stores.wishes.of(str(self.world.lease(token)), 99)
+            if not any(w.verb == Verb.REINSTALL and w.outcome is None for w in wishes):
+                self.judge.remade.discard(token)
 
     async def _rest(self) -> None:
         self.told.append("all is mended")
@@ -186,22 +200,33 @@ class Schedule:
         for token in TOKENS:
             await self.world.daemon.stores.work.unpark(str(self.world.lease(token)))
         await self._settle()
-        await settled(self.world, self.look)  # the last block may have been somebody's last
+        await self._settled()  # the last block may have been somebody's last
         self.judge.rest()
         assert await verify(self.world.db) == []
 
     async def _operate(self) -> None:
         """Do what sentences say: remove what clones and destroys left, and start one's machine."""
-        cluster = self.world.cluster
-        said = " ".join((await self.world.alarms()).values())
+        await self._remove()
         for vmid, guest in self.world.guests().items():
             marked = stamps(self.world, vmid)
-            if guest.lock in MAKING:
-                cluster.remove_guest(vmid)
-            elif marked and marked.started and not guest.running and not marked.suspended_at:
-                cluster.start_guest(vmid)
-        for volume in [each for each in cluster.inventory().leaked_volumes() if each in said]:
-            del cluster.state.volumes[volume]
+            if marked and marked.started and not guest.running and not marked.suspended_at:
+                self.world.cluster.start_guest(vmid)
+
+    async def _remove(self) -> None:
+        """Remove what is named as left behind, and nothing else: half-made guests and volumes."""
+        alarms = [each.text for each in await self.world.daemon.stores.alarms.all()]
+        said = [*alarms, *(await self.world.sentences()).values()]
+        inventory = self.world.cluster.inventory()
+        busy = any(task.status is None for task in inventory.tasks)  # a clone's is its template's
+        for vmid, guest in self.world.guests().items():
+            if guest.lock not in MAKING or busy:
+                continue
+            if any(re.search(rf"\bVMs? [\d, ]*\b{vmid}\b.*({LEFT})", each) for each in said):
+                self.told.append(f"{vmid} is removed, for it was half made")
+                self.world.cluster.remove_guest(vmid)
+        for volume in inventory.leaked_volumes():
+            if any(volume in each for each in said):
+                self.world.cluster.state.volumes.pop(volume, None)
 
     async def _settle(self) -> None:
         for pause in (400, HOUR):
@@ -209,10 +234,23 @@ class Schedule:
                 await self.world.daemon.supervisor.resync.survey()
             await self.world.daemon.supervisor.resync.enqueue_all("periodic resync")
             self.world.finalize()
-            await settled(self.world, self.look)
+            await self._settled()
             self.world.confirm()
             self.world.cluster.advance(pause)
-            self.look()
+            await self._looked()
+
+    async def _settled(self) -> None:
+        """Turn until nothing is left to do; whatever names what is to be removed is heard."""
+        end = self.world.cluster.now + PATIENCE
+        while self.world.cluster.now < end:
+            await self._looked()
+            if await self.world.turn():
+                continue
+            if await self.world.quiet():
+                return
+            await self._remove()
+            self.world.cluster.advance(await lull(self.world))
+        raise AssertionError(f"it does not come to rest: {await self.world.sentences()}")
 
 
 async def play(seed: int, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from provisioner.simulator.settings import Durations, Settings
 from tests.support.simulated import QEMU, Console
 
 GUEST = f"{QEMU}/218"
@@ -48,6 +49,37 @@ def test_a_guest_that_is_still_booting_ignores_a_shutdown(console: Console) -> N
     assert console.task("POST", f"{GUEST}/status/start") == "OK"
     exit_status = console.task("POST", f"{GUEST}/status/shutdown", timeout=3)
     assert exit_status == "VM quit/powerdown failed - got timeout"
+
+
+def is_up(console: Console) -> bool:
+    return console.cluster.guest(218).booted
+
+
+def boots(scatter: float, seed: int) -> list[float]:
+    """Boot one machine eight times; returns how long each took until its guest was up."""
+    console, lasted = Console(Settings(durations=Durations(boot_scatter=scatter)), seed), []
+    guest = console.cluster.add_guest(218)
+    for _ in range(8):
+        assert console.task("POST", f"{GUEST}/status/start") == "OK"
+        console.cluster.advance(guest.boot_takes - 0.3 - (console.cluster.now - guest.started_at))
+        assert not is_up(console)
+        console.cluster.advance(0.4)
+        assert is_up(console)
+        lasted.append(guest.boot_takes)
+        assert console.task("POST", f"{GUEST}/status/stop") == "OK"
+    return lasted
+
+
+def test_boots_scatter_by_their_share_as_the_seed_says() -> None:
+    some = boots(0.2, seed=1)
+    assert len(set(some)) == 8
+    assert all(6.4 <= seconds <= 9.6 for seconds in some)
+    assert boots(0.2, seed=1) == some
+    assert boots(0.2, seed=2) != some
+
+
+def test_boots_take_the_same_time_unless_they_are_to_scatter() -> None:
+    assert set(boots(0.0, seed=1)) == {Durations().boot}
 
 
 def test_a_shutdown_holds_the_config_lock_until_its_end(console: Console) -> None:
