@@ -34,6 +34,7 @@ BUDGET: Final = 60
 ROOM: Final = 30  # or a node
 BACKUP: Final = 1800  # each try may take an hour, and nobody waits for it
 LEFTOVERS: Final = 60
+RISING: Final = 30  # its node starts one machine after another
 LONGEST_BACKOFF: Final = 300
 
 #: What is said besides of a lease that is given up before its buyer has got anything.
@@ -142,13 +143,18 @@ def _recheck(each: Pass) -> float | None:
     seen = each.seen
     if seen is None:
         return LOOK_AGAIN
-    if seen.leftovers:
-        return LEFTOVERS
-    if seen.ask_in:
-        return seen.ask_in
+    if pause := _pause(seen):
+        return pause
     if each.decision is not None and each.decision.stuck:
         return SECOND_OPINION
     return WATCHED_TASK if seen.operation is not None else LOOK_AGAIN
+
+
+def _pause(seen: Observed) -> float:
+    """Return the seconds until it is worth looking again at what a machine waits for, if known."""
+    if seen.leftovers:
+        return LEFTOVERS
+    return RISING if seen.rising else seen.ask_in
 
 
 def notices(outcome: Outcome, judged: Verdict) -> Iterator[Notice]:

@@ -51,13 +51,17 @@ def roomy(config: Config) -> Config:
 
 @dataclass(slots=True)
 class Schedule:
-    """One schedule under way; `told` is what happened, for whoever has to read a failure."""
+    """One schedule under way; `told` is what happened, for whoever has to read a failure.
+
+    `rests` are machines that somebody switched off, and no boot of their node.
+    """
 
     world: Realm
     judge: Judge
     dice: Random
     armed: dict[int, Mode] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
+    rests: set[int] = field(default_factory=set)
 
     async def play(self) -> None:
         """Let it all happen, and come to rest."""
@@ -167,6 +171,15 @@ class Schedule:
             if guest.created_by != TOKEN and vmid != TEMPLATE and guest.lock is None:
                 self.judge.strangers.setdefault(vmid, dict(guest.config))
         self.judge.look()
+        self._note_rests()
+
+    def _note_rests(self) -> None:
+        nodes = self.world.cluster.state.nodes
+        for vmid, guest in self.world.guests().items():
+            if guest.running:
+                self.rests.discard(vmid)
+            elif nodes[guest.node].online and guest.started_at >= nodes[guest.node].up_since:
+                self.rests.add(vmid)
 
     async def _turns(self, count: int) -> None:
         for _ in range(count):
@@ -191,14 +204,14 @@ class Schedule:
         assert await verify(self.world.db) == []
 
     async def _operate(self) -> None:
-        """Do what sentences say: remove what clones and destroys left, and start one's machine."""
+        """Do what sentences say: remove what clones and destroys left, start what is left off."""
         cluster = self.world.cluster
         said = " ".join((await self.world.alarms()).values())
         for vmid, guest in self.world.guests().items():
             marked = stamps(self.world, vmid)
             if guest.lock in MAKING:
                 cluster.remove_guest(vmid)
-            elif marked and marked.started and not guest.running and not marked.suspended_at:
+            elif vmid in self.rests and marked and marked.started and not marked.suspended_at:
                 cluster.start_guest(vmid)
         for volume in [each for each in cluster.inventory().leaked_volumes() if each in said]:
             del cluster.state.volumes[volume]

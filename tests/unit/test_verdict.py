@@ -11,6 +11,7 @@ from chainwatch.control.verdict import (
     IN_LINE,
     LONGEST_BACKOFF,
     LOOK_AGAIN,
+    RISING,
     ROOM,
     SECOND_OPINION,
     WATCHED_TASK,
@@ -89,6 +90,11 @@ WAITS: Final[list[tuple[str, Pass, int | None]]] = [
         "a task runs",
         Pass(PAID, replace(ABSENT, operation=OPERATION), Decision(None, "waiting")),
         WATCHED_TASK,
+    ),
+    (
+        "its node starts its machines",
+        Pass(PAID, replace(ABSENT, rising=True), Decision(None, "waiting")),
+        RISING,
     ),
     ("not as desired, and nothing to do", Pass(PAID, ABSENT, Decision(None, "hm")), LOOK_AGAIN),
 ]
