@@ -328,12 +328,14 @@ class Operations:
     async def destroys_since(self, since: int, other_than: tuple[str, str]) -> int:
         """Count the machines whose destroy was begun at or after `since`, however it ended.
 
+        The shutdown that a reinstall begins with is its begin.
         The machine (key, nonce) `other_than` is not counted: trying again spends nothing.
         """
         async with self._db.reading() as read:
             row = await read.one(
                 "SELECT count(*) FROM (SELECT DISTINCT key, nonce FROM operation"
-                " WHERE step IN ('destroy', 'reinstall', 'drop-backup') AND started >= ?"
+                " WHERE (step IN ('destroy', 'reinstall', 'drop-backup') OR step = 'switch-off'"
+                " AND wish IN (SELECT number FROM wish WHERE verb = 'reinstall')) AND started >= ?"
                 " AND (key, nonce) <> (?, ?))",
                 *(since, *other_than),
             )

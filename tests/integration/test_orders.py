@@ -326,7 +326,7 @@ async def test_a_reinstall_waits_for_a_hold_a_pause_and_the_budget(tmp_path: Pat
         await world.settle()
         for word in ("destroys are paused", "is held", "are allowed"):
             assert word in (await world.sentences())[key]
-            assert list(world.guests()) == [FIRST]
+            assert world.running() == [FIRST]
             if "paused" in word:
                 await holds.resume("", 0, now=2)
             elif "held" in word:
@@ -341,8 +341,46 @@ async def test_a_reinstall_does_not_wipe_what_was_sold_a_moment_ago(tmp_path: Pa
         await order(world, Verb.REINSTALL)
         world.transfer()
         await world.turns(30)
-        assert list(world.guests()) == [FIRST]
+        assert world.running() == [FIRST]
         assert "another owner, not yet confirmed" in str(await world.sentences())
         world.finalize()
         await world.settle()
         assert (await how(world))[0] == "done"
+
+
+async def test_a_reinstall_waits_for_who_owns_the_machine_with_the_machine_on(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        world.buy(lasts=100 * GRACE)
+        await world.settle()
+        begun = len(world.cluster.inventory().call_log)
+        await order(world, Verb.REINSTALL)
+        await world.turns(30)
+        said = "switch-off is due (it is to be made anew by order), but who owns the lease is not"
+        assert said in str(await world.sentences())
+        assert world.running() == [FIRST]
+        since = world.cluster.inventory().call_log[begun:]
+        assert not [call for call in since if call.path.endswith(("/shutdown", "/stop"))]
+        world.finalize()
+        await world.settle()
+        assert world.running() == [FIRST]
+        assert await how(world) == ("done", "it was destroyed and made anew")
+
+
+async def test_no_reinstall_is_begun_that_the_budget_would_leave_switched_off(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path, destroys_per_hour=1) as world:
+        for token in (1, 2):
+            world.buy(token, lasts=100 * GRACE)
+        world.finalize()
+        await world.settle()
+        for token in ("1", "2"):
+            await desk_of(world).order(token, (Verb.REINSTALL, ""), "a test", UID)
+        for _ in range(60):
+            await world.turn()
+            world.cluster.advance(1)
+            assert len(world.running()) >= 1
+        assert len(world.running()) == 2
+        assert "are allowed; this one waits" in str(await world.sentences())
