@@ -53,7 +53,10 @@ ALARMS: Final = (
     "volumes-left",
     "backup-failed",
     "drift",
+    "machine-gone",
 )
+#: The alarm of them that ends with the first pass that goes well, whatever the lease waits for.
+FAILING: Final = "failing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +179,33 @@ def _notices(each: Pass) -> Iterator[Notice]:
     elif isinstance(each.error, Transient) and not isinstance(
         each.error, Locked | Crowded | NodeDown
     ):
-        yield Notice("failing", "warning", str(each.error))
+        yield Notice(FAILING, "warning", str(each.error))
     if each.cramped is not None:
         yield Notice("no-room", "warning", str(each.cramped))
     if isinstance(each.refused, OverBudget):
         yield Notice("over-budget", "warning", each.refused.reason)
     if step is CLONE and each.seen and _vanished(each.seen):
-        yield Notice("machine-gone", "critical", f"VM {each.seen.vmid} vanished; a new one is made")
+        gone = "its machine" if each.seen.vmid is None else f"VM {each.seen.vmid}"
+        yield Notice("machine-gone", "critical", f"{gone} vanished; a new one is made")
     if each.seen and each.seen.leftovers:
         yield Notice("volumes-left", "warning", each.sentence)
     if each.decision and each.decision.drifted:
         yield Notice("drift", "warning", each.decision.reason)
     if each.decision and each.decision.stuck:
         yield Notice("stuck", "warning", each.decision.reason)
+
+
+def recovered(outcome: Outcome) -> bool:
+    """Say whether a lease no longer fails: every pass went well, and waits for no task's end.
+
+    A task that was begun, or goes on, may be the one that failed.
+    """
+    return bool(outcome.passes) and all(map(_went_well, outcome.passes))
+
+
+def _went_well(each: Pass) -> bool:
+    waits = each.waiting or (each.seen is not None and each.seen.operation is not None)
+    return each.error is None and not waits
 
 
 def _vanished(seen: Observed) -> bool:

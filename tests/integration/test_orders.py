@@ -368,6 +368,22 @@ async def test_a_reinstall_waits_for_who_owns_the_machine_with_the_machine_on(
         assert await how(world) == ("done", "it was destroyed and made anew")
 
 
+async def test_an_alarm_of_what_failed_ends_once_it_goes_well_though_the_order_waits(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        world.buy(lasts=100 * GRACE)
+        await world.settle()
+        refusal = "got timeout"
+        world.cluster.arm(Fault(FaultName.REFUSE, "GET", "*/status/current", text=refusal))
+        await order(world, Verb.REINSTALL)
+        await world.turn()
+        assert refusal in (await world.alarms())["failing"]
+        await world.turns(10)
+        assert "not final yet" in str(await world.sentences())
+        assert await world.alarms() == {}
+
+
 async def test_no_reinstall_is_begun_that_the_budget_would_leave_switched_off(
     tmp_path: Path,
 ) -> None:
