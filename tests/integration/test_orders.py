@@ -392,8 +392,8 @@ async def test_no_reinstall_is_begun_that_the_budget_would_leave_switched_off(
             world.buy(token, lasts=100 * GRACE)
         world.finalize()
         await world.settle()
-        for token in ("1", "2"):
-            await desk_of(world).order(token, (Verb.REINSTALL, ""), "a test", UID)
+        for lease in ("1", "2"):
+            await desk_of(world).order(lease, (Verb.REINSTALL, ""), "a test", UID)
         for _ in range(60):
             await world.turn()
             world.cluster.advance(1)

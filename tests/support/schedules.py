@@ -9,6 +9,7 @@ say, and the world has to be what the chain says.
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -59,6 +60,7 @@ class Schedule:
     world: Realm
     judge: Judge
     dice: Random
+    reboots: Random
     armed: dict[int, Mode] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     rests: set[int] = field(default_factory=set)
@@ -74,6 +76,8 @@ class Schedule:
                 )
             )
             await happens()
+            if self.reboots.random() < 0.15:
+                await self._node_boots(self.reboots.choice(NODES))
             if self.dice.random() < 0.1:
                 self.told.append("restart")
                 await self.world.restart()
@@ -142,6 +146,19 @@ class Schedule:
             self.judge.left_off.add(token)
         with suppress(OperatorError):  # too many are open
             await wishes.ask((key, row.nonce), (verb, name), "a test", 0, now=now)
+
+    async def _node_boots(self, node: str) -> None:
+        """A quiet node loses power and boots, now and then before the storage of its guests is."""
+        late, state = self.reboots.random() < 0.5, self.world.cluster.state
+        if not await self.world.quiet():
+            return
+        self.told.append(f"{node} boots{' before its storage' if late else ''}")
+        self.world.cluster.power_cycle(node)
+        if late:
+            storage, booted = state.storages["shared"], state.settings.durations.node_boot
+            storage.active = False
+            state.timeline.after(booted + 30, partial(setattr, storage, "active", True))
+        await self._turns(50)
 
     async def _arm(self) -> None:
         mode = self.dice.choice(PLAYED)
@@ -235,7 +252,7 @@ async def play(seed: int, folder: Path) -> None:
     machines.add_storage("local")
     machines.state.storages["shared"].kind = "zfspool"  # where containers have snapshots too
     async with realm(folder, plan=plans, cluster=machines, adjust=roomy) as world:
-        schedule = Schedule(world, Judge(world), dice)
+        schedule = Schedule(world, Judge(world), dice, Random(f"{seed} boots"))
         try:
             await schedule.play()
         except Exception as error:
