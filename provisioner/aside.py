@@ -1,12 +1,14 @@
-"""Looking at what orders and backups are about, where that decides and else not.
+"""Looking at what orders, backups and boots of nodes are about, where that decides and else not.
 
 An ordinary look at a machine asks for neither its snapshots nor its backups. They are asked for
 while an order speaks of them, before a destroy, and where a machine is owed that may have a backup.
+Nor does it ask for tasks: only of a machine that its node may have failed to bring back.
 """
 
 from dataclasses import dataclass, replace
 
 from provisioner.archives import Archives
+from provisioner.boots import Boots
 from provisioner.model import DesiredMachine, Observed, Presence, Verb
 from provisioner.oplog import OperationLog
 from provisioner.ports import Hypervisor
@@ -22,10 +24,12 @@ class Aside:
     log: OperationLog
     site: Site
     archives: Archives | None
+    boots: Boots
 
     async def look(self, want: DesiredMachine, seen: Observed) -> Observed:
         """Return what was seen, with what else decides. Raises what the hypervisor raises."""
-        return await self._saved(want, await self._obedient(want, seen))
+        seen = await self._obedient(want, await self.boots.look(want, seen))
+        return await self._saved(want, seen)
 
     async def _obedient(self, want: DesiredMachine, seen: Observed) -> Observed:
         """Look at what an order is about."""

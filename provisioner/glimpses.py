@@ -1,6 +1,7 @@
 """What is seen of a machine where there is little to see. Pure."""
 
 from dataclasses import replace
+from typing import Final
 
 from provisioner.model import (
     DesiredMachine,
@@ -10,7 +11,11 @@ from provisioner.model import (
     Presence,
     Stamps,
 )
+from provisioner.ports import ClusterSnapshot
 from provisioner.upids import guest_of, kind_of
+
+#: How long a node takes at least to lose power and be back, in seconds.
+REBOOT: Final = 30
 
 
 def owed_first_start(want: DesiredMachine, seen: Observed) -> bool:
@@ -43,3 +48,15 @@ def inheriting(seen: Observed, operation: OpenOperation) -> Observed:
     if operation.upid is None or kind_of(operation.upid) != "qmclone":
         return seen
     return replace(seen, cloned_from=guest_of(operation.upid))
+
+
+def just_done(ended: OpenOperation | None, now: int, snapshot: ClusterSnapshot) -> str | None:
+    """Return the step that has just ended, if its node cannot have rebooted since it began.
+
+    There was no time for it, or the node says, however many seconds ago, that it was up before.
+    """
+    if ended is None:
+        return None
+    since, node = now - ended.started, snapshot.members.get(ended.node)
+    stayed = node is not None and node.online and node.uptime > since
+    return ended.step if since < REBOOT or stayed else None

@@ -122,6 +122,12 @@ class Intents:
     async def made_anew(self, key: str, nonce: str) -> int:
         return max((r.finished or 0 for r in self._of(key, nonce) if r.anew), default=0)
 
+    async def switched_off(self, key: str, nonce: str) -> int:
+        done = [row for row in self._of(key, nonce) if row.outcome == "ok"]
+        told = [row for row in done if row.operation.step in ("mark-ordered", "start")]
+        last = told[-1] if told else None
+        return (last.finished or 0) if last and last.operation.step == "mark-ordered" else 0
+
     async def ever_cloned(self, key: str, nonce: str) -> bool:
         return any(row.made and row.outcome == "ok" for row in self._of(key, nonce))
 

@@ -15,9 +15,10 @@ from typing import Final
 from provisioner import making
 from provisioner.archives import Archives
 from provisioner.aside import Aside
+from provisioner.boots import Boots, Spells
 from provisioner.doorbell import LONGEST_BOOT, Doorbell, Ring
 from provisioner.errors import BackupFailed, Locked, NodeDown, NotOurs, Transient, UnknownOutcome
-from provisioner.glimpses import absent, busy, inheriting, owed_first_start
+from provisioner.glimpses import absent, busy, inheriting, just_done, owed_first_start
 from provisioner.identity import access_stamp, uuid_of
 from provisioner.model import (
     MAKING,
@@ -41,8 +42,6 @@ from provisioner.upids import kind_of
 CLOCK_SKEW: Final = 300
 #: How old a snapshot (in seconds) may be when a machine might be destroyed by what it shows.
 EVIDENCE: Final = 1.0
-#: How long a node takes at least to lose power and be back, in seconds.
-REBOOT: Final = 30
 #: How long the HA manager may take to stop a guest, its patience with it included, in seconds.
 HA_ROUNDS: Final = 180
 
@@ -60,7 +59,7 @@ class Machines:
     """Observes machines through the ports; `wall` tells wall seconds.
 
     `suspects` are VMIDs whose firewall may be another than they are stamped with: it is read until
-    it is right again.
+    it is right again; `spells` are what is remembered of who ran.
     """
 
     hypervisor: Hypervisor
@@ -72,11 +71,13 @@ class Machines:
     wall: Callable[[], int]
     suspects: set[int] = field(default_factory=set)
     archives: Archives | None = None
+    spells: Spells = field(default_factory=dict)
 
     @property
     def aside(self) -> Aside:
-        """Who looks at what orders and backups are about."""
-        return Aside(self.hypervisor, self.log, self.site, self.archives)
+        """Who looks at what orders, backups and boots of nodes are about."""
+        boots = Boots(self.hypervisor, self.snapshots, self.log, self.wall, self.spells)
+        return Aside(self.hypervisor, self.log, self.site, self.archives, boots)
 
     async def observe(self, want: DesiredMachine, *, settle: bool = True) -> Observed:
         """Return what is seen of (want.key, want.nonce) now.
@@ -105,7 +106,8 @@ class Machines:
         may_go = want.retirement is not None
         snapshot = await self.snapshots.get(max_age=EVIDENCE if may_go else None)
         try:
-            done = self._just_done(operation, fate, snapshot)
+            ended = operation if fate is Fate.ENDED else None
+            done = just_done(ended, self.wall(), snapshot)
             seen = await self._locate(want, snapshot, answers, done)
         except NotOurs as error:
             if operation is not None:  # given up: it must not count as something that still runs
@@ -179,19 +181,6 @@ class Machines:
         except Transient:  # it may have been moved: a whole look finds it
             return False
         return power.state is not PowerState.STOPPED
-
-    def _just_done(
-        self, operation: OpenOperation | None, fate: Fate, snapshot: ClusterSnapshot
-    ) -> str | None:
-        """Return the step that has just ended, if its node cannot have rebooted since it began.
-
-        There was no time for it, or the node says, however many seconds ago, that it was up before.
-        """
-        if operation is None or fate is not Fate.ENDED:
-            return None
-        since, node = self.wall() - operation.started, snapshot.members.get(operation.node)
-        stayed = node is not None and node.online and node.uptime > since
-        return operation.step if since < REBOOT or stayed else None
 
     async def _close(self, operation: OpenOperation, fate: Fate, seen: Observed) -> Observed:
         """Close an operation that no longer runs, by what is there to be seen."""

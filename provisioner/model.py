@@ -358,7 +358,9 @@ class Observed:
     where nobody asked; `obeyed` that the task of the order that is wanted has ended well.
     `backups` are those of the machine that may matter now, the newest first. `hardware` is what it
     runs with (cores, MiB), zeros where that was not told. `cloned_from` is the template of a clone
-    that has only just ended; `isolation` is the firewall where it was read.
+    that has only just ended; `isolation` is the firewall where it was read. `fallen` says why a
+    machine that stands still is owed a start although it was seen running since the last one, and
+    `rising` that its node has booted and may still start it by itself.
     """
 
     vmid: int | None
@@ -380,6 +382,8 @@ class Observed:
     hardware: tuple[int, int] = (0, 0)
     cloned_from: int | None = None
     isolation: Isolation | None = None
+    fallen: str = ""
+    rising: bool = False
 
     @property
     def kind(self) -> Kind:

@@ -62,6 +62,13 @@ class OperationLog(Protocol):
         """Return when (key, nonce) was last destroyed to be made anew (wall seconds), else 0."""
         ...
 
+    async def switched_off(self, key: str, nonce: str) -> int:
+        """Return since when (wall seconds) (key, nonce) is left off by order, else 0.
+
+        So it is once an order about its power was done, until we start it.
+        """
+        ...
+
     async def kept(self, key: str, nonce: str) -> int | None:
         """Return the VMID at which (key, nonce) was destroyed to be made anew, while it is not."""
         ...

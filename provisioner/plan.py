@@ -149,6 +149,9 @@ def _running(want: DesiredMachine, have: Observed) -> Decision:
             "start the agent or reboot the guest",
             stuck=True,
         )
+    if have.rising:
+        text = "is stopped; its node has booted and is still starting its machines"
+        return Decision(None, f"VM {have.vmid} {text}")
     left_off = have.power is not PowerState.RUNNING
     text = f"{have.power}, as its owner left it" if left_off else "running, as desired"
     return Decision(None, f"VM {have.vmid} is {text}", settled=True)

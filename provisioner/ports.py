@@ -263,8 +263,10 @@ class Hypervisor(Protocol):
         """Read where tasks of one node stand, at once."""
         ...
 
-    async def tasks(self, node: str, since: int) -> Sequence[TaskRow]:
-        """List a node's tasks started at or after `since` (wall seconds), newest first."""
+    async def tasks(
+        self, node: str, since: int, *, vmid: int | None = None, kind: str | None = None
+    ) -> Sequence[TaskRow]:
+        """List a node's tasks since `since` (wall s), of one guest or kind, newest first."""
         ...
 
     async def freed(self, since: int) -> AbstractSet[int]:

@@ -17,9 +17,8 @@ from chainwatch.runtime.clock import Clock
 from chainwatch.store.holds import Holds, Scope
 from chainwatch.store.operations import Operations
 from chainwatch.store.standings import Standings
-from provisioner.model import DesiredMachine
+from provisioner.model import DesiredMachine, Verb
 from provisioner.moments import utc
-from provisioner.steps.reinstall import REINSTALL
 from provisioner.steps.step import Step
 
 HOUR: Final = 3600
@@ -50,9 +49,11 @@ class Guards:
     async def allow(self, step: Step, want: DesiredMachine, facts: Facts) -> None:
         """Let `step` run. Raises Paused, Held, OverBudget, SourceBehind or ChainDisagrees."""
         await self._not_paused("effects")
-        if step.irreversible and step.obeys:
+        if not grave(step, want):
+            return
+        if step.obeys:
             await self._ordered(step, want, facts)
-        elif step.irreversible:
+        else:
             await self._irreversible(step, want, facts)
 
     async def _irreversible(self, step: Step, want: DesiredMachine, facts: Facts) -> None:
@@ -66,13 +67,16 @@ class Guards:
         await self._nothing_new(want, facts)
 
     async def _ordered(self, step: Step, want: DesiredMachine, facts: Facts) -> None:
-        """Let an order take away what is inside: of whoever owns the lease, now and for good."""
+        """Let an order take away what is inside: of whoever owns the lease, now and for good.
+
+        Whoever waits for that waits with the machine on: its shutdown is part of it.
+        """
         await self._not_paused("destroys")
         if want.held:
             raise Held(f"{step.name} is not allowed while the lease is held")
         if not facts.source.live:
             raise SourceBehind("its source is stale: nothing is taken away")
-        if step is REINSTALL:
+        if _to_wipe(want):
             await self._within_budget(want)
         _same_owner(await self._asked_again(want, facts), want, facts)
         await self._nothing_new(want, facts)
@@ -113,6 +117,16 @@ class Guards:
             raise Held("an operator has put the lease on hold meanwhile")
         await self._not_paused("effects")
         await self._not_paused("destroys")
+
+
+def grave(step: Step, want: DesiredMachine) -> bool:
+    """Say whether there is no way back from a step, or from what it is there for."""
+    return step.irreversible or (step.obeys and _to_wipe(want))
+
+
+def _to_wipe(want: DesiredMachine) -> bool:
+    """Say whether a machine is ordered to be made anew; all that obeys is then for that."""
+    return want.order is not None and want.order.verb is Verb.REINSTALL
 
 
 def _agree(latest: LatestLease, want: DesiredMachine, facts: Facts) -> None:

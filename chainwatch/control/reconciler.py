@@ -12,7 +12,7 @@ from typing import Protocol
 
 from chainwatch.control.expiry import wakes
 from chainwatch.control.facts import FactsReader
-from chainwatch.control.guards import Guards
+from chainwatch.control.guards import Guards, grave
 from chainwatch.control.obedience import Obedience
 from chainwatch.control.passes import Outcome, Pass
 from chainwatch.domain.desired import Facts, Policy, desired
@@ -101,7 +101,7 @@ class Reconciler:
     async def _pass(self, facts: Facts, nonce: str) -> Pass:
         seen = await self._heeded(desired(facts, nonce, self.policy))
         step = seen.decision.step if seen.decision else None
-        if step is None or not step.irreversible:
+        if step is None or not grave(step, seen.want):
             return await self._act(facts, seen)
         if self._deciding.locked():
             return replace(seen, refused=OneAtATime("another machine is about to be destroyed"))

@@ -1,10 +1,11 @@
 """What the last settled look at each lease saw, so that a resync need not look at all of them.
 
 A row of the cluster's list that still agrees with what was seen makes no pass due; whatever the
-list shows as changed (moved, renamed, started, stopped, resized, gone) does, and so does whoever
-was not looked at for longest. The list only selects: what a machine is, the pass reads itself. How
-it fails: a change that the list does not show is found when the lease's turn has come. All of this
-is memory only; after a start every lease is looked at once.
+list shows as changed (moved, renamed, started, stopped, resized, gone) does, and so do a machine
+that was left off and whose node has booted since, and whoever was not looked at for longest. The
+list only selects: what a machine is, the pass reads itself. How it fails: a change that the list
+does not show is found when the lease's turn has come. All of this is memory only; after a start
+every lease is looked at once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,13 +17,16 @@ from provisioner.ports import ClusterSnapshot, GuestRow
 
 #: For how many seconds after a look the list may still show what was before.
 LAG: Final = 15.0
+#: For how many seconds after a node's boot a look may not have known of it yet.
+BOOTING: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
     """A machine as it was seen: where it stood, what it was called, whether it ran.
 
-    `firewall` is the stamp of the one that it was given.
+    `firewall` is the stamp of the one that it was given; `left_off` says that it did not run though
+    no start was owed.
     """
 
     vmid: int
@@ -30,6 +34,7 @@ class _Machine:
     name: str
     running: bool
     firewall: str | None
+    left_off: bool = False
 
     def agrees(self, row: GuestRow | None) -> bool:
         """Whether the list shows the same; it may not have heard of the name yet."""
@@ -37,6 +42,13 @@ class _Machine:
             return False
         named = row.name in (None, self.name)
         return named and (row.node, row.running) == (self.node, self.running)
+
+    def booted(self, snapshot: ClusterSnapshot, at: float) -> bool:
+        """Whether it is off and its node has booted since `at`, or only just before."""
+        node = snapshot.members.get(self.node)
+        if not self.left_off or node is None or not node.uptime:
+            return False
+        return node.uptime < snapshot.taken_at - at + BOOTING
 
 
 @dataclass(slots=True)
@@ -86,6 +98,8 @@ class Sights:
             return False
         if snapshot.taken_at - sight.at < LAG:
             return True
+        if any(each.booted(snapshot, sight.at) for each in sight.machines):
+            return False
         rows = tuple(snapshot.guests.get(each.vmid) for each in sight.machines)
         if sight.rows is not None:
             return rows == sight.rows
@@ -98,4 +112,5 @@ def _machine(seen: Observed) -> _Machine | None:
         return None
     running = seen.power is PowerState.RUNNING
     name, firewall = seen.config.settings.name, seen.stamps.configured
-    return _Machine(seen.vmid, seen.node, name, running, firewall)
+    left_off = not running and seen.stamps.started
+    return _Machine(seen.vmid, seen.node, name, running, firewall, left_off)

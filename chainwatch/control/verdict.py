@@ -34,6 +34,7 @@ BUDGET: Final = 60
 ROOM: Final = 30  # or a node
 BACKUP: Final = 1800  # each try may take an hour, and nobody waits for it
 LEFTOVERS: Final = 60
+RISING: Final = 30  # its node starts one machine after another
 LONGEST_BACKOFF: Final = 300
 
 #: What is said besides of a lease that is given up before its buyer has got anything.
@@ -52,7 +53,10 @@ ALARMS: Final = (
     "volumes-left",
     "backup-failed",
     "drift",
+    "machine-gone",
 )
+#: The alarm of them that ends with the first pass that goes well, whatever the lease waits for.
+FAILING: Final = "failing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +146,18 @@ def _recheck(each: Pass) -> float | None:
     seen = each.seen
     if seen is None:
         return LOOK_AGAIN
-    if seen.leftovers:
-        return LEFTOVERS
-    if seen.ask_in:
-        return seen.ask_in
+    if pause := _pause(seen):
+        return pause
     if each.decision is not None and each.decision.stuck:
         return SECOND_OPINION
     return WATCHED_TASK if seen.operation is not None else LOOK_AGAIN
+
+
+def _pause(seen: Observed) -> float:
+    """Return the seconds until it is worth looking again at what a machine waits for, if known."""
+    if seen.leftovers:
+        return LEFTOVERS
+    return RISING if seen.rising else seen.ask_in
 
 
 def notices(outcome: Outcome, judged: Verdict) -> Iterator[Notice]:
@@ -170,19 +179,33 @@ def _notices(each: Pass) -> Iterator[Notice]:
     elif isinstance(each.error, Transient) and not isinstance(
         each.error, Locked | Crowded | NodeDown
     ):
-        yield Notice("failing", "warning", str(each.error))
+        yield Notice(FAILING, "warning", str(each.error))
     if each.cramped is not None:
         yield Notice("no-room", "warning", str(each.cramped))
     if isinstance(each.refused, OverBudget):
         yield Notice("over-budget", "warning", each.refused.reason)
     if step is CLONE and each.seen and _vanished(each.seen):
-        yield Notice("machine-gone", "critical", f"VM {each.seen.vmid} vanished; a new one is made")
+        gone = "its machine" if each.seen.vmid is None else f"VM {each.seen.vmid}"
+        yield Notice("machine-gone", "critical", f"{gone} vanished; a new one is made")
     if each.seen and each.seen.leftovers:
         yield Notice("volumes-left", "warning", each.sentence)
     if each.decision and each.decision.drifted:
         yield Notice("drift", "warning", each.decision.reason)
     if each.decision and each.decision.stuck:
         yield Notice("stuck", "warning", each.decision.reason)
+
+
+def recovered(outcome: Outcome) -> bool:
+    """Say whether a lease no longer fails: every pass went well, and waits for no task's end.
+
+    A task that was begun, or goes on, may be the one that failed.
+    """
+    return bool(outcome.passes) and all(map(_went_well, outcome.passes))
+
+
+def _went_well(each: Pass) -> bool:
+    waits = each.waiting or (each.seen is not None and each.seen.operation is not None)
+    return each.error is None and not waits
 
 
 def _vanished(seen: Observed) -> bool:

@@ -22,6 +22,7 @@ from chainwatch.control.reconciler import Reconciler
 from chainwatch.control.sights import Sights
 from chainwatch.control.verdict import (
     ALARMS,
+    FAILING,
     LONGEST_BACKOFF,
     Done,
     Failed,
@@ -29,6 +30,7 @@ from chainwatch.control.verdict import (
     Parked,
     Verdict,
     notices,
+    recovered,
     verdict,
 )
 from chainwatch.runtime.clock import Clock
@@ -229,7 +231,7 @@ class Worker:
 
     async def _unforeseen(self, item: WorkItem, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}; this is a bug, its trace is in the log"
-        await self._raise(item.key, Notice("failing", "critical", text))
+        await self._raise(item.key, Notice(FAILING, "critical", text))
         after = min(2 ** min(item.attempts, 10), LONGEST_BACKOFF)
         await self.work.failed(item, text, self.clock.now() + after)
 
@@ -238,11 +240,11 @@ class Worker:
         for notice in notices(outcome, judged):
             await self._raise(lease, notice)
             sounding.add(notice.name)
-        if outcome.through:
-            for name in ALARMS:
-                if name not in sounding and (name, lease) in self._alarmed:
-                    await self.alarms.clear(name, lease)
-                    self._alarmed.discard((name, lease))
+        over = ALARMS if outcome.through else (FAILING,) if recovered(outcome) else ()
+        for name in over:
+            if name not in sounding and (name, lease) in self._alarmed:
+                await self.alarms.clear(name, lease)
+                self._alarmed.discard((name, lease))
 
     async def _raise(self, lease: str, notice: Notice) -> None:
         await self.alarms.raise_(notice.name, lease, notice.severity, notice.text, self.clock.now())

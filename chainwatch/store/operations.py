@@ -222,6 +222,16 @@ class Operations:
             )
         return 0 if row is None else row["at"] or 0
 
+    async def switched_off(self, key: str, nonce: str) -> int:
+        async with self._db.reading() as read:
+            row = await read.one(
+                "SELECT step, finished FROM operation WHERE key = ? AND nonce = ?"
+                " AND step IN ('mark-ordered', 'start') AND outcome = 'ok'"
+                " ORDER BY id DESC LIMIT 1",
+                *(key, nonce),
+            )
+        return row["finished"] if row is not None and row["step"] == "mark-ordered" else 0
+
     async def life(self, key: str, nonce: str) -> Life:
         """Return which clone a machine is, and which start of ours was the last."""
         async with self._db.reading() as read:
@@ -318,12 +328,14 @@ class Operations:
     async def destroys_since(self, since: int, other_than: tuple[str, str]) -> int:
         """Count the machines whose destroy was begun at or after `since`, however it ended.
 
+        The shutdown that a reinstall begins with is its begin.
         The machine (key, nonce) `other_than` is not counted: trying again spends nothing.
         """
         async with self._db.reading() as read:
             row = await read.one(
                 "SELECT count(*) FROM (SELECT DISTINCT key, nonce FROM operation"
-                " WHERE step IN ('destroy', 'reinstall', 'drop-backup') AND started >= ?"
+                " WHERE (step IN ('destroy', 'reinstall', 'drop-backup') OR step = 'switch-off'"
+                " AND wish IN (SELECT number FROM wish WHERE verb = 'reinstall')) AND started >= ?"
                 " AND (key, nonce) <> (?, ?))",
                 *(since, *other_than),
             )

@@ -157,6 +157,7 @@ async def test_a_deleted_machine_is_made_again_and_told_of(tmp_path: Path) -> No
         assert "vanished" in (await world.alarms())["machine-gone"]
         await world.settle()
         assert len(world.running()) == 1
+        assert await world.alarms() == {}
 
 
 # ------------------------------------------------------------------------------- another plan

@@ -214,9 +214,32 @@ async def test_a_paid_lease_whose_machine_is_gone_gets_a_new_one_and_an_alarm(
         world.cluster.stop_guest(vmid)
         world.cluster.remove_guest(vmid)
         await world.daemon.supervisor.resync.enqueue_all("periodic resync")
+        await world.turns(3)
+        said = (await world.alarms())["machine-gone"]
+        assert said == f"VM {vmid} vanished; a new one is made"
         await world.settle()
         assert len(world.running()) == 1
-        assert "machine-gone" in await world.alarms()
+        assert await world.alarms() == {}
+
+
+async def test_the_alarm_of_a_machine_that_gave_its_number_back_does_not_call_it_none(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+        lease = world.buy()
+        await world.settle()
+        (vmid,) = world.running()
+        row = await world.daemon.stores.leases.get(str(lease))
+        assert row is not None
+        world.cluster.stop_guest(vmid)
+        world.cluster.remove_guest(vmid)
+        await world.daemon.stores.operations.gone(str(lease), row.nonce, vmid, "pve")
+        await world.daemon.supervisor.resync.enqueue_all("periodic resync")
+        await world.turns(3)
+        said = (await world.alarms())["machine-gone"]
+        assert said == "its machine vanished; a new one is made"
+        await world.settle()
+        assert await world.alarms() == {}
 
 
 async def test_a_mint_that_a_reorg_takes_back_is_suspended_and_destroyed_after_grace(

@@ -326,7 +326,7 @@ async def test_a_reinstall_waits_for_a_hold_a_pause_and_the_budget(tmp_path: Pat
         await world.settle()
         for word in ("destroys are paused", "is held", "are allowed"):
             assert word in (await world.sentences())[key]
-            assert list(world.guests()) == [FIRST]
+            assert world.running() == [FIRST]
             if "paused" in word:
                 await holds.resume("", 0, now=2)
             elif "held" in word:
@@ -341,7 +341,7 @@ async def test_a_reinstall_does_not_wipe_what_was_sold_a_moment_ago(tmp_path: Pa
         await order(world, Verb.REINSTALL)
         world.transfer()
         await world.turns(30)
-        assert list(world.guests()) == [FIRST]
+        assert world.running() == [FIRST]
         assert "another owner, not yet confirmed" in str(await world.sentences())
         world.finalize()
         await world.settle()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -56,13 +57,18 @@ def roomy(config: Config) -> Config:
 
 @dataclass(slots=True)
 class Schedule:
-    """One schedule under way; `told` is what happened, for whoever has to read a failure."""
+    """One schedule under way; `told` is what happened, for whoever has to read a failure.
+
+    `rests` are machines that somebody switched off, and no boot of their node.
+    """
 
     world: Realm
     judge: Judge
     dice: Random
+    reboots: Random
     armed: dict[int, Mode] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
+    rests: set[int] = field(default_factory=set)
 
     async def play(self) -> None:
         """Let it all happen, and come to rest."""
@@ -75,6 +81,8 @@ class Schedule:
                 )
             )
             await happens()
+            if self.reboots.random() < 0.15:
+                await self._node_boots(self.reboots.choice(NODES))
             if self.dice.random() < 0.1:
                 self.told.append("restart")
                 await self.world.restart()
@@ -144,6 +152,19 @@ class Schedule:
         with suppress(OperatorError):  # too many are open
             await wishes.ask((key, row.nonce), (verb, name), "a test", 0, now=now)
 
+    async def _node_boots(self, node: str) -> None:
+        """A quiet node loses power and boots, now and then before the storage of its guests is."""
+        late, state = self.reboots.random() < 0.5, self.world.cluster.state
+        if not await self.world.quiet():
+            return
+        self.told.append(f"{node} boots{' before its storage' if late else ''}")
+        self.world.cluster.power_cycle(node)
+        if late:
+            storage, booted = state.storages["shared"], state.settings.durations.node_boot
+            storage.active = False
+            state.timeline.after(booted + 30, partial(setattr, storage, "active", True))
+        await self._turns(50)
+
     async def _arm(self) -> None:
         mode = self.dice.choice(PLAYED)
         family = next((each for each in FAMILIES if mode.number in each), {mode.number})
@@ -172,6 +193,15 @@ class Schedule:
             if guest.created_by != TOKEN and vmid != TEMPLATE and guest.lock is None:
                 self.judge.strangers.setdefault(vmid, dict(guest.config))
         self.judge.look()
+        self._note_rests()
+
+    def _note_rests(self) -> None:
+        nodes = self.world.cluster.state.nodes
+        for vmid, guest in self.world.guests().items():
+            if guest.running:
+                self.rests.discard(vmid)
+            elif nodes[guest.node].online and guest.started_at >= nodes[guest.node].up_since:
+                self.rests.add(vmid)
 
     async def _turns(self, count: int) -> None:
         for _ in range(count):
@@ -205,11 +235,12 @@ class Schedule:
         assert await verify(self.world.db) == []
 
     async def _operate(self) -> None:
-        """Do what sentences say: remove what clones and destroys left, and start one's machine."""
+        """Do what sentences say: remove what clones and destroys left, start what is left off."""
         await self._remove()
         for vmid, guest in self.world.guests().items():
             marked = stamps(self.world, vmid)
-            if marked and marked.started and not guest.running and not marked.suspended_at:
+            rests = vmid in self.rests and not guest.running
+            if rests and marked and marked.started and not marked.suspended_at:
                 self.world.cluster.start_guest(vmid)
 
     async def _remove(self) -> None:
@@ -260,7 +291,7 @@ async def play(seed: int, folder: Path) -> None:
     machines.add_storage("local")
     machines.state.storages["shared"].kind = "zfspool"  # where containers have snapshots too
     async with realm(folder, plan=plans, cluster=machines, adjust=roomy) as world:
-        schedule = Schedule(world, Judge(world), dice)
+        schedule = Schedule(world, Judge(world), dice, Random(f"{seed} boots"))
         try:
             await schedule.play()
         except Exception as error:

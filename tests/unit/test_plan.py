@@ -56,6 +56,8 @@ def shown(want: DesiredMachine, stamps: Stamps = STAMPS) -> GuestSettings:
 
 DONE: Final = replace(STAMPS, ordered=7)
 
+FALLEN: Final = replace(observed(PAID, STAMPS, STOPPED), fallen="its node booted")
+
 
 def ordering(verb: Verb) -> DesiredMachine:
     return replace(PAID, order=Order(7, verb, "kept" if verb is Verb.ROLLBACK else ""))
@@ -109,6 +111,14 @@ CASES: Final[list[tuple[str, DesiredMachine, Observed, str | None]]] = [
     ),
     ("who runs as wanted is left alone", PAID, observed(PAID), None),
     ("who was powered off by its owner is left off", PAID, observed(PAID, STAMPS, STOPPED), None),
+    ("who was not brought back by its node is started", PAID, FALLEN, "start"),
+    ("who is about to be is waited for", PAID, replace(FALLEN, fallen="", rising=True), None),
+    (
+        "who was not brought back and is to stay off by order is not started",
+        ordering(Verb.STOP),
+        FALLEN,
+        "mark-ordered",
+    ),
     ("who is paused is nobody's order", PAID, observed(PAID, power=PowerState.PAUSED), None),
     (
         "who is sold and answers changes its keys",

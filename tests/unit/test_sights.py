@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from chainwatch.control.sights import LAG, Sights
 from provisioner.model import Kind, Observed, PowerState
-from provisioner.ports import ClusterSnapshot, GuestRow
+from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow
 from tests.support.sketches import PAID, observed
 
 LEASE = "eip155:1/erc721:0x1/1"
@@ -73,3 +73,14 @@ def test_the_turn_is_of_those_who_were_looked_at_longest_ago() -> None:
     for at, lease in enumerate(("c", "a", "b")):
         sights.note(lease, [SEEN], at)
     assert sights.oldest(["a", "b", "c", "unknown"], 2) == ["c", "a"]
+
+
+def test_who_was_left_off_is_doubtful_once_its_node_has_booted() -> None:
+    off = replace(SEEN, power=PowerState.STOPPED)
+    row = replace(ROW, running=False)
+    for uptime, expected in ((5000, False), (0, False), (200, True)):
+        node = NodeRow(row.node, online=True, maintenance=False, memory=0, uptime=uptime)
+        list_of_now = replace(shown(row, at=1000.0), members={row.node: node})
+        assert (seen(off).doubtful([LEASE], list_of_now) == [LEASE]) == expected
+        suspended = replace(off, stamps=replace(off.stamps, started=False))
+        assert not seen(suspended).doubtful([LEASE], list_of_now)

@@ -11,6 +11,7 @@ from chainwatch.control.verdict import (
     IN_LINE,
     LONGEST_BACKOFF,
     LOOK_AGAIN,
+    RISING,
     ROOM,
     SECOND_OPINION,
     WATCHED_TASK,
@@ -19,6 +20,7 @@ from chainwatch.control.verdict import (
     Parked,
     Verdict,
     notices,
+    recovered,
     verdict,
 )
 from chainwatch.errors import ChainDisagrees, Held, OverBudget, Paused, SourceBehind
@@ -90,6 +92,11 @@ WAITS: Final[list[tuple[str, Pass, int | None]]] = [
         Pass(PAID, replace(ABSENT, operation=OPERATION), Decision(None, "waiting")),
         WATCHED_TASK,
     ),
+    (
+        "its node starts its machines",
+        Pass(PAID, replace(ABSENT, rising=True), Decision(None, "waiting")),
+        RISING,
+    ),
     ("not as desired, and nothing to do", Pass(PAID, ABSENT, Decision(None, "hm")), LOOK_AGAIN),
 ]
 
@@ -158,6 +165,31 @@ ALARMS: Final[list[tuple[str, Pass, set[str]]]] = [
         {"stuck"},
     ),
 ]
+
+
+def test_a_machine_without_a_number_is_not_called_none() -> None:
+    for vmid, said in ((None, "its machine vanished"), (VMID, f"VM {VMID} vanished")):
+        gone = Pass(PAID, replace(ABSENT, vmid=vmid, ever_existed=True), Decision(CLONE, ""))
+        (notice,) = notices(Outcome(KNOWN, (gone,)), judged(gone))
+        assert notice.text == f"{said}; a new one is made"
+
+
+@pytest.mark.parametrize(
+    ("passes", "over"),
+    [
+        ((SETTLED,), True),
+        ((replace(DESTROYS, refused=ChainDisagrees("x")),), True),
+        ((Pass(PAID, None, Decision(CLONE, ""), acted=True),), True),
+        ((Pass(PAID, None, Decision(START, ""), acted=True, waiting=True),), False),
+        ((Pass(PAID, replace(ABSENT, operation=OPERATION), Decision(None, "")),), False),
+        ((SETTLED, failed(Locked("x"))), False),
+        ((), False),
+    ],
+)
+def test_a_lease_fails_no_more_once_all_went_well_and_no_task_is_left(
+    passes: tuple[Pass, ...], over: bool
+) -> None:
+    assert recovered(Outcome(KNOWN, passes)) == over
 
 
 @pytest.mark.parametrize(("each", "names"), [c[1:] for c in ALARMS], ids=[c[0] for c in ALARMS])

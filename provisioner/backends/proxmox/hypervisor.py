@@ -133,10 +133,12 @@ class ProxmoxHypervisor:
             return await read_states(self._api, upids)
 
     @guarded("hypervisor.tasks")
-    async def tasks(self, node: str, since: int) -> Sequence[TaskRow]:
+    async def tasks(
+        self, node: str, since: int, *, vmid: int | None = None, kind: str | None = None
+    ) -> Sequence[TaskRow]:
         """List a node's tasks started at or after `since` (wall seconds), newest first."""
         with reading(f"tasks of {node}"):
-            return await read_rows(self._api, node, since)
+            return await read_rows(self._api, node, since, kind, vmid)
 
     @guarded("hypervisor.freed")
     async def freed(self, since: int) -> AbstractSet[int]:

@@ -46,11 +46,15 @@ async def read_states(api: Api, upids: Collection[str]) -> Mapping[str, TaskStat
     return {upid: listed.get(upid) or await read_state(api, upid) for upid in upids}
 
 
-async def read_rows(api: Api, node: str, since: int, kind: str | None = None) -> Sequence[TaskRow]:
+async def read_rows(
+    api: Api, node: str, since: int, kind: str | None = None, vmid: int | None = None
+) -> Sequence[TaskRow]:
     """List a node's running and ended tasks since `since` (wall seconds), newest first."""
     wanted: dict[str, ParamValue] = {"source": "all", "since": since, "limit": LIMIT}
     if kind is not None:
         wanted["typefilter"] = kind
+    if vmid is not None:
+        wanted["vmid"] = vmid
     data = await api.call("GET", f"/nodes/{node}/tasks", wanted)
     rows = [_row(row) for row in records(data, f"tasks of {node}")]
     return sorted(rows, key=lambda row: row.started, reverse=True)

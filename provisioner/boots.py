@@ -1,0 +1,175 @@
+"""Whether a machine that stands still is owed a start: its node booted, and did not bring it back.
+
+Who was seen running and is found stopped is left off, for its owner may power it off. A boot of its
+node is what nobody meant by it: the node starts it again (`onboot`), and where that fails, nobody
+else would. So where the node has booted since the machine was last seen running, its task list is
+asked: no start that went well since, and it is owed one; a start that did, and somebody switched it
+off. A machine that was off before the boot stays off: by our own memory, by an order, or by a task
+that switched it off. What is found out holds until the next boot, so who is left off costs a call
+for each. How it fails: the memory is lost with the process, and a shutdown from inside leaves no
+trace; then a machine that was off before is started, as its node would have done.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from provisioner.glimpses import REBOOT
+from provisioner.model import DesiredMachine, Observed, PowerState, Presence
+from provisioner.oplog import OperationLog
+from provisioner.ports import Hypervisor, Snapshots, TaskRow
+from provisioner.taskwords import TASKS
+
+#: Tasks that start a guest, and tasks after which it runs.
+STARTS: Final = frozenset({"qmstart", "vzstart"})
+RUNS: Final = STARTS | {"qmreboot", "vzreboot", "qmresume"}
+STOPS: Final = frozenset(TASKS["shutdown"])
+#: How exactly it is known when a node booted, in seconds.
+EXACT: Final = 60
+#: So long after its boot a node may not have begun to start its guests, in seconds.
+YOUNG: Final = 300
+#: How long a node may take to shut its guests down, in seconds.
+DOWN: Final = 3600
+#: What a task said of its failure is told up to here.
+SAID: Final = 200
+
+
+@dataclass(slots=True)
+class Spell:
+    """When a machine was last seen running, and since when it is left off (wall s; 0: not known).
+
+    `judged` is the boot of its node, and `node` which, for which it was found to be left off.
+    """
+
+    on: int = 0
+    off: int = 0
+    judged: int = 0
+    node: str = ""
+
+
+#: What is remembered of each machine, by its key and nonce.
+Spells: TypeAlias = dict[tuple[str, str], Spell]
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """Why a machine stands still: what `Observed` says of it; neither where it is left off."""
+
+    fallen: str = ""
+    rising: bool = False
+
+
+LEFT_OFF: Final = Still()
+RISING: Final = Still(rising=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Boots:
+    """Judges machines that stand still; `wall` tells wall seconds."""
+
+    hypervisor: Hypervisor
+    snapshots: Snapshots
+    log: OperationLog
+    wall: Callable[[], int]
+    spells: Spells
+
+    async def look(self, want: DesiredMachine, seen: Observed) -> Observed:
+        """Return what was seen, with what is owed to it. Raises what the hypervisor raises."""
+        machine = (want.key, want.nonce)
+        if seen.power in (PowerState.RUNNING, PowerState.PAUSED):
+            self.spells[machine] = Spell(on=self.wall())
+            return seen
+        if seen.power is not PowerState.STOPPED or want.presence is not Presence.RUNNING:
+            return seen
+        boot = self._booted(seen.node)
+        if not seen.stamps.started or seen.stamps.suspended_at is not None or boot is None:
+            return seen
+        spell = self.spells.setdefault(machine, Spell())
+        still = LEFT_OFF
+        if spell.on <= boot + REBOOT and not _known(spell, seen.node, boot):
+            still = await self._judged(want, seen, spell, boot)
+        if still is LEFT_OFF:
+            spell.off = spell.off or self.wall()
+            spell.node, spell.judged = seen.node or "", boot
+        return replace(seen, fallen=still.fallen, rising=still.rising)
+
+    def _booted(self, node: str | None) -> int | None:
+        """Return when a node booted (wall s); None where it does not tell."""
+        last = self.snapshots.last
+        row = last.members.get(node) if last is not None and node is not None else None
+        return self.wall() - row.uptime if row is not None and row.uptime else None
+
+    async def _judged(self, want: DesiredMachine, seen: Observed, spell: Spell, boot: int) -> Still:
+        """Judge a machine by the tasks of its node, which booted since it was seen running."""
+        if seen.node is None or seen.config is None:
+            return LEFT_OFF
+        told, began = await self.hypervisor.tasks(seen.node, 0, vmid=seen.vmid), boot - REBOOT
+        rows = [row for row in told if row.vmid == seen.vmid]
+        since = [row for row in rows if row.started >= began and row.kind in RUNS]
+        if any(row.ended is None for row in since):
+            return RISING
+        if any(_well(row) for row in since):
+            return LEFT_OFF
+        by_order = await self.log.switched_off(want.key, want.nonce)
+        for off in (by_order, spell.off if spell.off < began else 0):
+            if off and not any(
+                _well(row) for row in rows if row.kind in RUNS and row.started >= off
+            ):
+                return LEFT_OFF
+        if await self._switched_off(seen.node, rows, spell.on, began):
+            return LEFT_OFF
+        if since:
+            said = " ".join((since[0].status or "").split())[:SAID]
+            return Still(f"its node booted and could not start it ({said})")
+        return await self._forgotten(seen.node, spell, boot) if _comes_up(seen) else LEFT_OFF
+
+    async def _switched_off(self, node: str, rows: Sequence[TaskRow], on: int, began: int) -> bool:
+        """Say whether somebody switched a machine off before the boot.
+
+        What its node shut down because it was to boot itself was switched off by nobody.
+        """
+        last = next(_power(rows, on, began), None)
+        if last is None or last.kind not in STOPS:
+            return False
+        down = await self.hypervisor.tasks(node, last.started - DOWN, kind="stopall")
+        return not any(row.kind == "stopall" and row.started <= last.started for row in down)
+
+    async def _forgotten(self, node: str, spell: Spell, boot: int) -> Still:
+        """Judge a machine that was not started at all since the boot, and should have been.
+
+        Who was not seen running before may have come to the node later: it is owed a start only
+        where the node did not get through all of its guests.
+        """
+        told = await self.hypervisor.tasks(node, boot - REBOOT, kind="startall")
+        rounds = [row for row in told if row.kind == "startall"]
+        if any(row.ended is None for row in rounds):
+            return RISING
+        if not rounds and self.wall() - boot < YOUNG:
+            return RISING
+        missed = spell.on or any(not _well(row) for row in rounds)
+        return Still("its node booted and did not start it") if missed else LEFT_OFF
+
+
+def _known(spell: Spell, node: str | None, boot: int) -> bool:
+    """Say whether a machine was judged for this boot already."""
+    return spell.node == node and abs(spell.judged - boot) < EXACT
+
+
+def _well(row: TaskRow) -> bool:
+    """Say whether a task was seen to end in success."""
+    return row.status is not None and row.status.split(":")[0] in ("OK", "WARNINGS")
+
+
+def _comes_up(seen: Observed) -> bool:
+    """Say whether a machine's node is to start it when it boots."""
+    return seen.config is not None and seen.config.settings.onboot
+
+
+def _power(rows: Sequence[TaskRow], on: int, began: int) -> Iterator[TaskRow]:
+    """Go through what changed a machine's power before a boot, the newest first.
+
+    What was before it was last seen running is of no account.
+    """
+    for row in rows:
+        if on <= row.started < began and row.kind in RUNS | STOPS and _well(row):
+            yield row
