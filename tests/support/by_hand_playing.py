@@ -19,7 +19,7 @@ from provisioner.simulator.guests import ConfigValue, Guest
 from provisioner.simulator.modes.catalogue import arm, has_struck, mend
 from provisioner.simulator.modes.mode import Call, Mode
 from tests.support.advice import says_what_to_do
-from tests.support.blindness import PURBLIND, Strike
+from tests.support.blindness import Strike
 from tests.support.by_hand import Command
 from tests.support.cli import TOKEN, Yard
 from tests.support.matrix import OF_THE_CHAIN, TIMES, fits, generic, means_it, struck_calls
@@ -27,8 +27,6 @@ from tests.support.playing import GONE, POWERED_OFF
 
 #: What a command hands on besides, by mode and command: what a program in the container said.
 HANDED_ON: Final = {(60, "guest-exec"): r"^there is no such file$"}
-#: What no command can tell, for want of a database: that a machine is there and not shown.
-UNTOLD: Final = PURBLIND
 #: How long a command may wait in all, in seconds.
 SECONDS: Final = 400
 
@@ -82,7 +80,6 @@ async def meetings(command: Command, mode: Mode) -> list[Meeting]:
     return [
         Meeting(command, mode, call, nth, form)
         for form in range(len(mode.forms))
-        if (mode.number, form) not in UNTOLD
         for call in struck_calls(mode, calls)
         if fits(mode, form, call) and means_it(mode, form, call, calls)
         for nth in range(1, min(calls[call], TIMES) + 1)
