@@ -23,6 +23,7 @@ from provisioner.errors import (
     UnknownOutcome,
 )
 from provisioner.line import Line
+from provisioner.machines import EVIDENCE
 from provisioner.model import DesiredMachine, Kind, Observed
 from provisioner.oplog import OperationLog
 from provisioner.placement import Demand
@@ -165,9 +166,10 @@ class Executor:
 
         Only as many may be made at once as a storage can bear: a lock on it that is waited for
         too long fails the clone. One that is restored stands where its backup is seen, and keeps
-        its VMID if nobody else has that.
+        its VMID if nobody else has that. The list that shows the place is as young as one by which
+        a machine is destroyed: a token that has lost its eyes may still have its hands.
         """
-        snapshot = await self.snapshots.get()
+        snapshot = await self.snapshots.get(max_age=EVIDENCE)
         demand = self._demand(want, have.backups[0].archive.kind if restored else None)
         offer = await self.rooms.offer(demand, snapshot, now)
         if restored:

@@ -16,6 +16,7 @@ from provisioner.backends.proxmox.commands import AgentCommands
 from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
+from provisioner.backends.proxmox.sight import require_sight
 from provisioner.backends.proxmox.snapshot import Snapshots
 from provisioner.census import Census, Found, ours
 from provisioner.configuration import Configuration
@@ -40,7 +41,7 @@ from provisioner.model import (
     Retirement,
 )
 from provisioner.names import key_of, shown
-from provisioner.ports import NodeShell
+from provisioner.ports import ClusterSnapshot, NodeShell
 from provisioner.rooms import Rooms
 from provisioner.shells import Shells
 from provisioner.site import Site
@@ -100,7 +101,13 @@ class Workshop:
 
     @cached_property
     def snapshots(self) -> Snapshots:
-        return Snapshots(self.hypervisor.snapshot, self.clock.monotonic, FRESH)
+        return Snapshots(self._whole, self.clock.monotonic, FRESH)
+
+    async def _whole(self) -> ClusterSnapshot:
+        """Read the cluster. Raises Untrusted where the token does not see all of our machines."""
+        snapshot = await self.hypervisor.snapshot()
+        await require_sight(self.api, self.settings.proxmox.pool)
+        return snapshot
 
     @cached_property
     def census(self) -> Census:

@@ -213,5 +213,8 @@ def _address(address: str, version: int) -> None:
         found = ipaddress.ip_address(address)
     except ValueError:
         raise Declined(f"{address[:80]!r} is no IP address") from None
+    if isinstance(found, ipaddress.IPv6Address) and found.scope_id is not None:
+        without = address.partition("%")[0]
+        raise Declined(f"{address[:80]!a} names a zone: write the address alone, {without}")
     if found.version != version:
         raise Declined(f"{address} is no IPv{version} address")

@@ -6,6 +6,7 @@ this story every suite of this folder that has a `world` is played on the peer t
 
 from pathlib import Path
 
+import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.support.divergences import (
@@ -24,6 +25,7 @@ from tests.support.exchanges import STORY, ours, peer, theirs
 HERE = Path(__file__).parent
 
 
+@pytest.mark.rude_requests
 async def test_both_say_the_same_but_for_what_is_listed() -> None:
     mine = ours()
     differing: dict[str, str] = {}

@@ -1,12 +1,19 @@
 """What we rely on goes away (a chain, a database, a node, room) and nobody loses a paid machine."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from chainwatch.errors import Fatal, OperatorError, RpcUnavailable
+from provisioner.machines import EVIDENCE
+from provisioner.simulator.faults import Struck
+from provisioner.simulator.modes.mode import Remedy
+from provisioner.simulator.modes.rights import sight_gone
 from tests.support.amnesia import forget, rebuild, reopen
+from tests.support.blindness import destroys, makes
 from tests.support.chain_model import ModelEndpoint
 from tests.support.lives import FOREIGN, scene
 from tests.support.realm import FIRST, GRACE, HOUR, TOKEN, Realm, realm
@@ -34,13 +41,8 @@ def took_away(world: Realm) -> list[str]:
     return [
         f"{call.method} {call.path}"
         for call in world.cluster.inventory().call_log
-        if call.token == TOKEN
-        and (call.path.endswith(("/shutdown", "/stop")) or destroys(call.method, call.path))
+        if call.token == TOKEN and (call.path.endswith(("/shutdown", "/stop")) or destroys(call))
     ]
-
-
-def destroys(method: str, path: str) -> bool:
-    return method == "DELETE" and path.rpartition("/")[2].isdecimal() and "/rules/" not in path
 
 
 # -------------------------------------------------------------------------------------- the chain
@@ -276,35 +278,44 @@ async def test_a_node_that_reboots_brings_back_who_pays_and_nobody_else(tmp_path
         assert "hypervisor-down" not in await world.alarms()
 
 
-async def test_a_cluster_without_quorum_makes_and_destroys_nothing(tmp_path: Path) -> None:
-    async with realm(tmp_path) as world:
-        await several(world)
-        before = scene(world)
-        world.pass_time(HOUR)
-        world.buy(4)
-        world.finalize()
-        world.cluster.set_quorum(quorate=False)
-        await world.turns(30)
-        assert scene(world) == before
-        assert "hypervisor-down" in await world.alarms()
-        world.cluster.set_quorum(quorate=True)
-        await world.settle()
-        assert len(world.running()) == 2
+def without_quorum(world: Realm) -> Remedy:
+    world.cluster.set_quorum(quorate=False)
+    return partial(world.cluster.set_quorum, quorate=True)
 
 
-async def test_a_token_that_sees_nothing_any_more_makes_and_destroys_nothing(
-    tmp_path: Path,
+def without_rights(world: Realm) -> Remedy:
+    world.cluster.set_grants(TOKEN, everything=False)
+    return partial(world.cluster.set_grants, TOKEN, everything=True)
+
+
+def without_sight(world: Realm) -> Remedy:
+    """Take away what lists are shown by, and nothing of what it takes to change things."""
+    remedy = sight_gone(of_templates=True)(world.cluster, Struck("", "", "", 0, 0, "", ""))
+    assert remedy is not None
+    return remedy
+
+
+@pytest.mark.parametrize("waits", [0.0, 0.5, 1.5, 4.0, 6.0])
+@pytest.mark.parametrize("loses", [without_quorum, without_rights, without_sight])
+async def test_whoever_sees_nothing_any_more_makes_and_destroys_nothing(
+    tmp_path: Path, loses: Callable[[Realm], Remedy], waits: float
 ) -> None:
     async with realm(tmp_path) as world:
         await several(world)
         before = scene(world)
+        given_back = loses(world)
+        since, lost = len(world.cluster.inventory().call_log), world.cluster.now
+        world.cluster.advance(waits)
         world.pass_time(HOUR)
         world.buy(4)
         world.finalize()
-        world.cluster.set_grants(TOKEN, everything=False)
         await world.turns(30)
-        assert scene(world) == before
+        asked = world.cluster.inventory().call_log[since:]
+        assert not [call for call in asked if destroys(call)]
+        assert not [call for call in asked if makes(call) and call.at > lost + EVIDENCE]
+        if waits > EVIDENCE:
+            assert scene(world) == before
         assert "hypervisor-down" in await world.alarms()
-        world.cluster.set_grants(TOKEN, everything=True)
+        given_back()
         await world.settle()
         assert len(world.running()) == 2

@@ -113,7 +113,7 @@ def test_an_answer_that_only_trickles_in_ends_by_the_clock() -> None:
             return b" "
 
     trickle = HTTPResponse(Trickle(), status=200, preload_content=False)
-    bounded = Bounded(trickle, 35.0, lambda: now)
+    bounded = Bounded(trickle, LONGEST_ANSWER, 35.0, lambda: now)
     with pytest.raises(Excess, match="more than 35 s"):
         list(bounded.stream())
     assert now == 40.0

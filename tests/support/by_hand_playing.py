@@ -19,10 +19,11 @@ from provisioner.simulator.guests import ConfigValue, Guest
 from provisioner.simulator.modes.catalogue import arm, has_struck, mend
 from provisioner.simulator.modes.mode import Call, Mode
 from tests.support.advice import says_what_to_do
+from tests.support.blindness import Strike
 from tests.support.by_hand import Command
 from tests.support.cli import TOKEN, Yard
 from tests.support.matrix import OF_THE_CHAIN, TIMES, fits, generic, means_it, struck_calls
-from tests.support.playing import BLIND, DESTROYED, GONE, MADE, POWERED_OFF
+from tests.support.playing import GONE, POWERED_OFF
 
 #: What a command hands on besides, by mode and command: what a program in the container said.
 HANDED_ON: Final = {(60, "guest-exec"): r"^there is no such file$"}
@@ -103,11 +104,11 @@ def the_machine(it: Yard) -> Guest | None:
 
 @dataclass(slots=True)
 class Play:
-    """A meeting under way; `since` is how many tasks there were when it struck."""
+    """A meeting under way; `strike` is when it struck first."""
 
     meeting: Meeting
     it: Yard
-    since: int | None = None
+    strike: Strike | None = None
     errors: list[str] = field(default_factory=list)
 
     async def play(self) -> Ended:
@@ -174,8 +175,8 @@ class Play:
 
     def _noting(self, act: Callable[[Struck], None] | None) -> Callable[[Struck], None]:
         def noted(struck: Struck) -> None:
-            if self.since is None:
-                self.since = len(self.it.cluster.state.tasks)
+            if self.strike is None:
+                self.strike = Strike.now(self.it.cluster, struck)
             if act is not None:
                 act(struck)
 
@@ -184,9 +185,9 @@ class Play:
     # ------------------------------------------------------------------------- what is judged
 
     def _judge_blindness(self) -> None:
-        if self.meeting.mode.number in BLIND:
-            tasks = list(self.it.cluster.state.tasks.values())[self.since or 0 :]
-            assert not [task.kind for task in tasks if task.kind in MADE | DESTROYED]
+        if self.strike is not None:
+            cluster, meeting = self.it.cluster, self.meeting
+            assert self.strike.forbidden(cluster, meeting.mode.number, meeting.form) == []
 
     def _judge(self, before: Mapping[str, ConfigValue]) -> None:
         """See that the command did what it is for, once, and nothing else."""

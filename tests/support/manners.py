@@ -1,9 +1,10 @@
 """Every request that any test sends, held against every official schema at hand.
 
-`watch` puts itself in front of both transports for as long as tests run, and has simulators that
-are processes of their own write down what they are asked, by whomever. What a request lacks, or
-says that Proxmox VE 8.4 or 9 does not know, is noted; `taken` hands it over and forgets it, so that
-the test which sent it fails even where the program survived the refusal.
+`watch` puts itself in front of both transports, and of the stand-in where a test speaks to it
+without one, for as long as tests run, and has simulators that are processes of their own write down
+what they are asked, by whomever. What a request lacks, or says that Proxmox VE 8.4 or 9 does not
+know, is noted; `taken` hands it over and forgets it, so that the test which sent it fails even
+where the program survived the refusal.
 """
 
 import json
@@ -20,7 +21,9 @@ import pytest
 
 from provisioner.backends.proxmox.api import ParamValue
 from provisioner.backends.proxmox.client import ProxmoxerApi
+from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.direct import DirectApi
+from provisioner.simulator.wire import ApiRequest, ApiResponse
 from tests.support import pve_schema
 from tests.support.pve_schema import Schema, Schemas, SchemaViolation
 
@@ -116,6 +119,14 @@ def _minded(call: Call) -> Call:
     return minding
 
 
+def _minded_raw(handle: Callable[[Cluster, ApiRequest], ApiResponse]) -> Callable[..., object]:
+    def minding(self: Cluster, request: ApiRequest) -> ApiResponse:
+        _mind(request.method, request.path, request.params)
+        return handle(self, request)
+
+    return minding
+
+
 @dataclass(slots=True)
 class _Record:
     """The file to which simulators that are processes of their own add what they are asked."""
@@ -149,6 +160,7 @@ def watch(record: Path) -> Iterator[None]:
         patch.setenv(RECORD, str(record))
         for transport in (DirectApi, ProxmoxerApi):
             patch.setattr(transport, "call", _minded(transport.call))
+        patch.setattr(Cluster, "handle", _minded_raw(Cluster.handle))
         _records.append(_Record(record))
         yield
         _records.pop()

@@ -20,6 +20,7 @@ from provisioner.simulator.inventory import Inventory
 from provisioner.simulator.modes.catalogue import arm, has_struck, mend
 from provisioner.terms import SECONDS_A_GIB
 from tests.support.advice import says_what_to_do
+from tests.support.blindness import Strike
 from tests.support.judge import Judge
 from tests.support.lives import stamps
 from tests.support.matrix import OF_THE_CHAIN, Case, expect, lull, settle_through
@@ -42,10 +43,7 @@ TROUBLE: Final = frozenset(
     }
 )
 POWERED_OFF: Final = (59, 2)
-#: Modes while which nothing may be made or destroyed.
-BLIND: Final = frozenset({13, 29})
 DESTROYED: Final = frozenset({"qmdestroy", "vzdestroy"})
-MADE: Final = frozenset({"qmclone", "qmrestore", "vzcreate", "vzclone", "vzrestore"})
 #: The verb that has a backup deleted.
 DROP: Final = "drop-backup"
 #: A guest that is gone is made anew, whatever was done to it before.
@@ -94,12 +92,12 @@ async def play(case: Case, folder: Path) -> Played:
 
 @dataclass(slots=True)
 class Run:
-    """One case under way; `tasks_at_strike` is how many tasks there were when it struck."""
+    """One case under way; `strike` is when it struck first."""
 
     case: Case
     world: Realm
     judge: Judge
-    tasks_at_strike: int | None = None
+    strike: Strike | None = None
 
     async def play(self) -> Played:
         """Do the verb, with the mode at its call."""
@@ -154,8 +152,8 @@ class Run:
             act = fault.act
 
             def noted(struck: Struck, act: object = act) -> None:
-                if self.tasks_at_strike is None:
-                    self.tasks_at_strike = len(self.world.cluster.state.tasks)
+                if self.strike is None:
+                    self.strike = Strike.now(self.world.cluster, struck)
                 if callable(act):
                     act(struck)
                 self.judge.witness()
@@ -236,9 +234,9 @@ class Run:
             assert not self.world.cluster.inventory().backups, "its backup is still there"
 
     def _judge_blindness(self) -> None:
-        if self.case.mode.number in BLIND:
-            since = list(self.world.cluster.state.tasks.values())[self.tasks_at_strike or 0 :]
-            assert not [task.kind for task in since if task.kind in MADE | DESTROYED]
+        if self.strike is not None:
+            cluster, case = self.world.cluster, self.case
+            assert self.strike.forbidden(cluster, case.mode.number, case.form) == []
 
     async def _sentences(self) -> list[str]:
         said = list((await self.world.alarms()).values())

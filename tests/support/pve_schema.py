@@ -19,7 +19,17 @@ import pytest
 from provisioner.backends.proxmox.api import JsonValue
 from tests.support import pve_formats
 
-LOCAL = Path(__file__).parents[3] / "shared" / "pve" / "apidoc-8.4.json"
+
+def _repository() -> Path:
+    """Return where the repository stands, also where this is a worktree of it."""
+    here = Path(__file__).parents[2]
+    link = here / ".git"
+    if not link.is_file():
+        return here
+    return Path(link.read_text().removeprefix("gitdir:").strip()).parents[2]
+
+
+LOCAL = _repository().parent / "shared" / "pve" / "apidoc-8.4.json"
 Schema = dict[str, JsonValue]
 Schemas = Mapping[str, Mapping[str, Schema]]
 NEWER_THAN_8 = {"available"}  # obligatory members that an 8.4 does not send

@@ -257,6 +257,16 @@ async def test_a_command_inside_has_its_streams_and_its_code_outside(
     assert await typed(it, "guest-exec", "--limit", "2", "web", "sleep", "50") == 124
 
 
+@pytest.mark.parametrize("zone", ["eth0", "$(id)\x1b[2J"])
+async def test_an_address_with_a_zone_is_refused_and_not_printed_as_it_is(zone: str) -> None:
+    it = yard()
+    words = ("web", "--owner-wallet", WALLET, "--ipv6", f"fe80::1%{zone}", "--apply")
+    with pytest.raises(Declined, match=r"names a zone: write the address alone, fe80::1$") as said:
+        await typed(it, "create", *words)
+    assert str(said.value).isprintable()
+    assert not it.cluster.inventory().calls
+
+
 async def test_gecos_is_written_for_the_machines_own_account() -> None:
     it = yard()
     await create(it.shop(), order(user="alice"))

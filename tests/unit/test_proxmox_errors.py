@@ -25,7 +25,8 @@ from provisioner.errors import (
     Transient,
     UnknownOutcome,
 )
-from tests.support.pve_words import GONE, SAID
+from tests.support.guest_words import GONE
+from tests.support.pve_words import SAID
 from tests.support.recorded import scenarios, why_not
 
 #: Pools are made and changed by a person, and nobody waits for a console's end.
@@ -82,6 +83,40 @@ def test_a_long_text_keeps_what_failed_and_why() -> None:
 
 def test_every_row_of_the_table_is_there_for_words_that_were_said() -> None:
     assert [row.name for row in TABLE] == list(dict.fromkeys(row for row, *_ in SAID))
+
+
+def test_every_alternative_of_a_row_is_there_for_words_that_were_said() -> None:
+    said = {
+        (row, words if status is None else sentence(answer(status, words, errors)))
+        for row, status, words, errors, _ in SAID
+    }
+    unsaid = [
+        (row.name, each)
+        for row in TABLE
+        for each in alternatives(row.pattern)
+        if not any(name == row.name and re.search(each, words) for name, words in said)
+    ]
+    assert unsaid == []
+
+
+def alternatives(pattern: str) -> Iterator[str]:
+    """Yield what a pattern allows, one alternative at a time, those in brackets too."""
+    within = re.search(r"(?<!\\)\((?:\?:)?((?:[^()\\]|\\.)*\|(?:[^()\\]|\\.)*)\)", pattern)
+    if within is None:
+        yield from pattern.split("|")
+        return
+    for each in within[1].split("|"):
+        yield from alternatives(pattern[: within.start()] + each + pattern[within.end() :])
+
+
+def test_a_pattern_is_taken_apart_into_all_that_it_allows() -> None:
+    assert set(alternatives(r"a|b (?:c|d \((e|f)\)|$)")) == {
+        "a",
+        "b c",
+        r"b d \(e\)",
+        r"b d \(f\)",
+        "b $",
+    }
 
 
 @pytest.mark.parametrize("words", ["OK", "WARNINGS: 1", "WARNINGS: 12"])

@@ -92,6 +92,7 @@ def test_a_console_needs_its_privilege(console: Console) -> None:
     )
 
 
+@pytest.mark.rude_requests
 def test_what_is_missing_is_named_and_a_low_port_refused(console: Console) -> None:
     missing = "property is missing and it is not optional"
     answer = console.ask("GET", f"{VM}/vncwebsocket")

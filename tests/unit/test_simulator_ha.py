@@ -32,6 +32,7 @@ def test_a_resource_is_added_listed_changed_and_removed(console: Console) -> Non
     assert 218 in console.cluster.inventory().guests
 
 
+@pytest.mark.rude_requests
 @pytest.mark.parametrize(
     ("sid", "text"),
     [

@@ -90,6 +90,7 @@ def test_a_local_storage_is_another_one_on_each_node_and_a_shared_one_is_the_sam
     assert {row["disk"] for row in rows if row["storage"] == "share"} == {10 * GIB + CLOUD_INIT}
 
 
+@pytest.mark.rude_requests
 def test_a_storage_that_a_node_does_not_have_is_not_offered_there(console: Console) -> None:
     console.cluster.add_storage("fast", "lvmthin", nodes=("two",))
     assert [row["storage"] for row in console.rows("/nodes/one/storage")] == ["local"]

@@ -8,13 +8,13 @@ connection the server had just closed (it closes after 100 requests or 5 s). No 
 without end, see `bodies`.
 """
 
-import json
 import logging
 import ssl
 import time
 from collections.abc import Iterator, Mapping
 from http.client import RemoteDisconnected
 from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 import requests
 from proxmoxer.backends.https import Backend
@@ -30,7 +30,8 @@ from provisioner.backends.proxmox.api import (
     ReplyLost,
     Unreachable,
 )
-from provisioner.backends.proxmox.bodies import LONGEST_REFUSAL, Bounded, Excess
+from provisioner.backends.proxmox.bodies import LONGEST_REFUSAL, Bounded, Excess, longest
+from provisioner.backends.proxmox.guestwords import parse
 from provisioner.backends.proxmox.lanes import Closed, Lane
 from provisioner.backends.proxmox.settings import ProxmoxEndpoint
 from provisioner.errors import Permanent
@@ -163,7 +164,8 @@ class _TlsAdapter(HTTPAdapter):
     ) -> requests.Response:
         """Give every answer its bounds."""
         response = super().build_response(req, resp)
-        response.raw = Bounded(resp, self._seconds, time.monotonic)
+        most = longest(urlsplit(response.url).path)
+        response.raw = Bounded(resp, most, self._seconds, time.monotonic)
         return response
 
     def close(self) -> None:
@@ -179,7 +181,7 @@ class _Envelope:
     def loads(self, response: requests.Response) -> JsonValue:
         """Return `data`. Raises ReplyLost when a success says nothing that Proxmox would say."""
         try:
-            body: JsonValue = json.loads(response.content)
+            body = parse(urlsplit(response.url).path, response.content)
         except (ValueError, RecursionError):  # what a guest says can be nested without end
             body = None
         if not (isinstance(body, dict) and "data" in body):

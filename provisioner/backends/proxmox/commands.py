@@ -12,6 +12,7 @@ from typing import Final
 from provisioner.backends.proxmox.agent import PAUSE, AgentShell
 from provisioner.backends.proxmox.answers import Record, flag, number, record, text
 from provisioner.backends.proxmox.api import Api
+from provisioner.backends.proxmox.bodies import KEPT
 from provisioner.backends.proxmox.errors import reading, writing
 from provisioner.controls import UNKNOWN, Inside
 from provisioner.errors import ProvisionError, UnknownOutcome
@@ -19,7 +20,7 @@ from provisioner.faultpoints import guarded
 from provisioner.ports import Finished
 
 #: How much of each stream is kept, in bytes.
-LONGEST: Final = 2**20
+LONGEST: Final = KEPT
 #: How many file systems are counted, and how big one may claim to be.
 MOST_DISKS: Final = 64
 BIGGEST: Final = 2**60

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from provisioner.simulator.faults import Fault, FaultName
+from provisioner.simulator.modes import rights
 from provisioner.simulator.modes import world as w
 from provisioner.simulator.modes.mode import (
     ANY,
@@ -235,7 +236,7 @@ ACCESS: Final = (
         Effect.NONE,
         "Make the token again, or enable it, and give the daemon its secret.",
         (
-            world("Authentication failed!", w.token_gone, 401),
+            world("Authentication failed!", rights.token_gone, 401),
             refused("No ticket", 401),
             refused("permission denied - invalid PVE ticket", 401),
         ),
@@ -256,8 +257,8 @@ ACCESS: Final = (
         Effect.NONE,
         "Grant what `chainwatch check` says is missing.",
         (
-            world("Permission check failed (/vms/{vmid}, *)", w.privilege_gone(), 403),
-            world("Permission check failed", w.privilege_gone("VM.Allocate"), 403),
+            world("Permission check failed (/vms/{vmid}, *)", rights.privilege_gone(), 403),
+            world("Permission check failed", rights.privilege_gone("VM.Allocate"), 403),
         ),
         lasts=True,
     ),
@@ -287,8 +288,10 @@ ACCESS: Final = (
                 "Permission check failed*",
                 Fault(FaultName.HAPPENS, status=403),
                 Told.REPLY,
-                w.acl_gone,
+                rights.acl_gone,
             ),
+            world("", rights.sight_gone(of_templates=True), 403, Told.NOWHERE),
+            world("", rights.sight_gone(of_templates=False), 403, Told.NOWHERE),
         ),
         lasts=True,
     ),

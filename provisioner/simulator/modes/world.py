@@ -11,9 +11,7 @@ from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, Struck
 from provisioner.simulator.guests import Guest, Power, format_size, parse_size
 from provisioner.simulator.modes.mode import Happening, Remedy
-from provisioner.simulator.permissions import PRIVILEGES
-from provisioner.simulator.routes import TABLE
-from provisioner.simulator.state import Grant, HaResource, Storage, Token
+from provisioner.simulator.state import HaResource, Storage, Token
 from provisioner.simulator.timeline import Hold
 from provisioner.simulator.wire import ApiRequest
 
@@ -106,7 +104,7 @@ def locked(word: str, seconds: float | None = None) -> Happening:
     return happens
 
 
-# -------------------------------------------------------------------------- cluster and tokens
+# -------------------------------------------------------------------------------- the cluster
 
 
 def quorum_lost(cluster: Cluster, _: Struck) -> Remedy:
@@ -130,45 +128,6 @@ def spreading(path: str, mode: str, fault: Fault) -> Happening:
                 mode=mode,
             )
         )
-
-    return happens
-
-
-def token_gone(cluster: Cluster, _: Struck) -> Remedy:
-    """Every token is taken away."""
-    kept = dict(cluster.state.tokens)
-    cluster.state.tokens.clear()
-    return partial(cluster.state.tokens.update, kept)
-
-
-def _granted(cluster: Cluster, grants: tuple[Grant, ...]) -> Remedy:
-    before = {id_: (t.everything, t.grants) for id_, t in cluster.state.tokens.items()}
-    for token in cluster.state.tokens.values():
-        token.everything, token.grants = False, grants
-
-    def put_back() -> None:
-        for id_, (everything, held) in before.items():
-            token = cluster.state.tokens[id_]
-            token.everything, token.grants = everything, held
-
-    return put_back
-
-
-def acl_gone(cluster: Cluster, _: Struck) -> Remedy:
-    """Tokens keep their secret and lose every privilege."""
-    return _granted(cluster, ())
-
-
-def privilege_gone(*more: str) -> Happening:
-    """Return how tokens lose the privileges that this very call needs, or those named."""
-
-    def happens(cluster: Cluster, struck: Struck) -> Remedy:
-        lost = set(more)
-        found = TABLE.find(struck.method, [part for part in struck.path.split("/") if part])
-        if not more and found is not None and found[0].need is not None:
-            lost |= set(found[0].need[1].split("|"))
-        left = frozenset(name for name in PRIVILEGES if name not in lost)
-        return _granted(cluster, (Grant("/", left),))
 
     return happens
 
