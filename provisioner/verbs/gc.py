@@ -83,7 +83,8 @@ async def collect(
             failures.append(f"{each.phase} {each.found.name}: {error}")
     leftovers: list[userdata.Leftover] = []
     if Phase.DESTROY in phases:
-        leftovers, untold = await userdata.left_over(shop)
+        known = {found.vmid for found in sighting.found} - {each.found.vmid for each in due}
+        leftovers, untold = await userdata.left_over(shop, known.__contains__)
         failures += [*untold, *(await _drop(shop, leftovers) if execute else ())]
         failures += await left_behind(shop)
     errands: list[tending.Errand] = []
