@@ -29,13 +29,13 @@ REMEMBERED: Final = 3600.0
 class _Look:
     """One look at a node: at most `left` guests are still read.
 
-    `known` are VMIDs at which a machine of ours stands for sure, `own` says that the node's folder
+    `known` are VMIDs and what their machines are known to read; `own` says that the node's folder
     is seen to be no other's.
     """
 
     node: str
     snapshot: ClusterSnapshot
-    known: Callable[[int], bool]
+    known: Callable[[int, str], bool]
     own: bool
     left: float
 
@@ -65,12 +65,12 @@ class Sweeper:
     _read: dict[str, dict[int, tuple[Sequence[str], float]]] = field(default_factory=dict)
 
     async def needless(
-        self, node: str, names: Sequence[str], known: Callable[[int], bool]
+        self, node: str, names: Sequence[str], known: Callable[[int, str], bool]
     ) -> AsyncIterator[str]:
         """Yield those of `names`, the snippets on `node`, that no machine needs.
 
-        A machine at one of the VMIDs that are `known` to be ours is not read for the only snippet
-        that it has. What cannot be looked at keeps nothing else waiting, and is raised in the end.
+        A machine that is `known` to read the only one that it has, by its VMID and that name, is
+        not read. What cannot be looked at keeps nothing else waiting, and is raised in the end.
         """
         of: dict[int, list[str]] = defaultdict(list)
         for name in sorted(names):
@@ -108,7 +108,7 @@ class Sweeper:
         row = look.snapshot.guests.get(vmid)
         if row is None:
             return () if await self.hypervisor.vmid_is_free(vmid) else there
-        sure = look.stands(row) and len(there) == 1 and look.known(vmid)
+        sure = look.stands(row) and len(there) == 1 and look.known(vmid, there[0])
         away = row.node not in look.snapshot.nodes
         if sure or away or vmid in self._read[look.node] or not look.left:
             return there

@@ -294,6 +294,7 @@ class _Wiring:
             snippets=SnippetCare(
                 *(self.node_shell, self.hypervisor, self.snapshots, self.stores.operations),
                 *(self.site, self.facts, self.policy, self.clock),
+                sights=self.sights,
                 storage=nodes.snippet_storage,
             ),
         )

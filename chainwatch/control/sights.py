@@ -7,12 +7,13 @@ it fails: a change that the list does not show is found when the lease's turn ha
 is memory only; after a start every lease is looked at once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from provisioner.model import Observed, PowerState
 from provisioner.ports import ClusterSnapshot, GuestRow
+from provisioner.snippets import name_in
 
 #: For how many seconds after a look the list may still show what was before.
 LAG: Final = 15.0
@@ -22,7 +23,7 @@ LAG: Final = 15.0
 class _Machine:
     """A machine as it was seen: where it stood, what it was called, whether it ran.
 
-    `firewall` is the stamp of the one that it was given.
+    `firewall` is the stamp of the one that it was given, `snippet` the name of the one it reads.
     """
 
     vmid: int
@@ -30,6 +31,7 @@ class _Machine:
     name: str
     running: bool
     firewall: str | None
+    snippet: str
 
     def agrees(self, row: GuestRow | None) -> bool:
         """Whether the list shows the same; it may not have heard of the name yet."""
@@ -80,6 +82,11 @@ class Sights:
         machines = () if sight is None else sight.machines
         return next((each.firewall for each in machines if each.vmid == vmid), None)
 
+    def snippets(self) -> Mapping[int, str]:
+        """Return which snippet machines were seen to name, by VMID; empty where none."""
+        sights = self._seen.values()
+        return {each.vmid: each.snippet for sight in sights for each in sight.machines}
+
     def _stands(self, lease: str, snapshot: ClusterSnapshot) -> bool:
         sight = self._seen.get(lease)
         if sight is None:
@@ -98,4 +105,5 @@ def _machine(seen: Observed) -> _Machine | None:
         return None
     running = seen.power is PowerState.RUNNING
     name, firewall = seen.config.settings.name, seen.stamps.configured
-    return _Machine(seen.vmid, seen.node, name, running, firewall)
+    snippet = name_in(seen.config.settings.cicustom)
+    return _Machine(seen.vmid, seen.node, name, running, firewall, snippet)

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from chainwatch.control.facts import FactsReader
+from chainwatch.control.sights import Sights
 from chainwatch.domain.desired import Policy, desired
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.operations import Operations
@@ -38,8 +39,8 @@ MOST: Final = 8
 class SnippetCare:
     """Takes care of the snippets in `storage`, node by node.
 
-    `_asked` is when machines without any were last looked at, so that none is asked for each time
-    that needs none.
+    `sights` are what passes saw of settled leases. `_asked` is when machines without any were last
+    looked at, so that none is asked for each time that needs none.
     """
 
     shell: NodeShell
@@ -50,6 +51,7 @@ class SnippetCare:
     facts: FactsReader
     policy: Policy
     clock: Clock
+    sights: Sights
     storage: str
     _asked: dict[str, dict[int, float]] = field(default_factory=dict)
     _sweeper: Sweeper = field(init=False)
@@ -71,8 +73,12 @@ class SnippetCare:
         names = await self.shell.snippets(node)
         virtual = {vmid for vmid in ours if snapshot.guests[vmid].kind is Kind.VM}
         await self._put_back(node, virtual.difference(map(vmid_of, names)))
-        standing = await self.operations.reserved()
-        async for name in self._sweeper.needless(node, names, standing.__contains__):
+        standing, seen = await self.operations.reserved(), self.sights.snippets()
+
+        def known(vmid: int, name: str) -> bool:
+            return vmid in standing and seen.get(vmid, name) == name
+
+        async for name in self._sweeper.needless(node, names, known):
             await self.shell.drop_snippet(node, name)
             log.info("snippet dropped", name=name, node=node)
 

@@ -6,7 +6,7 @@ there. What cannot be put is refused before anything is made. A snippet that cou
 with its machine is told, and the next `gc` drops it.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -79,12 +79,18 @@ def _filled(shop: Workshop, order: Order, want: DesiredMachine, vmid: int, uuid:
 # ------------------------------------------------------------------------------------- when it goes
 
 
+def read_by(machines: Iterable[Found]) -> Callable[[int, str], bool]:
+    """Return who tells what machines read, by VMID and name, as they were seen."""
+    named = {(each.vmid, name_in(each.config.settings.cicustom)) for each in machines}
+    return lambda vmid, name: (vmid, name) in named
+
+
 async def left_over(
-    shop: Workshop, known: Callable[[int], bool]
+    shop: Workshop, known: Callable[[int, str], bool]
 ) -> tuple[list[Leftover], list[str]]:
     """Return the snippets that nobody needs, and a sentence for each node that did not tell.
 
-    Machines at the VMIDs that are `known` stand there for sure, and keep the one that they have.
+    What machines are `known` to read, by VMID and name, they keep.
     """
     found: list[Leftover] = []
     failures: list[str] = []
@@ -110,7 +116,7 @@ async def drop_all(shop: Workshop, gone: int | None = None) -> None:
     """
     failures: list[str] = []
     try:
-        found, failures = await left_over(shop, lambda vmid: vmid != gone)
+        found, failures = await left_over(shop, lambda vmid, _: vmid != gone)
         for each in found:
             await drop(shop, each)
     except ProvisionError as error:
@@ -130,7 +136,7 @@ async def drop_of(shop: Workshop, gone: Found) -> None:
     while True:
         try:
             for node in await _there(shop):
-                async for each in _on(shop, node, lambda vmid: vmid != gone.vmid):
+                async for each in _on(shop, node, lambda vmid, _: vmid != gone.vmid):
                     await drop(shop, each)
         except PASSING as error:
             await shop.patience.outlast(error)
@@ -148,7 +154,9 @@ async def _there(shop: Workshop) -> Sequence[str]:
     return sorted(shop.reached & online)
 
 
-async def _on(shop: Workshop, node: str, known: Callable[[int], bool]) -> AsyncIterator[Leftover]:
+async def _on(
+    shop: Workshop, node: str, known: Callable[[int, str], bool]
+) -> AsyncIterator[Leftover]:
     if shop.nodes is None:
         return
     sweeper = Sweeper(

@@ -8,6 +8,7 @@ import pytest
 
 from chainwatch.control import snippet_care
 from provisioner.simulator.cluster import Cluster
+from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.inventory import GuestFacts
 from provisioner.simulator.ssh.system import NodeSystem
 from tests.support.realm import FIRST, GRACE, HOUR, Realm
@@ -141,6 +142,22 @@ async def test_a_machine_that_proves_nothing_any_more_is_given_none_and_keeps_wh
     await tended(world)
     assert lying(world) == {(seen(world, FIRST + 1).node, FIRST + 1)}
     assert node not in {where for where, vmid in lying(world) if vmid == FIRST}
+
+
+async def test_a_snippet_that_was_put_for_settings_which_never_came_goes(world: Realm) -> None:
+    stale = Fault(FaultName.REFUSE, "PUT", "/nodes/*/qemu/*/config", status=500, text="no")
+    world.cluster.arm(stale)
+    world.buy(1, lasts=HOUR)
+    world.confirm()
+    while world.cluster.state.faults.unused():
+        await world.turns(1)
+    assert lying(world)
+    assert "cicustom" not in seen(world, FIRST).config
+    world.pass_time(2 * HOUR)
+    world.finalize()
+    await world.settle()
+    await tended(world)
+    assert (list(world.guests()), lying(world)) == ([FIRST], set())
 
 
 async def test_what_is_right_costs_no_reading_however_often_it_is_looked_at(world: Realm) -> None:
