@@ -87,7 +87,7 @@ SOAKED := $(addprefix tests/,acceptance/test_kill_reading.py acceptance/test_kil
 	acceptance/test_kill_sending.py property/test_sender.py property/test_sender_reorgs.py \
 	integration/test_sender_crashes.py \
 	integration/test_contract_fold.py \
-	integration/test_schedules.py integration/test_modes.py \
+	integration/test_schedules.py integration/test_modes.py integration/test_modes_copied.py \
 	integration/test_every_lease_ends.py integration/test_dealing_crashes.py \
 	integration/test_commands_doubles.py \
 	integration/test_commands_modes.py integration/test_adopt_modes.py)

@@ -68,7 +68,8 @@ class StorageRow:
 class ClusterSnapshot:
     """A trusted list of every guest in the cluster; `taken_at` is monotonic seconds.
 
-    `members` are all nodes by name, and `nodes` the names of those that are online.
+    `members` are all nodes by name, and `nodes` the names of those that are online. `folders` are
+    the storages for snippets, (name, node), that are seen to be each node's own.
     """
 
     taken_at: float
@@ -76,6 +77,7 @@ class ClusterSnapshot:
     nodes: tuple[str, ...]
     members: Mapping[str, NodeRow] = field(default_factory=dict)
     storages: Sequence[StorageRow] = ()
+    folders: AbstractSet[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from chainwatch.control.reconciler import Reconciler
 from chainwatch.control.resync import Resync
 from chainwatch.control.second_look import WindowWatch
 from chainwatch.control.sights import Sights
+from chainwatch.control.snippet_care import SnippetCare
 from chainwatch.control.sources import SourceStatus
 from chainwatch.control.supervisor import RootTask, Supervisor
 from chainwatch.control.unread import UnreadLogs
@@ -147,6 +148,11 @@ class _Wiring:
             for each in config.sources
         }
 
+        self.facts = FactsReader(
+            stores.standings, stores.operations, self.sources, self.promises.answered
+        )
+        self.policy = Policy(config.policy.default_grace, config.plans)
+
     def daemon(self, alive: Callable[[], object]) -> Daemon:
         stores, resync = self.stores, self.resync()
         reconciler = self.reconciler(resync)
@@ -180,7 +186,7 @@ class _Wiring:
     def reconciler(self, resync: Resync) -> Reconciler:
         log_, policy = self.stores.operations, self.config.policy
         return Reconciler(
-            facts=FactsReader(self.stores.standings, log_, self.sources, self.promises.answered),
+            facts=self.facts,
             machines=Machines(
                 self.hypervisor,
                 self.snapshots,
@@ -213,7 +219,7 @@ class _Wiring:
             ),
             obedience=Obedience(self.stores.wishes, log_, self.site, self.clock),
             site=self.site,
-            policy=Policy(policy.default_grace, self.config.plans),
+            policy=self.policy,
             index=resync,
             clock=self.clock,
         )
@@ -274,7 +280,6 @@ class _Wiring:
             return None
         return NodeCare(
             shell=self.node_shell,
-            hypervisor=self.hypervisor,
             snapshots=self.snapshots,
             operations=self.stores.operations,
             alarms=self.stores.alarms,
@@ -283,10 +288,15 @@ class _Wiring:
             pool=self.site.pool,
             duties=Duties(
                 nodes=tuple(dict.fromkeys(line.split()[0] for line in nodes.known_hosts)),
-                snippets=True,
                 isolate=nodes.isolate,
             ),
             routing=routing(self.config, self.stores, self.sources),
+            snippets=SnippetCare(
+                *(self.node_shell, self.hypervisor, self.snapshots, self.stores.operations),
+                *(self.site, self.facts, self.policy, self.clock),
+                sights=self.sights,
+                storage=nodes.snippet_storage,
+            ),
         )
 
     def inspection(self) -> Inspection:

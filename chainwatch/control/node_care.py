@@ -1,10 +1,10 @@
-"""What is kept right on the nodes themselves, over SSH: routes, isolated ports, no old snippets.
+"""What is kept right on the nodes themselves, over SSH: routes, isolated ports, snippets.
 
 None of it is part of a machine's configuration, and a node forgets it: routes when it boots, the
-isolation of a port when the guest starts. So each is looked at every few seconds and put back where
-it is missing, for the machines that our log knows and that stand on the node now. A snippet goes
-when no guest has its VMID any more, by the cluster's own word for that VMID, or when its machine's
-configuration names another. How it fails: one alarm for a node, and the next look tries again.
+isolation of a port when the guest starts; and a snippet does not come along when its machine is
+moved. So each is looked at every few seconds and put back where it is missing, for the machines
+that our log knows and that stand on the node now. How it fails: one alarm for a node, and the next
+look tries again.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,13 +15,13 @@ import structlog
 
 from chainwatch.control.nodes import NodeWatch
 from chainwatch.control.routing import Routing
+from chainwatch.control.snippet_care import SnippetCare
 from chainwatch.runtime.clock import Clock
 from chainwatch.store.alarms import Alarms
 from chainwatch.store.operations import Operations
 from provisioner.allocate import Pool
 from provisioner.errors import AgentSilent, ProvisionError
-from provisioner.ports import ClusterSnapshot, Hypervisor, NodeShell, Snapshots
-from provisioner.sweeping import Sweeper
+from provisioner.ports import ClusterSnapshot, NodeShell, Snapshots
 
 log = structlog.get_logger(__name__)
 
@@ -32,10 +32,9 @@ ALARM: Final = "node-ssh"
 
 @dataclass(frozen=True, slots=True)
 class Duties:
-    """What is to be kept right on which nodes, besides routes."""
+    """What is to be kept right on which nodes, besides routes and snippets."""
 
     nodes: tuple[str, ...]
-    snippets: bool
     isolate: bool
 
 
@@ -44,7 +43,6 @@ class NodeCare:
     """Takes care of the nodes that the configuration names."""
 
     shell: NodeShell
-    hypervisor: Hypervisor
     snapshots: Snapshots
     operations: Operations
     alarms: Alarms
@@ -53,6 +51,7 @@ class NodeCare:
     pool: Pool
     duties: Duties
     routing: Routing
+    snippets: SnippetCare
 
     async def run(self) -> None:
         """Look for ever."""
@@ -74,8 +73,10 @@ class NodeCare:
         try:
             ours = await self._standing_on(node, snapshot)
             await self._isolate(node, ours)
-            await self._sweep(node)
-            await self._route(node, ours)
+            try:
+                await self.snippets.look(node, ours, snapshot)
+            finally:
+                await self._route(node, ours)
         except ProvisionError as error:
             log.warning("node not tended", node=node, error=str(error))
             await self.alarms.raise_(ALARM, node, "warning", str(error), self.clock.now())
@@ -116,20 +117,3 @@ class NodeCare:
         first = next(iter(failed.values()), None)
         if first is not None:
             raise first
-
-    async def _sweep(self, node: str) -> None:
-        """Drop what no machine needs; a snippet is always put after its machine exists."""
-        if not self.duties.snippets:
-            return
-        sweeper = Sweeper(
-            *(self.shell, self.hypervisor, self.snapshots, self.pool),
-            self.clock.monotonic,
-            self._changing,
-        )
-        for name in await sweeper.needless(node):
-            await self.shell.drop_snippet(node, name)
-            log.info("snippet dropped", name=name, node=node)
-
-    async def _changing(self, _node: str, vmid: int) -> bool:
-        """Say whether something is under way on a machine that may have it name another snippet."""
-        return any(each.vmid == vmid for _, each in await self.operations.open_all())

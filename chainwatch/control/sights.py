@@ -8,12 +8,13 @@ does not show is found when the lease's turn has come. All of this is memory onl
 every lease is looked at once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from provisioner.model import Observed, PowerState
 from provisioner.ports import ClusterSnapshot, GuestRow
+from provisioner.snippets import name_in
 
 #: For how many seconds after a look the list may still show what was before.
 LAG: Final = 15.0
@@ -25,8 +26,8 @@ BOOTING: Final = 60.0
 class _Machine:
     """A machine as it was seen: where it stood, what it was called, whether it ran.
 
-    `firewall` is the stamp of the one that it was given; `left_off` says that it did not run though
-    no start was owed.
+    `firewall` is the stamp of the one that it was given, `snippet` the name of the one it reads;
+    `left_off` says that it did not run though no start was owed.
     """
 
     vmid: int
@@ -34,6 +35,7 @@ class _Machine:
     name: str
     running: bool
     firewall: str | None
+    snippet: str
     left_off: bool = False
 
     def agrees(self, row: GuestRow | None) -> bool:
@@ -92,6 +94,11 @@ class Sights:
         machines = () if sight is None else sight.machines
         return next((each.firewall for each in machines if each.vmid == vmid), None)
 
+    def snippets(self) -> Mapping[int, str]:
+        """Return which snippet machines were seen to name, by VMID; empty where none."""
+        sights = self._seen.values()
+        return {each.vmid: each.snippet for sight in sights for each in sight.machines}
+
     def _stands(self, lease: str, snapshot: ClusterSnapshot) -> bool:
         sight = self._seen.get(lease)
         if sight is None:
@@ -112,5 +119,5 @@ def _machine(seen: Observed) -> _Machine | None:
         return None
     running = seen.power is PowerState.RUNNING
     name, firewall = seen.config.settings.name, seen.stamps.configured
-    left_off = not running and seen.stamps.started
-    return _Machine(seen.vmid, seen.node, name, running, firewall, left_off)
+    snippet, left_off = name_in(seen.config.settings.cicustom), not running and seen.stamps.started
+    return _Machine(seen.vmid, seen.node, name, running, firewall, snippet, left_off)

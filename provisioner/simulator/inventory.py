@@ -79,14 +79,27 @@ class Inventory:
         """Return the volumes that carry a VMID which no guest has."""
         return tuple(v for v, vmid in self.volumes.items() if vmid not in self.guests)
 
-    def leaked_snippets(self) -> tuple[str, ...]:
-        """Return the snippets that no guest needs: their VMID's cloud-init names another, or none.
+    def leaked_firewalls(self) -> tuple[int, ...]:
+        """Return the VMIDs of firewalls that no guest has."""
+        return tuple(vmid for vmid in self.firewalls if vmid not in self.guests)
 
-        A machine that is elsewhere than its snippet still counts as needing it.
-        """
-        needed = {str(guest.config.get("cicustom", "")) for guest in self.guests.values()}
+    def leaked_snippets(self) -> tuple[str, ...]:
+        """Return the snippets that no guest needs: on its node none with that VMID names it."""
         return tuple(
-            name for _, name in self.snippets if not any(each.endswith(name) for each in needed)
+            name
+            for (node, name), vmid in self.snippets.items()
+            if vmid not in self.guests
+            or self.guests[vmid].node != node
+            or not str(self.guests[vmid].config.get("cicustom", "")).endswith(name)
+        )
+
+    def missing_snippets(self) -> tuple[int, ...]:
+        """Return the VMIDs of guests whose cloud-init names a snippet that their node has not."""
+        return tuple(
+            guest.vmid
+            for guest in self.guests.values()
+            if "/" in (named := str(guest.config.get("cicustom", "")))
+            and (guest.node, named.rpartition("/")[2]) not in self.snippets
         )
 
     def as_json(self) -> dict[str, JsonValue]:

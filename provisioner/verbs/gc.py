@@ -81,15 +81,15 @@ async def collect(
             await _do(shop, each, now)
         except ProvisionError as error:
             failures.append(f"{each.phase} {each.found.name}: {error}")
+    going = {each.found.vmid for each in due}
+    staying = [found for found in sighting.found if found.vmid not in going]
     leftovers: list[userdata.Leftover] = []
     if Phase.DESTROY in phases:
-        leftovers, untold = await userdata.left_over(shop)
+        leftovers, untold = await userdata.left_over(shop, userdata.read_by(staying))
         failures += [*untold, *(await _drop(shop, leftovers) if execute else ())]
         failures += await left_behind(shop)
     errands: list[tending.Errand] = []
     if phases == frozenset(Phase):
-        going = {each.found.vmid for each in due}
-        staying = [found for found in sighting.found if found.vmid not in going]
         errands, untold = await tending.due(shop, staying)
         failures += [*untold, *(await _run(shop, errands) if execute else ())]
     return Round(due, failures, leftovers, errands)

@@ -6,7 +6,7 @@ there. What cannot be put is refused before anything is made. A snippet that cou
 with its machine is told, and the next `gc` drops it.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -14,7 +14,7 @@ from typing import Final
 from provisioner.census import Found
 from provisioner.driver import PASSING
 from provisioner.errors import Declined, ProvisionError
-from provisioner.model import DesiredMachine
+from provisioner.model import DesiredMachine, GuestConfig
 from provisioner.names import name_of
 from provisioner.render import GuestFacts, Wallet, user_data
 from provisioner.snippets import Snippets, name_in
@@ -79,13 +79,25 @@ def _filled(shop: Workshop, order: Order, want: DesiredMachine, vmid: int, uuid:
 # ------------------------------------------------------------------------------------- when it goes
 
 
-async def left_over(shop: Workshop) -> tuple[list[Leftover], list[str]]:
-    """Return the snippets that nobody needs, and a sentence for each node that did not tell."""
+def read_by(machines: Iterable[Found]) -> Callable[[int, str], bool]:
+    """Return who tells what machines read, by VMID and name, as they were seen."""
+    named = {(each.vmid, name_in(each.config.settings.cicustom)) for each in machines}
+    return lambda vmid, name: (vmid, name) in named
+
+
+async def left_over(
+    shop: Workshop, known: Callable[[int, str], bool]
+) -> tuple[list[Leftover], list[str]]:
+    """Return the snippets that nobody needs, and a sentence for each node that did not tell.
+
+    What machines are `known` to read, by VMID and name, they keep.
+    """
     found: list[Leftover] = []
     failures: list[str] = []
     for node in await _there(shop):
         try:
-            found += await _on(shop, node)
+            async for each in _on(shop, node, known):
+                found.append(each)  # noqa: PERF401 - what was found before it failed is kept
         except ProvisionError as error:
             failures.append(f"snippets: {error}")
     return found, failures
@@ -97,11 +109,14 @@ async def drop(shop: Workshop, each: Leftover) -> None:
         await shop.nodes.drop_snippet(each.node, each.name)
 
 
-async def drop_all(shop: Workshop) -> None:
-    """Drop whatever nobody needs; what stands in the way is told, and the next `gc` tries again."""
+async def drop_all(shop: Workshop, gone: int | None = None) -> None:
+    """Drop what nobody needs; what stands in the way is told, and the next `gc` tries again.
+
+    Whoever has a VMID by now is read where our machine there is `gone`; of the others, by `gc`.
+    """
     failures: list[str] = []
     try:
-        found, failures = await left_over(shop)
+        found, failures = await left_over(shop, lambda vmid, _: vmid != gone)
         for each in found:
             await drop(shop, each)
     except ProvisionError as error:
@@ -113,7 +128,7 @@ async def drop_all(shop: Workshop) -> None:
 async def drop_of(shop: Workshop, gone: Found) -> None:
     """Drop what a machine that is gone was made with. Raises what does not pass."""
     if not name_in(gone.config.settings.cicustom):
-        await drop_all(shop)  # it may have died before its configuration named any
+        await drop_all(shop, gone.vmid)  # it may have died before its configuration named any
         return
     if shop.nodes is None:
         shop.say(f"the user-data of {gone.name} stays on its node: {NO_WAY}, then run gc")
@@ -121,7 +136,7 @@ async def drop_of(shop: Workshop, gone: Found) -> None:
     while True:
         try:
             for node in await _there(shop):
-                for each in await _on(shop, node):
+                async for each in _on(shop, node, lambda vmid, _: vmid != gone.vmid):
                     await drop(shop, each)
         except PASSING as error:
             await shop.patience.outlast(error)
@@ -139,25 +154,29 @@ async def _there(shop: Workshop) -> Sequence[str]:
     return sorted(shop.reached & online)
 
 
-async def _on(shop: Workshop, node: str) -> list[Leftover]:
+async def _on(
+    shop: Workshop, node: str, known: Callable[[int, str], bool]
+) -> AsyncIterator[Leftover]:
     if shop.nodes is None:
-        return []
+        return
     sweeper = Sweeper(
         *(shop.nodes, shop.hypervisor, shop.snapshots, shop.settings.site.pool),
+        shop.settings.snippet_storage,
         shop.clock.monotonic,
-        lambda where, vmid: _changing(shop, where, vmid),
+        partial(_changing, shop),
     )
-    return [Leftover(node, name) for name in await sweeper.needless(node)]
+    async for name in sweeper.needless(node, await shop.nodes.snippets(node), known):
+        yield Leftover(node, name)
 
 
-async def _changing(shop: Workshop, node: str, vmid: int) -> bool:
-    """Say whether a machine may soon name another snippet: until it was seen to run once.
+async def _changing(shop: Workshop, vmid: int, config: GuestConfig) -> bool:
+    """Say whether a guest may soon name another snippet: a machine until it was seen to run once.
 
-    The daemon's are the daemon's affair, which takes care of theirs.
+    The daemon's are the daemon's affair, which takes care of theirs; who proves nothing is nobody
+    whom we would have name any.
     """
-    config = await shop.hypervisor.config(node, vmid)
-    proof = config and shop.settings.site.signer.prove(config.description, vmid)
-    if not proof:
-        return True
+    proof = shop.settings.site.signer.prove(config.description, vmid)
+    if proof is None:
+        return False
     identity, stamps = proof
     return name_of(identity.key) is None or not stamps.started

@@ -257,6 +257,36 @@ async def test_a_collected_machine_leaves_none_and_a_dry_run_says_what_would_go(
     assert it.leaks() == []
 
 
+async def test_who_has_the_vmid_of_a_machine_that_is_gone_does_not_keep_its_user_data() -> None:
+    it = reached_yard(("pve1", "pve2"))
+    await create(it.shop(), order(cloud_init="base"))
+    (vmid,) = it.guests()
+    kept, node = snippets(it), it.guest().node
+    it.cluster.remove_guest(vmid)
+    it.cluster.add_guest(vmid, node=node)
+    await destroy(it.shop(), "web")  # it does not read what others have
+    assert snippets(it) == kept
+    await sweep(it)
+    assert snippets(it) == {}
+    assert it.cluster.inventory().foreign_touched == {}
+
+
+async def test_a_machine_that_was_moved_keeps_the_last_of_its_user_data_until_it_has_it_anew() -> (
+    None
+):
+    it = reached_yard(("pve1", "pve2"))
+    await create(it.shop(), order(cloud_init="base"))
+    ((here, name),) = snippets(it)
+    there = next(node for node in ("pve1", "pve2") if node != here)
+    it.guest().node = there
+    await sweep(it)
+    assert snippets(it).keys() == {(here, name)}
+    systems = it.cluster.state.systems
+    systems[there].snippets[name] = systems[here].snippets[name]  # somebody takes it along
+    await sweep(it)
+    assert snippets(it).keys() == {(there, name)}
+
+
 async def test_an_unfinished_machine_is_finished_with_what_is_asked_now() -> None:
     it = reached_yard()
     faultpoints.arm(crashing("hypervisor.start.before"))

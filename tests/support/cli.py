@@ -129,9 +129,10 @@ class Yard:
         return guest
 
     def leaks(self) -> list[str]:
-        """Return volumes that belong to no guest, and snippets that none reads."""
+        """Return volumes and firewalls that belong to no guest, and snippets that none reads."""
         there = self.cluster.inventory()
-        return [*there.leaked_volumes(), *map(str, there.leaked_snippets())]
+        firewalls = (f"firewall of {vmid}" for vmid in there.leaked_firewalls())
+        return [*there.leaked_volumes(), *firewalls, *there.leaked_snippets()]
 
 
 def yard(nodes: tuple[str, ...] = ("pve",)) -> Yard:

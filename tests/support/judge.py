@@ -203,6 +203,16 @@ class Judge:
                 self._sleeps(vmid, name, past)
         assert self.world.leaked() == ()
 
+    async def tidy(self) -> None:
+        """Have the nodes of a quiet world looked at, and hold them against what should be there."""
+        await self.world.tended()
+        self.rest()
+        inventory, now, _ = self._views()
+        assert inventory.leaked_snippets() == ()
+        owed = {each.name for each in now.tenancies.values() if self._owed(each, now)}
+        lacking = [v for v in inventory.missing_snippets() if inventory.guests[v].name in owed]
+        assert not lacking, f"{lacking} are paid for, and their nodes would not start them"
+
     def _owed(self, tenancy: Tenancy, now: View) -> bool:
         return tenancy.paid(now.at) and self.holds.get(tenancy.token) is not Hold.SUSPEND
 

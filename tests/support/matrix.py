@@ -30,6 +30,9 @@ SSH: Final = "SSH"
 OF_THE_CHAIN, OVER_SSH = 61, 60
 #: Who is being sold to does not sell meanwhile: whose key it is that comes then, nobody knows.
 SOLD_ANYWAY: Final = ("transfer", OF_THE_CHAIN, 1)
+#: Modes that are played where nodes are reached over SSH, whatever the verb: that of SSH itself,
+#: and for the snippets those in which somebody else has the VMID or a machine stands elsewhere.
+WITH_NODES: Final = frozenset({1, 2, 4, 5, 36, 57, OVER_SSH})
 #: The longest that nobody looks at anything, in seconds.
 LULL: Final = 10.0
 #: How often the same call is struck, at its first time, its second, …
@@ -55,7 +58,7 @@ class Case:
     @property
     def over_ssh(self) -> bool:
         """Say whether it is played where nodes are reached over SSH, whatever the verb."""
-        return self.mode.number == OVER_SSH
+        return self.mode.number in WITH_NODES
 
 
 #: The calls of each verb, where nodes are reached over SSH and where they are not.
@@ -72,8 +75,8 @@ async def calls_of(verb: Verb, folder: Path, *, over_ssh: bool = False) -> dict[
             before = len(world.cluster.inventory().call_log)
             expect(judge, verb)
             await settle_through(world, judge, verb.stages)
-            judge.rest()
             made = world.cluster.inventory().call_log[before:]
+            await judge.tidy()
         counted: dict[Call, int] = {}
         for call in made:
             kind = (call.method, generic(call.method, call.path))
@@ -169,14 +172,14 @@ def means_it(mode: Mode, form: int, at: Call, calls: dict[Call, int]) -> bool:
 
 async def usual(verb: Verb, mode: Mode, folder: Path) -> Case | None:
     """Return the case that stands in the table, if the mode can strike the verb at all."""
-    calls = await calls_of(verb, folder, over_ssh=mode.number == OVER_SSH)
+    calls = await calls_of(verb, folder, over_ssh=mode.number in WITH_NODES)
     at = [call for call in struck_calls(mode, calls) if fits(mode, 0, call)]
     return Case(verb, mode, at[0]) if at else None
 
 
 async def cases(verb: Verb, mode: Mode, folder: Path) -> list[Case]:
     """Return every form of a mode at every call of a verb; that of the table comes first."""
-    calls = await calls_of(verb, folder, over_ssh=mode.number == OVER_SSH)
+    calls = await calls_of(verb, folder, over_ssh=mode.number in WITH_NODES)
     at = struck_calls(mode, calls)
     return [
         Case(verb, mode, call, nth, form)

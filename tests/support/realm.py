@@ -23,6 +23,7 @@ from chainwatch.config import (
     PolicyConfig,
     ProxmoxConfig,
 )
+from chainwatch.control.node_care import LOOK_EVERY
 from chainwatch.control.passes import Outcome
 from chainwatch.credentials import Secret
 from chainwatch.domain.batches import Source
@@ -258,6 +259,14 @@ class Realm:
             self.cluster.advance(1)
         raise AssertionError(f"not settled within {seconds} s: {await self.sentences()}")
 
+    async def tended(self) -> None:
+        """Have the nodes looked at twice, by lists of then, where they are reached."""
+        care = self.daemon.supervisor.care
+        if care is not None:
+            for _ in range(2):
+                self.cluster.advance(LOOK_EVERY)
+                await care.look()
+
     async def quiet(self) -> bool:
         """Say whether nothing is left to do."""
         stores, now = self.daemon.stores, self.daemon.supervisor.clock.now()
@@ -308,8 +317,10 @@ class Realm:
         return tuple(self.cluster.inventory().foreign_touched.get(TOKEN, ()))
 
     def leaked(self) -> tuple[str, ...]:
-        """Return the volumes of machines that are gone."""
-        return self.cluster.inventory().leaked_volumes()
+        """Return the volumes and firewalls of machines that are gone."""
+        there = self.cluster.inventory()
+        firewalls = (f"firewall of {vmid}" for vmid in there.leaked_firewalls())
+        return (*there.leaked_volumes(), *firewalls)
 
 
 def crash_at(point: str, nth: int = 1) -> None:

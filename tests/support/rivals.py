@@ -224,4 +224,5 @@ class Arena:
             busy = [await self.step(name) for name in self.wants]
             self.cluster.advance(STRIDE if any(busy) or await self.log.open_all() else LONG_STRIDE)
             self.judge()
-        assert not self.cluster.inventory().leaked_volumes()
+        there = self.cluster.inventory()
+        assert (there.leaked_volumes(), there.leaked_firewalls()) == ((), ())

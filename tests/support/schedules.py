@@ -47,9 +47,9 @@ PLAYED: Final = tuple(m for m in MODES.values() if m.forms and m.number not in L
 
 
 def roomy(config: Config) -> Config:
-    """Return a configuration with VMIDs enough for strangers too, and a way into containers."""
+    """Return a configuration with VMIDs enough for strangers too, and a way onto the nodes."""
     pool = Pool(FIRST, FIRST + 299, "02:00:00", AddressRange("10.9.0.10/16", "10.9.0.1"))
-    machines = replace(config.machines, pool=pool, container_storage="shared")
+    machines = replace(config.machines, pool=pool, container_storage="shared", cloud_init="base")
     known = tuple(f"{node} 192.0.2.11 t k" for node in NODES)
     nodes = NodesConfig("root", 22, Secret(b"not used here"), known)
     return replace(config, machines=machines, nodes=nodes)
@@ -231,7 +231,7 @@ class Schedule:
             await self.world.daemon.stores.work.unpark(str(self.world.lease(token)))
         await self._settle()
         await self._settled()  # the last block may have been somebody's last
-        self.judge.rest()
+        await self.judge.tidy()
         assert await verify(self.world.db) == []
 
     async def _operate(self) -> None:

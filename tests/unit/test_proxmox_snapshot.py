@@ -94,6 +94,20 @@ async def test_a_fresh_clone_has_no_name_yet_and_a_container_is_a_guest_too() ->
     assert guests[200].kind is Kind.CONTAINER
 
 
+async def test_only_a_folder_that_is_seen_not_to_be_shared_is_a_nodes_own() -> None:
+    def row(name: str, content: str, shared: int) -> dict[str, JsonValue]:
+        more: dict[str, JsonValue] = {"content": content, "shared": shared}
+        return {"type": "storage", "storage": name, "node": "pve", **more}
+
+    rows = [
+        TEMPLATE,
+        row("local", "iso,snippets", 0),
+        row("nfs", "images,snippets", 1),
+        row("lvm", "images", 0),
+    ]
+    assert (await read(ALONE, rows)).folders == {("local", "pve")}
+
+
 # ------------------------------------------------------------------------------------ Snapshots
 
 

@@ -27,6 +27,7 @@ SOURCE_OF_PACKAGES = re.compile(
     r'"resolved":|"registry":|^registry *=|--(?:extra-)?index-url|--find-links|^URIs:', re.MULTILINE
 )
 TICKET = re.compile(r"\bissues? #?\d|\bissues (?:show|list|comment)\b", re.IGNORECASE)
+SOAK = "CHAINWATCH_SOAK"
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", re.MULTILINE)
 
 
@@ -89,6 +90,22 @@ def wanted(group: str) -> set[str]:
 
 def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def soaked() -> set[str]:
+    """The files that `make soak` runs."""
+    found = re.search(r"^SOAKED := (.*?[^\\])$", texts()["Makefile"], re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return {f"tests/{name}" for name in re.findall(r"[\w/]+\.py", found[1])}
+
+
+def longer_in_a_soak(name: str) -> bool:
+    """Whether a file asks if it is a soak, itself or by what it takes from `tests/support`."""
+    text = texts()[name]
+    taken = re.findall(r"^from tests\.support\.(\w+) import", text, re.MULTILINE)
+    return f'environ.get("{SOAK}"' in text or any(
+        longer_in_a_soak(f"tests/support/{each}.py") for each in taken
+    )
 
 
 def test_no_file_says_where_packages_come_from() -> None:
@@ -192,6 +209,11 @@ def test_every_make_target_that_a_page_names_exists() -> None:
     }
     assert {target for _, target in named} >= {"demo", "test"}
     assert [f"{name}: make {target}" for name, target in named if target not in targets()] == []
+
+
+def test_a_soak_runs_every_test_that_is_longer_in_one() -> None:
+    tests = {name for name, _ in python() if re.search(r"^tests/.*/test_\w+\.py$", name)}
+    assert {name for name in tests if longer_in_a_soak(name)} == soaked()
 
 
 def test_the_readme_shows_the_two_commands_first() -> None:

@@ -8,7 +8,7 @@ The list lags by seconds and therefore only selects: what a machine is, its own 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from provisioner.backends.proxmox.answers import Record, flag, number, records, text
@@ -44,6 +44,7 @@ async def read_snapshot(
         _nodes_online(members),
         _members(members, _of(rows, "node")),
         tuple(_storage(row) for row in _of(rows, "storage") if _holds_disks(row)),
+        frozenset(_folders(_of(rows, "storage"))),
     )
 
 
@@ -108,6 +109,12 @@ def _members(members: Sequence[Record], rows: Sequence[Record]) -> Mapping[str, 
 
 def _holds_disks(row: Record) -> bool:
     return not _DISKS.isdisjoint(text(row, "content", "images").split(","))
+
+
+def _folders(rows: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    for row in rows:
+        if "snippets" in text(row, "content", "").split(",") and not flag(row, "shared"):
+            yield text(row, "storage"), text(row, "node")
 
 
 def _storage(row: Record) -> StorageRow:
