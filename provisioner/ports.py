@@ -83,11 +83,13 @@ class TaskState:
     """Where a task stands; `error` is None for success (`OK`, `WARNINGS: n`) and while running.
 
     An `UnknownOutcome` says that the exit status proves nothing (`unexpected status`, a lost
-    log); any other error is what the task's exit status means.
+    log); any other error is what the task's exit status means. `freed` are the VMIDs of guests that
+    may have been destroyed on its node since it began, None where that was not looked for.
     """
 
     running: bool
     error: ProvisionError | None = None
+    freed: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,11 +262,14 @@ class Hypervisor(Protocol):
         ...
 
     async def task_states(self, upids: Collection[str]) -> Mapping[str, TaskState]:
-        """Read where tasks of one node stand, at once."""
+        """Read where tasks of one node stand, at once.
+
+        Of tasks that make guests also what was destroyed there meanwhile.
+        """
         ...
 
     async def tasks(self, node: str, since: int) -> Sequence[TaskRow]:
-        """List a node's tasks started at or after `since` (wall seconds), newest first."""
+        """List a node's tasks since `since` (wall s), newest first, at most `LONGEST_LIST`."""
         ...
 
     async def freed(self, since: int) -> AbstractSet[int]:
