@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from provisioner import making
+from provisioner import making, provenance
 from provisioner.errors import Locked, NotOurs, ProvisionError
 from provisioner.model import MAKING, Card, GuestConfig, Identity, Kind, Stamps
 from provisioner.names import PREFIX, key_of, name_of, shown
@@ -223,7 +223,7 @@ def unclear(name: str, sentences: Iterable[str]) -> Locked:
 def ours(found: Found, site: Site, *, to_look: bool = False) -> Found:
     """Return a machine that may be changed. Raises NotOurs for one that was tampered with.
 
-    A lock keeps nobody from looking at it.
+    A lock keeps nobody from looking at it. How a bare clone came to be is not looked at.
     """
     if not found.identity.key.startswith(PREFIX) or found.identity.key != key_of(found.name):
         raise NotOurs(f"VM {found.vmid} is not the command line's")
@@ -233,7 +233,9 @@ def ours(found: Found, site: Site, *, to_look: bool = False) -> Found:
         raise Locked(
             f"VM {found.vmid} is locked ({found.config.lock}): where no task works on it, unlock it"
         )
-    if found.stamps.configured and not site.bears(found.identity, found.config):
+    bare = provenance.bare(site, found.identity, found.stamps, found.config)
+    yet_to_bear = found.config.lock in MAKING or (bare and found.kind is Kind.VM)
+    if not yet_to_bear and not site.bears(found.identity, found.config):
         raise NotOurs(
             f"VM {found.vmid} has another uuid or MAC than {found.name} must have: somebody "
             "changed it; put it back first"

@@ -99,6 +99,7 @@ class Executor:
                 base=await self.rooms.inherited(have.cloned_from, now),
                 archives=self.archives,
                 storage=where.storage,
+                now=now,
             )
             upid = await step.effect(target)
         except UnknownOutcome:

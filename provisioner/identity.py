@@ -27,7 +27,7 @@ NOTE: Final = "chainwatch-backup:1:"
 LONGEST_NOTE: Final = 1024
 #: Stamps that came later: while they say nothing they are left out of what is signed, so that
 #: machines from before keep theirs.
-LATER: Final = {"ordered": 0, "applied": None, "gecos": None}
+LATER: Final = {"ordered": 0, "applied": None, "gecos": None, "begun": 0}
 SETTLED: Final = ("settled", True)
 _NAMESPACE: Final = uuid.UUID("6f9619ff-4c1b-5e0a-9b1c-2f1d3a5b7c90")
 
@@ -131,6 +131,14 @@ class Signer:
         if not _same(mac, self._identity_mac(identity)):
             return None
         return identity, self._stamps(identity, body)
+
+    def unedited(self, description: str, vmid: int) -> bool:
+        """Say whether the stamps of a description that proves something are the ones we signed."""
+        proof, body = self.prove(description, vmid), _signed_line(description, MARK)
+        if proof is None or body is None:
+            return False
+        signature = body.get("sig")
+        return isinstance(signature, str) and _same(signature, self._stamps_mac(*proof))
 
     def note(self, identity: Identity, stamps: Stamps, at: int) -> str:
         """Return the note on a backup of a machine, made at chain time `at`: one line, no braces.
@@ -236,6 +244,7 @@ def _parse_stamps(raw: dict[str, object]) -> Stamps:
     )
     applied, gecos = raw.get("applied"), raw.get("gecos")
     generation, ordered = raw.get("generation"), raw.get("ordered", 0)
+    begun = raw.get("begun", 0)
     return Stamps(
         generation=generation if isinstance(generation, int) else None,
         configured=configured if isinstance(configured, str) else None,
@@ -246,6 +255,7 @@ def _parse_stamps(raw: dict[str, object]) -> Stamps:
         ordered=ordered if isinstance(ordered, int) else 0,
         applied=applied if isinstance(applied, str) else None,
         gecos=gecos if isinstance(gecos, str) else None,
+        begun=begun if isinstance(begun, int) else 0,
     )
 
 

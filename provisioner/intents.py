@@ -11,6 +11,7 @@ from typing import Final
 
 from provisioner.errors import Locked
 from provisioner.model import OpenOperation
+from provisioner.oplog import AFTERWARDS, Birth
 from provisioner.ports import Place
 
 #: Steps after which a machine stands at a VMID, and steps after which it does not.
@@ -99,6 +100,16 @@ class Intents:
         if not told or told[-1].ended:
             return None
         return Place(told[-1].operation.vmid, told[-1].operation.node)
+
+    async def birth(self, key: str, nonce: str) -> Birth | None:
+        rows = list(self._of(key, nonce))
+        made = next((row for row in reversed(rows) if row.made), None)
+        if made is None:
+            return None
+        later = rows[rows.index(made) + 1 :]
+        configured = any(r.operation.step in AFTERWARDS and r.outcome == "ok" for r in later)
+        told = made.operation
+        return Birth(told.step, told.node, told.upid, made.outcome, configured)
 
     async def intended(self, key: str, nonce: str) -> int | None:
         made = [row for row in self._of(key, nonce) if row.made]

@@ -7,7 +7,7 @@ changes nothing on the hypervisor. A machine that cannot be found is only gone i
 accept its VMID again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final
@@ -15,16 +15,15 @@ from typing import Final
 from provisioner import making
 from provisioner.archives import Archives
 from provisioner.aside import Aside
+from provisioner.births import CLOCK_SKEW, Births
 from provisioner.boots import Boots, Spells
 from provisioner.doorbell import LONGEST_BOOT, Doorbell, Ring
-from provisioner.errors import BackupFailed, Locked, NodeDown, NotOurs, Transient, UnknownOutcome
+from provisioner.errors import BackupFailed, NodeDown, NotOurs, Transient, UnknownOutcome
 from provisioner.glimpses import absent, busy, inheriting, just_done, owed_first_start
-from provisioner.identity import access_stamp, uuid_of
+from provisioner.identity import access_stamp
 from provisioner.model import (
-    MAKING,
     DesiredMachine,
     GuestConfig,
-    Identity,
     Kind,
     Observed,
     OpenOperation,
@@ -33,13 +32,12 @@ from provisioner.model import (
 )
 from provisioner.oplog import OperationLog
 from provisioner.ports import ClusterSnapshot, Hypervisor, Place, Snapshots
+from provisioner.provenance import Provenance
 from provisioner.site import Site
 from provisioner.taskboard import TaskBoard
 from provisioner.taskwords import ONCE, REMOVING, TASKS
 from provisioner.upids import kind_of
 
-#: How far a node's clock may be from ours when a lost task is searched for, in seconds.
-CLOCK_SKEW: Final = 300
 #: How old a snapshot (in seconds) may be when a machine might be destroyed by what it shows.
 EVIDENCE: Final = 1.0
 #: How long the HA manager may take to stop a guest, its patience with it included, in seconds.
@@ -78,6 +76,12 @@ class Machines:
         """Who looks at what orders, backups and boots of nodes are about."""
         boots = Boots(self.hypervisor, self.snapshots, self.log, self.wall, self.spells)
         return Aside(self.hypervisor, self.log, self.site, self.archives, boots)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Who says whose a guest is."""
+        births = Births(self.hypervisor, self.log.knows, self.tasks)
+        return Provenance(self.hypervisor, self.log, self.site, births, self.wall)
 
     async def observe(self, want: DesiredMachine, *, settle: bool = True) -> Observed:
         """Return what is seen of (want.key, want.nonce) now.
@@ -240,7 +244,8 @@ class Machines:
         config = await self._config(snapshot, want, node, place.vmid)
         if config is None:
             return await self._missing(place.vmid, node, existed)
-        seen = await self._proven(want, place.vmid, node, config, snapshot.nodes)
+        at = Place(place.vmid, node)
+        seen = await self.provenance.of(want, at, config, snapshot)
         return seen or absent(None, node, existed)
 
     async def _locate(
@@ -310,61 +315,6 @@ class Machines:
                 f"VM {vmid} is not on node {node}, yet its id is taken: it is being made or moved"
             )
         return absent(vmid, node, existed)
-
-    async def _proven(
-        self,
-        want: DesiredMachine,
-        vmid: int,
-        node: str,
-        config: GuestConfig,
-        online: Sequence[str],
-    ) -> Observed | None:
-        """Return the machine at `vmid` if it proves to be ours; None if it is a stranger.
-
-        Raises NotOurs for a machine of ours that was tampered with.
-        """
-        proof = self.site.signer.prove(config.description, vmid)
-        if proof is not None:
-            identity, stamps = proof
-            ours = (identity.key, identity.nonce) == (want.key, want.nonce)
-            if ours and config.lock in MAKING and not stamps.configured:
-                await self._refuse_cut_off(node, config, vmid, online)
-            if ours and stamps.configured and not self.site.bears(identity, config):
-                raise NotOurs(f"{self._changed(identity, config)}; put it back, then retry")
-            seen = Observed(vmid, node, config, identity, stamps, PowerState.UNKNOWN)
-            return seen if ours else None
-        if config.lock is not None:
-            if config.lock in MAKING:
-                await self._refuse_cut_off(node, config, vmid, online)
-            raise Locked(f"VM {vmid} is locked ({config.lock}) and does not yet say whose it is")
-        if self.site.bears(self.site.identity(want, vmid), config):
-            raise NotOurs(
-                f"VM {vmid} has this machine's uuid or MAC, but its description proves nothing any "
-                "more; put the description back, or remove the machine, then retry"
-            )
-        return None
-
-    def _changed(self, identity: Identity, config: GuestConfig) -> str:
-        """Say what somebody changed of what a machine is known by."""
-        vmid, have = identity.vmid, config.settings
-        if config.kind is Kind.VM:
-            said = f"uuid {have.uuid} instead of {uuid_of(identity)}"
-        else:
-            said = f"MAC {have.mac or 'none'} instead of {self.site.pool.addresses(vmid).mac}"
-        return f"VM {vmid} has {said}: somebody changed it"
-
-    async def _refuse_cut_off(
-        self, node: str, seen: GuestConfig, vmid: int, online: Sequence[str]
-    ) -> None:
-        """Raise NotOurs for what will never be made, whether it says already whose it is."""
-        at, now = Place(vmid, node), self.wall()
-        found = await making.look(self.hypervisor, online, now, at, seen.kind)
-        if found.config is not None and found.config.lock == seen.lock:
-            tool = "qm" if seen.kind is Kind.VM else "pct"
-            raise NotOurs(
-                f"VM {vmid} was left locked ({seen.lock}) by a task that was cut off and "
-                f"never ended: look at it, `{tool} unlock {vmid}`, destroy it, then retry"
-            )
 
     async def _liveliness(
         self, want: DesiredMachine, seen: Observed, answers: bool | None

@@ -96,7 +96,8 @@ class Stamps:
     observed stopped, and `ended` says that it was for the lease's end and not by order alone.
     `ordered` is the number of the last order that was done to it, 0 when none was; `applied` a hash
     of the settings that were written last, where what others change is left to them; `gecos` a hash
-    of what the account inside was made to say of its owner, None while that is not known.
+    of what the account inside was made to say of its owner, None while that is not known. `begun`
+    is when its making was asked for (wall seconds), which only one says that is not configured yet.
     """
 
     configured: str | None = None
@@ -108,6 +109,7 @@ class Stamps:
     ordered: int = 0
     applied: str | None = None
     gecos: str | None = None
+    begun: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,29 @@ whoever starts again over the same log finds what was under way.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from provisioner.model import OpenOperation
 from provisioner.ports import Place
+
+#: Steps that are done to no machine before it is configured.
+AFTERWARDS: Final = ("configure", "resize", "start", "access", "mark-started", "mark-suspended")
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """How a machine came to be, by the log: the last clone, restore or adoption of it.
+
+    `outcome` is None while it is open. `configured` is whether anything was done to it since that
+    is done to no bare clone.
+    """
+
+    step: str
+    node: str
+    upid: str | None
+    outcome: str | None
+    configured: bool
 
 
 class OperationLog(Protocol):
@@ -42,6 +61,10 @@ class OperationLog(Protocol):
 
     async def place(self, key: str, nonce: str) -> Place | None:
         """Return where (key, nonce) was last cloned or adopted, None once it was destroyed."""
+        ...
+
+    async def birth(self, key: str, nonce: str) -> Birth | None:
+        """Return how (key, nonce) came to be where `place` says that it stands."""
         ...
 
     async def intended(self, key: str, nonce: str) -> int | None:

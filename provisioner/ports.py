@@ -85,11 +85,13 @@ class TaskState:
     """Where a task stands; `error` is None for success (`OK`, `WARNINGS: n`) and while running.
 
     An `UnknownOutcome` says that the exit status proves nothing (`unexpected status`, a lost
-    log); any other error is what the task's exit status means.
+    log); any other error is what the task's exit status means. `freed` are the VMIDs of guests that
+    may have been destroyed on its node since it began, None where that was not looked for.
     """
 
     running: bool
     error: ProvisionError | None = None
+    freed: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,13 +264,13 @@ class Hypervisor(Protocol):
         ...
 
     async def task_states(self, upids: Collection[str]) -> Mapping[str, TaskState]:
-        """Read where tasks of one node stand, at once."""
+        """Read where tasks of one node stand; of one that makes, also what was freed meanwhile."""
         ...
 
     async def tasks(
         self, node: str, since: int, *, vmid: int | None = None, kind: str | None = None
     ) -> Sequence[TaskRow]:
-        """List a node's tasks since `since` (wall s), of one guest or kind, newest first."""
+        """List a node's tasks since `since` (wall s), newest first, at most `LONGEST_LIST`."""
         ...
 
     async def freed(self, since: int) -> AbstractSet[int]:

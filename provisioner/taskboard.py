@@ -86,6 +86,11 @@ class TaskBoard:
         known = self._ended.get(upid)
         return self._monotonic() - known.at if known and known.exact else None
 
+    def seen_for(self, upid: str) -> float | None:
+        """Return for how many seconds a task has been seen to have ended."""
+        known = self._ended.get(upid)
+        return self._monotonic() - known.at if known else None
+
     def inherit(self, upids: Iterable[str]) -> None:
         """Watch tasks that ran before: how long they take is nothing to learn from."""
         for upid in upids:

@@ -2,6 +2,10 @@
 
 from typing import Final
 
+from provisioner.ports import TaskRow
+
+#: How many tasks a node's list shows at most: more than it makes in days.
+LONGEST_LIST: Final = 5000
 #: Which tasks carry a step out, as a node's task list calls them.
 TASKS: Final = {
     "start": ("qmstart", "vzstart", "hastart"),
@@ -21,6 +25,17 @@ TASKS: Final = {
 ONCE: Final = frozenset({"rollback"})
 #: What begins with a machine and ends with none.
 REMOVING: Final = frozenset({"destroy", "reinstall"})
+#: Tasks after which another guest than before may stand at the VMID that they carry, or none.
+REPLACING: Final = frozenset(
+    {"qmdestroy", "vzdestroy", "qmcreate", "vzcreate", "qmrestore", "vzrestore"}
+)
+#: Tasks that are begun of a machine of ours only once it is configured.
+LATER: Final = frozenset({"qmstart", "vzstart", "resize"})
+
+
+def over_before(row: TaskRow, made: TaskRow) -> bool:
+    """Say whether a task was surely over when another one of the same node began, to the second."""
+    return row.ended is not None and row.started < made.started and row.ended <= made.started
 
 
 def makes(task: str) -> bool:

@@ -28,6 +28,11 @@ def guest_of(upid: str) -> int | None:
     return int(ident) if ident.isdecimal() else None
 
 
+def user_of(upid: str) -> str:
+    """Return who began a task: a user, or `user!token`."""
+    return _fields(upid)[7]
+
+
 def _fields(upid: str) -> list[str]:
     fields = upid.split(":")
     if len(fields) < 8 or fields[0] != "UPID":

@@ -18,6 +18,7 @@ from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.sight import require_sight
 from provisioner.backends.proxmox.snapshot import Snapshots
+from provisioner.births import Bare, Births
 from provisioner.census import Census, Found, ours
 from provisioner.configuration import Configuration
 from provisioner.controls import GuestCommands
@@ -31,6 +32,7 @@ from provisioner.identity import Signer
 from provisioner.intents import Intents
 from provisioner.machines import Machines
 from provisioner.model import (
+    MAKING,
     Access,
     Card,
     DesiredMachine,
@@ -41,7 +43,8 @@ from provisioner.model import (
     Retirement,
 )
 from provisioner.names import key_of, shown
-from provisioner.ports import ClusterSnapshot, NodeShell
+from provisioner.ports import ClusterSnapshot, NodeShell, Place
+from provisioner.provenance import doubted
 from provisioner.rooms import Rooms
 from provisioner.shells import Shells
 from provisioner.site import Site
@@ -200,8 +203,8 @@ class Workshop:
         while True:
             found = await self._there(name)
             try:
-                return ours(found, self.settings.site)
-            except Locked as error:
+                return await self._sure(ours(found, self.settings.site))
+            except PASSING as error:
                 await self.patience.outlast(error)
 
     async def shown(self, name: str) -> Found:
@@ -209,7 +212,18 @@ class Workshop:
 
         What locks it is not waited for.
         """
-        return ours(await self._there(name), self.settings.site, to_look=True)
+        return await self._sure(ours(await self._there(name), self.settings.site, to_look=True))
+
+    async def _sure(self, found: Found) -> Found:
+        """Return a machine of ours. Raises NotOurs for what only says that it is a bare clone."""
+        if found.config.lock in MAKING or self.settings.site.bears(found.identity, found.config):
+            return found
+        at = Place(found.vmid, found.node)
+        clone = Bare(at, found.kind, found.identity, found.stamps)
+        why = await Births(self.hypervisor).doubt(clone, await self.snapshots.get())
+        if why is not None:
+            raise doubted(found.vmid, why)
+        return found
 
     async def _there(self, name: str) -> Found:
         key_of(name)

@@ -16,6 +16,7 @@ from chainwatch.domain.tellings import Life
 from chainwatch.store.database import Database, Transaction
 from provisioner.errors import Locked, Withdrawn
 from provisioner.model import OpenOperation
+from provisioner.oplog import AFTERWARDS, Birth
 from provisioner.ports import Place
 
 _OPEN = (
@@ -48,6 +49,17 @@ WHERE id IN (
 )
 AND step IN ('clone', 'restore', 'adopt') AND outcome = 'ok'
 """
+
+#: The last that made (key, nonce), and whether it was configured since.
+_BIRTH = f"""
+SELECT step, node, upid, outcome, EXISTS (
+    SELECT 1 FROM operation AS later
+    WHERE later.key = made.key AND later.nonce = made.nonce AND later.id > made.id
+    AND later.outcome = 'ok' AND later.step IN ({", ".join(f"'{step}'" for step in AFTERWARDS)})
+) AS configured
+FROM operation AS made
+WHERE key = ? AND nonce = ? AND step IN ('clone', 'restore', 'adopt') ORDER BY id DESC LIMIT 1
+"""  # noqa: S608 - steps are words of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +203,14 @@ class Operations:
         found = {(key, nonce): Place(vmid, node) for key, nonce, vmid, node in rows}
         often = Counter(place.vmid for place in found.values())
         return {machine: place for machine, place in found.items() if often[place.vmid] == 1}
+
+    async def birth(self, key: str, nonce: str) -> Birth | None:
+        async with self._db.reading() as read:
+            row = await read.one(_BIRTH, key, nonce)
+        if row is None:
+            return None
+        told = (row["step"], row["node"], row["upid"], row["outcome"])
+        return Birth(*told, configured=bool(row["configured"]))
 
     async def intended(self, key: str, nonce: str) -> int | None:
         async with self._db.reading() as read:

@@ -46,12 +46,13 @@ async def _clone(target: Target) -> str:
     if source is None:
         raise LookupError("no template was chosen to clone from")
     want, site = target.want, target.site
+    stamps = replace(_stamps(want), begun=target.now)
     return await target.hypervisor.clone(
         source.node,
         source.vmid,
         target.vmid,
         want.name,
-        site.describe(want, target.vmid, _stamps(want)),
+        site.describe(want, target.vmid, stamps),
         target=target.node,
         cloning=site.cloned(want.terms, Kind.VM),
     )

@@ -28,6 +28,7 @@ async def _effect(target: Target) -> str | None:
         raise LookupError("no place was chosen to restore to")
     backup = target.have.backups[0]
     stamps = replace(backup.stamps, configured=None, suspended_at=None, ended=False, started=False)
+    stamps = replace(stamps, begun=target.now)
     return await target.archives.store.restore(
         target.node,
         target.vmid,

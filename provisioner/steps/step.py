@@ -33,7 +33,7 @@ class Target:
 
     `source` is the template that it is cloned from, where it is, and `base` the firewall that it
     has from there, as far as that is known; `storage` is where there is room for its disks.
-    `nodes` is None where nodes are not reached over SSH.
+    `nodes` is None where nodes are not reached over SSH. `now` is wall seconds.
     """
 
     hypervisor: Hypervisor
@@ -48,6 +48,7 @@ class Target:
     base: Isolation | None = None
     archives: Archives | None = None
     storage: str | None = None
+    now: int = 0
 
     @property
     def config(self) -> GuestConfig:
@@ -71,7 +72,7 @@ class Target:
         """
         settings = self.site.settings(self.want, self.vmid, self.config, stamps)
         applied = None if self.site.repairs else settings_stamp(settings)
-        stamps = replace(stamps, applied=applied)
+        stamps = replace(stamps, applied=applied, begun=0)
         if settings.cicustom != self.config.settings.cicustom or not self.have.stamps.configured:
             await self._put_snippet(settings.cicustom)
         await self.hypervisor.configure(

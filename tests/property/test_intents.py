@@ -74,6 +74,7 @@ async def said(log: OperationLog) -> list[object]:
             await log.place(key, nonce),
             await log.intended(key, nonce),
             await log.ever_cloned(key, nonce),
+            await log.birth(key, nonce),
             await log.kept(key, nonce),
             await log.backed_up(key, nonce),
             await log.made_anew(key, nonce),

@@ -2,18 +2,21 @@
 
 No daemon and no database: intents in memory over a simulated cluster, so that a whole history takes
 milliseconds. The rival has a token of its own. It takes the VMID that we would take next, takes one
-that our machine has just left, and writes our words on its own machines. What it can't do is what
-nobody could tell from an operator's own work: to put back, at the same VMID, a machine that has
-both our words and our uuid.
+that our machine has just left, and writes our words on its own machines of either kind: any that a
+machine of ours ever said there, as they were or with another signature. It may do so while we are
+in the middle of a pass. What it can't do is what nobody could tell from an operator's own work: to
+put back, at the same VMID, a machine that has both our words and our uuid or MAC; nor to remove
+without a task one that was never started, as root on a node could.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from provisioner.allocate import AddressRange, Pool
 from provisioner.backends.proxmox.agent import AgentShell
+from provisioner.backends.proxmox.api import JsonValue, ParamValue
 from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.settings import ProxmoxSettings
@@ -24,14 +27,22 @@ from provisioner.executor import Executor
 from provisioner.identity import Signer
 from provisioner.intents import Intents
 from provisioner.machines import Machines
-from provisioner.model import Access, DesiredMachine, Kind, MachineSpec, Presence, Retirement
+from provisioner.model import (
+    Access,
+    DesiredMachine,
+    Kind,
+    MachineSpec,
+    Presence,
+    Retirement,
+)
 from provisioner.placement import Limits
 from provisioner.plan import decide
 from provisioner.rooms import Rooms
 from provisioner.shells import Shells
-from provisioner.simulator.cluster import Cluster
+from provisioner.simulator.cluster import OS_TEMPLATE, Cluster
 from provisioner.simulator.direct import DirectApi
 from provisioner.simulator.guests import ConfigValue
+from provisioner.simulator.lxc.container import Container
 from provisioner.simulator.state import Token
 from provisioner.simulator.wire import ApiRequest, ApiResponse
 from provisioner.site import Site
@@ -43,6 +54,11 @@ LAST: Final = 20003
 OURS: Final = "root@pam!sim"
 RIVAL: Final = "rival@pve!other"
 NAMES: Final = ("a", "b", "c")
+#: What is bought under a name, if it is no virtual machine.
+CONTAINERS: Final = frozenset({"c"})
+_PATHS: Final = {Kind.VM: "qemu", Kind.CONTAINER: "lxc"}
+#: What a sentence says of a machine that is owed and not there, for somebody is in the way.
+EXCUSES: Final = ("quarantine", "uuid", "MAC", "bare clone", "proves nothing", "left locked")
 GRACE: Final = 600
 #: Seconds that a freed VMID rests: short, so that reuse happens within a history.
 QUARANTINE: Final = 30
@@ -64,18 +80,53 @@ class Want:
     ended_at: int = 0
 
 
+class Ambushed(DirectApi):
+    """Our way to the cluster; before a call that is lain in wait for, somebody else acts.
+
+    `ambush` is that call's method and the end of its path, and what is done, once.
+    """
+
+    ambush: tuple[str, str, Callable[[], None]] | None = None
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, ParamValue] | None = None,
+        *,
+        slow: bool = False,
+    ) -> JsonValue:
+        """Call, but not before who waits for it has done what he waits for."""
+        if self.ambush is not None and (method, True) == (
+            self.ambush[0],
+            path.endswith(self.ambush[1]),
+        ):
+            act, self.ambush = self.ambush[2], None
+            act()
+        return await super().call(method, path, params, slow=slow)
+
+
 @dataclass
 class Arena:
-    """The cluster, our library over it, and the rival's machines as it left them."""
+    """The cluster, our library over it, and the rival's machines as it left them.
+
+    `overheard` are the words that machines of ours had at each VMID, and `last` is what the last
+    pass over each said. `refused` are VMIDs at which a call of ours that named another digest met
+    the rival's machine, and changed nothing.
+    """
 
     cluster: Cluster = field(default_factory=Cluster)
     wants: dict[str, Want] = field(default_factory=dict)
     rivals: dict[int, dict[str, ConfigValue]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+    overheard: dict[int, list[str]] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)
+    refused: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.cluster.add_template(TEMPLATE)
-        api = DirectApi(self.cluster)
+        archive = self.cluster.add_os_template()
+        self.api = api = Ambushed(self.cluster)
         rival = self.cluster.add_token(Token(RIVAL, self.cluster.state.draws.uuid()))
         self._rival = f"{rival.id}={rival.secret}"
         self.site = Site(
@@ -88,7 +139,8 @@ class Arena:
             shutdown_timeout=60,
             answer_timeout=300,
         )
-        self._hypervisor = ProxmoxHypervisor(api, ProxmoxSettings((TEMPLATE,)), self._monotonic)
+        settings = ProxmoxSettings((TEMPLATE,), os_template=archive, container_storage="local")
+        self._hypervisor = ProxmoxHypervisor(api, settings, self._monotonic)
         self._guests = Shells(AgentShell(api, self._sleep), ContainerShell(api))
         self._join(Intents(self._wall))
 
@@ -98,7 +150,13 @@ class Arena:
         snapshots = Snapshots(self._hypervisor.snapshot, self._monotonic, 5.0)
         limits = Limits(storage_reserve_gib=0, clones=3)
         rooms = Rooms(
-            self._hypervisor, snapshots, log, self.site.pool, templates=(TEMPLATE,), limits=limits
+            self._hypervisor,
+            snapshots,
+            log,
+            self.site.pool,
+            templates=(TEMPLATE,),
+            limits=limits,
+            container_storage="local",
         )
         bell = Doorbell(self._guests, 2, self._monotonic)
         self._machines = Machines(
@@ -128,7 +186,7 @@ class Arena:
             nonce=f"{want.mint:032x}",
             name=f"machine-{name}-{want.mint}",
             presence=want.presence,
-            spec=MachineSpec(Kind.VM, 1, 512, 4),
+            spec=MachineSpec(Kind.CONTAINER if name in CONTAINERS else Kind.VM, 1, 512, 4),
             access=Access(0, "0x" + "a1" * 20, ""),
             held=False,
             ended=over,
@@ -147,16 +205,28 @@ class Arena:
     async def step(self, name: str) -> bool:
         """Do one pass over a machine; says whether it did something, or tried to."""
         want = self.desired(name)
+        self.overhear()
         await self.look()
         try:
             have = await self._machines.observe(want)
             decision = decide(self.site, want, have)
+            self.last[name] = decision.reason
             if decision.step is None:
                 return False
             await self._executor.run(decision.step, want, have, self._wall())
         except ProvisionError as error:
+            self.last[name] = str(error)
             self.said.append(str(error))
         return True
+
+    def overhear(self) -> None:
+        """Note what our machines say: anybody may who can look at them."""
+        for vmid, guest in self.cluster.state.guests.items():
+            said = str(guest.config.get("description", ""))
+            heard = self.overheard.setdefault(vmid, [])
+            new = guest.created_by == OURS and said not in heard
+            if new and self.site.signer.prove(said, vmid) is not None:
+                heard.append(said)
 
     async def forget(self) -> None:
         """Lose every intent, and take up again what proves to be ours, as a rebuild does."""
@@ -173,20 +243,51 @@ class Arena:
         """Call the API as the rival."""
         return self.cluster.handle(ApiRequest(method, path, dict(params), self._rival))
 
-    def rival_takes(self, vmid: int, word: str | None) -> None:
-        """The rival clones the same template to a VMID of our range, and may write our words."""
-        given = {"newid": str(vmid), "name": f"rival-{vmid}"}
-        if word is not None:
-            given["description"] = word
-        self.rival_calls("POST", f"/nodes/pve/qemu/{TEMPLATE}/clone", **given)
+    def rival_takes(self, vmid: int, word: str | None, kind: Kind = Kind.VM) -> None:
+        """The rival makes a guest of its own at a VMID of our range, and may write our words."""
+        given = {} if word is None else {"description": word}
+        if kind is Kind.VM:
+            named = {"newid": str(vmid), "name": f"rival-{vmid}"}
+            self.rival_calls("POST", f"/nodes/pve/qemu/{TEMPLATE}/clone", **named, **given)
+        else:
+            made = {"ostemplate": f"local:vztmpl/{OS_TEMPLATE}", "rootfs": "local:4"}
+            named = {"vmid": str(vmid), "hostname": f"rival-{vmid}"}
+            net = {"net0": "name=eth0,bridge=vmbr0"}
+            self.rival_calls("POST", "/nodes/pve/lxc", **made, **named, **net, **given)
         self.cluster.settle()
         self.note_rivals()
 
     def rival_leaves(self, vmid: int) -> None:
         """The rival destroys a machine of its own."""
-        self.rival_calls("DELETE", f"/nodes/pve/qemu/{vmid}")
-        self.cluster.settle()
+        self.rival_removes(vmid)
         self.note_rivals()
+
+    def rival_removes(self, vmid: int) -> None:
+        """The rival has a guest away from its VMID, ours too, by whatever way there is.
+
+        One that was ever started goes without a trace, as root on the node can do it. One that
+        stands still it destroys, and one that is being made it breaks off.
+        """
+        self.overhear()
+        guest = self.cluster.guest(vmid)
+        for upid, task in list(self.cluster.state.tasks.items()):
+            if guest.lock is not None and task.status is None and task.kind == "qmclone":
+                self.rival_calls("DELETE", f"/nodes/pve/tasks/{upid}")
+        self.cluster.settle()
+        if self.cluster.state.guests.get(vmid) is not guest:
+            return
+        if guest.created_by == OURS and self.was_started(vmid):
+            self.cluster.remove_guest(vmid)
+        else:
+            kind = Kind.CONTAINER if isinstance(guest, Container) else Kind.VM
+            self.rival_calls("DELETE", f"/nodes/pve/{_PATHS[kind]}/{vmid}")
+            self.cluster.settle()
+
+    def was_started(self, vmid: int) -> bool:
+        """Say whether the machine that stands at a VMID of ours says that it was started."""
+        said = str(self.cluster.guest(vmid).config.get("description", ""))
+        proof = self.site.signer.prove(said, vmid)
+        return proof is not None and (proof[1].started or proof[1].suspended_at is not None)
 
     def note_rivals(self) -> None:
         """Note how the rival's machines are: nobody but the rival may change that."""
@@ -198,11 +299,12 @@ class Arena:
     def judge(self) -> None:
         """Hold the cluster against what must never be."""
         touched = {vmid for token, vmid in self.cluster.state.touched if token == OURS}
-        assert not touched, f"we laid hands on {touched}, which are not ours"
+        assert touched <= self.refused, f"we laid hands on {touched}, which are not ours"
         guests = self.cluster.state.guests
         for vmid, config in self.rivals.items():
             assert vmid in guests, f"the rival's {vmid} is gone"
             assert guests[vmid].config == config, f"the rival's {vmid} was changed"
+            assert not guests[vmid].running, f"the rival's {vmid} was started"
         named = [g.name for g in guests.values() if g.created_by == OURS and g.lock is None]
         assert len(named) == len(set(named)), f"two machines are one: {sorted(named)}"
 
@@ -214,7 +316,20 @@ class Arena:
         for happening in story:
             await happening(self)
             self.judge()
+        self.api.ambush = None
         await self._rest()
+        self._judge_rest()
+
+    def _judge_rest(self) -> None:
+        """Hold what is there at rest against what is owed: all of it, or somebody was told why."""
+        guests = self.cluster.state.guests.values()
+        running = {guest.name for guest in guests if guest.created_by == OURS and guest.running}
+        for name, want in self.wants.items():
+            owed = want.presence is Presence.RUNNING
+            if owed is (self.desired(name).name in running):
+                continue
+            told = self.last[name]
+            assert any(word in told for word in EXCUSES), f"{name} is not {want.presence}: {told}"
 
     async def _rest(self) -> None:
         """Nothing more happens: every machine comes to be what is wanted, where there is room."""

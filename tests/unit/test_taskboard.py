@@ -52,7 +52,7 @@ async def test_an_end_is_told_once_and_never_asked_for_again(world: World) -> No
     assert await board.look([upid]) == {upid}
     calls = world.calls()
     world.advance(3600)
-    assert board.state(upid) == TaskState(running=False)
+    assert board.state(upid) == TaskState(running=False, freed=frozenset())
     assert await board.look([upid]) == frozenset()
     assert world.calls() == calls
 

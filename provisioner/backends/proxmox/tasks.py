@@ -15,10 +15,11 @@ from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.errors import sentence, task_meaning
 from provisioner.errors import NodeDown, UnknownOutcome
 from provisioner.ports import TaskRow, TaskState
-from provisioner.upids import node_of, started_at
+from provisioner.taskwords import LONGEST_LIST, REPLACING, makes, over_before
+from provisioner.upids import kind_of, node_of, started_at
 
-#: More rows than a node makes in days; a list is cut at 50 unless told otherwise.
-LIMIT: Final = 5000
+#: A list is cut at 50 unless told otherwise.
+LIMIT: Final = LONGEST_LIST
 _LEFT: Final = re.compile(r"(?:WARN: )?Could not remove disk '([^']{1,200})', check manually")
 _DESTROYING: Final = ("qmdestroy", "vzdestroy")
 
@@ -38,11 +39,14 @@ async def read_state(api: Api, upid: str) -> TaskState:
 
 
 async def read_states(api: Api, upids: Collection[str]) -> Mapping[str, TaskState]:
-    """Ask where tasks of one node stand, by one list call when they are several."""
-    if len(upids) < 2:
+    """Ask where tasks of one node stand, by one list call when they are several.
+
+    So it is of one that makes a guest: the list also tells what was destroyed meanwhile.
+    """
+    if len(upids) < 2 and not any(makes(kind_of(upid)) for upid in upids):
         return {upid: await read_state(api, upid) for upid in upids}
     rows = await read_rows(api, node_of(min(upids)), min(map(started_at, upids)))
-    listed = {row.upid: _state(row) for row in rows}
+    listed = {row.upid: _state(row, rows) for row in rows if row.upid in upids}
     return {upid: listed.get(upid) or await read_state(api, upid) for upid in upids}
 
 
@@ -87,10 +91,20 @@ async def read_freed(api: Api, since: int) -> Mapping[int, int]:
     return found
 
 
-def _state(row: TaskRow) -> TaskState:
+def _state(row: TaskRow, rows: Sequence[TaskRow]) -> TaskState:
     if row.status is None:
         return TaskState(running=True)
-    return TaskState(False, task_meaning(row.status))
+    return TaskState(False, task_meaning(row.status), _freed_since(row, rows))
+
+
+def _freed_since(made: TaskRow, rows: Sequence[TaskRow]) -> frozenset[int] | None:
+    """Return the VMIDs at which something may have been replaced since a task that makes began."""
+    if not makes(made.kind) or len(rows) >= LIMIT:
+        return None
+    others = (row for row in rows if row.kind in REPLACING and row.upid != made.upid)
+    return frozenset(
+        row.vmid for row in others if row.vmid is not None and not over_before(row, made)
+    )
 
 
 def _row(row: Record) -> TaskRow:
