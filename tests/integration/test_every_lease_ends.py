@@ -2,10 +2,9 @@
 
 Buyers, an operator and bad luck deal with a real contract and a whole daemon, as a seed says. What
 came of it is judged by the chain's logs and by what stands in the cluster. A history that fails
-names its seed: CHAINWATCH_SEED=n plays that one alone. A soak has two hundred.
+names its seed: CHAINWATCH_SEED=n plays that one alone. A soak has two hundred new ones.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -18,10 +17,9 @@ from tests.support.at_once import at_once
 from tests.support.dealers import Dealers, judged
 from tests.support.estate import Estate, estate
 from tests.support.lease_contract import Reverted
+from tests.support.seeds import seeds
 
-SEED: Final = os.environ.get("CHAINWATCH_SEED")
-SOAK: Final = bool(os.environ.get("CHAINWATCH_SOAK"))
-SEEDS: Final = [int(SEED)] if SEED else range(200 if SOAK else 4)
+SEEDS: Final = seeds(4, 200)
 
 pytestmark = pytest.mark.timeout(300)
 
