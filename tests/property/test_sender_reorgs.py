@@ -134,9 +134,9 @@ async def _lived(history: History, looks: Looks) -> None:
             await ended(at)
 
 
-@pytest.mark.timeout(240 + 10 * SOAK)
+@pytest.mark.timeout(240 + 4 * SOAK)
 @settings(
-    max_examples=SOAK or 4,
+    max_examples=SOAK // 5 or 4,
     derandomize=not SOAK,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example],
 )
