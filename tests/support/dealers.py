@@ -54,6 +54,7 @@ class Dealers:
             *(self._back, self._back_again, self._paused, self._gives_back),
         )
         kinds = (*[self._buy] * 6, *buyers * 3, *seldom * 2, *luck * 2)
+        await self.it.anvil.mine(DEEPEST)  # no bad luck takes back how the shop was opened
         for _ in range(times):
             deal = self.random.choice(kinds)
             try:
