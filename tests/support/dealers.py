@@ -80,17 +80,17 @@ class Dealers:
             await self.it.finalize()
 
     async def end(self) -> None:
-        """Let time pass until no lease is left; whoever may take his money back does."""
+        """Let time pass until no lease is left, and no machine of one: those have their grace."""
         left: list[int] = []
         for _ in range(40):
             left = [token for token in range(1, self.tokens + 1) if await self._exists(token)]
-            if not left:
+            if not left and not self.it.machines():
                 return
             await self.it.pass_time(GRACE)
             await self._turns(10, seconds=30)
             self.it.cluster.advance(HOUR)
             await self.it.daemon.supervisor.resync.enqueue_all("periodic resync")
-        raise AssertionError((left, await self.it.sentences(), self.done))
+        raise AssertionError((left, self.it.machines(), await self.it.sentences(), self.done))
 
     # --- buyers -----------------------------------------------------------------------------------
 
