@@ -4,7 +4,7 @@ A clone says whose it is before it has the uuid that follows from it, so for a w
 have to do; and whoever may look at it can copy them onto a guest of his own at the same VMID. What
 tells the two apart is how a guest came to be: by a task that ended well, after which nothing was
 destroyed, made or begun at its VMID. The log says which task that was. Where it does not, the words
-say when it was asked for, and every task of that time must have made what it was to make. What this
+say when it was asked for, and every task since then must have made what it was to make. What this
 cannot exclude is told, and nothing is done to the guest. Of an end that was only just seen, in a
 list without a destroy, nobody is asked: there was no time for one and a clone. How it fails: a
 guest that came to be without a task, as only root on a node can have it, is believed.
@@ -24,8 +24,6 @@ from provisioner.upids import kind_of, node_of, started_at, user_of
 
 #: How far two clocks may be apart, in seconds.
 CLOCK_SKEW: Final = 300
-#: How far a node's clock may be from ours at most, in seconds.
-DAY: Final = 86_400
 #: Within so many seconds nobody destroys a guest and makes another one.
 AT_ONCE: Final = 0.5
 #: The status of a task whose end nobody wrote down.
@@ -107,15 +105,13 @@ class Births:
             return "it does not say when it was made, and nobody recorded by which task"
         for name in sorted(snapshot.members.keys() - set(snapshot.nodes)):
             raise NodeDown(name, "its tasks have to be known")
-        rows = await self._list(snapshot.nodes, begun - DAY)
+        rows = await self._list(snapshot.nodes, begun)
         if rows is None:
             return "there were too many tasks since to list them all"
-        near = [row for row in rows if abs(row.started - begun) <= CLOCK_SKEW]
-        then = near if any(row.kind == "qmclone" for row in near) else rows  # by another clock
         if restored:
-            made = [row for row in then if row.kind in _RESTORES and row.vmid == vmid]
+            made = [row for row in rows if row.kind in _RESTORES and row.vmid == vmid]
         else:
-            made = [row for row in then if row.kind == "qmclone" and not await self.knows(row.upid)]
+            made = [row for row in rows if row.kind == "qmclone" and not await self.knows(row.upid)]
         return await self._judged(bare, rows, made)
 
     async def _list(self, nodes: Iterable[str], since: int) -> list[TaskRow] | None:

@@ -48,7 +48,7 @@ class Lists:
     away: tuple[str, ...] = ()
 
     async def tasks(self, node: str, since: int) -> list[TaskRow]:
-        return [each for each in self.rows if each.upid.split(":")[1] == node]
+        return [r for r in self.rows if r.upid.split(":")[1] == node and r.started >= since]
 
     async def knows(self, upid: str) -> bool:
         return upid in self.known
@@ -94,6 +94,14 @@ async def test_a_task_that_no_list_shows_proves_nothing(lists: Lists) -> None:
     assert "no task that made it" in str(await lists.doubt())
     lists.rows = [CLONE]
     assert "does not say when" in str(await lists.doubt(begun=0))
+    assert "no task that made it" in str(await lists.doubt(begun=NOW + 3_600)), "it was before"
+
+
+async def test_a_clone_is_found_however_far_ahead_the_clock_of_its_node_is(lists: Lists) -> None:
+    lists.rows = [CLONE]
+    assert await lists.doubt(begun=NOW - 90_000) is None
+    lists.rows.append(row("qmclone", -40_000, 9000, status="got signal"))
+    assert "ended with" in str(await lists.doubt(begun=NOW - 90_000)), "it may have been that one"
 
 
 @pytest.mark.parametrize("rows", [[], [replace(CLONE, status="unexpected status")]])
