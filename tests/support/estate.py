@@ -267,9 +267,10 @@ def wired(settings: Config, pool: RpcPool, cluster: Cluster, db: Database) -> Da
     return wire(settings, ways, db, ClusterClock(cluster), lambda: None)
 
 
-def _source(contract: str, url: str) -> SourceSettings:
+def shop_at(url: str, source: Source) -> SourceSettings:
+    """Return how a shop is read: by one endpoint, with no patience and one confirmation."""
     return SourceSettings(
-        source=Source("shop", CHAIN_ID, contract.lower(), 0, "lease"),
+        source=source,
         http=(url,),
         ws=(),
         confirmations=1,
@@ -301,9 +302,8 @@ async def estate(
         await shop.deployed.send("grantRole", role, to_checksum_address(ADDRESS), sender=shop.admin)
         await anvil.rpc("anvil_setBalance", ADDRESS, hex(COIN))
         sender = SenderConfig(Secret(KEY), (SenderChainConfig(CHAIN_ID, CEILING, COIN // 100),))
-        settings = adjust(
-            replace(config(folder), sources=(_source(shop.address, anvil.url),), sender=sender)
-        )
+        source = shop_at(anvil.url, Source("shop", CHAIN_ID, shop.address.lower(), 0, "lease"))
+        settings = adjust(replace(config(folder), sources=(source,), sender=sender))
         async with founded(folder, anvil, shop, settings, cluster) as made:
             yield made
 

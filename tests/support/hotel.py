@@ -18,7 +18,7 @@ from chainwatch.domain.lease import Plan
 from chainwatch.domain.sendings import Kind, Sending
 from chainwatch.store.verify import verify
 from tests.support.anvil import CHAIN_ID, running
-from tests.support.estate import GRACE, Estate, founded
+from tests.support.estate import GRACE, Estate, founded, shop_at
 from tests.support.hosting import Hosting, checksum, open_hosting
 from tests.support.lease_contract import LeaseContract
 from tests.support.post import ADDRESS, CEILING, COIN, KEY
@@ -86,18 +86,8 @@ class Hotel:
 def source_of(hosting: Hosting, url: str) -> SourceSettings:
     """Both contracts as one source."""
     addresses = hosting.address.lower(), hosting.credentials.address.lower()
-    return SourceSettings(
-        source=Source("shop", CHAIN_ID, addresses[0], 0, "blockhost", addresses[1]),
-        http=(url,),
-        ws=(),
-        confirmations=1,
-        finality="finalized",
-        poll_interval=1.0,
-        stale_after=1e9,
-        max_range=100,
-        timeout=5.0,
-        sells=SOLD,
-    )
+    source = Source("shop", CHAIN_ID, addresses[0], 0, "blockhost", addresses[1])
+    return replace(shop_at(url, source), sells=SOLD)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from chainwatch.domain.batches import Source
 from chainwatch.domain.lease import Plan
 from chainwatch.store.verify import verify
 from tests.support.anvil import CHAIN_ID, running
-from tests.support.estate import GRACE, HOUR, Estate, founded
+from tests.support.estate import GRACE, HOUR, Estate, founded, shop_at
 from tests.support.lease_contract import LeaseContract
 from tests.support.realm import config
 from tests.support.unlock import Lock, open_lock
@@ -74,18 +74,8 @@ class Lodge:
 
 
 def _source(lock: Lock, url: str) -> SourceSettings:
-    return SourceSettings(
-        source=Source("shop", CHAIN_ID, lock.address.lower(), lock.made_in + 1, "unlock"),
-        http=(url,),
-        ws=(),
-        confirmations=1,
-        finality="finalized",
-        poll_interval=1.0,
-        stale_after=1e9,
-        max_range=100,
-        timeout=5.0,
-        plan=SOLD,
-    )
+    source = Source("shop", CHAIN_ID, lock.address.lower(), lock.made_in + 1, "unlock")
+    return replace(shop_at(url, source), plan=SOLD)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The words of Proxmox, as an 8.4.21 said them or as its source has them, and what each means.
 
-In the order of the table that they are held against.
+In the order of the table that they are held against. Three of full pools (`out of pool space`,
+`is full`, `would exceed its size`) are nobody's words that we have seen: their patterns are wider.
 """
 
 from typing import Final

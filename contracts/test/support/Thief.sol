@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Authorization, Permit, Upgrade} from "../../src/LeaseTypes.sol";
+import {Abi} from "./Abi.sol";
 import {Stages} from "./Stages.sol";
 import {vm} from "./Vm.sol";
 
@@ -9,6 +10,35 @@ import {vm} from "./Vm.sol";
 abstract contract Thief is Stages {
     /// @dev Who has the provisioner's role, and in some tests the others too.
     address internal constant THIEF = PROVISIONER;
+
+    string[] internal _functions;
+    mapping(bytes32 signature => bool) internal _worked;
+
+    function setUp() public virtual override {
+        super.setUp();
+        createPlan(larger(NATIVE));
+        createPlan(larger(address(coin)));
+        vm.deal(THIEF, 1e30);
+        coin.transfer(THIEF, 1e30);
+        vm.prank(THIEF);
+        coin.approve(address(lease), type(uint256).max);
+        _functions = Abi.changing();
+    }
+
+    /// @dev Tries every function at a state of a lease, and returns the signatures of those that went through.
+    function tried(State state, uint256 plan) external virtual returns (bytes32[] memory went);
+
+    /// @dev Tries every function at every state, by both coins. Each state is a call of its own, whose memory is given back.
+    function _tryEverywhere() internal {
+        for (uint256 plan = 1; plan <= 2; ++plan) {
+            for (uint256 state = 0; state <= uint256(type(State).max); ++state) {
+                uint256 before = vm.snapshotState();
+                bytes32[] memory went = this.tried(State(state), plan);
+                vm.revertToState(before);
+                for (uint256 i = 0; i < went.length; ++i) if (went[i] != 0) _worked[went[i]] = true;
+            }
+        }
+    }
 
     /// @dev What each function is tried with, and whether it takes coin. There is no default on purpose.
     function _calls(
