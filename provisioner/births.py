@@ -19,7 +19,7 @@ from provisioner.model import Identity, Kind, Stamps
 from provisioner.oplog import Birth
 from provisioner.ports import ClusterSnapshot, Hypervisor, Place, TaskRow
 from provisioner.taskboard import TaskBoard
-from provisioner.taskwords import LATER, LONGEST_LIST, REPLACING, makes, over_before
+from provisioner.taskwords import LATER, LONGEST_LIST, REPLACING, makes, over_before, succeeded
 from provisioner.upids import kind_of, node_of, started_at, user_of
 
 #: How far two clocks may be apart, in seconds.
@@ -133,7 +133,7 @@ class Births:
         for row in made:
             if row.ended is None:
                 raise Locked(f"VM {bare.at.vmid} may still be being made ({row.kind})")
-            if row.status != "OK" and not (row.status or "").startswith("WARNINGS"):
+            if not succeeded(row.status):
                 return f"a {row.kind} that may have been to make it ended with {row.status!r}"
         return await self._since(bare, rows, made)
 

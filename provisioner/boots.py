@@ -18,7 +18,7 @@ from provisioner.glimpses import REBOOT
 from provisioner.model import DesiredMachine, Observed, PowerState, Presence
 from provisioner.oplog import OperationLog
 from provisioner.ports import Hypervisor, Snapshots, TaskRow
-from provisioner.taskwords import TASKS
+from provisioner.taskwords import TASKS, succeeded
 
 #: Tasks that start a guest, and tasks after which it runs.
 STARTS: Final = frozenset({"qmstart", "vzstart"})
@@ -108,12 +108,12 @@ class Boots:
         since = [row for row in rows if row.started >= began and row.kind in RUNS]
         if any(row.ended is None for row in since):
             return RISING
-        if any(_well(row) for row in since):
+        if any(succeeded(row.status) for row in since):
             return LEFT_OFF
         by_order = await self.log.switched_off(want.key, want.nonce)
         for off in (by_order, spell.off if spell.off < began else 0):
             if off and not any(
-                _well(row) for row in rows if row.kind in RUNS and row.started >= off
+                succeeded(row.status) for row in rows if row.kind in RUNS and row.started >= off
             ):
                 return LEFT_OFF
         if await self._switched_off(seen.node, rows, spell.on, began):
@@ -146,18 +146,13 @@ class Boots:
             return RISING
         if not rounds and self.wall() - boot < YOUNG:
             return RISING
-        missed = spell.on or any(not _well(row) for row in rounds)
+        missed = spell.on or any(not succeeded(row.status) for row in rounds)
         return Still("its node booted and did not start it") if missed else LEFT_OFF
 
 
 def _known(spell: Spell, node: str | None, boot: int) -> bool:
     """Say whether a machine was judged for this boot already."""
     return spell.node == node and abs(spell.judged - boot) < EXACT
-
-
-def _well(row: TaskRow) -> bool:
-    """Say whether a task was seen to end in success."""
-    return row.status is not None and row.status.split(":")[0] in ("OK", "WARNINGS")
 
 
 def _comes_up(seen: Observed) -> bool:
@@ -171,5 +166,5 @@ def _power(rows: Sequence[TaskRow], on: int, began: int) -> Iterator[TaskRow]:
     What was before it was last seen running is of no account.
     """
     for row in rows:
-        if on <= row.started < began and row.kind in RUNS | STOPS and _well(row):
+        if on <= row.started < began and row.kind in RUNS | STOPS and succeeded(row.status):
             yield row

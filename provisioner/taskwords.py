@@ -38,6 +38,11 @@ def over_before(row: TaskRow, made: TaskRow) -> bool:
     return row.ended is not None and row.started < made.started and row.ended <= made.started
 
 
+def succeeded(exit_status: str | None) -> bool:
+    """Say whether a task ended well, by its exit status: `OK` or `WARNINGS: n`; None has no end."""
+    return exit_status is not None and exit_status.split(":")[0] in ("OK", "WARNINGS")
+
+
 def makes(task: str) -> bool:
     """Say whether tasks of this kind make guests, whose VMID they need not carry."""
     return task.endswith(("clone", "create", "restore"))

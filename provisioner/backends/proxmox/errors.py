@@ -26,6 +26,7 @@ from provisioner.errors import (
     Transient,
     UnknownOutcome,
 )
+from provisioner.taskwords import succeeded
 
 #: No sentence of an error is longer; what a guest or a proxy sends in its place may be.
 LONGEST: Final = 500
@@ -320,7 +321,7 @@ def meaning(error: ApiError) -> ProvisionError:
 
 def task_meaning(exit_status: str) -> ProvisionError | None:
     """Return what a task's exit status means, None for success: `OK` or `WARNINGS: n`."""
-    if exit_status == "OK" or exit_status.startswith("WARNINGS:"):
+    if succeeded(exit_status):
         return None
     return _explain(None, _shortened(exit_status.strip()))
 
