@@ -17,8 +17,7 @@ import pytest_asyncio
 
 from provisioner import faultpoints
 from tests.support.acts import ACTS, KINDS, edges
-from tests.support.daemon import Grounds
-from tests.support.deaths import COVERING, Case, cases, named, played, stage
+from tests.support.deaths import COVERING, Case, Stages, cases, named, played
 
 #: What no act here passes: a reorg's, where test_kill_reading.py kills; a halt's, at which
 #: test_crashes.py crashes; the sender's and a delivery's, at which test_kill_sending.py kills; and
@@ -35,21 +34,20 @@ LIFE: Final = (
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grounds]:
-    """A chain, and a cluster whose nodes are reached over SSH too."""
-    async with stage(tmp_path_factory.mktemp("grounds")) as found:
-        yield found
+async def stages(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stages]:
+    """A chain, and a cluster whose nodes are reached over SSH too, for one act after the other."""
+    found = Stages(lambda: tmp_path_factory.mktemp("grounds"))
+    yield found
+    await found.clear()
 
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(
-    ("nodes", "case"), CASES, indirect=["nodes"], ids=[named(case) for _, case in CASES]
-)
+@pytest.mark.parametrize(("act", "case"), CASES, ids=[named(case) for _, case in CASES])
 async def test_killed_wherever_it_passes_a_lease_has_exactly_one_machine(
-    nodes: Grounds, folder: Path, case: Case
+    stages: Stages, folder: Path, act: str, case: Case
 ) -> None:
-    await played(nodes, folder, case)
+    await played(await stages.of(act), folder, case)
 
 
 def test_a_daemon_dies_at_every_fault_point_and_in_every_act() -> None:

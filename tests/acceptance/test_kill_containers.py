@@ -11,8 +11,7 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
-from tests.support.daemon import Grounds
-from tests.support.deaths import Case, cases, named, played, stage
+from tests.support.deaths import Case, Stages, cases, named, played
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
@@ -20,16 +19,15 @@ CASES: Final = cases("lxc")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grounds]:
-    """A chain, and a cluster whose nodes are reached over SSH too."""
-    async with stage(tmp_path_factory.mktemp("grounds")) as found:
-        yield found
+async def stages(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stages]:
+    """A chain, and a cluster whose nodes are reached over SSH too, for one act after the other."""
+    found = Stages(lambda: tmp_path_factory.mktemp("grounds"))
+    yield found
+    await found.clear()
 
 
-@pytest.mark.parametrize(
-    ("nodes", "case"), CASES, indirect=["nodes"], ids=[named(case) for _, case in CASES]
-)
+@pytest.mark.parametrize(("act", "case"), CASES, ids=[named(case) for _, case in CASES])
 async def test_killed_wherever_it_passes_a_lease_has_exactly_one_container(
-    nodes: Grounds, folder: Path, case: Case
+    stages: Stages, folder: Path, act: str, case: Case
 ) -> None:
-    await played(nodes, folder, case)
+    await played(await stages.of(act), folder, case)

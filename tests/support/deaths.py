@@ -6,9 +6,9 @@ in a soak, or the one that is named. What came of it is read from the simulator'
 
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -140,6 +140,32 @@ async def stage(folder: Path) -> AsyncIterator[Grounds]:
         await place.control("POST", "storages", {"name": VAULT, "kind": "nfs"})
         await place.control("POST", "storages", {"name": THIN, "kind": "lvmthin"})
         yield place
+
+
+@dataclass(slots=True)
+class Stages:
+    """One stage after the other, each in a folder of its own: who asks for another name clears it.
+
+    A fixture with a parameter would not do: pytest makes it anew for each case of them both.
+    """
+
+    folder: Callable[[], Path]
+    _name: str | None = None
+    _open: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _grounds: Grounds | None = None
+
+    async def of(self, name: str) -> Grounds:
+        """Return the stage of a name, once the one of another is cleared."""
+        if self._grounds is None or name != self._name:
+            await self.clear()
+            self._grounds = await self._open.enter_async_context(stage(self.folder()))
+            self._name = name
+        return self._grounds
+
+    async def clear(self) -> None:
+        """Clear what stands."""
+        self._grounds = None
+        await self._open.aclose()
 
 
 async def played(place: Grounds, folder: Path, case: Case) -> None:
