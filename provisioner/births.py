@@ -4,10 +4,11 @@ A clone says whose it is before it has the uuid that follows from it, so for a w
 have to do; and whoever may look at it can copy them onto a guest of his own at the same VMID. What
 tells the two apart is how a guest came to be: by a task that ended well, after which nothing was
 destroyed, made or begun at its VMID. The log says which task that was. Where it does not, the words
-say when it was asked for, and every task since then must have made what it was to make. What this
-cannot exclude is told, and nothing is done to the guest. Of an end that was only just seen, in a
-list without a destroy, nobody is asked: there was no time for one and a clone. How it fails: a
-guest that came to be without a task, as only root on a node can have it, is believed.
+say when it was asked for, which is not before our last asking, and every task of ours since then
+must have made what it was to make. What this cannot exclude is told, and nothing is done to the
+guest. Of an end that was only just seen, in a list without a destroy, nobody is asked: there was no
+time for one and a clone. How it fails: a guest that came to be without a task, as only root on a
+node can have it, is believed.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -24,6 +25,8 @@ from provisioner.upids import kind_of, node_of, started_at, user_of
 
 #: How far two clocks may be apart, in seconds.
 CLOCK_SKEW: Final = 300
+#: For how many seconds a request may be carried out after its reply was given up.
+STILL_DONE: Final = 300
 #: Within so many seconds nobody destroys a guest and makes another one.
 AT_ONCE: Final = 0.5
 #: The status of a task whose end nobody wrote down.
@@ -49,10 +52,12 @@ async def _nothing(_: str) -> bool:
 class Births:
     """Looks how guests came to be, in the nodes' task lists.
 
+    `token` is the id of the token that our tasks are begun with, None where that is not known;
     `knows` says whether a log speaks of a task, and `tasks` how those ended that were watched.
     """
 
     hypervisor: Hypervisor
+    token: str | None = None
     knows: Callable[[str], Awaitable[bool]] = _nothing
     tasks: TaskBoard | None = None
 
@@ -69,8 +74,7 @@ class Births:
         if birth is not None and birth.outcome == "failed" and birth.step != "adopt":
             return f"by our own records that {birth.step} failed"
         if birth is None or birth.upid is None:
-            restored = birth is not None and birth.step == "restore"
-            return await self._by_its_words(bare, snapshot, restored=restored)
+            return await self._by_its_words(bare, snapshot, birth)
         others = {birth.node, bare.at.node} - {node_of(birth.upid)}
         just_ended = self._just_ended(birth.upid, bare.at.vmid)
         asked = others if just_ended else {*others, node_of(birth.upid), *snapshot.nodes}
@@ -98,20 +102,23 @@ class Births:
         return state.error is None and state.freed is not None and vmid not in state.freed
 
     async def _by_its_words(
-        self, bare: Bare, snapshot: ClusterSnapshot, *, restored: bool
+        self, bare: Bare, snapshot: ClusterSnapshot, birth: Birth | None
     ) -> str | None:
         begun, vmid = bare.stamps.begun, bare.at.vmid
         if not begun:
             return "it does not say when it was made, and nobody recorded by which task"
+        if birth is not None and birth.step == "clone" and begun + STILL_DONE < birth.begun:
+            return "it says the words of a former one, and by our own records another was asked for"
         for name in sorted(snapshot.members.keys() - set(snapshot.nodes)):
             raise NodeDown(name, "its tasks have to be known")
         rows = await self._list(snapshot.nodes, begun)
         if rows is None:
             return "there were too many tasks since to list them all"
-        if restored:
-            made = [row for row in rows if row.kind in _RESTORES and row.vmid == vmid]
+        ours = [row for row in rows if self.token in (None, user_of(row.upid))]
+        if birth is not None and birth.step == "restore":
+            made = [row for row in ours if row.kind in _RESTORES and row.vmid == vmid]
         else:
-            made = [row for row in rows if row.kind == "qmclone" and not await self.knows(row.upid)]
+            made = [row for row in ours if row.kind == "qmclone" and not await self.knows(row.upid)]
         return await self._judged(bare, rows, made)
 
     async def _list(self, nodes: Iterable[str], since: int) -> list[TaskRow] | None:

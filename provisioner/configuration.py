@@ -266,6 +266,7 @@ def _configuration(words: "_Typed") -> Configuration:
                 full=words.text("machines.clone") == "full",
                 storage=words.text("machines.clone_storage") or None,
             ),
+            token=words.text("proxmox.token_id"),
         ),
         quarantine=words.number("policy.quarantine"),
         grace_days=words.number("commands.grace_days"),

@@ -109,7 +109,8 @@ class Intents:
         later = rows[rows.index(made) + 1 :]
         configured = any(r.operation.step in AFTERWARDS and r.outcome == "ok" for r in later)
         told = made.operation
-        return Birth(told.step, told.node, told.upid, made.outcome, configured)
+        outcome = made.outcome
+        return Birth(told.step, told.node, told.upid, outcome, configured, begun=told.started)
 
     async def intended(self, key: str, nonce: str) -> int | None:
         made = [row for row in self._of(key, nonce) if row.made]

@@ -20,7 +20,7 @@ class Birth:
     """How a machine came to be, by the log: the last clone, restore or adoption of it.
 
     `outcome` is None while it is open. `configured` is whether anything was done to it since that
-    is done to no bare clone.
+    is done to no bare clone; `begun` is when it was begun, in wall seconds.
     """
 
     step: str
@@ -28,6 +28,7 @@ class Birth:
     upid: str | None
     outcome: str | None
     configured: bool
+    begun: int
 
 
 class OperationLog(Protocol):

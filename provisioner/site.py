@@ -43,7 +43,8 @@ class Site:
     are for the plans that do not say. `backups` is None where a machine is destroyed without one;
     `repairs` is false where settings that somebody changed by hand are left so, and told of.
     `wallet_login` says that virtual machines have a login that asks their account whose it is;
-    `cloning` is how they are cloned where their plan does not say.
+    `cloning` is how they are cloned where their plan does not say. `token` is the id of the token
+    that our tasks are begun with; None where that is not known.
     """
 
     signer: Signer
@@ -62,6 +63,7 @@ class Site:
     smtp: bool = False
     plan_ranges: tuple[AddressRange, ...] = ()
     cloning: Cloning = LINKED
+    token: str | None = None
 
     def cloned(self, terms: Terms, kind: Kind) -> Cloning:
         """Return how the disks of a machine with these terms come to be, and where they lie."""

@@ -220,7 +220,8 @@ class Workshop:
             return found
         at = Place(found.vmid, found.node)
         clone = Bare(at, found.kind, found.identity, found.stamps)
-        why = await Births(self.hypervisor).doubt(clone, await self.snapshots.get())
+        births = Births(self.hypervisor, self.settings.site.token)
+        why = await births.doubt(clone, await self.snapshots.get())
         if why is not None:
             raise doubted(found.vmid, why)
         return found

@@ -34,6 +34,7 @@ def site(config: Config) -> Site:
         smtp=machines.smtp,
         wallet_login=machines.wallet_login,
         cloning=machines.cloning,
+        token=config.proxmox.token_id,
         backups=config.policy.backups,
         repairs=config.policy.repairs,
         plan_ranges=tuple(

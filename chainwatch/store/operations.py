@@ -52,7 +52,7 @@ AND step IN ('clone', 'restore', 'adopt') AND outcome = 'ok'
 
 #: The last that made (key, nonce), and whether it was configured since.
 _BIRTH = f"""
-SELECT step, node, upid, outcome, EXISTS (
+SELECT step, node, upid, outcome, started, EXISTS (
     SELECT 1 FROM operation AS later
     WHERE later.key = made.key AND later.nonce = made.nonce AND later.id > made.id
     AND later.outcome = 'ok' AND later.step IN ({", ".join(f"'{step}'" for step in AFTERWARDS)})
@@ -210,7 +210,7 @@ class Operations:
         if row is None:
             return None
         told = (row["step"], row["node"], row["upid"], row["outcome"])
-        return Birth(*told, configured=bool(row["configured"]))
+        return Birth(*told, configured=bool(row["configured"]), begun=row["started"])
 
     async def intended(self, key: str, nonce: str) -> int | None:
         async with self._db.reading() as read:

@@ -1,10 +1,12 @@
 """Who laid hands on a guest that somebody else made: noted before the call is judged.
 
-Cloning a guest, talking to its agent's `ping` and reading leave it as it is; anything else that
-names a guest, its volume or its backup is a touch, whether it is allowed or not.
+Cloning a guest, talking to its agent's `ping`, reading, and writing settings with the digest of
+others than stand there leave it as it is; anything else that names a guest, its volume or its
+backup is a touch, whether it is allowed or not.
 """
 
 from provisioner.simulator.access import Ask
+from provisioner.simulator.guests import Guest
 from provisioner.simulator.state import State
 
 LEAVE_IT_AS_IT_IS = ("/clone", "/agent/ping")
@@ -16,8 +18,15 @@ def note_touches(state: State, ask: Ask, pattern: str) -> None:
         return
     for vmid in _meant(state, ask, pattern):
         guest = state.guests.get(vmid)
-        if guest is not None and guest.created_by != ask.token.id:
+        if guest is None or guest.created_by == ask.token.id:
+            continue
+        if not _overtaken(guest, ask, pattern):
             state.touched.add((ask.token.id, vmid))
+
+
+def _overtaken(guest: Guest, ask: Ask, pattern: str) -> bool:
+    """Say whether settings are written of which what stands there has become another."""
+    return pattern.endswith("/config") and ask.text("digest") not in ("", guest.digest())
 
 
 def _meant(state: State, ask: Ask, pattern: str) -> list[int]:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from provisioner.model import Kind, Presence
-from provisioner.simulator.faults import Fault
+from provisioner.simulator.faults import Fault, FaultName
 from tests.support.mishaps import faults
 from tests.support.rivals import FIRST, GRACE, LAST, NAMES, RIVAL, Arena, Happening, Want
 
@@ -99,12 +99,12 @@ def rival_takes_over(one: int) -> Happening:
     return happen
 
 
-def _replaced(arena: Arena, one: int, word: int, kind: Kind, *, edited: bool) -> int | None:
+def _replaced(arena: Arena, one: int, word: int, kind: Kind, *, edited: bool) -> None:
     """What stands at a VMID of ours goes, and the rival stands there with words of ours."""
     arena.overhear()
     vmids = [vmid for vmid, words in sorted(arena.overheard.items()) if words]
     if not vmids:
-        return None
+        return
     vmid = vmids[one % len(vmids)]
     if vmid in arena.cluster.state.guests:
         arena.rival_removes(vmid)
@@ -112,7 +112,6 @@ def _replaced(arena: Arena, one: int, word: int, kind: Kind, *, edited: bool) ->
     said = words[word % len(words)]
     if vmid not in arena.cluster.state.guests:
         arena.rival_takes(vmid, said.replace('"sig":"', '"sig":"0') if edited else said, kind)
-    return vmid
 
 
 def rival_replays(one: int, word: int, kind: Kind, *, edited: bool) -> Happening:
@@ -131,9 +130,7 @@ def rival_ambushes(
 
     async def happen(arena: Arena) -> None:
         def act() -> None:
-            vmid = _replaced(arena, one, word, kind, edited=edited)
-            if vmid is not None and call[0] == "PUT":
-                arena.refused.add(vmid)
+            _replaced(arena, one, word, kind, edited=edited)
 
         await buys(name)(arena)
         arena.api.ambush = (*call, act)
@@ -294,3 +291,36 @@ def test_a_rival_s_machine_with_our_very_words_is_left_alone() -> None:
     arena.play([lives("a"), rival_takes_over(0), works("a", 20), ends("a")])
     assert any("uuid" in said for said in arena.said), arena.said
     assert len(arena.rivals) == 1
+
+
+def replayed(one: int = 0) -> Happening:
+    """The rival stands at a VMID with the first words that a machine of ours had there."""
+    return rival_replays(one, 0, Kind.VM, edited=False)
+
+
+def ambushed(name: str, method: str, end: str) -> Happening:
+    """The rival does so right before a call of ours."""
+    return rival_ambushes(name, (method, end), 0, 0, Kind.VM, edited=False)
+
+
+def test_who_takes_a_vmid_before_our_clone_does_with_words_of_a_former_one_is_left_alone() -> None:
+    arena = Arena()
+    lives_on = (lives("a"), lives("a"))
+    arena.play([lived("b"), dies("b"), *lives_on, ambushed("b", "POST", "/clone")])
+    assert any("words of a former one" in said for said in arena.said), arena.said
+
+
+def test_of_two_that_say_to_be_one_machine_none_is_made_anew_when_the_stranger_goes() -> None:
+    arena = Arena()
+    arena.play([lived("a"), dies("a"), lives("a"), replayed(), we_forget(), rival_leaves(0)])
+    assert not arena.rivals
+
+
+def test_settings_that_come_late_do_not_change_who_stands_there_by_then() -> None:
+    late = Fault(FaultName.HANG, "PUT", "/nodes/pve/qemu/2????/config", seconds=40.0)
+    broken = clone_is_broken_off("b", taken=False)
+    arena = Arena()
+    arena.play(
+        [lived("a"), broken, proxmox_fails(late), ambushed("b", "GET", "/config"), replayed(1)]
+    )
+    assert sorted(arena.rivals) == [20000, 20001]

@@ -22,7 +22,7 @@ from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
 from provisioner.doorbell import Doorbell
-from provisioner.errors import ProvisionError
+from provisioner.errors import NotOurs, ProvisionError
 from provisioner.executor import Executor
 from provisioner.identity import Signer
 from provisioner.intents import Intents
@@ -37,6 +37,7 @@ from provisioner.model import (
 )
 from provisioner.placement import Limits
 from provisioner.plan import decide
+from provisioner.ports import Place
 from provisioner.rooms import Rooms
 from provisioner.shells import Shells
 from provisioner.simulator.cluster import OS_TEMPLATE, Cluster
@@ -58,7 +59,15 @@ NAMES: Final = ("a", "b", "c")
 CONTAINERS: Final = frozenset({"c"})
 _PATHS: Final = {Kind.VM: "qemu", Kind.CONTAINER: "lxc"}
 #: What a sentence says of a machine that is owed and not there, for somebody is in the way.
-EXCUSES: Final = ("quarantine", "uuid", "MAC", "bare clone", "proves nothing", "left locked")
+EXCUSES: Final = (
+    "quarantine",
+    "uuid",
+    "MAC",
+    "bare clone",
+    "proves nothing",
+    "left locked",
+    "prove to be",
+)
 GRACE: Final = 600
 #: Seconds that a freed VMID rests: short, so that reuse happens within a history.
 QUARANTINE: Final = 30
@@ -111,8 +120,7 @@ class Arena:
     """The cluster, our library over it, and the rival's machines as it left them.
 
     `overheard` are the words that machines of ours had at each VMID, and `last` is what the last
-    pass over each said. `refused` are VMIDs at which a call of ours that named another digest met
-    the rival's machine, and changed nothing.
+    pass over each said. `doubles` are machines that two guests said to be when we forgot all.
     """
 
     cluster: Cluster = field(default_factory=Cluster)
@@ -121,7 +129,7 @@ class Arena:
     said: list[str] = field(default_factory=list)
     overheard: dict[int, list[str]] = field(default_factory=dict)
     last: dict[str, str] = field(default_factory=dict)
-    refused: set[int] = field(default_factory=set)
+    doubles: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.cluster.add_template(TEMPLATE)
@@ -138,6 +146,7 @@ class Arena:
             tags=frozenset({"arena"}),
             shutdown_timeout=60,
             answer_timeout=300,
+            token=OURS,
         )
         settings = ProxmoxSettings((TEMPLATE,), os_template=archive, container_storage="local")
         self._hypervisor = ProxmoxHypervisor(api, settings, self._monotonic)
@@ -208,6 +217,7 @@ class Arena:
         self.overhear()
         await self.look()
         try:
+            await self._know_apart(want)
             have = await self._machines.observe(want)
             decision = decide(self.site, want, have)
             self.last[name] = decision.reason
@@ -231,11 +241,34 @@ class Arena:
     async def forget(self) -> None:
         """Lose every intent, and take up again what proves to be ours, as a rebuild does."""
         self._join(Intents(self._wall))
+        self.doubles.clear()
+        for machine, places in self._proven().items():
+            if len(places) > 1:
+                self.doubles.add(machine)
+            else:
+                await self.log.adopt(*machine, places[0].vmid, places[0].node)
+
+    def _proven(self) -> dict[tuple[str, str], list[Place]]:
+        """Return which guests say to be each machine, as a survey finds them."""
+        found: dict[tuple[str, str], list[Place]] = {}
         for vmid, guest in self.cluster.state.guests.items():
             proof = self.site.signer.prove(str(guest.config.get("description", "")), vmid)
             if proof is not None and not guest.template:
-                identity, _ = proof
-                await self.log.adopt(identity.key, identity.nonce, vmid, guest.node)
+                machine = (proof[0].key, proof[0].nonce)
+                found.setdefault(machine, []).append(Place(vmid, guest.node))
+        return found
+
+    async def _know_apart(self, want: DesiredMachine) -> None:
+        """Do nothing about a machine that two are said to be, as the daemon does, but wait."""
+        machine = (want.key, want.nonce)
+        if machine not in self.doubles:
+            return
+        places = self._proven().get(machine, [])
+        if len(places) > 1:
+            raise NotOurs(f"{len(places)} guests prove to be {want.name}: remove what is not")
+        self.doubles.discard(machine)
+        for place in places:
+            await self.log.adopt(*machine, place.vmid, place.node)
 
     # ---------------------------------------------------------------------------------- the rival
 
@@ -299,7 +332,7 @@ class Arena:
     def judge(self) -> None:
         """Hold the cluster against what must never be."""
         touched = {vmid for token, vmid in self.cluster.state.touched if token == OURS}
-        assert touched <= self.refused, f"we laid hands on {touched}, which are not ours"
+        assert not touched, f"we laid hands on {touched}, which are not ours"
         guests = self.cluster.state.guests
         for vmid, config in self.rivals.items():
             assert vmid in guests, f"the rival's {vmid} is gone"

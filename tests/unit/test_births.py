@@ -54,12 +54,17 @@ class Lists:
         return upid in self.known
 
     async def doubt(
-        self, birth: Birth | None = None, *, begun: int = NOW, kind: Kind = Kind.VM
+        self,
+        birth: Birth | None = None,
+        *,
+        begun: int = NOW,
+        kind: Kind = Kind.VM,
+        token: str | None = OURS,
     ) -> str | None:
         members = {name: NodeRow(name, name not in self.away, False, 0) for name in ("a", "b")}
         online = tuple(name for name in members if name not in self.away)
         bare = Bare(Place(VMID, "a"), kind, Identity("i", "k", "n", VMID), Stamps(begun=begun))
-        births = Births(self.world.hypervisor, self.knows)
+        births = Births(self.world.hypervisor, token, self.knows)
         return await births.doubt(bare, ClusterSnapshot(0, {}, online, members), birth)
 
 
@@ -71,7 +76,7 @@ def lists(monkeypatch: pytest.MonkeyPatch) -> Lists:
 
 
 def made_by(clone: TaskRow = CLONE) -> Birth:
-    return Birth("clone", "a", clone.upid, None, configured=False)
+    return Birth("clone", "a", clone.upid, None, configured=False, begun=NOW)
 
 
 async def test_a_clone_whose_task_ended_well_is_ours(lists: Lists) -> None:
@@ -112,6 +117,22 @@ async def test_a_clone_whose_end_nobody_knows_is_ours_while_nobody_else_makes_gu
     assert await lists.doubt(made_by()) is None
     lists.rows.append(row("qmclone", 5, 9001, user=OTHER, node="b"))
     assert "others have made guests since" in str(await lists.doubt(made_by()))
+
+
+async def test_a_clone_of_somebody_else_s_is_not_what_made_it(lists: Lists) -> None:
+    lists.rows = [row("qmclone", 40, 9000, user=OTHER)]
+    assert "no task that made it" in str(await lists.doubt())
+    assert await lists.doubt(token=None) is None, "where nobody knows who we are"
+    lists.rows = [CLONE, row("qmclone", 40, 9000, user=OTHER, status="got signal")]
+    assert await lists.doubt() is None, "what became of theirs is no matter"
+
+
+async def test_words_of_before_our_last_asking_are_those_of_a_former_machine(lists: Lists) -> None:
+    lists.rows = [CLONE]
+    asked = replace(made_by(), upid=None)
+    assert await lists.doubt(asked) is None
+    assert await lists.doubt(replace(asked, begun=NOW + 40)) is None, "done late, and asked again"
+    assert "words of a former one" in str(await lists.doubt(replace(asked, begun=NOW + 3_600)))
 
 
 async def test_a_list_that_is_cut_proves_nothing(lists: Lists) -> None:
@@ -170,7 +191,7 @@ async def test_a_task_that_runs_is_waited_for(lists: Lists) -> None:
 
 async def test_a_restore_is_the_maker_only_where_one_was_recorded(lists: Lists) -> None:
     lists.rows = [row("vzrestore", 0)]
-    restored = Birth("restore", "a", None, None, configured=False)
+    restored = Birth("restore", "a", None, None, configured=False, begun=NOW)
     assert await lists.doubt(restored, kind=Kind.CONTAINER) is None
     assert await lists.doubt(kind=Kind.CONTAINER) is not None
     lists.rows.append(row("vzrestore", -20, status="interrupted by signal"))

@@ -117,6 +117,15 @@ def test_a_foreign_guest_is_touched_only_by_a_changing_call(console: Console) ->
     assert console.cluster.inventory().foreign_touched == {"root@pam!sim": (300,)}
 
 
+def test_settings_for_what_stood_there_before_touch_nobody(console: Console) -> None:
+    console.cluster.add_guest(300, created_by="somebody@pam")
+    path, stale = "/nodes/pve/qemu/300/config", "0" * 40
+    assert console.ask("PUT", path, digest=stale, name="ours").status == 500
+    assert console.cluster.inventory().foreign_touched == {}
+    console.data("PUT", path, digest=str(console.read(path)["digest"]), name="ours")
+    assert console.cluster.inventory().foreign_touched == {"root@pam!sim": (300,)}
+
+
 def test_a_token_is_told_its_own_permissions_as_a_genuine_proxmox_tells_them(
     console: Console,
 ) -> None:
