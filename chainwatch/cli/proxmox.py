@@ -33,7 +33,7 @@ def grant(
     ],
     os_template_storage: Annotated[
         list[str] | None,
-        typer.Option(help="Storage of the archive that containers are made from; may be repeated."),
+        typer.Option(help="Storage of containers' archives, or of snippets; may be repeated."),
     ] = None,
     bridge: Annotated[
         list[str] | None,

@@ -39,7 +39,7 @@ def _grant_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--template", type=int, action="append", required=True, metavar="VMID")
     add("--storage", action="append", required=True, metavar="S", help="storage of the disks")
-    add("--os-template-storage", action="append", metavar="S", help="storage of OS templates")
+    add("--os-template-storage", action="append", metavar="S", help="of OS templates or snippets")
     add("--bridge", action="append", metavar="B", help="bridge or VNet  [vmbr0]")
     add("--zone", default="localnetwork", metavar="Z", help="SDN zone, where it is a VNet")
     add("--pool", default="leases", metavar="P", help="pool of the machines; '' for none")

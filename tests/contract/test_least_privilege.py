@@ -16,7 +16,7 @@ import pytest
 from provisioner.backends.proxmox.archives import ProxmoxArchives
 from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.backends.proxmox.grant import role_line
-from provisioner.backends.proxmox.inspection import Inspection
+from provisioner.backends.proxmox.inspection import Inspection, Sold
 from provisioner.backends.proxmox.privileges import (
     BACKUP_CALLS,
     CALLS,
@@ -260,6 +260,27 @@ async def test_a_screen_takes_a_privilege_that_is_asked_only_where_screens_are_o
     world.see(opened)
     assert all(each.ok for each in await replace(closed, console=True).remarks())
     assert (await ProxmoxControls(world.api).console(NODE, VMID, kind=kind)).ticket
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "not seen"])
+async def test_a_node_s_own_folder_of_snippets_is_seen_unless_a_lack_is_warned_of(
+    *, seen: bool
+) -> None:
+    world = granted()
+
+    def shelve(cluster: Cluster) -> None:
+        cluster.add_storage("shelf")
+        token = cluster.state.tokens[TOKEN]
+        more = Grant("/storage/shelf", frozenset({"Datastore.Audit"}))
+        token.grants = (*token.grants, *((more,) if seen else ()))
+
+    world.see(shelve)
+    sold = Sold(snippets="shelf")
+    told = await Inspection(world.api, SETTINGS, "vmbr0", TOKEN, sold).remarks()
+    assert all(each.ok for each in told)
+    warned = any("lacks Datastore.Audit on /storage/shelf" in each.text for each in told)
+    folders = (await world.hypervisor.snapshot()).folders
+    assert (("shelf", NODE) in folders, warned) == (seen, not seen)
 
 
 def opened(cluster: Cluster) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 import asyncssh
 import pytest
 
+from chainwatch.app.sites import sold
 from chainwatch.config import Config, load
 from chainwatch.errors import Fatal
 from provisioner.guest.doors import doors
@@ -77,6 +78,16 @@ def test_nodes_are_reached_over_ssh_only_where_the_file_says_so(
         "pve1": ("192.0.2.11", 22),
         "pve2": ("2001:db8::12", 2222),
     }
+
+
+def test_the_storage_of_snippets_is_looked_at_where_a_machine_reads_one(
+    reading: Reading, nodes: str
+) -> None:
+    table = f'{nodes}snippet_storage = "shelf"\n'
+    plan = '[[plans]]\nname = "x"\ncloud_init = "devbox"\n'
+    assert sold(reading()).snippets is None
+    assert sold(reading(("[admin]", f"{table}[admin]"))).snippets is None
+    assert sold(reading(("[admin]", f"{table}{plan}[admin]"))).snippets == "shelf"
 
 
 def test_systemd_may_provide_the_nodes_key(reading: Reading, nodes: str, folder: Path) -> None:

@@ -289,6 +289,57 @@ async def test_a_token_has_to_reach_the_storage_that_is_copied_to() -> None:
     assert any("/storage/san" in each and "Datastore" in each for each in lacks)
 
 
+async def about_snippets(
+    told: dict[str, dict[str, int]], on: str | None = "local", os_template: str | None = None
+) -> list[str]:
+    """Return what is warned of a token, where machines read their user-data from a storage."""
+    settings = ProxmoxSettings((9000,), "leases", os_template=os_template)
+    look = Inspection(Told(told, 9), settings, "vmbr0", TOKEN, Sold(snippets=on))
+    found = [each for each in await look.remarks() if each.subject == "token"]
+    assert all(each.ok for each in found)
+    return [each.text for each in found if each.warning]
+
+
+async def test_a_storage_of_snippets_that_is_not_seen_is_warned_of_with_what_makes_it_seen() -> (
+    None
+):
+    (text,) = await about_snippets(granted(9))
+    what, _, commands = text.partition("; on a node: ")
+    assert what.startswith(f"{TOKEN} lacks Datastore.Audit on /storage/local, so the snippet ")
+    role, grants = (shlex.split(each) for each in commands.split("; "))
+    assert role == ["pveum", "role", "add", "ChainwatchArchive", "--privs", "Datastore.Audit"]
+    assert grants[:6] == ["pveum", "acl", "modify", "/storage/local", "--roles", role[3]]
+    assert grants[-1] == TOKEN
+
+
+async def test_the_role_that_sees_a_storage_of_archives_is_not_made_twice() -> None:
+    told = granted(9, replace(ESTATE, archives=("iso",)))
+    (text,) = await about_snippets(told, os_template="iso:vztmpl/debian.tar.zst")
+    assert "; on a node: pveum acl modify /storage/local --roles ChainwatchArchive " in text
+    assert "role add" not in text
+
+
+@pytest.mark.parametrize("path", ["/storage/local", "/storage", "/"])
+async def test_a_storage_of_snippets_that_is_seen_is_not_warned_of(path: str) -> None:
+    told = granted(9)
+    told.setdefault(path, {})["Datastore.Audit"] = 1
+    assert await about_snippets(told) == []
+
+
+async def test_nobody_is_warned_of_snippets_where_there_are_none_or_their_storage_is_seen() -> None:
+    assert await about_snippets(granted(9), on=None) == []
+    assert await about_snippets(granted(9), on="local-lvm") == []
+
+
+async def test_what_a_storage_of_disks_lacks_is_told_once_where_it_has_snippets_too() -> None:
+    less = granted(9)
+    del less["/storage/local-lvm"]["Datastore.Audit"]
+    settings, sold = ProxmoxSettings((9000,), "leases"), Sold(snippets="local-lvm")
+    told = await Inspection(Told(less, 9), settings, "vmbr0", TOKEN, sold).remarks()
+    (text,) = [each.text for each in told if "Datastore.Audit" in each.text]
+    assert "pveum role modify ChainwatchStorage" in text
+
+
 async def test_a_template_that_cannot_be_cloned_linked_is_told_where_it_is_to_be() -> None:
     api = Told(granted(8), 8)
     api.rows.append({"type": "storage", "storage": "local-lvm", "plugintype": "lvm"})

@@ -35,8 +35,7 @@ def commands(
         yield _pveum("pool", "add", estate.pool)
     wanted = estate.calls(calls)
     for scope in (each for each in Scope if estate.paths(each)):
-        names = ",".join(privileges(scope, release, wanted))
-        yield _pveum("role", "add", _role(scope, prefix), "--privs", names)
+        yield new_role_line(scope, privileges(scope, release, wanted), prefix)
     yield _pveum("user", "add", user)
     yield _pveum("user", "token", "add", user, name, "--privsep", "1")
     for scope in Scope:
@@ -52,6 +51,11 @@ def list_line(path: str, scope: Scope, token_id: str, prefix: str = OURS) -> str
         *("acl", "modify", path, "--roles", _role(scope, prefix), "--propagate", below),
         *("--users", user, "--tokens", token_id),
     )
+
+
+def new_role_line(scope: Scope, names: Sequence[str], prefix: str = OURS) -> str:
+    """Return the command that makes the role of a scope."""
+    return _pveum("role", "add", _role(scope, prefix), "--privs", ",".join(names))
 
 
 def role_line(scope: Scope, more: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from provisioner.backends.proxmox.answers import Record, flag, number, record, r
 from provisioner.backends.proxmox.api import Api, ApiError
 from provisioner.backends.proxmox.errors import meaning, reading
 from provisioner.backends.proxmox.firewall import GuestFirewall
-from provisioner.backends.proxmox.grant import list_line, role_line
+from provisioner.backends.proxmox.grant import list_line, new_role_line, role_line
 from provisioner.backends.proxmox.privileges import (
     CALLS,
     Estate,
@@ -50,7 +50,8 @@ class Sold:
 
     A template's `firewalls` are those that a machine cloned from it may get, without addresses.
     `storages` are those that disks are copied to, besides the templates' own, and `linked` the
-    templates that linked clones are made of.
+    templates that linked clones are made of. `snippets` is the storage that machines read user-data
+    from, None where none do.
     """
 
     bridges: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ class Sold:
     firewalls: Mapping[int, tuple[Isolation, ...]] = field(default_factory=dict)
     storages: tuple[str, ...] = ()
     linked: frozenset[int] = frozenset()
+    snippets: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +86,39 @@ class Inspection:
             firewalls = await self._firewalls(rows, shown)
             in_force = await self._in_force(held)
         configs = {vmid: config for vmid, config in shown.items() if isinstance(config, Mapping)}
-        found = list(_lacking(held, self._estate(configs.values()), self.token_id, release))
+        estate = self._estate(configs.values())
+        found = list(_lacking(held, estate, self.token_id, release))
         enough = f"{self.token_id} may do all that is needed on Proxmox VE {release}"
         told = found or [Remark("token", ok=True, text=enough)]
-        told += [*in_force, *_about_nodes(self.sold.nodes, rows)]
+        told += [
+            *self._snippets(held, estate, release),
+            *in_force,
+            *_about_nodes(self.sold.nodes, rows),
+        ]
         told += storages.about(self.sold.storages, rows)
         for vmid in self.settings.templates:
             unlinked = storages.unlinked(shown[vmid], rows) if vmid in self.sold.linked else ()
             told += _about_template(vmid, shown[vmid], firewalls.get(vmid, ()), unlinked)
         return told
+
+    def _snippets(self, held: Held, estate: Estate, release: Release) -> Iterator[Remark]:
+        """Warn where the storage of snippets is not seen: machines work, and some snippets stay.
+
+        What is one of the estate's other storages is told there.
+        """
+        name, scope = self.sold.snippets, Scope.ARCHIVE
+        if name is None or name in {*estate.storages, *estate.archives}:
+            return
+        path = f"/storage/{name}"
+        lacks = missing(scope, release, _have(held, scope, path))
+        if not lacks:
+            return
+        commands = [list_line(path, scope, self.token_id)]
+        if not estate.archives:  # for which alone the role would have been made before
+            commands.insert(0, new_role_line(scope, lacks))
+        what = f"{self.token_id} lacks {', '.join(lacks)} on {path}, so the snippet that a moved"
+        stays = "machine leaves behind stays for as long as the machine; on a node:"
+        yield Remark("token", ok=True, text=f"{what} {stays} {'; '.join(commands)}", warning=True)
 
     async def _release(self) -> Release:
         version = record(await self.api.call("GET", "/version"), "version")

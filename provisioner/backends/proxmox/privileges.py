@@ -170,6 +170,12 @@ CALLS: Final[Calls] = {
             ("Datastore.Audit",),
             why="else a storage's room is not seen, and so nothing is made there",
         ),
+        Need(
+            Scope.ARCHIVE,
+            ("Datastore.Audit",),
+            why="else a node's folder of snippets is not seen to be its own, and what a moved "
+            "machine left behind there stays for as long as the machine",
+        ),
     ),
     "GET /nodes": (),
     "GET /nodes/{node}/tasks": (
@@ -266,8 +272,9 @@ class Estate:
     """What of a cluster is ours to use, as access control lists name it.
 
     Without a `pool` every guest of the cluster is as much ours as any. A bridge that is a VNet is
-    in the `zone` of that; all others are in `localnetwork`. `backups` is the storage that backups
-    go to, where machines are backed up; `console` is whether operators may open their screens.
+    in the `zone` of that; all others are in `localnetwork`. `archives` are storages that are only
+    looked at: of OS templates and of snippets. `backups` is the storage that backups go to, where
+    machines are backed up; `console` is whether operators may open their screens.
     """
 
     templates: tuple[int, ...]
