@@ -30,7 +30,13 @@ KEY = HotKey(b"\x33" * 32)
 FRIEND = "0x" + "77" * 20
 SENDS = frozenset({"eth_sendRawTransaction"})
 LOOKS = frozenset({"eth_getTransactionByHash"})
+RECEIPTS = frozenset({"eth_getTransactionReceipt"})
 Spoilt = Callable[[Prepared], Prepared]
+
+
+async def nothing(_: Ask, __: GoOn) -> object:
+    """What a node knows that was not asked."""
+    return None
 
 
 @dataclass
@@ -67,13 +73,27 @@ class Buyer:
 
         self.way.arm(CallFault(name, SENDS, refuse))
 
+    def loses(
+        self,
+        times: int | None = None,
+        *,
+        status: int = 502,
+        after: str | None = None,
+        first: bool = False,
+    ) -> Armed:
+        """Have what is sent answered by a status alone, after it was sent (`first`) or instead."""
+
+        async def say(_: web.BaseRequest, __: object) -> web.StreamResponse:
+            headers = {} if after is None else {"Retry-After": after}
+            return web.Response(status=status, headers=headers)
+
+        if not first:
+            self.way.arm(CallFault("keeps it back", SENDS, nothing), count=times)
+        return self.way.arm(ReplyFault("loses the answer", SENDS, say), count=times)
+
     def hides(self, looks: int | None = None) -> Armed:
         """Have so many looks for it, or all, end at a node that has not heard of it yet."""
-
-        async def not_yet(_: Ask, __: GoOn) -> object:
-            return None
-
-        return self.way.arm(CallFault("has not heard of it", LOOKS, not_yet), count=looks)
+        return self.way.arm(CallFault("has not heard of it", LOOKS, nothing), count=looks)
 
 
 @asynccontextmanager
@@ -185,6 +205,63 @@ async def test_what_got_no_answer_is_never_told_as_sent() -> None:
         he.way.arm(ReplyFault("breaks off", SENDS | {"eth_getTransactionReceipt"}, cut))
         with pytest.raises(OperatorError, match=r"may have been sent and is not mined yet .*502"):
             await he.pays(tries=3)
+        assert await he.paid() == 1
+
+
+@pytest.mark.parametrize(("status", "after"), [(429, "0"), (503, "0"), (503, None), (502, None)])
+async def test_what_got_no_answer_is_sent_again_as_it_is_until_it_gets_one(
+    status: int, after: str | None
+) -> None:
+    async with buyer() as he:
+        lost = he.loses(3, status=status, after=after)
+        mined = await he.pays()
+        assert ([mined.hash], lost.struck) == (he.said, 3)
+        assert await he.paid() == 1
+
+
+@pytest.mark.parametrize(("status", "after"), [(429, "0"), (502, None)])
+async def test_what_was_taken_without_an_answer_is_paid_once_however_often_it_is_sent(
+    status: int, after: str | None
+) -> None:
+    async with buyer() as he:
+        hidden = he.way.arm(CallFault("has no receipt yet", RECEIPTS, nothing), count=6)
+        lost = he.loses(3, status=status, after=after, first=True)
+        mined = await he.pays()
+        assert ([mined.hash], lost.struck, hidden.struck) == (he.said, 3, 6)
+        assert await he.paid() == 1
+
+
+async def test_who_limits_our_rate_is_sent_nothing_before_he_wants_it() -> None:
+    async with buyer() as he:
+        limited = he.loses(status=429, after="60")
+        with pytest.raises(OperatorError) as open_:
+            await he.pays()
+        assert f"{he.said[0]} may have been sent and is not mined yet (" in str(open_.value)
+        assert "limits our rate; it is asked again in" in str(open_.value)
+        assert limited.struck == 1
+
+
+async def test_who_never_answers_is_sent_it_more_and_more_seldom() -> None:
+    async with buyer() as he:
+        lost = he.loses()
+        with pytest.raises(OperatorError, match="may have been sent and is not mined yet"):
+            await he.pays(tries=40)
+        assert lost.struck == len(("at once", 1, 2, 4, 8, 16, 32))
+
+
+async def test_what_is_refused_when_it_is_sent_again_is_never_told_as_not_taken() -> None:
+    """The first may have been taken, and paid for with the coin that the second lacks."""
+
+    async def refuse(_: Ask, __: GoOn) -> object:
+        raise Refusal(-32000, "insufficient funds")
+
+    async with buyer() as he:
+        he.loses(1, first=True)
+        he.way.arm(CallFault("refuses the second", SENDS, refuse), spared=1)
+        he.way.arm(CallFault("has no receipt yet", RECEIPTS, nothing))
+        he.hides()
+        with pytest.raises(OperatorError, match=r"may have been sent, .*says: insufficient funds"):
+            await he.pays()
         assert await he.paid() == 1
 
 

@@ -1,13 +1,15 @@
 """One chain as a person at a terminal meets it: views, what a transaction costs, and sending it.
 
 A transaction is prepared first: the node simulates it, and what it costs at most is known before
-anything is signed. Then it is signed and sent once. What is not mined within the time that is
-waited is not sent again: whoever runs the command is told its hash, because a second one could
-pay twice. For the same reason a refusal is told as one only where its words say that it never was
-taken, and the node, asked over and over, does not know the transaction: behind one address may be
-many nodes, of which one took it and another one answers. Whatever else they say, and if none of
-them knows it, it may have been sent. How it fails: a node that refuses in words of its own leaves
-open what it did not take, and a person has to look.
+anything is signed. Then it is signed, once. Where no answer comes (a limit on our rate is none
+either) the same bytes are sent again while their block is waited for: a chain takes them once,
+however often it is given them. What is not mined within that time is not signed anew: whoever runs
+the command is told its hash, because a second one could pay twice. For the same reason a refusal is
+told as one only where its words say that it never was taken, nothing was sent before it, and the
+node, asked over and over, does not know the transaction: behind one address may be many nodes, of
+which one took it and another one answers. Whatever else they say, and if none of them knows it, it
+may have been sent. How it fails: a node that refuses in words of its own leaves open what it did
+not take, and a person has to look.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from chainwatch.chain.rpc import Rpc, RpcError
 from chainwatch.chain.sender.fees import Market, TooDear, coins, gas_limit, offer
 from chainwatch.chain.sender.keys import HotKey
 from chainwatch.chain.sender.looks import plain
+from chainwatch.chain.transport import RateLimited
 from chainwatch.chain.wallet.interface import Function
 from chainwatch.chain.wallet.refusals import never_taken, refused
 from chainwatch.chain.wire import quantity, raw_bytes
@@ -81,6 +84,27 @@ class Mined:
     fee: int
     contract: str
     logs: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What came of giving a node a transaction: `state` in words, and `why` that is in doubt.
+
+    `lost` is why no answer came, None where one did.
+    """
+
+    state: str
+    why: str = ""
+    lost: RpcUnavailable | None = None
+
+    def is_due_again(self, look: int) -> bool:
+        """Whether to give it again, before that look: more and more seldom.
+
+        Who limits our rate is asked as soon as he may be, and refuses by himself until then.
+        """
+        if isinstance(self.lost, RateLimited):
+            return look > 0
+        return self.lost is not None and look.bit_count() == 1
 
 
 class Chain:
@@ -205,40 +229,43 @@ class Chain:
         pause: Pause,
         tries: int = 180,
     ) -> Mined:
-        """Sign, send once, and wait for its block: `tries` looks, a second apart.
+        """Sign once, send, and wait for its block: `tries` looks, a second apart.
 
         `told` has the hash before it is sent, so that whoever stops waiting knows it.
         """
         made = key.sign(self.chain_id, prepared.nonce, prepared.call, prepared.gas, prepared.offer)
         tx_hash, raw = made
         told(tx_hash)
-        state, why = _MAY_BE, ""
+        given = _Given(_MAY_BE)
         try:
-            state, why = await self._sent(tx_hash, raw, pause)
-            for _ in range(tries):
+            given = await self._give(tx_hash, raw, pause)
+            for look in range(tries):
+                if given.is_due_again(look):
+                    given = await self._give(tx_hash, raw, pause, again=True)
                 if (found := await self._receipt(tx_hash)) is not None:
                     return _mined(tx_hash, found)
                 await pause(1.0)
-        except asyncio.CancelledError:
-            why = " (nobody waits for it any more)"  # Ctrl-C: what was sent stays sent
+        except asyncio.CancelledError:  # Ctrl-C: what was sent stays sent
+            given = _Given(given.state, " (nobody waits for it any more)")
         raise OperatorError(
-            f"{tx_hash} {state} and is not mined yet{why}: it may still be. Look whether it is "
-            "before you do the same again"
+            f"{tx_hash} {given.state} and is not mined yet{given.why}: it may still be. Look "
+            "whether it is before you do the same again"
         )
 
-    async def _sent(self, tx_hash: str, raw: str, pause: Pause) -> tuple[str, str]:
-        """Send what is signed; returns whether it is, and what makes that doubtful or ''.
+    async def _give(self, tx_hash: str, raw: str, pause: Pause, *, again: bool = False) -> _Given:
+        """Send what is signed, `again` where no answer came before.
 
-        Raises `OperatorError` where it is not, or no node comes to know it.
+        Raises `OperatorError` where it is not sent, or no node comes to know it.
         """
         try:
             await self.rpc.call("eth_sendRawTransaction", raw)
         except RpcError as refusal:
-            said, never = plain(refusal.message), never_taken(refusal)
+            said = plain(refusal.message)
+            never = never_taken(refusal) and not again  # the first may have cost the coin
             looks = _LOOKS_TO_BE_SURE if never else _LOOKS_IN_DOUBT
             if refusal.there or await self._may_know(tx_hash, looks, pause):
                 state = _IS if refusal.there else _MAY_BE
-                return state, f" ({self.rpc.name} says of it: {said})"
+                return _Given(state, f" ({self.rpc.name} says of it: {said})")
             if never:
                 raise OperatorError(f"{self.rpc.name} does not take it: {said}") from None
             raise OperatorError(
@@ -246,8 +273,8 @@ class Chain:
                 "Look for it before you do the same again"
             ) from None
         except RpcUnavailable as lost:
-            return _MAY_BE, f" ({lost})"
-        return _IS, ""
+            return _Given(_MAY_BE, f" ({lost})", lost)
+        return _Given(_IS)
 
     async def _may_know(self, tx_hash: str, looks: int, pause: Pause) -> bool:
         """Whether a node comes to know a transaction, or does not say that it does not."""
