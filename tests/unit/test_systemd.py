@@ -4,6 +4,7 @@ The text is checked everywhere; systemd's own verdict is asked where systemd is 
 """
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,6 +26,11 @@ def service() -> dict[str, list[str]]:
             name, _, value = line.partition("=")
             found.setdefault(name, []).append(value)
     return found
+
+
+def megabytes(values: list[str]) -> list[int]:
+    """Read bounds that are written in whole gigabytes."""
+    return [1024 * int(value.removesuffix("G")) for value in values]
 
 
 def needs(tool: str) -> str:
@@ -53,6 +59,16 @@ def test_the_daemon_says_itself_when_it_is_ready_and_alive() -> None:
 
 def test_a_stop_is_given_longer_than_the_five_seconds_that_it_takes() -> None:
     assert 5 < int(service()["TimeoutStopSec"][0]) <= 15
+
+
+def test_memory_is_bounded_well_above_the_most_that_was_ever_measured() -> None:
+    told = (FOLDER.parent / "docs" / "explanation" / "performance.md").read_text().splitlines()
+    rows = [line for line in told if line.startswith("| resident memory")]
+    most = max(int(figure) for row in rows for figure in re.findall(r"(\d+) MB", row))
+    unit = service()
+    (high,), (highest,) = (megabytes(unit[name]) for name in ("MemoryHigh", "MemoryMax"))
+    assert 4 * most <= high < highest
+    assert unit["Restart"] == ["on-failure"]  # as which a kill for memory counts
 
 
 def test_every_secret_arrives_as_a_credential() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.cli import main as cli
-from tests.unit.test_systemd import FOLDER, needs
+from tests.unit.test_systemd import FOLDER, needs, service
 
 SERVICE = FOLDER / "provisioner-gc.service"
 TIMER = FOLDER / "provisioner-gc.timer"
@@ -43,6 +43,13 @@ def test_the_secrets_are_credentials_and_the_token_is_not_the_daemons() -> None:
     assert [value.split(":")[0] for value in loaded] == ["proxmox-token", "identity-key"]
     assert loaded[0].endswith("/provisioner-token")
     assert not any(line.startswith("Environment") for line in settings())
+
+
+def test_its_memory_is_bounded_as_the_daemons() -> None:
+    for name in ("MemoryHigh", "MemoryMax"):
+        assert [f"{name}={value}" for value in service()[name]] == [
+            line for line in settings() if line.startswith(f"{name}=")
+        ]
 
 
 def test_nobody_special_runs_it() -> None:
