@@ -8,6 +8,8 @@ fails: with a sentence, and what a crash cut off is an open operation that the n
 """
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,6 +30,8 @@ from provisioner.verbs.throttle import Limits, meant
 #: For how many seconds a command may run, and how much of it is kept in the audit.
 LONGEST: Final = 600
 _SHOWN: Final = 300
+#: What is said of a machine that its owner, or somebody else, has switched off.
+_STILL: Final = "does not run: start it first"
 #: A kilobit a second, in the megabytes a second that a network card's rate is counted in.
 _RATE: Final = 125 / 2**20
 
@@ -112,7 +116,8 @@ class Hands:
         found = self._finished(await self._found())
         if found.config.lock is not None:
             raise Locked(
-                f"VM {found.at.vmid} is locked ({found.config.lock}): ask again when that is over"
+                f"VM {found.at.vmid} is locked ({found.config.lock}): ask again when that is over; "
+                "where no task works on it, unlock it"
             )
         wanted, lines = meant(limits, found.config.settings.cores)
         await self._note(uid, "throttle", f"{'; '.join(lines)}: {reason}")
@@ -130,7 +135,12 @@ class Hands:
             raise OperatorError(f"VM {found.at.vmid} is suspended: nothing runs in it")
         way = self.means.into(found.config.kind)
         await self._note(uid, "exec", f"{shlex.join(words)[:_SHOWN]}: {reason}")
-        ended = await guest_exec.run(way, found.at, command, limit)
+        try:
+            ended = await guest_exec.run(way, found.at, command, limit)
+        except ProvisionError as error:
+            if await self._stands_still(found):
+                raise Declined(f"VM {found.at.vmid} {_STILL} ({error})") from error
+            raise
         said = ended.finished
         return Execution(said.code, ended.seen, _text(said.output), _text(said.error))
 
@@ -146,9 +156,11 @@ class Hands:
         kind = found.config.kind
         now = await controls.usage(found.at.node, found.at.vmid, kind=kind)
         if now.state not in (PowerState.RUNNING, PowerState.PAUSED):
-            raise OperatorError(f"VM {found.at.vmid} does not run: it has no screen")
+            why = _STILL if found.stamps.suspended_at is None else "is suspended"
+            raise OperatorError(f"VM {found.at.vmid} {why}: it has no screen")
         await self._note(uid, "console", f"VM {found.at.vmid}: {reason}")
-        return await controls.console(found.at.node, found.at.vmid, kind=kind)
+        with _unsure("a screen may be open, and closes by itself: ask again"):
+            return await controls.console(found.at.node, found.at.vmid, kind=kind)
 
     async def _found(self) -> _Machine:
         """Return the machine if it proves to be the lease's. Raises OperatorError if none is."""
@@ -179,6 +191,15 @@ class Hands:
             raise OperatorError(f"VM {found.at.vmid} is still being made: ask again later")
         return found
 
+    async def _stands_still(self, found: _Machine) -> bool:
+        """Say whether a machine surely does not run; whoever cannot tell says no."""
+        at, kind = found.at, found.config.kind
+        try:
+            now = await self.means.controls.usage(at.node, at.vmid, kind=kind)
+        except ProvisionError:
+            return False
+        return now.state is PowerState.STOPPED
+
     async def _limit(self, found: _Machine, wanted: Throttle) -> None:
         """Set limits, as an operation that no pass does another one beside."""
         key, nonce, at = found.want.key, found.want.nonce, found.at
@@ -186,8 +207,10 @@ class Hands:
         operation = await log.begin(key, "throttle", at.vmid, at.node, nonce)
         text = self.reconciler.site.describe(found.want, at.vmid, found.stamps)
         kind, digest = found.config.kind, found.config.digest
+        throttle = self.means.controls.throttle
         try:
-            await self.means.controls.throttle(at.node, at.vmid, wanted, text, digest, kind=kind)
+            with _unsure("the limits may be set, now or soon: ask again, which does no harm"):
+                await throttle(at.node, at.vmid, wanted, text, digest, kind=kind)
         except UnknownOutcome:  # left open: the next pass looks
             await self.stores.work.enqueue([key], "a throttle was not seen to end")
             raise
@@ -199,6 +222,15 @@ class Hands:
     async def _note(self, uid: int, what: str, why: str) -> None:
         now = self.reconciler.clock.now()
         await self.stores.audit.append(uid, what, str(self.row.id), why, now=now)
+
+
+@contextmanager
+def _unsure(what: str) -> Iterator[None]:
+    """Say of an outcome that nobody knows `what` it may be, and what to do."""
+    try:
+        yield
+    except UnknownOutcome as error:
+        raise UnknownOutcome(f"{error}; {what}") from error
 
 
 def _need(reason: str) -> None:

@@ -173,7 +173,7 @@ async def test_a_locked_machine_can_be_looked_at_and_is_not_changed(
     async with handling(tmp_path, kind) as world:
         world.cluster.edit_guest(FIRST, lock="backup")
         if verb == "throttle":
-            with pytest.raises(Locked, match=r"locked \(backup\)"):
+            with pytest.raises(Locked, match=r"locked \(backup\): ask again .* unlock it"):
                 await done(world, verb)
             assert "cpuunits" not in world.guest().config
         else:
@@ -286,10 +286,21 @@ async def test_nothing_runs_in_a_suspended_machine_and_it_can_be_looked_at(
         assert told.state == "stopped"
         with pytest.raises(OperatorError, match="is suspended: nothing runs in it"):
             await done(world, "exec")
-        with pytest.raises(OperatorError, match="does not run: it has no screen"):
+        with pytest.raises(OperatorError, match="is suspended: it has no screen"):
             await done(world, "console")
         await done(world, "throttle")
         assert str(world.guest().config["cpuunits"]) == "50"
+
+
+@KINDS
+@pytest.mark.parametrize("verb", ["exec", "console"])
+async def test_of_a_machine_that_was_switched_off_it_is_said_to_start_it_first(
+    tmp_path: Path, kind: Kind, verb: str
+) -> None:
+    async with handling(tmp_path, kind) as world:
+        world.cluster.stop_guest(FIRST)
+        with pytest.raises((Declined, OperatorError), match="does not run: start it first"):
+            await done(world, verb)
 
 
 async def test_a_guest_without_an_agent_is_measured_from_outside_and_gone_into_by_nobody(
@@ -302,13 +313,6 @@ async def test_a_guest_without_an_agent_is_measured_from_outside_and_gone_into_b
         assert (told.state, told.guest_agent_responsive, told.net_connections) == (
             *("running", False, -1),
         )
-        with pytest.raises(AgentSilent):
-            await done(world, "exec")
-
-
-async def test_a_stopped_container_is_gone_into_by_nobody(tmp_path: Path) -> None:
-    async with handling(tmp_path, Kind.CONTAINER) as world:
-        world.cluster.stop_guest(FIRST)
         with pytest.raises(AgentSilent):
             await done(world, "exec")
 

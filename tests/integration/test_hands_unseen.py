@@ -36,6 +36,22 @@ async def test_a_throttle_whose_end_was_not_seen_is_looked_at(tmp_path: Path, ki
         assert await world.alarms() == {}
 
 
+@pytest.mark.parametrize(("verb", "may"), [("throttle", "may be set"), ("console", "may be open")])
+@KINDS
+async def test_what_something_in_between_answered_is_told_as_what_may_have_happened(
+    tmp_path: Path, kind: Kind, verb: str, may: str
+) -> None:
+    async with handling(tmp_path, kind) as world:
+        call = "PUT", "/nodes/*/*/*/config"
+        if verb == "console":
+            call = "POST", "/nodes/*/*/*/vncproxy"
+        world.cluster.arm(Fault(FaultName.HTML, *call, status=502, text="Bad Gateway"))
+        with pytest.raises(UnknownOutcome, match=f"Bad Gateway; .* {may}, .*: ask again"):
+            await done(world, verb)
+        await world.settle()
+        await done(world, verb)
+
+
 @KINDS
 @pytest.mark.parametrize(
     ("verb", "call"),
