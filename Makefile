@@ -90,7 +90,8 @@ SOAKED := $(addprefix tests/,acceptance/test_kill_reading.py acceptance/test_kil
 	integration/test_schedules.py integration/test_modes.py integration/test_modes_copied.py \
 	integration/test_every_lease_ends.py integration/test_dealing_crashes.py \
 	integration/test_commands_doubles.py \
-	integration/test_commands_modes.py integration/test_adopt_modes.py)
+	integration/test_commands_modes.py integration/test_adopt_modes.py \
+	integration/test_hands_modes.py)
 
 .PHONY: soak
 soak: setup ## Let N new histories happen to a few machines, 200 N to their VMIDs, kill a daemon 2 N times, and at each fault point of every act (N=500, ARGS=tests/… for some)

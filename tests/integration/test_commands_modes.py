@@ -41,7 +41,7 @@ async def test_a_command_ends_well_or_says_what_to_do_and_harms_nobody(command: 
     assert [each for each in wrong if each] == []
 
 
-async def _trouble(meeting: Meeting, *, first: bool) -> str | None:
+async def _trouble(meeting: Meeting[Command], *, first: bool) -> str | None:
     """Play a case; returns what is wrong with what came of it."""
     again = f"CHAINWATCH_CASE={meeting.id} plays it again"
     try:

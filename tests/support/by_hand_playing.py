@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from provisioner.errors import ProvisionError
 from provisioner.model import MAKING
@@ -22,11 +22,19 @@ from tests.support.advice import says_what_to_do
 from tests.support.blindness import Strike
 from tests.support.by_hand import Command
 from tests.support.cli import TOKEN, Yard
-from tests.support.matrix import OF_THE_CHAIN, TIMES, fits, generic, means_it, struck_calls
+from tests.support.matrix import (
+    OF_THE_CHAIN,
+    TIMES,
+    fits,
+    forms_of,
+    generic,
+    means_it,
+    struck_calls,
+)
 from tests.support.playing import GONE, POWERED_OFF
 
 #: What a command hands on besides, by mode and command: what a program in the container said.
-HANDED_ON: Final = {(60, "guest-exec"): r"^there is no such file$"}
+HANDED_ON: Final = dict.fromkeys(((60, "guest-exec"), (60, "exec")), r"^there is no such file$")
 #: How long a command may wait in all, in seconds.
 SECONDS: Final = 400
 
@@ -40,11 +48,22 @@ class Ended(Enum):
     MENDED = "mend"  # it failed, and was done when the cause was mended and it was typed again
 
 
+class Typed(Protocol):
+    """What somebody types and waits for."""
+
+    @property
+    def id(self) -> str:
+        """Return what it is called among all of its sort."""
+
+
+T = TypeVar("T", bound=Typed)
+
+
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class Meeting(Generic[T]):
     """One form of one mode at one call of one command."""
 
-    command: Command
+    command: T
     mode: Mode
     at: Call
     nth: int = 1
@@ -72,14 +91,18 @@ async def calls_of(command: Command) -> dict[Call, int]:
     return _CALLS[command.id]
 
 
-async def meetings(command: Command, mode: Mode) -> list[Meeting]:
+async def meetings(command: Command, mode: Mode) -> list[Meeting[Command]]:
     """Return every form of a mode at every call of a command; that of the table comes first."""
     if mode.number == OF_THE_CHAIN:
         return []
-    calls = await calls_of(command)
+    return meetings_at(command, mode, await calls_of(command))
+
+
+def meetings_at(command: T, mode: Mode, calls: dict[Call, int]) -> list[Meeting[T]]:
+    """Return every form of a mode at each of the calls that a command makes."""
     return [
         Meeting(command, mode, call, nth, form)
-        for form in range(len(mode.forms))
+        for form in range(forms_of(mode))
         for call in struck_calls(mode, calls)
         if fits(mode, form, call) and means_it(mode, form, call, calls)
         for nth in range(1, min(calls[call], TIMES) + 1)
@@ -106,7 +129,7 @@ def the_machine(it: Yard) -> Guest | None:
 class Play:
     """A meeting under way; `strike` is when it struck first."""
 
-    meeting: Meeting
+    meeting: Meeting[Command]
     it: Yard
     strike: Strike | None = None
     errors: list[str] = field(default_factory=list)
@@ -232,6 +255,6 @@ def _changes_the_world(mode: Mode) -> bool:
     return any(form.fault.name is FaultName.HAPPENS for form in mode.forms)
 
 
-async def play(meeting: Meeting) -> Ended:
+async def play(meeting: Meeting[Command]) -> Ended:
     """Play one meeting."""
     return await Play(meeting, await ready(meeting.command)).play()

@@ -1,8 +1,8 @@
 """Prints the tables of docs/reference/failure-modes.md: each mode, and each mode under each verb.
 
 `python -m tests.support.mode_table` plays the matrix (minutes) and puts its tables into the
-document; with the word `by-hand`, those of the commands alone. What is told of chainwatch follows
-from what it makes of Proxmox's words, where there are any.
+document; with the word `by-hand`, those of what is typed and waited for alone. What is told of
+chainwatch follows from what it makes of Proxmox's words, where there are any.
 """
 
 import asyncio
@@ -34,6 +34,9 @@ from tests.support.at_once import at_once
 from tests.support.by_hand import COMMANDS, Command
 from tests.support.by_hand_playing import Ended, meetings
 from tests.support.by_hand_playing import play as typed
+from tests.support.hands_playing import HANDS, Hand
+from tests.support.hands_playing import meetings as hand_meetings
+from tests.support.hands_playing import play as handled
 from tests.support.matrix import usual
 from tests.support.playing import Outcome, Played, play
 from tests.support.verbs import VERBS, Verb
@@ -94,6 +97,8 @@ MODES_TABLE: Final = "modes"
 VERBS_TABLES: Final = {Kind.VM: "machines", Kind.CONTAINER: "containers"}
 #: The name of the table of each kind's commands.
 BY_HAND_TABLES: Final = {Kind.VM: "machines by hand", Kind.CONTAINER: "containers by hand"}
+#: The name of the table of what is done by hand to a lease's machine of each kind.
+HANDS_TABLES: Final = {Kind.VM: "machines of leases", Kind.CONTAINER: "containers of leases"}
 BY_HAND: Final = "by-hand"
 
 
@@ -155,9 +160,11 @@ def verbs_table(kind: Kind, outcomes: Mapping[tuple[int, str], Outcome]) -> str:
     return "\n".join(lines)
 
 
-def by_hand_table(kind: Kind, ends: Mapping[tuple[int, str], Ended]) -> str:
+def by_hand_table(
+    kind: Kind, commands: Sequence[Command | Hand], ends: Mapping[tuple[int, str], Ended]
+) -> str:
     """Return the table of what came of each command on a kind of machine under each mode."""
-    of_kind = [command for command in COMMANDS if command.kind is kind]
+    of_kind = [command for command in commands if command.kind is kind]
     heads = " | ".join(command.name for command in of_kind)
     lines = [f"| # | mode | {heads} |", "|---|---|" + "---|" * len(of_kind)]
     for mode in MODES.values():
@@ -171,9 +178,9 @@ def block(document: str, name: str) -> str:
     return document.split(f"<!-- {name} -->\n")[1].split(f"\n<!-- /{name} -->", maxsplit=1)[0]
 
 
-def told_outcome(document: str, mode: Mode, verb: Verb | Command) -> str:
+def told_outcome(document: str, mode: Mode, verb: Verb | Command | Hand) -> str:
     """Return what a document says of a verb or a command under a mode."""
-    tables = VERBS_TABLES if isinstance(verb, Verb) else BY_HAND_TABLES
+    tables = {Verb: VERBS_TABLES, Command: BY_HAND_TABLES, Hand: HANDS_TABLES}[type(verb)]
     head, _, *rows = block(document, tables[verb.kind]).splitlines()
     column = [cell.strip() for cell in head.split("|")].index(verb.name)
     row = next(row for row in rows if row.startswith(f"| {mode.number} |"))
@@ -214,11 +221,28 @@ async def by_hand() -> dict[tuple[int, str], Ended]:
     return ends
 
 
+async def hands() -> dict[tuple[int, str], Ended]:
+    """Play one mode at the first call of what is done by hand that it is known for."""
+    ends = {}
+    for hand in HANDS:
+        for mode in MODES.values():
+            with tempfile.TemporaryDirectory() as folder, capture_logs():
+                for name in ("calls", "case"):
+                    (Path(folder) / name).mkdir()
+                at = await hand_meetings(hand, mode, Path(folder) / "calls")
+                came = await handled(at[0], Path(folder) / "case") if at else Ended.UNTOUCHED
+            ends[mode.number, hand.id] = came
+    return ends
+
+
 def main(words: Sequence[str] = ()) -> None:
     """Put all tables into the document."""
     tables = {MODES_TABLE: modes_table()}
     ends = asyncio.run(by_hand())
-    tables |= {name: by_hand_table(kind, ends) for kind, name in BY_HAND_TABLES.items()}
+    tables |= {name: by_hand_table(kind, COMMANDS, ends) for kind, name in BY_HAND_TABLES.items()}
+    with at_once():
+        ends = asyncio.run(hands())
+    tables |= {name: by_hand_table(kind, HANDS, ends) for kind, name in HANDS_TABLES.items()}
     if BY_HAND not in words:
         with at_once():
             outcomes = asyncio.run(_all(VERBS))

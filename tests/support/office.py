@@ -27,7 +27,8 @@ PROGRAM = (sys.executable, "-c", "from chainwatch.cli.main import main; main()")
 def desk_of(made: Realm) -> Desk:
     """Return a desk over a realm's daemon."""
     nodes = DirectWays(made.cluster) if made.config.nodes else None
-    ways = Adapters({"model": made.chain.rpc}, DirectApi(made.cluster), nodes)
+    api = DirectApi(made.cluster, made.credential)
+    ways = Adapters({"model": made.chain.rpc}, api, nodes)
     pulse = Pulse(made.daemon.supervisor.clock, lambda: None)
     return desk(made.config, ways, made.daemon, pulse)
 

@@ -17,6 +17,7 @@ from provisioner.model import MAKING
 from provisioner.model import Verb as Word
 from provisioner.simulator.faults import Fault, FaultName, Struck
 from provisioner.simulator.modes.catalogue import arm, has_struck, mend
+from provisioner.simulator.modes.mode import Call, Mode
 from provisioner.terms import SECONDS_A_GIB
 from tests.support.advice import says_what_to_do
 from tests.support.blindness import Strike
@@ -89,6 +90,16 @@ async def play(case: Case, folder: Path) -> Played:
         return await Run(case, world, judge).play()
 
 
+def arm_in(world: Realm, mode: Mode, at: Call, nth: int, form: int) -> None:
+    """Have a mode strike a call, be it one of the cluster's or of the chain's."""
+    if mode.number != OF_THE_CHAIN:
+        arm(world.cluster, mode, at, nth, form)
+        return
+    happens = MEANWHILE[form]
+    fault = Fault(FaultName.HAPPENS, *at, nth=nth, mode=mode.label)
+    world.cluster.arm(replace(fault, act=lambda _: happens(world)))
+
+
 @dataclass(slots=True)
 class Run:
     """One case under way; `strike` is when it struck first."""
@@ -137,13 +148,8 @@ class Run:
     # ------------------------------------------------------------------------- how it strikes
 
     def _arm(self) -> None:
-        case, cluster = self.case, self.world.cluster
-        if case.mode.number == OF_THE_CHAIN:
-            happens = MEANWHILE[case.form]
-            fault = Fault(FaultName.HAPPENS, *case.at, nth=case.nth, mode=case.mode.label)
-            cluster.arm(replace(fault, act=lambda _: happens(self.world)))
-        else:
-            arm(cluster, case.mode, case.at, case.nth, case.form)
+        case = self.case
+        arm_in(self.world, case.mode, case.at, case.nth, case.form)
         self._note_the_strike()
 
     def _note_the_strike(self) -> None:
