@@ -73,7 +73,7 @@ GRACE: Final = 600
 QUARANTINE: Final = 30
 #: Seconds in which everything comes to rest: a start, a shutdown and a grace fit in.
 REST: Final = 800
-#: Seconds between two rounds while anything is done, and while nothing is.
+#: Seconds between two rounds while anything new is done or said, and while nothing is.
 STRIDE: Final = 20
 LONG_STRIDE: Final = 100
 
@@ -369,8 +369,10 @@ class Arena:
         self.cluster.state.faults.clear()
         end = self.cluster.now + REST
         while self.cluster.now < end:
+            before = dict(self.last)
             busy = [await self.step(name) for name in self.wants]
-            self.cluster.advance(STRIDE if any(busy) or await self.log.open_all() else LONG_STRIDE)
+            on = (any(busy) and self.last != before) or await self.log.open_all()
+            self.cluster.advance(STRIDE if on else LONG_STRIDE)
             self.judge()
         there = self.cluster.inventory()
         assert (there.leaked_volumes(), there.leaked_firewalls()) == ((), ())
