@@ -147,11 +147,16 @@ class Births:
     async def _since(
         self, bare: Bare, rows: Sequence[TaskRow], made: Sequence[TaskRow]
     ) -> str | None:
-        """Look what was done at its VMID since; what a log speaks of destroyed a former machine."""
+        """Look what was done at its VMID since; what a log speaks of was done to a former machine.
+
+        For of this one it speaks of nothing but how it was made.
+        """
         at_it = [row for row in rows if row.vmid == bare.at.vmid and row not in made]
         for row in at_it:
+            if await self.knows(row.upid):
+                continue
             earlier = row.kind not in _RESTORES and all(_before(row, each) for each in made)
-            if row.kind in REPLACING and not earlier and not await self.knows(row.upid):
+            if row.kind in REPLACING and not earlier:
                 return f"something was replaced there since ({row.kind} by {row.user})"
             if any(_used_since(row, each) for each in made):
                 return f"it was used since ({row.kind}), so it was configured, which it is not"

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from provisioner import faultpoints
 from tests.support.acts import ACTS, KINDS, edges
-from tests.support.deaths import COVERING, Case, Stages, cases, named, played
+from tests.support.deaths import COVERING, Case, Stages, cases, named
 
 #: What no act here passes: a reorg's, where test_kill_reading.py kills; a halt's, at which
 #: test_crashes.py crashes; the sender's and a delivery's, at which test_kill_sending.py kills; and
@@ -47,7 +47,7 @@ async def stages(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stag
 async def test_killed_wherever_it_passes_a_lease_has_exactly_one_machine(
     stages: Stages, folder: Path, act: str, case: Case
 ) -> None:
-    await played(await stages.of(act), folder, case)
+    await stages.play(act, folder, case)
 
 
 def test_a_daemon_dies_at_every_fault_point_and_in_every_act() -> None:

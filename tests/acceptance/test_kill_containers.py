@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
-from tests.support.deaths import Case, Stages, cases, named, played
+from tests.support.deaths import Case, Stages, cases, named
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
@@ -30,4 +30,4 @@ async def stages(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stag
 async def test_killed_wherever_it_passes_a_lease_has_exactly_one_container(
     stages: Stages, folder: Path, act: str, case: Case
 ) -> None:
-    await played(await stages.of(act), folder, case)
+    await stages.play(act, folder, case)

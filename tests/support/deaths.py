@@ -146,7 +146,8 @@ async def stage(folder: Path) -> AsyncIterator[Grounds]:
 class Stages:
     """One stage after the other, each in a folder of its own: who asks for another name clears it.
 
-    A fixture with a parameter would not do: pytest makes it anew for each case of them both.
+    What a case that failed has left is cleared away too, so that no other one fails of it. (A
+    fixture with a parameter would not do: pytest makes it anew for each case of them both.)
     """
 
     folder: Callable[[], Path]
@@ -154,8 +155,15 @@ class Stages:
     _open: AsyncExitStack = field(default_factory=AsyncExitStack)
     _grounds: Grounds | None = None
 
-    async def of(self, name: str) -> Grounds:
-        """Return the stage of a name, once the one of another is cleared."""
+    async def play(self, name: str, folder: Path, case: Case) -> None:
+        """Play a case on the stage of a name."""
+        try:
+            await played(await self._of(name), folder, case)
+        except BaseException:
+            await self.clear()
+            raise
+
+    async def _of(self, name: str) -> Grounds:
         if self._grounds is None or name != self._name:
             await self.clear()
             self._grounds = await self._open.enter_async_context(stage(self.folder()))

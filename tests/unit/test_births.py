@@ -170,6 +170,15 @@ async def test_a_guest_that_we_started_was_configured(lists: Lists) -> None:
     assert await lists.doubt() is None, "a node may start a bare clone whose template had onboot"
 
 
+async def test_what_our_log_knows_to_have_been_started_there_was_a_former_machine(
+    lists: Lists,
+) -> None:
+    lists.rows = [row("qmclone", -200, 9000), start := row("qmstart", -100), CLONE]
+    assert "it was used since" in str(await lists.doubt()), "either clone may have made it"
+    lists.known = {start.upid}
+    assert await lists.doubt() is None
+
+
 async def test_our_own_records_are_enough_to_refuse(lists: Lists) -> None:
     lists.rows = [CLONE]
     assert "configured since" in str(await lists.doubt(replace(made_by(), configured=True)))
