@@ -71,7 +71,8 @@ EXCUSES: Final = (
 GRACE: Final = 600
 #: Seconds that a freed VMID rests: short, so that reuse happens within a history.
 QUARANTINE: Final = 30
-#: Seconds in which everything comes to rest: a start, a shutdown and a grace fit in.
+#: Seconds in which everything comes to rest: a start, a shutdown and a grace fit in. What goes on
+#: then has as many again.
 REST: Final = 800
 #: Seconds between two rounds while anything new is done or said, and while nothing is.
 STRIDE: Final = 20
@@ -367,12 +368,12 @@ class Arena:
     async def _rest(self) -> None:
         """Nothing more happens: every machine comes to be what is wanted, where there is room."""
         self.cluster.state.faults.clear()
-        end = self.cluster.now + REST
-        while self.cluster.now < end:
+        begun, goes_on = self.cluster.now, True
+        while (rested := self.cluster.now - begun) < REST or (goes_on and rested < 2 * REST):
             before = dict(self.last)
             busy = [await self.step(name) for name in self.wants]
-            on = (any(busy) and self.last != before) or await self.log.open_all()
-            self.cluster.advance(STRIDE if on else LONG_STRIDE)
+            goes_on = bool(any(busy) and self.last != before) or bool(await self.log.open_all())
+            self.cluster.advance(STRIDE if goes_on else LONG_STRIDE)
             self.judge()
         there = self.cluster.inventory()
         assert (there.leaked_volumes(), there.leaked_firewalls()) == ((), ())
