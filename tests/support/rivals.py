@@ -6,7 +6,8 @@ that our machine has just left, and writes our words on its own machines of eith
 machine of ours ever said there, as they were or with another signature. It may do so while we are
 in the middle of a pass. What it can't do is what nobody could tell from an operator's own work: to
 put back, at the same VMID, a machine that has both our words and our uuid or MAC; nor to remove
-without a task one that was never started, as root on a node could.
+without a task one that was never started, as root on a node could. And it can't stand there before
+a call of ours arrives that is on its way: only the writing of settings says whom it means.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from typing import Final, TypeAlias
 
 from provisioner.allocate import AddressRange, Pool
 from provisioner.backends.proxmox.agent import AgentShell
-from provisioner.backends.proxmox.api import JsonValue, ParamValue
+from provisioner.backends.proxmox.api import JsonValue, ParamValue, ReplyLost
 from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.settings import ProxmoxSettings
@@ -77,6 +78,8 @@ REST: Final = 800
 #: Seconds between two rounds while anything new is done or said, and while nothing is.
 STRIDE: Final = 20
 LONG_STRIDE: Final = 100
+#: Within how many seconds a call arrives whose answer was given up.
+LATEST: Final = 10
 
 Happening: TypeAlias = Callable[["Arena"], Awaitable[None]]
 
@@ -93,10 +96,12 @@ class Want:
 class Ambushed(DirectApi):
     """Our way to the cluster; before a call that is lain in wait for, somebody else acts.
 
-    `ambush` is that call's method and the end of its path, and what is done, once.
+    `ambush` is that call's method and the end of its path, and what is done, once. By `arrived` all
+    calls have arrived whose answer was given up and that do not say whom they mean.
     """
 
     ambush: tuple[str, str, Callable[[], None]] | None = None
+    arrived: float = 0
 
     async def call(
         self,
@@ -113,7 +118,12 @@ class Ambushed(DirectApi):
         ):
             act, self.ambush = self.ambush[2], None
             act()
-        return await super().call(method, path, params, slow=slow)
+        try:
+            return await super().call(method, path, params, slow=slow)
+        except ReplyLost:
+            if "digest" not in (params or {}):
+                self.arrived = self._cluster.now + LATEST
+            raise
 
 
 @dataclass
@@ -279,6 +289,7 @@ class Arena:
 
     def rival_takes(self, vmid: int, word: str | None, kind: Kind = Kind.VM) -> None:
         """The rival makes a guest of its own at a VMID of our range, and may write our words."""
+        self.cluster.advance(max(self.api.arrived - self.cluster.now, 0))
         given = {} if word is None else {"description": word}
         if kind is Kind.VM:
             named = {"newid": str(vmid), "name": f"rival-{vmid}"}
