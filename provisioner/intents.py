@@ -17,6 +17,8 @@ from provisioner.ports import Place
 #: Steps after which a machine stands at a VMID, and steps after which it does not.
 _MADE: Final = ("clone", "restore", "adopt")
 _ENDED: Final = ("destroy", "gone")
+#: Steps after which it is known whether an order left a machine off.
+_POWERED: Final = ("mark-ordered", "start", "mark-started")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class Intents:
 
     async def switched_off(self, key: str, nonce: str) -> int:
         done = [row for row in self._of(key, nonce) if row.outcome == "ok"]
-        told = [row for row in done if row.operation.step in ("mark-ordered", "start")]
+        told = [row for row in done if row.operation.step in _POWERED]
         last = told[-1] if told else None
         return (last.finished or 0) if last and last.operation.step == "mark-ordered" else 0
 

@@ -89,7 +89,8 @@ class OperationLog(Protocol):
     async def switched_off(self, key: str, nonce: str) -> int:
         """Return since when (wall seconds) (key, nonce) is left off by order, else 0.
 
-        So it is once an order about its power was done, until we start it.
+        So it is once an order about its power was done, until we start it, or see it run that was
+        to be started: by an order to start who runs nobody is started.
         """
         ...
 

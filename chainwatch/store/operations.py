@@ -246,7 +246,7 @@ class Operations:
         async with self._db.reading() as read:
             row = await read.one(
                 "SELECT step, finished FROM operation WHERE key = ? AND nonce = ?"
-                " AND step IN ('mark-ordered', 'start') AND outcome = 'ok'"
+                " AND step IN ('mark-ordered', 'start', 'mark-started') AND outcome = 'ok'"
                 " ORDER BY id DESC LIMIT 1",
                 *(key, nonce),
             )

@@ -298,6 +298,22 @@ async def test_who_was_switched_off_by_order_and_runs_again_is_brought_back(
         assert world.running() == [FIRST]
 
 
+@KINDS
+@pytest.mark.parametrize("forgetful", [False, True])
+async def test_who_was_ordered_to_start_while_he_ran_is_brought_back(
+    kind: Kind, forgetful: bool, tmp_path: Path
+) -> None:
+    async with bought(tmp_path, kind) as world:
+        await order(world, Verb.START)
+        await world.settle()
+        if forgetful:
+            await world.restart()
+            await world.settle()
+        booted_in_vain(world)
+        await looked_at(world)
+        assert world.running() == [FIRST]
+
+
 async def test_who_is_suspended_stays_off(tmp_path: Path) -> None:
     async with realm(tmp_path) as world:
         world.buy(lasts=600)
