@@ -147,7 +147,10 @@ class Adoption:
         if vmid not in site.pool:
             return f"it is not in our range, {site.pool.first} to {site.pool.last}"
         if config is None:
-            return "the cluster shows no such VM: was it moved or removed? look"
+            return (
+                "the cluster shows no such VM: was it moved or removed? look; or has the token "
+                "lost its permissions? `chainwatch check` tells"
+            )
         if config.template:
             return "it is a template"
         if look.want.spec is not None and config.kind is not look.want.spec.kind:
