@@ -11,14 +11,12 @@ from typing import Final
 
 from provisioner.errors import Locked
 from provisioner.model import OpenOperation
-from provisioner.oplog import AFTERWARDS, Birth
+from provisioner.oplog import AFTERWARDS, POWERED, Birth
 from provisioner.ports import Place
 
 #: Steps after which a machine stands at a VMID, and steps after which it does not.
 _MADE: Final = ("clone", "restore", "adopt")
 _ENDED: Final = ("destroy", "gone")
-#: Steps after which it is known whether an order left a machine off.
-_POWERED: Final = ("mark-ordered", "start", "mark-started")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +109,9 @@ class Intents:
         later = rows[rows.index(made) + 1 :]
         configured = any(r.operation.step in AFTERWARDS and r.outcome == "ok" for r in later)
         told = made.operation
-        outcome = made.outcome
-        return Birth(told.step, told.node, told.upid, outcome, configured, begun=told.started)
+        return Birth(
+            told.step, told.node, told.upid, made.outcome, configured=configured, begun=told.started
+        )
 
     async def intended(self, key: str, nonce: str) -> int | None:
         made = [row for row in self._of(key, nonce) if row.made]
@@ -138,7 +137,7 @@ class Intents:
 
     async def switched_off(self, key: str, nonce: str) -> int:
         done = [row for row in self._of(key, nonce) if row.outcome == "ok"]
-        told = [row for row in done if row.operation.step in _POWERED]
+        told = [row for row in done if row.operation.step in POWERED]
         last = told[-1] if told else None
         return (last.finished or 0) if last and last.operation.step == "mark-ordered" else 0
 

@@ -13,6 +13,8 @@ from provisioner.ports import Place
 
 #: Steps that are done to no machine before it is configured.
 AFTERWARDS: Final = ("configure", "resize", "start", "access", "mark-started", "mark-suspended")
+#: Steps after the last of which it is known whether an order left a machine off.
+POWERED: Final = ("mark-ordered", "start", "mark-started")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from chainwatch.control.reconciler import Reconciler
@@ -30,8 +31,6 @@ from provisioner.verbs.throttle import Limits, meant
 #: For how many seconds a command may run, and how much of it is kept in the audit.
 LONGEST: Final = 600
 _SHOWN: Final = 300
-#: What is said of a machine that its owner, or somebody else, has switched off.
-_STILL: Final = "does not run: start it first"
 #: A kilobit a second, in the megabytes a second that a network card's rate is counted in.
 _RATE: Final = 125 / 2**20
 
@@ -135,12 +134,8 @@ class Hands:
             raise OperatorError(f"VM {found.at.vmid} is suspended: nothing runs in it")
         way = self.means.into(found.config.kind)
         await self._note(uid, "exec", f"{shlex.join(words)[:_SHOWN]}: {reason}")
-        try:
-            ended = await guest_exec.run(way, found.at, command, limit)
-        except ProvisionError as error:
-            if await self._stands_still(found):
-                raise Declined(f"VM {found.at.vmid} {_STILL} ({error})") from error
-            raise
+        called, power = f"VM {found.at.vmid}", partial(self._power, found)
+        ended = await guest_exec.run(way, found.at, command, limit, called=called, power=power)
         said = ended.finished
         return Execution(said.code, ended.seen, _text(said.output), _text(said.error))
 
@@ -154,9 +149,8 @@ class Hands:
             )
         found, controls = self._finished(await self._found()), self.means.controls
         kind = found.config.kind
-        now = await controls.usage(found.at.node, found.at.vmid, kind=kind)
-        if now.state not in (PowerState.RUNNING, PowerState.PAUSED):
-            why = _STILL if found.stamps.suspended_at is None else "is suspended"
+        if await self._power(found) not in (PowerState.RUNNING, PowerState.PAUSED):
+            why = guest_exec.STANDS_STILL if found.stamps.suspended_at is None else "is suspended"
             raise OperatorError(f"VM {found.at.vmid} {why}: it has no screen")
         await self._note(uid, "console", f"VM {found.at.vmid}: {reason}")
         with _unsure("a screen may be open, and closes by itself: ask again"):
@@ -191,14 +185,9 @@ class Hands:
             raise OperatorError(f"VM {found.at.vmid} is still being made: ask again later")
         return found
 
-    async def _stands_still(self, found: _Machine) -> bool:
-        """Say whether a machine surely does not run; whoever cannot tell says no."""
+    async def _power(self, found: _Machine) -> PowerState:
         at, kind = found.at, found.config.kind
-        try:
-            now = await self.means.controls.usage(at.node, at.vmid, kind=kind)
-        except ProvisionError:
-            return False
-        return now.state is PowerState.STOPPED
+        return (await self.means.controls.usage(at.node, at.vmid, kind=kind)).state
 
     async def _limit(self, found: _Machine, wanted: Throttle) -> None:
         """Set limits, as an operation that no pass does another one beside."""

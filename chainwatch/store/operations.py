@@ -9,14 +9,14 @@ because what stood there proved to be a stranger.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chainwatch.domain.tellings import Life
 from chainwatch.store.database import Database, Transaction
 from provisioner.errors import Locked, Withdrawn
 from provisioner.model import OpenOperation
-from provisioner.oplog import AFTERWARDS, Birth
+from provisioner.oplog import AFTERWARDS, POWERED, Birth
 from provisioner.ports import Place
 
 _OPEN = (
@@ -50,15 +50,27 @@ WHERE id IN (
 AND step IN ('clone', 'restore', 'adopt') AND outcome = 'ok'
 """
 
+
+def _quoted(steps: Iterable[str]) -> str:
+    return ", ".join(f"'{step}'" for step in steps)
+
+
 #: The last that made (key, nonce), and whether it was configured since.
 _BIRTH = f"""
 SELECT step, node, upid, outcome, started, EXISTS (
     SELECT 1 FROM operation AS later
     WHERE later.key = made.key AND later.nonce = made.nonce AND later.id > made.id
-    AND later.outcome = 'ok' AND later.step IN ({", ".join(f"'{step}'" for step in AFTERWARDS)})
+    AND later.outcome = 'ok' AND later.step IN ({_quoted(AFTERWARDS)})
 ) AS configured
 FROM operation AS made
 WHERE key = ? AND nonce = ? AND step IN ('clone', 'restore', 'adopt') ORDER BY id DESC LIMIT 1
+"""  # noqa: S608 - steps are words of ours
+
+#: The last that says whether an order left (key, nonce) off.
+_POWERED = f"""
+SELECT step, finished FROM operation
+WHERE key = ? AND nonce = ? AND step IN ({_quoted(POWERED)}) AND outcome = 'ok'
+ORDER BY id DESC LIMIT 1
 """  # noqa: S608 - steps are words of ours
 
 
@@ -244,12 +256,7 @@ class Operations:
 
     async def switched_off(self, key: str, nonce: str) -> int:
         async with self._db.reading() as read:
-            row = await read.one(
-                "SELECT step, finished FROM operation WHERE key = ? AND nonce = ?"
-                " AND step IN ('mark-ordered', 'start', 'mark-started') AND outcome = 'ok'"
-                " ORDER BY id DESC LIMIT 1",
-                *(key, nonce),
-            )
+            row = await read.one(_POWERED, key, nonce)
         return row["finished"] if row is not None and row["step"] == "mark-ordered" else 0
 
     async def life(self, key: str, nonce: str) -> Life:

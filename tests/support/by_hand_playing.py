@@ -7,7 +7,7 @@ change to what is somebody else's.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Generic, Protocol, TypeVar
@@ -253,6 +253,20 @@ class Play:
 
 def _changes_the_world(mode: Mode) -> bool:
     return any(form.fault.name is FaultName.HAPPENS for form in mode.forms)
+
+
+async def trouble(
+    meeting: Meeting[T], playing: Awaitable[Ended], told: str | None = None
+) -> str | None:
+    """Say what is wrong with what comes of a meeting; `told` is what should, where that is told."""
+    again = f"CHAINWATCH_CASE={meeting.id} plays it again"
+    try:
+        ended = await playing
+    except Exception as error:  # noqa: BLE001 - whatever it is, the others are played too
+        return f"{again}: {error!r}"
+    if told not in (None, ended.value):
+        return f"{again}: {ended.value}, not {told}"
+    return None
 
 
 async def play(meeting: Meeting[Command]) -> Ended:
