@@ -13,7 +13,14 @@ import pytest
 
 from provisioner.backends.proxmox.api import ApiError, JsonValue, ParamValue, Unreachable
 from provisioner.backends.proxmox.inspection import Inspection, Sold
-from provisioner.backends.proxmox.privileges import RELEASES, Estate, Release, Scope, privileges
+from provisioner.backends.proxmox.privileges import (
+    CALLS,
+    RELEASES,
+    Estate,
+    Release,
+    Scope,
+    privileges,
+)
 from provisioner.backends.proxmox.remarks import Remark
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.errors import HypervisorDown
@@ -109,8 +116,9 @@ async def test_each_missing_privilege_is_named_with_the_command_that_adds_it(
             less = granted(release)
             del less[path][name]
             (text,) = await lacking(Told(less, release))
-            what, _, command = text.partition("; on a node: ")
+            what, _, commands = text.partition("; on a node: ")
             assert what == f"{TOKEN} lacks {name} on {path}"
+            command = commands.partition("; without such a role, before it: ")[0]
             words = shlex.split(command)
             assert words[0] == "pveum"
             if words[1:3] == ["role", "modify"]:
@@ -126,6 +134,27 @@ async def test_a_list_that_is_missing_altogether_is_told_once() -> None:
     (text,) = await lacking(Told(less, 9))
     assert "VM.Allocate" in text
     assert "pveum acl modify /pool/leases --roles ChainwatchMachines" in text
+
+
+async def test_a_role_that_may_not_exist_yet_is_told_how_it_is_made() -> None:
+    less = granted(9)
+    del less["/pool/leases"]
+    (text,) = await lacking(Told(less, 9))
+    role = shlex.split(text.partition("; without such a role, before it: ")[2])
+    assert role[:4] == ["pveum", "role", "add", "ChainwatchMachines"]
+    assert role[4:] == ["--privs", ",".join(privileges(Scope.MACHINES, 9, ESTATE.calls(CALLS)))]
+
+
+async def test_a_role_that_is_held_elsewhere_is_not_made_again() -> None:
+    estate = replace(ESTATE, templates=(9000, 9001))
+    told = granted(9, estate)
+    del told["/vms/9001"]
+    api = Told(told, 9)
+    inspection = Inspection(api, ProxmoxSettings((9000, 9001), "leases"), "vmbr0", TOKEN)
+    texts = [each.text for each in await inspection.remarks() if not each.ok]
+    (text,) = (each for each in texts if "lacks" in each)
+    assert "pveum acl modify /vms/9001 --roles ChainwatchTemplate" in text
+    assert "role add" not in text
 
 
 async def test_a_token_without_anything_is_told_every_list() -> None:

@@ -212,13 +212,18 @@ def _lacking(held: Held, estate: Estate, token_id: str, release: Release) -> Ite
     """Yield what the token lacks, each with the command that adds it."""
     calls = estate.calls(CALLS)
     for scope in Scope:
-        for path in estate.paths(scope):
-            have = _have(held, scope, path)
-            lacks = missing(scope, release, have, calls)
+        wanted = privileges(scope, release, calls)
+        have = {path: _have(held, scope, path) for path in estate.paths(scope)}
+        for path, names in have.items():
+            lacks = missing(scope, release, names, calls)
             if not lacks:
                 continue
-            some = have.intersection(privileges(scope, release, calls))
-            line = role_line(scope, lacks) if some else list_line(path, scope, token_id)
+            line = list_line(path, scope, token_id)
+            if not any(each.issuperset(lacks) for each in have.values()):  # nor has the role
+                if path in held and names.intersection(wanted):
+                    line = role_line(scope, lacks)
+                else:
+                    line += f"; without such a role, before it: {new_role_line(scope, wanted)}"
             what = f"{token_id} lacks {', '.join(lacks)} on {path}"
             yield Remark("token", ok=False, text=f"{what}; on a node: {line}")
 
