@@ -172,6 +172,7 @@ def test_a_flood_of_words_is_cut() -> None:
         (ReplyLost("reset"), Transient, UnknownOutcome),
         (ApiError(596, "Broken pipe"), Transient, UnknownOutcome),
         (ApiError(500, "got no worker upid - start worker failed"), Transient, UnknownOutcome),
+        (ApiError(502, "Bad Gateway"), Transient, UnknownOutcome),
         (ApiError(401, ""), HypervisorDown, HypervisorDown),
     ],
 )
@@ -183,3 +184,27 @@ def test_a_lost_reply_is_harmless_to_a_reading_and_open_after_a_write(
     with pytest.raises(ProvisionError) as writing_met, writing("a thing"):
         raise raised
     assert (type(reading_met.value), type(writing_met.value)) == (read, written)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        ReplyLost("reset"),
+        ApiError(502, "Bad Gateway"),
+        ApiError(596, "Broken pipe"),
+        ApiError(500, "got no worker upid - start worker failed"),
+        ApiError(500, "VM is locked (clone)"),
+    ],
+)
+def test_what_is_locked_and_what_may_have_happened_is_named(raised: Exception) -> None:
+    for calling in (reading, writing):
+        with pytest.raises(ProvisionError, match=r"^a thing: "), calling("a thing"):
+            raise raised
+
+
+def test_only_what_changes_something_may_have_happened() -> None:
+    with pytest.raises(UnknownOutcome, match="may have happened"), writing("a thing"):
+        raise ReplyLost("reset")
+    with pytest.raises(Transient) as met, reading("a thing"):
+        raise ReplyLost("reset")
+    assert str(met.value) == "a thing: could not be read, no answer: reset"

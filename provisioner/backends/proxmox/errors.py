@@ -11,7 +11,7 @@ say anything, and must not be taken for the cluster's own words.
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -286,30 +286,32 @@ TABLE: Final = (
 )
 
 
-@contextmanager
-def writing(what: str) -> Iterator[None]:
+def writing(what: str) -> AbstractContextManager[None]:
     """Turn a transport's errors into ours around a call that changes something."""
+    return _calling(what, UnknownOutcome, "no answer, it may have happened")
+
+
+def reading(what: str) -> AbstractContextManager[None]:
+    """Turn a transport's errors into ours around a call that changes nothing."""
+    return _calling(what, Transient, "could not be read, no answer")
+
+
+@contextmanager
+def _calling(what: str, unknown: type[ProvisionError], silence: str) -> Iterator[None]:
+    """`unknown` is what it is when nobody can say whether the call arrived."""
     try:
         yield
     except ApiError as error:
         found = meaning(error)
+        if isinstance(found, UnknownOutcome):
+            raise unknown(f"{what}: {found}") from error
         if isinstance(found, Locked):  # it may be the template's lock, which has to be named
             raise Locked(f"{what}: {found}") from error
         raise found from error
     except Unreachable as error:
         raise HypervisorDown(f"{what}: no connection: {error}") from error
     except ReplyLost as error:
-        raise UnknownOutcome(f"{what}: no answer, it may have happened: {error}") from error
-
-
-@contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Turn a transport's errors into ours around a call that changes nothing."""
-    try:
-        with writing(what):
-            yield
-    except UnknownOutcome as error:
-        raise Transient(f"{what}: could not be read: {error}") from error
+        raise unknown(f"{what}: {silence}: {error}") from error
 
 
 def meaning(error: ApiError) -> ProvisionError:
