@@ -7,8 +7,8 @@ destroyed, made or begun at its VMID. The log says which task that was. Where it
 say when it was asked for, which is not before our last asking, and every task of ours since then
 must have made what it was to make. What this cannot exclude is told, and nothing is done to the
 guest. Of an end that was only just seen, in a list without a destroy, nobody is asked: there was no
-time for one and a clone. How it fails: a guest that came to be without a task, as only root on a
-node can have it, is believed.
+time for one and a clone. So a list may be a moment old. How it fails: a guest that came to be
+without a task, as only root on a node can have it, is believed.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -18,17 +18,16 @@ from typing import Final
 from provisioner.errors import Locked, NodeDown
 from provisioner.model import Identity, Kind, Stamps
 from provisioner.oplog import Birth
-from provisioner.ports import ClusterSnapshot, Hypervisor, Place, TaskRow
+from provisioner.ports import ClusterSnapshot, Place, TaskRow
 from provisioner.taskboard import TaskBoard
-from provisioner.taskwords import LATER, LONGEST_LIST, REPLACING, makes, over_before, succeeded
+from provisioner.tasklists import MOMENT, TaskLists
+from provisioner.taskwords import LATER, REPLACING, makes, over_before, succeeded
 from provisioner.upids import kind_of, node_of, started_at, user_of
 
 #: How far two clocks may be apart, in seconds.
 CLOCK_SKEW: Final = 300
 #: For how many seconds a request may be carried out after its reply was given up.
 STILL_DONE: Final = 300
-#: Within so many seconds nobody destroys a guest and makes another one.
-AT_ONCE: Final = 0.5
 #: The status of a task whose end nobody wrote down.
 UNKNOWN: Final = "unexpected status"
 _RESTORES: Final = ("qmrestore", "vzrestore")
@@ -50,13 +49,13 @@ async def _nothing(_: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Births:
-    """Looks how guests came to be, in the nodes' task lists.
+    """Looks how guests came to be, in the nodes' task `lists`.
 
     `token` is the id of the token that our tasks are begun with, None where that is not known;
     `knows` says whether a log speaks of a task, and `tasks` how those ended that were watched.
     """
 
-    hypervisor: Hypervisor
+    lists: TaskLists
     token: str | None = None
     knows: Callable[[str], Awaitable[bool]] = _nothing
     tasks: TaskBoard | None = None
@@ -96,7 +95,7 @@ class Births:
     def _just_ended(self, upid: str, vmid: int) -> bool:
         """Say whether a task was seen to end well just now, with nothing destroyed meanwhile."""
         seen = None if self.tasks is None else self.tasks.seen_for(upid)
-        if self.tasks is None or seen is None or seen > AT_ONCE:
+        if self.tasks is None or seen is None or seen > MOMENT:
             return False
         state = self.tasks.state(upid)
         return state.error is None and state.freed is not None and vmid not in state.freed
@@ -125,8 +124,8 @@ class Births:
         """List the tasks of nodes by any clock; None if that is more than they show."""
         rows: list[TaskRow] = []
         for node in sorted(set(nodes)):
-            listed = await self.hypervisor.tasks(node, since - CLOCK_SKEW)
-            if len(listed) >= LONGEST_LIST:
+            listed = await self.lists.since(node, since - CLOCK_SKEW)
+            if listed is None:
                 return None
             rows += listed
         return rows

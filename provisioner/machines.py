@@ -80,7 +80,7 @@ class Machines:
     @property
     def provenance(self) -> Provenance:
         """Who says whose a guest is."""
-        births = Births(self.hypervisor, self.site.token, self.log.knows, self.tasks)
+        births = Births(self.tasks.lists, self.site.token, self.log.knows, self.tasks)
         return Provenance(self.hypervisor, self.log, self.site, births, self.wall)
 
     async def observe(self, want: DesiredMachine, *, settle: bool = True) -> Observed:

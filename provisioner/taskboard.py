@@ -17,6 +17,7 @@ from typing import Final
 
 from provisioner.foresight import Foresight
 from provisioner.ports import Hypervisor, TaskState
+from provisioner.tasklists import TaskLists
 from provisioner.upids import kind_of, node_of
 
 _KEPT: Final = 4096
@@ -71,6 +72,8 @@ class TaskBoard:
         self, hypervisor: Hypervisor, monotonic: Callable[[], float], tick: float = 1.0
     ) -> None:
         self._hypervisor, self._monotonic, self._tick = hypervisor, monotonic, tick
+        #: What the passes ask for where the end of a task alone does not do.
+        self.lists: Final = TaskLists(hypervisor, monotonic)
         self._ended: OrderedDict[str, _Ended] = OrderedDict()
         self._watched: dict[str, _Watched] = {}
         self._looked: dict[str, float] = {}

@@ -51,6 +51,7 @@ from provisioner.site import Site
 from provisioner.snippets import Snippets as UserData
 from provisioner.steps.step import Step
 from provisioner.taskboard import TaskBoard
+from provisioner.tasklists import TaskLists
 
 #: For how many seconds a snapshot of the cluster serves to choose a place.
 FRESH: Final = 5.0
@@ -220,7 +221,8 @@ class Workshop:
             return found
         at = Place(found.vmid, found.node)
         clone = Bare(at, found.kind, found.identity, found.stamps)
-        births = Births(self.hypervisor, self.settings.site.token)
+        lists = TaskLists(self.hypervisor, self.clock.monotonic)
+        births = Births(lists, self.settings.site.token)
         why = await births.doubt(clone, await self.snapshots.get())
         if why is not None:
             raise doubted(found.vmid, why)

@@ -10,6 +10,7 @@ from provisioner.errors import Locked, NodeDown
 from provisioner.model import Identity, Kind, Stamps
 from provisioner.oplog import Birth
 from provisioner.ports import ClusterSnapshot, NodeRow, Place, TaskRow
+from provisioner.tasklists import TaskLists
 from provisioner.taskwords import LONGEST_LIST
 from tests.support.pve import World, direct_world
 
@@ -64,7 +65,8 @@ class Lists:
         members = {name: NodeRow(name, name not in self.away, False, 0) for name in ("a", "b")}
         online = tuple(name for name in members if name not in self.away)
         bare = Bare(Place(VMID, "a"), kind, Identity("i", "k", "n", VMID), Stamps(begun=begun))
-        births = Births(self.world.hypervisor, token, self.knows)
+        lists = TaskLists(self.world.hypervisor, lambda: 0.0)
+        births = Births(lists, token, self.knows)
         return await births.doubt(bare, ClusterSnapshot(0, {}, online, members), birth)
 
 
