@@ -54,9 +54,9 @@ class TaskLists:
 
     async def _ask(self, node: str, since: int) -> _Kept:
         """Ask for a bit more than is wanted, unless that is more than a node shows."""
-        for start in (since - since % SPAN, since):
-            asked_at = self._monotonic()
-            rows = await self._hypervisor.tasks(node, start)
-            if len(rows) < LONGEST_LIST:
-                break
-        return _Kept(start, asked_at, rows)
+        kept = await self._read(node, since - since % SPAN)
+        return kept if len(kept.rows) < LONGEST_LIST else await self._read(node, since)
+
+    async def _read(self, node: str, since: int) -> _Kept:
+        asked_at = self._monotonic()
+        return _Kept(since, asked_at, await self._hypervisor.tasks(node, since))

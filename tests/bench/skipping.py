@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import aiosqlite
 
+from chainwatch.store.database import _Writer
 from provisioner.backends.proxmox.api import JsonValue, ParamValue
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.direct import DirectApi
@@ -123,17 +124,30 @@ def run(work: Coroutine[object, object, T]) -> T:
 
 @contextmanager
 def _counted(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Have the loop know of every statement that a database's thread has in hand."""
+    """Have the loop know of everything that a database's thread has in hand."""
     assert isinstance(loop, SkippingLoop)
     selector = loop.selector
-    plain: Callable[..., Awaitable[object]] = aiosqlite.Connection._execute
+    execute: Callable[..., Awaitable[object]] = aiosqlite.Connection._execute
+    start: Callable[..., asyncio.Future[None]] = _Writer.start
 
-    async def execute(*args: object, **named: object) -> object:
+    def done(_: object) -> None:
+        selector.threads -= 1
+
+    async def executed(*args: object, **named: object) -> object:
         selector.threads += 1
         try:
-            return await plain(*args, **named)
+            return await execute(*args, **named)
         finally:
-            selector.threads -= 1
+            done(None)
 
-    with patch.object(aiosqlite.Connection, "_execute", execute):
+    def started(*args: object) -> asyncio.Future[None]:
+        selector.threads += 1
+        ended = start(*args)
+        ended.add_done_callback(done)
+        return ended
+
+    with (
+        patch.object(aiosqlite.Connection, "_execute", executed),
+        patch.object(_Writer, "start", started),
+    ):
         yield
