@@ -2,12 +2,14 @@
 
 An ordinary look at a machine asks for neither its snapshots nor its backups. They are asked for
 while an order speaks of them, before a destroy, and where a machine is owed that may have a backup.
-Nor does it ask for tasks: only of a machine that its node may have failed to bring back.
+Nor does it ask for tasks: only of a machine that its node may have failed to bring back, or that a
+call of ours may have switched off after it was given up.
 """
 
 from dataclasses import dataclass, replace
 
 from provisioner.archives import Archives
+from provisioner.belated import Belated
 from provisioner.boots import Boots
 from provisioner.model import DesiredMachine, Observed, Presence, Verb
 from provisioner.oplog import OperationLog
@@ -25,10 +27,12 @@ class Aside:
     site: Site
     archives: Archives | None
     boots: Boots
+    belated: Belated
 
     async def look(self, want: DesiredMachine, seen: Observed) -> Observed:
         """Return what was seen, with what else decides. Raises what the hypervisor raises."""
-        seen = await self._obedient(want, await self.boots.look(want, seen))
+        seen = await self.belated.look(want, await self.boots.look(want, seen))
+        seen = await self._obedient(want, seen)
         return await self._saved(want, seen)
 
     async def _obedient(self, want: DesiredMachine, seen: Observed) -> Observed:

@@ -17,7 +17,7 @@ from typing import Final
 
 from provisioner.errors import Locked, NodeDown
 from provisioner.model import Identity, Kind, Stamps
-from provisioner.oplog import Birth
+from provisioner.oplog import STILL_DONE, Birth
 from provisioner.ports import ClusterSnapshot, Place, TaskRow
 from provisioner.taskboard import TaskBoard
 from provisioner.tasklists import MOMENT, TaskLists
@@ -26,8 +26,6 @@ from provisioner.upids import kind_of, node_of, started_at, user_of
 
 #: How far two clocks may be apart, in seconds.
 CLOCK_SKEW: Final = 300
-#: For how many seconds a request may be carried out after its reply was given up.
-STILL_DONE: Final = 300
 #: The status of a task whose end nobody wrote down.
 UNKNOWN: Final = "unexpected status"
 _RESTORES: Final = ("qmrestore", "vzrestore")

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from provisioner.glimpses import REBOOT
-from provisioner.model import DesiredMachine, Observed, PowerState, Presence
+from provisioner.glimpses import REBOOT, stands_still
+from provisioner.model import DesiredMachine, Observed, PowerState
 from provisioner.oplog import OperationLog
 from provisioner.ports import Hypervisor, Snapshots, TaskRow
 from provisioner.taskwords import TASKS, succeeded
@@ -79,10 +79,7 @@ class Boots:
         if seen.power in (PowerState.RUNNING, PowerState.PAUSED):
             self.spells[machine] = Spell(on=self.wall())
             return seen
-        if seen.power is not PowerState.STOPPED or want.presence is not Presence.RUNNING:
-            return seen
-        boot = self._booted(seen.node)
-        if not seen.stamps.started or seen.stamps.suspended_at is not None or boot is None:
+        if not stands_still(want, seen) or (boot := self._booted(seen.node)) is None:
             return seen
         spell = self.spells.setdefault(machine, Spell())
         still = LEFT_OFF

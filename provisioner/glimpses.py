@@ -25,6 +25,13 @@ def owed_first_start(want: DesiredMachine, seen: Observed) -> bool:
     return never_started and want.presence is Presence.RUNNING
 
 
+def stands_still(want: DesiredMachine, seen: Observed) -> bool:
+    """Say whether a machine is to run, has run, and is off."""
+    stamps = seen.stamps
+    has_run = stamps.started and stamps.suspended_at is None
+    return has_run and want.presence is Presence.RUNNING and seen.power is PowerState.STOPPED
+
+
 def absent(vmid: int | None, node: str | None, existed: bool) -> Observed:
     """Return what is seen where no machine is."""
     return Observed(vmid, node, None, None, Stamps(), PowerState.UNKNOWN, ever_existed=existed)

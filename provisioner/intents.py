@@ -11,7 +11,7 @@ from typing import Final
 
 from provisioner.errors import Locked
 from provisioner.model import OpenOperation
-from provisioner.oplog import AFTERWARDS, POWERED, Birth
+from provisioner.oplog import AFTERWARDS, POWERED, STILL_DONE, SWITCHING_OFF, Birth
 from provisioner.ports import Place
 
 #: Steps after which a machine stands at a VMID, and steps after which it does not.
@@ -140,6 +140,19 @@ class Intents:
         told = [row for row in done if row.operation.step in POWERED]
         last = told[-1] if told else None
         return (last.finished or 0) if last and last.operation.step == "mark-ordered" else 0
+
+    async def given_up(self, key: str, nonce: str) -> Sequence[OpenOperation]:
+        rows = list(self._of(key, nonce))
+        done = (row for row in rows if row.operation.step == "start" and row.outcome == "ok")
+        started = max((row.operation.started for row in done), default=0)
+        return [
+            row.operation
+            for row in rows
+            if row.outcome == "lost"
+            and row.operation.upid is None
+            and row.operation.step in SWITCHING_OFF
+            and row.operation.started + STILL_DONE >= started
+        ]
 
     async def ever_cloned(self, key: str, nonce: str) -> bool:
         return any(row.made and row.outcome == "ok" for row in self._of(key, nonce))

@@ -15,10 +15,11 @@ from typing import Final
 from provisioner import making
 from provisioner.archives import Archives
 from provisioner.aside import Aside
+from provisioner.belated import Belated
 from provisioner.births import CLOCK_SKEW, Births
 from provisioner.boots import Boots, Spells
 from provisioner.doorbell import LONGEST_BOOT, Doorbell, Ring
-from provisioner.errors import BackupFailed, NodeDown, NotOurs, Transient, UnknownOutcome
+from provisioner.errors import BackupFailed, Locked, NodeDown, NotOurs, Transient, UnknownOutcome
 from provisioner.glimpses import absent, busy, inheriting, just_done, owed_first_start
 from provisioner.identity import access_stamp
 from provisioner.model import (
@@ -30,7 +31,7 @@ from provisioner.model import (
     PowerState,
     Presence,
 )
-from provisioner.oplog import OperationLog
+from provisioner.oplog import STILL_DONE, OperationLog
 from provisioner.ports import ClusterSnapshot, Hypervisor, Place, Snapshots
 from provisioner.provenance import Provenance
 from provisioner.site import Site
@@ -75,7 +76,8 @@ class Machines:
     def aside(self) -> Aside:
         """Who looks at what orders, backups and boots of nodes are about."""
         boots = Boots(self.hypervisor, self.snapshots, self.log, self.wall, self.spells)
-        return Aside(self.hypervisor, self.log, self.site, self.archives, boots)
+        belated = Belated(self.hypervisor, self.log, self.site.token)
+        return Aside(self.hypervisor, self.log, self.site, self.archives, boots, belated)
 
     @property
     def provenance(self) -> Provenance:
@@ -143,6 +145,7 @@ class Machines:
         """Say how an open operation stands. Closes it and raises if its task failed."""
         upid = operation.upid or await self._search(operation)
         if upid is None:
+            self._wait_for_once(operation)
             return Fate.UNKNOWN
         state = self.tasks.state(upid)
         if state.running:
@@ -159,6 +162,15 @@ class Machines:
         if left and await self.log.kept(want.key, want.nonce) is None:
             await self.log.gone(want.key, want.nonce, operation.vmid, operation.node)  # it rests
         raise type(state.error)(said)
+
+    def _wait_for_once(self, operation: OpenOperation) -> None:
+        """Raise Locked while what must not be done twice may still be carried out."""
+        left = operation.started + STILL_DONE - self.wall()
+        if operation.step in ONCE and left > 0:
+            raise Locked(
+                f"{operation.step} of VM {operation.vmid}: no answer, it may still be carried out; "
+                f"if that is not seen within {left} s, it is asked for again"
+            )
 
     async def _left(self, want: DesiredMachine, operation: OpenOperation) -> str:
         """Say what a whole copy left that failed: its VMID, which volumes are named by, rests."""

@@ -16,6 +16,11 @@ AFTERWARDS: Final = ("configure", "resize", "start", "access", "mark-started", "
 #: Steps after the last of which it is known whether an order left a machine off.
 POWERED: Final = ("mark-ordered", "start", "mark-started")
 
+#: Steps whose call leaves a machine off.
+SWITCHING_OFF: Final = ("shutdown", "switch-off", "kill", "rollback")
+#: For how many seconds a request may be carried out after its reply was given up.
+STILL_DONE: Final = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Birth:
@@ -93,6 +98,13 @@ class OperationLog(Protocol):
 
         So it is once an order about its power was done, until we start it, or see it run that was
         to be started: by an order to start who runs nobody is started.
+        """
+        ...
+
+    async def given_up(self, key: str, nonce: str) -> Sequence[OpenOperation]:
+        """Return the calls to switch (key, nonce) off of which nobody knows what became.
+
+        Only those which may have been carried out after it was last started, oldest first.
         """
         ...
 

@@ -21,7 +21,8 @@ TASKS: Final = {
     "backup": ("vzdump",),
     "restore": ("qmrestore", "vzrestore"),
 }
-#: Steps whose doing again is another deed: what was lost of them is searched for among ended tasks.
+#: Steps whose doing again is another deed: what was lost of them is searched for among ended tasks,
+#: for as long as it may still be carried out.
 ONCE: Final = frozenset({"rollback"})
 #: What begins with a machine and ends with none.
 REMOVING: Final = frozenset({"destroy", "reinstall"})

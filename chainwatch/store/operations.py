@@ -16,7 +16,7 @@ from chainwatch.domain.tellings import Life
 from chainwatch.store.database import Database, Transaction
 from provisioner.errors import Locked, Withdrawn
 from provisioner.model import OpenOperation
-from provisioner.oplog import AFTERWARDS, POWERED, Birth
+from provisioner.oplog import AFTERWARDS, POWERED, STILL_DONE, SWITCHING_OFF, Birth
 from provisioner.ports import Place
 
 _OPEN = (
@@ -64,6 +64,18 @@ SELECT step, node, upid, outcome, started, EXISTS (
 ) AS configured
 FROM operation AS made
 WHERE key = ? AND nonce = ? AND step IN ('clone', 'restore', 'adopt') ORDER BY id DESC LIMIT 1
+"""  # noqa: S608 - steps are words of ours
+
+#: What switches (key, nonce) off and was given up, unless that was long before the last start.
+_GIVEN_UP = f"""
+SELECT id, step, vmid, node, nonce, upid, started FROM operation AS lost
+WHERE key = ? AND nonce = ? AND step IN ({_quoted(SWITCHING_OFF)})
+AND outcome = 'lost' AND upid IS NULL AND NOT EXISTS (
+    SELECT 1 FROM operation AS later
+    WHERE later.key = lost.key AND later.nonce = lost.nonce AND later.step = 'start'
+    AND later.outcome = 'ok' AND later.started > lost.started + {STILL_DONE}
+)
+ORDER BY id
 """  # noqa: S608 - steps are words of ours
 
 #: The last that says whether an order left (key, nonce) off.
@@ -258,6 +270,11 @@ class Operations:
         async with self._db.reading() as read:
             row = await read.one(_POWERED, key, nonce)
         return row["finished"] if row is not None and row["step"] == "mark-ordered" else 0
+
+    async def given_up(self, key: str, nonce: str) -> Sequence[OpenOperation]:
+        async with self._db.reading() as read:
+            rows = await read.rows(_GIVEN_UP, key, nonce)
+        return [OpenOperation(*row) for row in rows]
 
     async def life(self, key: str, nonce: str) -> Life:
         """Return which clone a machine is, and which start of ours was the last."""

@@ -16,10 +16,15 @@ from provisioner.intents import Intents
 from provisioner.oplog import OperationLog
 from tests.support.stored import opened
 
-STEPS: Final = ("clone", "start", "destroy", "restore", "backup", "drop-backup", "reinstall")
+STEPS: Final = (
+    *("clone", "start", "destroy", "restore", "backup", "drop-backup", "reinstall"),
+    *("switch-off", "rollback", "mark-ordered", "mark-started"),
+)
 OUTCOMES: Final = ("ok", "failed", "lost")
 KEYS: Final = (("a", "1"), ("a", "2"), ("b", "1"))
 VMIDS: Final = (100, 101, 102)
+#: Seconds that go by, by the VMID of the word.
+SECONDS: Final = {100: 1, 101: 200, 102: 301}
 
 machines = st.sampled_from(KEYS)
 vmids = st.sampled_from(VMIDS)
@@ -78,6 +83,8 @@ async def said(log: OperationLog) -> list[object]:
             await log.kept(key, nonce),
             await log.backed_up(key, nonce),
             await log.made_anew(key, nonce),
+            await log.switched_off(key, nonce),
+            list(await log.given_up(key, nonce)),
         ]
     return answers
 
@@ -89,7 +96,7 @@ async def compare(words: list[Word]) -> None:
         wall = Wall()
         durable, quick = Operations(db, wall), Intents(wall)
         for word in words:
-            wall.now += word[0] == "time"
+            wall.now += SECONDS[word[3]] if word[0] == "time" else 0
             assert await tell(durable, word) == await tell(quick, word)
             assert await said(durable) == await said(quick)
         assert await durable.open_all() == await quick.open_all()
