@@ -35,6 +35,13 @@ class Locked(Transient):
     """
 
 
+class Changed(Transient):
+    """The machine is not any more as it was looked at, and nothing was begun: it may be another.
+
+    What to do: nothing; the next pass looks whose it is now.
+    """
+
+
 class Withdrawn(Locked):
     """The order that a step was to be taken for was withdrawn meanwhile; nothing was begun.
 

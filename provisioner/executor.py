@@ -1,7 +1,9 @@
 """Carries out one step: intent, effect, task id; and never waits.
 
 The order is the law: the operation is recorded before the call, the UPID right after it, and what
-came of it is for the next pass to observe. A step touches only a machine that proves to be ours.
+came of it is for the next pass to observe. A step touches only a machine that proves to be ours,
+and before one that cannot be undone the machine is looked at again (`lastlook`): before the intent,
+so that nothing counts as begun where somebody else stands there by now.
 When a reply is lost the operation stays open, and nothing else happens to that machine until the
 next pass has looked.
 """
@@ -22,9 +24,10 @@ from provisioner.errors import (
     ProvisionError,
     UnknownOutcome,
 )
+from provisioner.lastlook import look_again
 from provisioner.line import Line
 from provisioner.machines import EVIDENCE
-from provisioner.model import DesiredMachine, Kind, Observed
+from provisioner.model import DesiredMachine, GuestConfig, Kind, Observed
 from provisioner.oplog import OperationLog
 from provisioner.placement import Demand
 from provisioner.ports import (
@@ -85,7 +88,8 @@ class Executor:
     async def run(self, step: Step, want: DesiredMachine, have: Observed, now: int) -> Ran:
         """Run `step` at wall time `now`.
 
-        Raises NotOurs, Locked, Crowded, NoRoom and what the effect raises.
+        Raises NotOurs, Locked, Crowded, NoRoom and what the effect raises; Changed where the
+        machine is not any more as `have` says, and the step could not be undone.
 
         On any error but UnknownOutcome the operation is closed as failed before it is raised.
         """
@@ -126,7 +130,12 @@ class Executor:
             async with self._choosing:
                 where = await self._choose(want, have, now, restored=step is RESTORE)
                 return where, await self._begin(step, want, where.place)
-        place = _of_backup(have) if step.of_backup else self._prove(step, want, have)
+        if step.of_backup:
+            place = _of_backup(have)
+        else:
+            place, config = self._prove(step, want, have)
+            if step.irreversible:
+                await look_again(self.hypervisor, place, config)
         return Where(place), await self._begin(step, want, place)
 
     async def call_in(self, now: int) -> list[str]:
@@ -147,8 +156,8 @@ class Executor:
             want.key, step.name, place.vmid, place.node, want.nonce, order=order
         )
 
-    def _prove(self, step: Step, want: DesiredMachine, have: Observed) -> Place:
-        """Return where the machine is, if it proves to be ours. Raises NotOurs or Locked."""
+    def _prove(self, step: Step, want: DesiredMachine, have: Observed) -> tuple[Place, GuestConfig]:
+        """Return where the machine is, and what proves it to be ours. Raises NotOurs or Locked."""
         if have.config is None or have.vmid is None or have.node is None:
             raise NotOurs(f"there is no machine to {step.name}")
         if have.config.lock is not None:
@@ -158,7 +167,7 @@ class Executor:
         identity = self.site.identity(want, have.vmid)
         if step.irreversible and not self.site.bears(identity, have.config):
             raise NotOurs(f"VM {have.vmid} has another uuid or MAC than {want.key} must have")
-        return Place(have.vmid, have.node)
+        return Place(have.vmid, have.node), have.config
 
     async def _choose(
         self, want: DesiredMachine, have: Observed, now: int, *, restored: bool

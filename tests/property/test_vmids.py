@@ -9,6 +9,7 @@ lives 200 times n new histories.
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import pytest
@@ -135,6 +136,17 @@ def rival_ambushes(
         await buys(name)(arena)
         arena.api.ambush = (*call, act)
         await works(name, 4)(arena)
+
+    return happen
+
+
+def rival_strikes(name: str, one: int, word: int, kind: Kind, *, edited: bool) -> Happening:
+    """The rival does so after we have looked at a machine whose grace is over, to destroy it."""
+
+    async def happen(arena: Arena) -> None:
+        arena.strike = partial(_replaced, arena, one, word, kind, edited=edited)
+        await dies(name)(arena)
+        arena.strike = None
 
     return happen
 
@@ -266,6 +278,7 @@ happenings = st.one_of(
     make(rival_leaves, which),
     make(rival_replays, which, which, sorts, edited=st.booleans()),
     make(rival_ambushes, names, calls, which, which, sorts, edited=st.booleans()),
+    make(rival_strikes, names, which, which, sorts, edited=st.booleans()),
     make(clone_is_broken_off, names, taken=st.booleans()),
     make(removed_by_hand, which),
     make(proxmox_fails, faults),
@@ -308,6 +321,14 @@ def test_who_takes_a_vmid_before_our_clone_does_with_words_of_a_former_one_is_le
     lives_on = (lives("a"), lives("a"))
     arena.play([lived("b"), dies("b"), *lives_on, ambushed("b", "POST", "/clone")])
     assert any("words of a former one" in said for said in arena.said), arena.said
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_who_takes_a_vmid_between_our_look_and_our_destroy_keeps_it(kind: Kind) -> None:
+    arena = Arena()
+    arena.play([lived("a"), rival_strikes("a", 0, 3, kind, edited=False)])
+    assert len(arena.rivals) == 1
+    assert any("since it was looked at" in said for said in arena.said), arena.said
 
 
 def test_of_two_that_say_to_be_one_machine_none_is_made_anew_when_the_stranger_goes() -> None:

@@ -48,6 +48,7 @@ from provisioner.simulator.lxc.container import Container
 from provisioner.simulator.state import Token
 from provisioner.simulator.wire import ApiRequest, ApiResponse
 from provisioner.site import Site
+from provisioner.steps.destroy import DESTROY
 from provisioner.taskboard import TaskBoard
 
 TEMPLATE: Final = 9000
@@ -131,7 +132,8 @@ class Arena:
     """The cluster, our library over it, and the rival's machines as it left them.
 
     `overheard` are the words that machines of ours had at each VMID, and `last` is what the last
-    pass over each said. `doubles` are machines that two guests said to be when we forgot all.
+    pass over each said. `doubles` are machines that two guests said to be when we forgot all;
+    `strike` is what somebody does, once, between our look at a machine and its destroy.
     """
 
     cluster: Cluster = field(default_factory=Cluster)
@@ -141,6 +143,7 @@ class Arena:
     overheard: dict[int, list[str]] = field(default_factory=dict)
     last: dict[str, str] = field(default_factory=dict)
     doubles: set[tuple[str, str]] = field(default_factory=set)
+    strike: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         self.cluster.add_template(TEMPLATE)
@@ -234,6 +237,9 @@ class Arena:
             self.last[name] = decision.reason
             if decision.step is None:
                 return False
+            if decision.step is DESTROY and self.strike is not None:
+                act, self.strike = self.strike, None
+                act()
             await self._executor.run(decision.step, want, have, self._wall())
         except ProvisionError as error:
             self.last[name] = str(error)

@@ -48,14 +48,14 @@ class Mallory:
         self.cluster.settle()
         assert vmid not in self.cluster.state.guests
 
-    def takes(self, vmid: int, words: str, kind: Kind) -> Guest:
-        """Make a guest of his own with these words."""
+    def takes(self, vmid: int, words: str, kind: Kind, storage: str = "local") -> Guest:
+        """Make a guest of his own with these words; a container's disk lies on `storage`."""
         node = self.cluster.guest(self.template).node
         if kind is Kind.VM:
             path = f"/nodes/{node}/qemu/{self.template}/clone"
             answer = self.calls("POST", path, newid=str(vmid), description=words)
         else:
-            made = {"ostemplate": f"local:vztmpl/{OS_TEMPLATE}", "rootfs": "local:4"}
+            made = {"ostemplate": f"local:vztmpl/{OS_TEMPLATE}", "rootfs": f"{storage}:4"}
             more = {"vmid": str(vmid), "description": words, "net0": "name=eth0,bridge=vmbr0"}
             answer = self.calls("POST", f"/nodes/{node}/lxc", **made, **more)
         assert answer.status == 200, answer
@@ -63,6 +63,16 @@ class Mallory:
         guest = self.cluster.guest(vmid)
         self.kept[vmid] = dict(guest.config)
         return guest
+
+    def keeps(self, vmid: int, kind: Kind, name: str) -> None:
+        """Take a snapshot of his guest."""
+        path = f"/nodes/{self.cluster.guest(vmid).node}/{_PATHS[kind]}/{vmid}/snapshot"
+        answer = self.calls("POST", path, snapname=name)
+        assert answer.status == 200, answer
+        self.cluster.settle()
+        guest = self.cluster.guest(vmid)
+        assert name in guest.snapshots
+        self.kept[vmid] = dict(guest.config)
 
     def judge(self, ours: str) -> None:
         """Hold his guests against how he left them; `ours` is our token."""
