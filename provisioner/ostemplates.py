@@ -10,7 +10,7 @@ long as that, and what is made on that node meanwhile fails there.
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from provisioner.errors import NO_CONTAINERS, HypervisorDown, NodeDown, Permanent, ProvisionError
 from provisioner.placement import Shelf, Template, shelf_of
@@ -22,6 +22,8 @@ REMEMBERED: Final = 600
 SPARED: Final = 90
 #: For how many seconds a look serves even those who find it nowhere with room.
 SOON: Final = 10
+#: What a storage said, or why it said nothing; and when (wall s).
+Look: TypeAlias = tuple[bool | ProvisionError, int]
 
 
 class OsTemplateStore(Protocol):
@@ -53,7 +55,7 @@ class OsTemplate:
 
     def __init__(self, store: OsTemplateStore, volume: str | None, roots: str | None) -> None:
         self._store, self._volume, self._roots = store, volume, roots
-        self._looks: dict[Shelf, tuple[bool | ProvisionError, int]] = {}
+        self._looks: dict[Shelf, Look] = {}
 
     def roots(self, nodes: Iterable[str], storage: str | None) -> list[Template]:
         """Return what containers on these nodes come of; nothing is cloned for them.
@@ -82,17 +84,15 @@ class OsTemplate:
             raise Permanent(NO_CONTAINERS)
         storage = self._volume.partition(":")[0]
         lacks, groups = _shelves(storage, nodes, archives)
-        due = {
-            shelf: those for shelf, those in groups.items() if not self._known(shelf, now, again)
-        }
-        answers = await asyncio.gather(*(self._ask(each) for each in due.values()))
+        known = {shelf: self._looks[shelf] for shelf in groups if self._known(shelf, now, again)}
+        due = [shelf for shelf in groups if shelf not in known]
+        answers = await asyncio.gather(*(self._ask(groups[shelf]) for shelf in due))
         for answer in answers:
             if isinstance(answer, HypervisorDown):
                 raise answer
-        self._looks.update(
-            {shelf: (answer, now) for shelf, answer in zip(due, answers, strict=True)}
-        )
-        return self._sought(groups, lacks)
+        found = {shelf: (answer, now) for shelf, answer in zip(due, answers, strict=True)}
+        self._looks.update(found)
+        return self._sought(groups, lacks, {**known, **found})
 
     def _known(self, shelf: Shelf, now: int, again: bool) -> bool:
         """Say whether what was last heard of a storage is to be believed."""
@@ -112,11 +112,16 @@ class OsTemplate:
                 why = error
         return why or HypervisorDown("no node is there to be asked")
 
-    def _sought(self, groups: Mapping[Shelf, Sequence[str]], lacks: Mapping[str, str]) -> Sought:
+    def _sought(
+        self,
+        groups: Mapping[Shelf, Sequence[str]],
+        lacks: Mapping[str, str],
+        looks: Mapping[Shelf, Look],
+    ) -> Sought:
         there, said = set[str](), dict(lacks)
         missing, errors = list[str](), dict[str, ProvisionError]()
         for shelf, nodes in groups.items():
-            answer, _ = self._looks[shelf]
+            answer, _ = looks[shelf]
             if answer is True:
                 there.update(nodes)
             elif answer is False:
@@ -134,7 +139,11 @@ class OsTemplate:
         """
         why = [each for each in sought.errors.values() if not isinstance(each, NodeDown)]
         if why and not sought.there and not sought.missing:
-            self._looks.clear()
+            self._looks = {
+                shelf: look
+                for shelf, look in self._looks.items()
+                if not isinstance(look[0], ProvisionError)
+            }
             raise why[0]
 
     def remedy(self, sought: Sought) -> str:
