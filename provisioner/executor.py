@@ -181,7 +181,7 @@ class Executor:
         """
         snapshot = await self.snapshots.get(max_age=EVIDENCE)
         demand = self._demand(want, have.backups[0].archive.kind if restored else None)
-        offer = await self.rooms.offer(demand, snapshot, now)
+        offer = await self.rooms.offer(demand, snapshot, now, restored=restored)
         if restored:
             offer = _within(offer, have.backups[0].nodes)
         admitted = self._line.admits(want.key, offer.places, now)

@@ -45,6 +45,7 @@ CALLS: Final = (
     "archive.back_up",
     "archive.restore",
     "archive.drop",
+    "ostemplate.holds",
     "guest.answers",
     "guest.set_authorized_keys",
     "guest.set_gecos",

@@ -12,6 +12,7 @@ once would all see the same room.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from provisioner.allocate import Pool
@@ -191,8 +192,16 @@ def view(
     return View(nodes, _storages(snapshot.storages, limits, promises, owed), reach)
 
 
-def openings(seen: View, templates: Iterable[Template], demand: Demand) -> Openings:
-    """Return where a machine can be made: most free memory first, then most free storage."""
+def openings(
+    seen: View,
+    templates: Iterable[Template],
+    demand: Demand,
+    lacks: Mapping[str, str] = MappingProxyType({}),
+) -> Openings:
+    """Return where a machine can be made: most free memory first, then most free storage.
+
+    `lacks` says of nodes without a template why that is so.
+    """
     reasons = {name: _refusal(room, demand) for name, room in seen.nodes.items()}
     spots: list[Spot] = []
     full: dict[str, str] = {}
@@ -209,11 +218,28 @@ def openings(seen: View, templates: Iterable[Template], demand: Demand) -> Openi
     able = {spot.node for spot in spots}
     nothing = _out_of_reach(demand.cloning)
     said = [
-        f"{node}: {why or full.get(node, nothing)}"
+        f"{node}: {why or full.get(node) or lacks.get(node, nothing)}"
         for node, why in reasons.items()
         if node not in able
     ]
     return Openings(sorted(spots, key=lambda spot: _rank(seen, spot)), said)
+
+
+def unpacked_nowhere(demand: Demand, found: Openings, remedy: str, *, elsewhere: bool) -> str:
+    """Say why no container can be made where some nodes lack what it is made of."""
+    said = f"no node has what a container of {_size(demand)} needs ({'; '.join(found.reasons)})"
+    more = ", or add capacity where it is" if elsewhere else ""
+    return f"{said}: {remedy}{more}; it then goes on by itself"
+
+
+def nowhere(demand: Demand, found: Openings, missing: Sequence[int]) -> str:
+    """Say why no machine can be made; `missing` are templates that the cluster does not show."""
+    said = list(found.reasons)
+    if any(each.endswith(f": {NodeState.OFFLINE}") for each in said):
+        said.append("where a node is away now, bring it back")
+    if missing:
+        said.append(f"the cluster does not show template {', '.join(map(str, missing))}")
+    return f"no node has room for {_size(demand)} ({'; '.join(said)}): add capacity, or wait"
 
 
 def cramped(seen: View, node: str, storage: str | None, more: Demand) -> str | None:
@@ -259,6 +285,8 @@ def _destination(seen: View, node: str, template: Template, cloning: Cloning) ->
     if source is None or target is None:
         return None
     moves = node != template.node
+    if moves and not template.vmid:  # what containers are made of is each node's own affair
+        return None
     return None if moves and (source[1] is not None or target[1] is not None) else target
 
 
@@ -340,3 +368,7 @@ def _rank(seen: View, spot: Spot) -> tuple[int, int, bool, str, int]:
     node, storage = seen.nodes[spot.node], seen.storages[spot.shelf]
     elsewhere = spot.template.node != spot.node
     return (-node.left_mib, -storage.left_gib, elsewhere, spot.node, spot.template.vmid)
+
+
+def _size(demand: Demand) -> str:
+    return f"{demand.memory_mib} MiB of memory and {demand.disk_gib} GiB of disk"

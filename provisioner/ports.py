@@ -54,7 +54,7 @@ class NodeRow:
 
 @dataclass(frozen=True, slots=True)
 class StorageRow:
-    """A storage for disks as one node sees it; a shared one has a row for each node. In bytes."""
+    """A storage as one node sees it; a shared one has a row for each node. In bytes."""
 
     name: str
     node: str
@@ -68,8 +68,8 @@ class StorageRow:
 class ClusterSnapshot:
     """A trusted list of every guest in the cluster; `taken_at` is monotonic seconds.
 
-    `members` are all nodes by name, and `nodes` the names of those that are online. `folders` are
-    the storages for snippets, (name, node), that are seen to be each node's own.
+    `members` are all nodes by name, `nodes` those that are online; `storages` are for disks,
+    `archives` for OS templates, and `folders`, (name, node), each node's own for snippets.
     """
 
     taken_at: float
@@ -78,6 +78,7 @@ class ClusterSnapshot:
     members: Mapping[str, NodeRow] = field(default_factory=dict)
     storages: Sequence[StorageRow] = ()
     folders: AbstractSet[tuple[str, str]] = frozenset()
+    archives: Sequence[StorageRow] = ()
 
 
 @dataclass(frozen=True, slots=True)

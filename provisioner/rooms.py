@@ -14,26 +14,27 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from provisioner.allocate import Pool
-from provisioner.errors import NO_CONTAINERS, NodeDown, NoRoom, Permanent, Transient
+from provisioner.errors import NodeDown, NoRoom, Transient
 from provisioner.isolation import Isolation
 from provisioner.model import Kind, MachineSpec, Observed, OpenOperation
 from provisioner.oplog import OperationLog
+from provisioner.ostemplates import OsTemplate, Sought
 from provisioner.placement import (
     MIB,
     Demand,
     Limits,
-    NodeState,
-    Openings,
     Promise,
     Shelf,
     Spot,
     Template,
     View,
     cramped,
+    nowhere,
     openings,
     pick,
     places,
     shelf_of,
+    unpacked_nowhere,
     view,
 )
 from provisioner.ports import ClusterSnapshot, Hypervisor, Snapshots
@@ -89,6 +90,7 @@ class Rooms:
 
     `templates` serve where a plan names none; `others` are those that only plans name; `copies`
     says that some machines are whole copies, which may lie on another storage than their template.
+    `containers` are what containers are made of.
     """
 
     def __init__(
@@ -100,12 +102,12 @@ class Rooms:
         *,
         templates: Sequence[int],
         limits: Limits,
-        container_storage: str | None = None,
+        containers: OsTemplate,
         others: Sequence[int] = (),
         copies: bool = False,
     ) -> None:
         self._hypervisor, self._snapshots, self._log = hypervisor, snapshots, log
-        self._container_storage, self._copies = container_storage, copies
+        self._containers, self._copies = containers, copies
         self._pool, self._vmids, self._limits = pool, templates, limits
         self._all = (*templates, *(each for each in others if each not in templates))
         self._lies_on: dict[int, tuple[Template, int]] = {}
@@ -115,23 +117,64 @@ class Rooms:
         self._avoided: dict[str, int] = {}
         self._last: Offer | None = None
 
-    async def offer(self, demand: Demand, snapshot: ClusterSnapshot, now: int) -> Offer:
-        """Return where a machine can be made at wall time `now`. Raises NoRoom if nowhere."""
+    async def offer(
+        self, demand: Demand, snapshot: ClusterSnapshot, now: int, *, restored: bool = False
+    ) -> Offer:
+        """Return where a machine can be made at wall time `now`. Raises NoRoom if nowhere.
+
+        One that is `restored` comes of its backup, whatever its kind is made of.
+        """
+        sought = Sought(frozenset(snapshot.nodes))
+        if demand.kind is Kind.CONTAINER and not restored:
+            sought = await self._seek(demand, snapshot, now)
+        found = await self._offer(demand, snapshot, now, sought)
+        if isinstance(found, NoRoom) and sought.lacks:
+            sought = await self._seek(demand, snapshot, now, again=True)
+            found = await self._offer(demand, snapshot, now, sought)
+        if isinstance(found, NoRoom):
+            self._containers.judge(sought)
+            raise found
+        self._last = found
+        return found
+
+    async def _offer(
+        self, demand: Demand, snapshot: ClusterSnapshot, now: int, sought: Sought
+    ) -> Offer | NoRoom:
+        """Return where a machine can be made, and where that is nowhere, why."""
         wanted = demand.templates or self._vmids
+        online = self._without_avoided(snapshot, now)
         if demand.kind is Kind.CONTAINER:
-            where = demand.cloning.storage or self._container_storage
-            templates = _roots(where, self._without_avoided(snapshot, now))
+            nodes = (node for node in online.nodes if node in sought.there)
+            templates = self._containers.roots(nodes, demand.cloning.storage)
         else:
-            templates = await self._templates(wanted, self._without_avoided(snapshot, now), now)
+            templates = await self._templates(wanted, online, now)
         snapshot = self._without_avoided(snapshot, now)  # one may just have been found away
         promises = await self._promises(snapshot, templates, demand, now)
         seen = self._view(snapshot, promises, demand.memory_mib)
-        found = openings(seen, templates, demand)
-        if not found.spots:
-            missing = [vmid for vmid in wanted if vmid not in snapshot.guests]
-            raise NoRoom(_nowhere(demand, found, missing))
-        self._last = Offer(seen, found.spots, self._limits, demand)
-        return self._last
+        found = openings(seen, templates, demand, sought.lacks)
+        if found.spots:
+            return Offer(seen, found.spots, self._limits, demand)
+        missing = [vmid for vmid in wanted if vmid not in snapshot.guests]
+        if remedy := self._containers.remedy(sought):
+            return NoRoom(unpacked_nowhere(demand, found, remedy, elsewhere=bool(sought.there)))
+        return NoRoom(nowhere(demand, found, missing))
+
+    async def _seek(
+        self, demand: Demand, snapshot: ClusterSnapshot, now: int, *, again: bool = False
+    ) -> Sought:
+        """Say which of the nodes where a container may be made have what it is made of."""
+        online, allowed = self._without_avoided(snapshot, now), self._limits.nodes
+        nodes = [
+            node
+            for node in online.nodes
+            if node in (allowed or (node,)) and node in (demand.nodes or (node,))
+            if not online.members[node].maintenance
+        ]
+        sought = await self._containers.seek(nodes, online.archives, now, again=again)
+        for error in sought.errors.values():
+            if isinstance(error, NodeDown):
+                self.avoid(error.node, now)
+        return sought
 
     async def places(self, now: int) -> int:
         """Count the clones that may be begun now where there was room when last looked."""
@@ -321,13 +364,6 @@ class Rooms:
         return promises
 
 
-def _roots(storage: str | None, snapshot: ClusterSnapshot) -> list[Template]:
-    """Return the nodes where a container's root can lie; nothing is cloned for it."""
-    if storage is None:
-        raise Permanent(NO_CONTAINERS)
-    return [Template(0, node, storage) for node in snapshot.nodes]
-
-
 def _at_least(promise: Promise | None, grown: Promise) -> Promise:
     """Return what counts of a machine of which both its clone and its growth are promised."""
     if promise is None:
@@ -354,13 +390,3 @@ def _shelves(snapshot: ClusterSnapshot, templates: Sequence[Template]) -> Mappin
 
 def _memory(mib: int) -> Demand:
     return Demand(mib, 0)
-
-
-def _nowhere(demand: Demand, found: Openings, missing: Sequence[int]) -> str:
-    wanted = f"{demand.memory_mib} MiB of memory and {demand.disk_gib} GiB of disk"
-    said = list(found.reasons)
-    if any(each.endswith(f": {NodeState.OFFLINE}") for each in said):
-        said.append("where a node is away now, bring it back")
-    if missing:
-        said.append(f"the cluster does not show template {', '.join(map(str, missing))}")
-    return f"no node has room for {wanted} ({'; '.join(said)}): add capacity, or wait"

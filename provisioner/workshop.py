@@ -16,6 +16,7 @@ from provisioner.backends.proxmox.commands import AgentCommands
 from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
+from provisioner.backends.proxmox.ostemplates import os_template
 from provisioner.backends.proxmox.sight import require_sight
 from provisioner.backends.proxmox.snapshot import Snapshots
 from provisioner.births import Bare, Births
@@ -43,6 +44,7 @@ from provisioner.model import (
     Retirement,
 )
 from provisioner.names import key_of, shown
+from provisioner.ostemplates import OsTemplate
 from provisioner.ports import ClusterSnapshot, NodeShell, Place
 from provisioner.provenance import doubted
 from provisioner.rooms import Rooms
@@ -87,6 +89,10 @@ class Workshop:
     @cached_property
     def controls(self) -> ProxmoxControls:
         return ProxmoxControls(self.api)
+
+    @cached_property
+    def containers(self) -> OsTemplate:
+        return os_template(self.api, self.settings.proxmox)
 
     @cached_property
     def guest(self) -> AgentCommands:
@@ -163,7 +169,7 @@ class Workshop:
             site.pool,
             templates=self.settings.proxmox.templates,
             limits=limits,
-            container_storage=self.settings.proxmox.container_storage,
+            containers=self.containers,
             copies=site.cloning.full,
         )
         inside = None if self.nodes is None else PctShell(self.nodes)

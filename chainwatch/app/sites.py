@@ -63,6 +63,7 @@ def sold(config: Config) -> Sold:
         storages=tuple(dict.fromkeys(name for name in named if name)),
         linked=frozenset(vmid for vmids, each in clonings if not each.full for vmid in vmids),
         snippets=None if (read := snippets(config)) is None else read.storage,
+        allowed=config.proxmox.nodes,
     )
 
 

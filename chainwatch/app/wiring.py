@@ -57,6 +57,7 @@ from provisioner.backends.proxmox.archives import ProxmoxArchives
 from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.inspection import Inspection
+from provisioner.backends.proxmox.ostemplates import os_template
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
 from provisioner.doorbell import Doorbell
@@ -147,7 +148,6 @@ class _Wiring:
             each.source.name: SourceStatus(each, clock, clock.monotonic())
             for each in config.sources
         }
-
         self.facts = FactsReader(
             stores.standings, stores.operations, self.sources, self.promises.answered
         )
@@ -239,7 +239,7 @@ class _Wiring:
                 proxmox.storage_reserve_gib,
                 proxmox.clones_per_storage,
             ),
-            container_storage=self.config.machines.container_storage,
+            containers=os_template(self.ways.api, self.machines),
             copies=copied(self.config),
         )
 

@@ -17,7 +17,7 @@ from provisioner.simulator.state import Backup, State, Storage, StoredFile
 from provisioner.simulator.task import Task
 from provisioner.simulator.tasks import start_task, with_lock
 from provisioner.simulator.timeline import Hold, Script, Sleep
-from provisioner.simulator.volumes import check_room, place_on
+from provisioner.simulator.volumes import check_room
 from provisioner.simulator.wire import Refused, bad_parameters
 
 PATIENCE = 180 * 60.0
@@ -145,9 +145,9 @@ def _archive(state: State, ask: Ask, storage: Storage, guest: Guest) -> StoredFi
     kept = None if firewall is None else firewall.copy()
     backup = Backup(guest.kind, config, disks, guest.os.copy(), kept)
     size = sum(volume.written for volume in volumes.values() if volume is not None) // PACKED
-    node = place_on(storage, ask.node)
+    nodes = () if storage.shared else (ask.node,)
     return StoredFile(
-        *(volid, "backup", form, size, now, guest.vmid, node, backup),
+        *(volid, "backup", form, size, now, guest.vmid, nodes, backup),
         notes=ask.text("notes-template"),
         protected=ask.flag("protected"),
     )

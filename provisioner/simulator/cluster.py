@@ -7,7 +7,7 @@ interface, a node that loses power) goes through the methods here, so that stati
 stay true.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from urllib.parse import unquote
 
@@ -34,9 +34,9 @@ from provisioner.simulator.state import (
     Pool,
     State,
     Storage,
-    StoredFile,
     Token,
 )
+from provisioner.simulator.storages import store_archive
 from provisioner.simulator.timeline import Script, Sleep, Timeline
 from provisioner.simulator.touches import note_touches
 from provisioner.simulator.wire import (
@@ -285,12 +285,11 @@ class Cluster:
         guest.heard = guest.hear(self.state.last_round())
         return guest
 
-    def add_os_template(self, name: str = OS_TEMPLATE, storage: str = "local") -> str:
-        """Put an archive that containers are made from on a storage; returns its volume's id."""
-        volid = f"{storage}:vztmpl/{name}"
-        form = "t" + name.rpartition(".")[2]
-        self.state.files[volid] = StoredFile(volid, "vztmpl", form, 126_515_062, int(self.now))
-        return volid
+    def add_os_template(
+        self, name: str = OS_TEMPLATE, storage: str = "local", nodes: Sequence[str] = ()
+    ) -> str:
+        """Put an archive for containers on a storage, of `nodes` or all; returns its volid."""
+        return store_archive(self.state, name, storage, nodes)
 
     def add_template(
         self,

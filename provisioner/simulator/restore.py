@@ -75,7 +75,7 @@ def restore(state: State, ask: Ask, archive: str, given: dict[str, ConfigValue])
     if not any(allows(state, ask.token, path, "VM.Allocate") for path in paths):
         raise Refused("Permission check failed", 403)
     file = state.files.get(archive)
-    if file is None or file.node not in {"", ask.node} or file.backup is None:
+    if file is None or not file.on(ask.node) or file.backup is None:
         usable_storage(state, archive.split(":", maxsplit=1)[0], ask.node)
         raise Refused(f"volume '{archive}' does not exist")
     _refuse_without_privileges(state, ask, file)

@@ -90,7 +90,7 @@ class Backup:
 class StoredFile:
     """A file that is no disk: `content` is `vztmpl` (an OS template) or `backup`; size in bytes.
 
-    `vmid` is whose backup it is, `node` where it lies (empty: every node sees it).
+    `vmid` is whose backup it is, `nodes` where it lies (empty: every node sees it).
     """
 
     volid: str
@@ -99,10 +99,14 @@ class StoredFile:
     size: int
     ctime: int
     vmid: int = 0
-    node: str = ""
+    nodes: tuple[str, ...] = ()
     backup: Backup | None = None
     notes: str = ""
     protected: bool = False
+
+    def on(self, node: str) -> bool:
+        """Say whether `node` sees it."""
+        return not self.nodes or node in self.nodes
 
 
 @dataclass(slots=True)
@@ -344,8 +348,9 @@ class State:
             where = (volume.volid.partition(":")[0], volume.node)
             used[where] = used.get(where, 0) + volume.written
         for file in self.files.values():
-            where = (file.volid.partition(":")[0], file.node)
-            used[where] = used.get(where, 0) + file.size
+            for node in file.nodes or ("",):
+                where = (file.volid.partition(":")[0], node)
+                used[where] = used.get(where, 0) + file.size
         return used
 
     def volumes_of(self, vmid: int) -> list[Volume]:

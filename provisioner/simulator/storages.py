@@ -7,6 +7,7 @@ one vanishes from `cluster/resources`.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from provisioner.backends.proxmox.api import JsonValue
@@ -130,7 +131,7 @@ def storage_content(state: State, ask: Ask) -> JsonValue:
         file_row(file)
         for file in state.files.values()
         if file.volid.startswith(here)
-        and file.node in {"", ask.node}
+        and file.on(ask.node)
         and may_use_file(state, ask, storage, file)
     ]
     return [row for row in rows if wanted in {"", row["content"]} and vmid in {0, row.get("vmid")}]
@@ -141,6 +142,19 @@ def may_use_file(state: State, ask: Ask, storage: Storage, file: StoredFile) -> 
     if file.backup is None or allows(state, ask.token, f"/storage/{storage.name}", OWNS_STORAGE):
         return True
     return allows(state, ask.token, f"/vms/{file.vmid}", "VM.Backup")
+
+
+def store_archive(state: State, name: str, storage: str, nodes: Sequence[str]) -> str:
+    """Put an archive for containers on a storage; returns its volume's id.
+
+    A storage that is not shared has it on `nodes` alone, or everywhere if there are none.
+    """
+    volid, now = f"{storage}:vztmpl/{name}", int(state.timeline.now)
+    found = state.storages.get(storage)
+    own = () if found is not None and found.shared else tuple(nodes)
+    form = "t" + name.rpartition(".")[2]
+    state.files[volid] = StoredFile(volid, "vztmpl", form, 126_515_062, now, nodes=own)
+    return volid
 
 
 def put_volume(state: State, ask: Ask) -> JsonValue:
@@ -182,13 +196,25 @@ def delete_volume(state: State, ask: Ask) -> JsonValue:
             path = volid.partition(":")[2]
             raise Refused(f"cannot remove protected volume '{path}' on '{storage.name}'")
         state.volumes.pop(volid, None)
-        state.files.pop(volid, None)
+        _remove_file(state, ask.node, volid)
         task.log.append(f"Removed volume '{volid}'")
         yield from ()
 
     owner = _owner(name.partition(":")[2] or name)
     target = f"{owner}@{storage.name}" if owner else storage.name
     return start_task(state, ask, "imgdel", target, work)
+
+
+def _remove_file(state: State, node: str, volid: str) -> None:
+    """Remove a file where `node` sees it; what others have of that name is theirs."""
+    file = state.files.get(volid)
+    if file is None or not file.on(node):
+        return
+    rest = tuple(each for each in file.nodes if each != node)
+    if rest:
+        state.files[volid] = replace(file, nodes=rest)
+    else:
+        del state.files[volid]
 
 
 def _owner(name: str) -> str:

@@ -17,6 +17,7 @@ from provisioner.backends.proxmox.archives import ProxmoxArchives
 from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.backends.proxmox.grant import role_line
 from provisioner.backends.proxmox.inspection import Inspection, Sold
+from provisioner.backends.proxmox.ostemplates import ProxmoxOsTemplates
 from provisioner.backends.proxmox.privileges import (
     BACKUP_CALLS,
     CALLS,
@@ -151,6 +152,7 @@ async def live_as_container(world: World) -> None:
     """Live a container's life, by every call that the other lives do not make."""
     settings = replace(WANTED, memory_mib=1024, user="", ssh_keys="", uuid="", agent=False)
     kind = Kind.CONTAINER
+    assert await ProxmoxOsTemplates(world.api).holds(NODE, str(SETTINGS.os_template))
     made = await world.hypervisor.create_container(
         NODE, VMID, replace(settings, onboot=False), "ours", disk_gib=4, keys=BOB
     )

@@ -229,12 +229,13 @@ async def test_a_backup_on_a_node_that_is_away_is_waited_for(tmp_path: Path) -> 
         await over(world)
         (file,) = (f for f in world.cluster.state.files.values() if f.backup)
         world.cluster.add_template(9001, node="pve2")
-        world.cluster.cut_power(file.node)
+        (node,) = file.nodes
+        world.cluster.cut_power(node)
         world.renew(lasts=100 * GRACE)
         world.finalize()
         await world.turns(60)
         assert world.guests() == {}
-        world.cluster.restore_power(file.node)
+        world.cluster.restore_power(node)
         await world.settle(1200)
         assert world.guest().os.files[DIARY] == "dear diary"
 

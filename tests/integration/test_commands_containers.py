@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from provisioner import faultpoints
-from provisioner.errors import Declined
+from provisioner.driver import OutOfTime
+from provisioner.errors import Declined, NoRoom
 from provisioner.model import Kind
 from provisioner.simulator.guests import Power
 from provisioner.simulator.lxc.container import Container
@@ -258,3 +259,16 @@ async def test_an_edited_stamp_does_not_shut_a_container_s_owner_out() -> None:
     await resume(it.shop(), "web", extend_days=10)
     it.cluster.advance(60)  # until it has booted
     assert it.cluster.admits(guest.vmid, KEY)
+
+
+async def test_a_container_is_made_on_the_node_that_has_the_archive() -> None:
+    it = container_yard(("pve", "pve2", "pve3"))
+    archive = it.cluster.add_os_template(nodes=("pve2",))
+    it.cluster.add_guest(300, node="pve2", running=True)  # the fullest of the three
+    assert (await made(it)).node == "pve2"
+    it.cluster.state.files.clear()
+    said = f"OS template {archive} is missing on pve, pve2, pve3: there, pveam download"
+    with pytest.raises(NoRoom, match=said):
+        await plan(it.shop(), ordered(name="other"))
+    with pytest.raises(OutOfTime, match=said):  # which it waited for
+        await create(it.shop(seconds=20), ordered(name="other"))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from chainwatch.config import Config
 from chainwatch.domain.events import KeysChanged
+from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.lxc.container import Container
+from provisioner.simulator.settings import Settings
 from tests.support.amnesia import forget, rebuild
 from tests.support.chain_model import plan_events
 from tests.support.realm import ALICES_KEY, BOBS_KEY, FIRST, GRACE, HOUR, Realm, realm
@@ -154,3 +156,26 @@ async def test_a_lost_database_is_made_again_from_containers_too(tmp_path: Path)
         assert world.running() == [FIRST]
         assert list(world.guests()) == [FIRST]
         assert world.daemon.supervisor.resync.orphans == ()
+
+
+async def test_containers_wait_for_the_archive_and_are_made_where_it_appears(
+    tmp_path: Path,
+) -> None:
+    cluster = Cluster(Settings(nodes=("pve", "pve2", "pve3")))
+    async with realm(tmp_path, plan=plan_events(kind=1), cluster=cluster) as world:
+        world.cluster.state.files.clear()
+        for token in (1, 2, 3):
+            world.buy(token)
+        await world.turns(40)
+        assert world.guests() == {}
+        alarms = await world.alarms()
+        assert set(alarms) == {"no-room"}
+        assert "is missing on pve, pve2, pve3: there, pveam download local" in alarms["no-room"]
+        world.cluster.add_os_template(nodes=("pve2",))
+        before = len(world.cluster.inventory().call_log)
+        await world.settle()
+        assert {guest.node for guest in world.guests().values()} == {"pve2"}
+        assert len(world.running()) == 3
+        assert await world.alarms() == {}
+        log = world.cluster.inventory().call_log[before:]
+        assert len([call for call in log if call.path.endswith("/storage/local/content")]) == 3

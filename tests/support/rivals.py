@@ -20,6 +20,7 @@ from provisioner.backends.proxmox.agent import AgentShell
 from provisioner.backends.proxmox.api import JsonValue, ParamValue, ReplyLost
 from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
+from provisioner.backends.proxmox.ostemplates import os_template
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
 from provisioner.doorbell import Doorbell
@@ -162,7 +163,9 @@ class Arena:
             answer_timeout=300,
             token=OURS,
         )
-        settings = ProxmoxSettings((TEMPLATE,), os_template=archive, container_storage="local")
+        self._settings = settings = ProxmoxSettings(
+            (TEMPLATE,), os_template=archive, container_storage="local"
+        )
         self._hypervisor = ProxmoxHypervisor(api, settings, self._monotonic)
         self._guests = Shells(AgentShell(api, self._sleep), ContainerShell(api))
         self._join(Intents(self._wall))
@@ -179,7 +182,7 @@ class Arena:
             self.site.pool,
             templates=(TEMPLATE,),
             limits=limits,
-            container_storage="local",
+            containers=os_template(self.api, self._settings),
         )
         bell = Doorbell(self._guests, 2, self._monotonic)
         self._machines = Machines(

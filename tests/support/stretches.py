@@ -229,6 +229,8 @@ def _of_a_container(stretch: Stretch) -> Stretch:
     if "hypervisor.clone" in reaches:
         made = {"hypervisor.create_container", "hypervisor.power"}
         never = {"hypervisor.clone", "hypervisor.isolation", "hypervisor.resize"}
+        if "hypervisor.isolation" in reaches:  # what is read for the first one only
+            made.add("ostemplate.holds")
         reaches = reaches - never | made
     return replace(stretch, reaches=reaches, kind=1)
 

@@ -202,3 +202,11 @@ def test_a_copy_counts_until_it_has_grown_to_what_was_sold() -> None:
     assert left(copying=True, seen_gib=0) == 90 - 25
     assert left(copying=False, seen_gib=4) == 90 - 16
     assert left(copying=False, seen_gib=20) == 90
+
+
+def test_a_container_is_made_only_where_what_it_is_made_of_is_though_its_root_is_shared() -> None:
+    container = replace(SMALL, kind=Kind.CONTAINER)
+    seen = view(cluster(N1, N2), Limits(), POOL, {}, SMALL.memory_mib)
+    where = openings(seen, [Template(0, "n1", "ceph")], container, {"n2": "lacks it"})
+    assert [spot.node for spot in where.spots] == ["n1"]
+    assert where.reasons == ["n2: lacks it"]

@@ -12,9 +12,11 @@ from provisioner.backends.proxmox.commands import AgentCommands
 from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
+from provisioner.backends.proxmox.ostemplates import ProxmoxOsTemplates
 from provisioner.controls import Controls, GuestCommands
 from provisioner.guest.container import PctShell
 from provisioner.guest.node import HelperShell
+from provisioner.ostemplates import OsTemplateStore
 from provisioner.ports import GuestShell, Hypervisor, NodeShell
 from provisioner.simulator.direct import DirectApi
 from tests.support.nodes import Simulated, direct_node
@@ -23,6 +25,7 @@ from tests.support.pve import NODE, TEMPLATE, VMID, direct_world
 PORTS = (
     ("hypervisor", Hypervisor, ProxmoxHypervisor),
     ("archive", ArchiveStore, ProxmoxArchives),
+    ("ostemplate", OsTemplateStore, ProxmoxOsTemplates),
     ("guest", GuestShell, AgentShell),
     ("guest", GuestShell, ContainerShell),
     ("node", NodeShell, HelperShell),

@@ -90,6 +90,32 @@ def test_a_local_storage_is_another_one_on_each_node_and_a_shared_one_is_the_sam
     assert {row["disk"] for row in rows if row["storage"] == "share"} == {10 * GIB + CLOUD_INIT}
 
 
+def test_an_archive_on_a_storage_of_each_node_is_where_it_was_put(console: Console) -> None:
+    archive = console.cluster.add_os_template(nodes=("one", "two"))
+
+    def seen(node: str) -> list[object]:
+        rows = console.rows(f"/nodes/{node}/storage/local/content", content="vztmpl")
+        return [row["volid"] for row in rows]
+
+    def made(node: str, vmid: int) -> str | None:
+        return console.task("POST", f"/nodes/{node}/lxc", vmid=vmid, ostemplate=archive)
+
+    assert [seen(node) for node in ("one", "two", "three")] == [[archive], [archive], []]
+    lacking = f"unable to create CT 300 - volume '{archive}' does not exist"
+    assert made("three", 300) == lacking
+    assert made("two", 300) == "OK"
+    gone = f"/nodes/one/storage/local/content/{archive}"
+    assert console.task("DELETE", gone) == "OK"
+    assert [seen(node) for node in ("one", "two", "three")] == [[], [archive], []]
+
+
+def test_an_archive_on_a_shared_storage_is_seen_by_all_nodes(console: Console) -> None:
+    console.cluster.add_storage("share", "nfs")
+    archive = console.cluster.add_os_template(storage="share", nodes=("one",))
+    made = console.task("POST", "/nodes/three/lxc", vmid=300, ostemplate=archive)
+    assert made == "OK"
+
+
 @pytest.mark.rude_requests
 def test_a_storage_that_a_node_does_not_have_is_not_offered_there(console: Console) -> None:
     console.cluster.add_storage("fast", "lvmthin", nodes=("two",))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from provisioner.backends.proxmox import storages
+from provisioner.backends.proxmox import ostemplates, storages
 from provisioner.backends.proxmox.answers import Record, flag, number, record, records, text
 from provisioner.backends.proxmox.api import Api, ApiError
 from provisioner.backends.proxmox.errors import meaning, reading
@@ -51,7 +51,7 @@ class Sold:
     A template's `firewalls` are those that a machine cloned from it may get, without addresses.
     `storages` are those that disks are copied to, besides the templates' own, and `linked` the
     templates that linked clones are made of. `snippets` is the storage that machines read user-data
-    from, None where none do.
+    from, None where none do; `allowed` are the nodes where anything is made, all if empty.
     """
 
     bridges: tuple[str, ...] = ()
@@ -60,6 +60,7 @@ class Sold:
     storages: tuple[str, ...] = ()
     linked: frozenset[int] = frozenset()
     snippets: str | None = None
+    allowed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Inspection:
             shown = await self._templates(rows)
             firewalls = await self._firewalls(rows, shown)
             in_force = await self._in_force(held)
+            os_templates = await ostemplates.about(self.api, self.settings, rows, self.sold.allowed)
         configs = {vmid: config for vmid, config in shown.items() if isinstance(config, Mapping)}
         estate = self._estate(configs.values())
         found = list(_lacking(held, estate, self.token_id, release))
@@ -96,6 +98,7 @@ class Inspection:
             *_about_nodes(self.sold.nodes, rows),
         ]
         told += storages.about(self.sold.storages, rows)
+        told += os_templates
         for vmid in self.settings.templates:
             unlinked = storages.unlinked(shown[vmid], rows) if vmid in self.sold.linked else ()
             told += _about_template(vmid, shown[vmid], firewalls.get(vmid, ()), unlinked)

@@ -174,7 +174,8 @@ CALLS: Final[Calls] = {
             Scope.ARCHIVE,
             ("Datastore.Audit",),
             why="else a node's folder of snippets is not seen to be its own, and what a moved "
-            "machine left behind there stays for as long as the machine",
+            "machine left behind there stays for as long as the machine; nor that nodes share the "
+            "storage of OS templates, and each of them is asked",
         ),
     ),
     "GET /nodes": (),
@@ -193,6 +194,7 @@ CALLS: Final[Calls] = {
     "GET /nodes/{node}/storage/{storage}/content": (
         Need(Scope.STORAGE, ("Datastore.Audit", "Datastore.AllocateSpace")),
         Need(Scope.STORAGE, ("Datastore.Audit",), why="else disks are not seen"),
+        Need(Scope.ARCHIVE, ("Datastore.Audit", "Datastore.AllocateSpace")),
         Need(
             Scope.GUESTS,
             ("VM.Config.Disk",),

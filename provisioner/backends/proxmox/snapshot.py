@@ -45,7 +45,14 @@ async def read_snapshot(
         _members(members, _of(rows, "node")),
         tuple(_storage(row) for row in _of(rows, "storage") if _holds_disks(row)),
         frozenset(_folders(_of(rows, "storage"))),
+        archive_rows(rows),
     )
+
+
+def archive_rows(resources: Sequence[Record]) -> tuple[StorageRow, ...]:
+    """Return the storages that OS templates may lie on, as each node sees them."""
+    rows = _of(resources, "storage")
+    return tuple(_storage(row) for row in rows if "vztmpl" in text(row, "content").split(","))
 
 
 def _none_of(templates: Sequence[int]) -> str:

@@ -173,7 +173,8 @@ def _unpack(state: State, creation: Creation, task: Task) -> Script[None]:
         key: mount_line(state, guest.vmid, text, task=task) for key, text in creation.mounts.items()
     }
     yield Sleep(state.settings.durations.container_create)
-    if creation.template not in state.files:
+    archive = state.files.get(creation.template)
+    if archive is None or not archive.on(ask.node):
         raise Refused(f"volume '{creation.template}' does not exist")
     task.log.append(f"extracting archive '{creation.template}'")
     root = state.volumes[lines["rootfs"].split(",")[0]]
