@@ -20,6 +20,7 @@ from provisioner.model import Kind, MachineSpec, Observed, OpenOperation
 from provisioner.oplog import OperationLog
 from provisioner.placement import (
     MIB,
+    NO_STORAGE,
     Demand,
     Limits,
     NodeState,
@@ -51,6 +52,7 @@ AVOIDED: Final = 90
 #: For how many seconds it is remembered on which storage a template lies, and its firewall.
 REMEMBERED: Final = 600
 CLONE: Final = "clone"
+STORAGE_BACK: Final = "bring the storage back: enable it, mount it, give it to the node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +363,8 @@ def _nowhere(demand: Demand, found: Openings, missing: Sequence[int]) -> str:
     said = list(found.reasons)
     if any(each.endswith(f": {NodeState.OFFLINE}") for each in said):
         said.append("where a node is away now, bring it back")
+    if any(each.endswith(NO_STORAGE) for each in said):
+        said.append(f"where a storage is away now, {STORAGE_BACK}")
     if missing:
         said.append(f"the cluster does not show template {', '.join(map(str, missing))}")
     return f"no node has room for {wanted} ({'; '.join(said)}): add capacity, or wait"
