@@ -22,6 +22,8 @@ from provisioner.terms import LINKED, Cloning
 
 MIB: Final = 2**20
 GIB: Final = 2**30
+#: What ends the reason of a node that does not have a storage that a machine there would need.
+NO_STORAGE: Final = "is not available there"
 #: A storage: its name, and its node unless all nodes share it.
 Shelf: TypeAlias = tuple[str, str | None]
 
@@ -217,6 +219,7 @@ def openings(
                 full[node] = f"storage {shelf[0]} has {left} GiB left beyond its reserve"
     able = {spot.node for spot in spots}
     nothing = _out_of_reach(demand.cloning)
+    full = {**_without_storage(seen, sources, demand.cloning), **full}
     said = [
         f"{node}: {why or full.get(node) or lacks.get(node, nothing)}"
         for node, why in reasons.items()
@@ -237,6 +240,10 @@ def nowhere(demand: Demand, found: Openings, missing: Sequence[int]) -> str:
     said = list(found.reasons)
     if any(each.endswith(f": {NodeState.OFFLINE}") for each in said):
         said.append("where a node is away now, bring it back")
+    if any(each.endswith(NO_STORAGE) for each in said):
+        said.append(
+            "where a storage is away now, bring it back: enable it, mount it, give it to the node"
+        )
     if missing:
         said.append(f"the cluster does not show template {', '.join(map(str, missing))}")
     return f"no node has room for {_size(demand)} ({'; '.join(said)}): add capacity, or wait"
@@ -288,6 +295,29 @@ def _destination(seen: View, node: str, template: Template, cloning: Cloning) ->
     if moves and not template.vmid:  # what containers are made of is each node's own affair
         return None
     return None if moves and (source[1] is not None or target[1] is not None) else target
+
+
+def _without_storage(
+    seen: View, sources: Sequence[Template], cloning: Cloning
+) -> Mapping[str, str]:
+    """Say of each node that could make machines of `sources` which of their storages it lacks.
+
+    One that is disabled, or not given to a node, is not even shown there, so that and one that is
+    away are the same here. What is local to another node is nothing that a node could have.
+    """
+    local = {name for name, node in seen.storages if node is not None}
+    lacking: dict[str, set[str]] = {}
+    for node in seen.nodes:
+        for template in sources:
+            target = cloning.storage if cloning.full and cloning.storage else template.storage
+            needed = {template.storage, target}
+            if node == template.node or needed.isdisjoint(local):
+                lacking.setdefault(node, set()).update(needed - seen.reach.get(node, {}).keys())
+    return {
+        node: f"storage {', '.join(sorted(names))} {NO_STORAGE}"
+        for node, names in lacking.items()
+        if names
+    }
 
 
 def _out_of_reach(cloning: Cloning) -> str:

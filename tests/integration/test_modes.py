@@ -16,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from provisioner.model import Kind
+from provisioner.model import Verb as Word
 from provisioner.simulator.modes.catalogue import MODES
 from provisioner.simulator.modes.mode import Mode
 from tests.support.advice import ADVICE, says_what_to_do
@@ -42,6 +43,8 @@ ALWAYS: Final = frozenset(verb.id for verb in LEASES)
 SHARE: Final = 5
 #: Lists come back empty: in its second form, and its third, changes are allowed all the same.
 BLINDED: Final = MODES[29]
+#: A storage is taken from every node: it goes in its last form, between a destroy and a clone.
+AWAY: Final = MODES[38]
 
 
 def _chosen(mode: Mode, verb: Verb) -> bool:
@@ -107,6 +110,18 @@ async def test_a_token_that_lost_its_sight_alone_harms_nobody_though_it_could(
     (tmp_path / "calls").mkdir()
     blind = [each for each in await cases(verb, BLINDED, tmp_path / "calls") if each.form == form]
     assert await _trouble(blind[-1], None, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "verb", [each for each in VERBS if each.order is Word.REINSTALL], ids=lambda verb: verb.id
+)
+async def test_a_storage_that_is_seen_to_be_away_before_anything_fails_on_it_is_told(
+    verb: Verb, tmp_path: Path
+) -> None:
+    (tmp_path / "calls").mkdir()
+    gone = [case for case in await cases(verb, AWAY, tmp_path / "calls") if case.at[0] == "DELETE"]
+    assert gone[-1].form == len(AWAY.forms) - 1
+    assert await _trouble(gone[-1], None, tmp_path) is None
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.id)

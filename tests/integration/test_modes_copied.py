@@ -27,6 +27,9 @@ SOAK: Final = bool(os.environ.get("CHAINWATCH_SOAK"))
 #: Modes of clones, of their storages and of their tasks.
 OF_CLONES: Final = (*range(1, 12), *range(17, 18), *range(20, 23), *range(32, 43), 47)
 PROVISION: Final = COPIED[0]
+#: A storage goes away below a copy, in this form: what is there already can't be freed.
+AWAY: Final = MODES[38]
+BELOW: Final = 2
 #: Where it is another: thick storage has to have what a disk grows by, which thin storage lends.
 OTHERWISE: Final = {(39, "vm-resize-copied"): Outcome.MENDED.value}
 
@@ -67,3 +70,16 @@ async def test_what_comes_of_a_mode_is_what_comes_of_it_for_linked_clones(
             found = await play(case, folder)
         assert not found.silent, (case.id, found.sentences)
         assert case != first or found.outcome.value == told, (case.id, found)
+
+
+async def test_what_a_copy_left_on_a_storage_that_went_away_is_found_by_who_looks_as_he_is_told(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "calls").mkdir()
+    at_clone, *_ = [
+        case for case in await cases(PROVISION, AWAY, tmp_path / "calls") if case.form == BELOW
+    ]
+    with capture_logs():
+        found = await play(at_clone, tmp_path)
+    assert (found.outcome, found.silent) == (Outcome.MENDED, False)
+    assert any("could not be looked at" in each for each in found.sentences)

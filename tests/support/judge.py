@@ -150,7 +150,7 @@ class Judge:
             known = self._known[int(call.path.split("/")[4])]
             hold = self.holds.get(_token(known.name))
             assert not (taking and hold), f"{call.path}: held"
-            given = known.stamps is not None and known.stamps.configured
+            given = known.stamps.configured
             assert not (stopping and given and hold is Hold.HOLD), f"{call.path}: held"
             assert not (taking and self.paused), f"{call.path}: destroys are paused"
 

@@ -4,6 +4,8 @@ While a mode lasts the machine waits; an operator then does what the sentence sa
 as if nothing had been. The judge looks on all the time.
 """
 
+import re
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -50,6 +52,8 @@ DESTROYED: Final = frozenset({"qmdestroy", "vzdestroy"})
 DROP: Final = "drop-backup"
 #: A guest that is gone is made anew, whatever was done to it before.
 GONE: Final = 43
+#: What is to be looked for on a storage that could not be looked at.
+SOUGHT: Final = re.compile(r"look for VM (\d+) there")
 #: The disk that somebody made larger than was sold (GiB).
 GROWN_BY, GROWN = 54, 100
 
@@ -136,7 +140,7 @@ class Run:
         assert mode.lasts or ended, f"should pass by itself: {sentences}"
         await self._operate()
         await self._go_on(WATCHED)
-        await self._remove_what_is_named()
+        await self._remove_what_is_named(sentences)
         await self.world.daemon.supervisor.resync.enqueue_all("periodic resync")
         await self._go_on(PATIENCE)
         self._judge_rest()
@@ -328,8 +332,13 @@ class Run:
             ask = partial(self.world.daemon.stores.wishes.ask, (wish.lease, wish.nonce))
             await ask((Word(wish.verb), wish.name), "once more", 0, now=now)
 
-    async def _remove_what_is_named(self) -> None:
-        """Remove the volumes that an alarm names, and no others."""
+    async def _remove_what_is_named(self, before: Sequence[str]) -> None:
+        """Remove the volumes that an alarm names, and no others.
+
+        Those too of a VM that had to be looked for when its storage is back, as was said `before`.
+        """
         cluster, said = self.world.cluster, " ".join(await self._sentences())
-        for volume in [each for each in cluster.inventory().leaked_volumes() if each in said]:
-            del cluster.state.volumes[volume]
+        sought = {int(vmid) for vmid in SOUGHT.findall(" ".join(before))}
+        for volume in cluster.inventory().leaked_volumes():
+            if volume in said or cluster.state.volumes[volume].vmid in sought:
+                del cluster.state.volumes[volume]

@@ -180,7 +180,46 @@ def test_a_copy_without_a_storage_stays_on_its_templates() -> None:
 def test_a_storage_that_no_node_reaches_is_named() -> None:
     nowhere = replace(SMALL, cloning=Cloning(full=True, storage="nope"))
     reasons = found(cluster(N1), ON_N1, demand=nowhere).reasons
-    assert reasons == ["n1: no template that is online can be copied to its storage nope"]
+    assert reasons == ["n1: storage nope is not available there"]
+
+
+AWAY: Final = replace(SHARED[0], available=False), replace(SHARED[1], available=False)
+OF_ANOTHER: Final = "no template that is online"
+
+
+@pytest.mark.parametrize("shared", [AWAY, ()], ids=["away", "not shown"])
+@pytest.mark.parametrize(
+    ("template", "demand", "reasons"),
+    [
+        (ANYWHERE, SMALL, [f"{n}: storage ceph is not available there" for n in ("n1", "n2")]),
+        (
+            ON_N1,
+            COPY,
+            [
+                "n1: storage ceph is not available there",
+                f"n2: {OF_ANOTHER} can be copied to its storage ceph",
+            ],
+        ),
+    ],
+    ids=["linked", "copied"],
+)
+def test_a_storage_that_is_away_is_named_where_machines_would_be_made_with_it(
+    shared: tuple[StorageRow, ...], template: Template, demand: Demand, reasons: list[str]
+) -> None:
+    shown = replace(cluster(N1, N2), storages=LOCAL + shared)
+    assert found(shown, template, demand=demand).reasons == reasons
+
+
+def test_a_storage_that_is_away_is_no_reason_where_another_template_only_lacks_room() -> None:
+    shown = replace(cluster(N1), storages=(replace(LOCAL[0], used=100 * GIB), *AWAY))
+    reasons = found(shown, ANYWHERE, ON_N1).reasons
+    assert reasons == ["n1: storage local has -10 GiB left beyond its reserve"]
+
+
+def test_a_node_lacks_no_storage_that_is_local_to_another() -> None:
+    shown = replace(cluster(N1, N2), storages=LOCAL[:1])
+    full = replace(shown, members={**shown.members, "n1": replace(N1, maintenance=True)})
+    assert found(full, ON_N1).reasons[1] == f"n2: {OF_ANOTHER} is within its reach"
 
 
 def test_a_copy_needs_the_room_that_its_template_takes_and_a_linked_clone_does_not() -> None:
