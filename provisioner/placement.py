@@ -6,23 +6,23 @@ for again; of others' guests only those count that run. A linked clone stays on 
 storage, so on its node too, unless the storage is shared; a full one goes where it is sent, and to
 another node only if what it comes from and what it goes to are both shared. The list of the cluster
 lags by seconds: what was promised meanwhile counts until the list shows it, or many who look at
-once would all see the same room.
+once would all see the same room. Of a storage two things count: what is free there now, and what is
+sold there, every disk as large as it may become, or it is full one day with nothing sold that day.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final
 
 from provisioner.allocate import Pool
 from provisioner.model import Kind
 from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow, StorageRow
 from provisioner.terms import LINKED, Cloning
+from provisioner.weights import NOTHING, Shelf, SoldSpace, StorageRoom, weigh
 
 MIB: Final = 2**20
 GIB: Final = 2**30
-#: A storage: its name, and its node unless all nodes share it.
-Shelf: TypeAlias = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,15 @@ class Limits:
     """How far nodes and storages may be filled; `nodes` empty allows every node.
 
     `memory_overcommit` is how much of a node's memory may be promised (1.0: all of it),
-    `storage_reserve_gib` what stays free on every storage, `clones` how many at once on one.
+    `storage_reserve_gib` what stays free on every storage, `clones` how many at once on one, and
+    `storage_overcommit` how much of a storage may be sold (2.0: twice what it has).
     """
 
     nodes: frozenset[str] = frozenset()
     memory_overcommit: float = 1.0
     storage_reserve_gib: int = 10
     clones: int = 2
+    storage_overcommit: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,13 @@ class Template:
         """Return the GiB that a machine of this template takes of the storage it goes to."""
         if not demand.cloning.full:
             return demand.disk_gib
+        return self._whole(demand)
+
+    def weight(self, demand: Demand) -> int:
+        """Return the bytes that such a machine's disks may grow to, however little they take."""
+        return weigh(self._whole(demand), demand.kind)
+
+    def _whole(self, demand: Demand) -> int:
         return max(demand.disk_gib, self.disk_gib) + self.more_gib
 
 
@@ -134,17 +143,6 @@ class NodeRoom:
 
 
 @dataclass(frozen=True, slots=True)
-class StorageRoom:
-    """How full a storage is; `left_gib` is beyond the reserve, `copying` how many clones run."""
-
-    shelf: Shelf
-    available: bool
-    size_gib: int
-    left_gib: int
-    copying: int
-
-
-@dataclass(frozen=True, slots=True)
 class View:
     """How full everything is."""
 
@@ -156,10 +154,14 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Openings:
-    """The spots with room, the best first; and why each other node has none, a sentence each."""
+    """The spots with room, the best first; and why each other node has none, a sentence each.
+
+    `oversold` says that there are none, and that it is for what is sold of storages.
+    """
 
     spots: Sequence[Spot]
     reasons: Sequence[str]
+    oversold: bool = False
 
 
 def view(
@@ -168,8 +170,13 @@ def view(
     pool: Pool,
     promises: Mapping[int, Promise],
     unseen_mib: int = 0,
+    *,
+    sold: Mapping[Shelf, SoldSpace] = NOTHING,
 ) -> View:
-    """Add up what is taken; a machine of ours that the list does not size yet has `unseen_mib`."""
+    """Add up what is taken; a machine of ours that the list does not size yet has `unseen_mib`.
+
+    Of storages that are not in `sold` only what is free counts.
+    """
     taken = dict.fromkeys(snapshot.members, 0)
     machines = dict.fromkeys(snapshot.members, 0)
     for guest in snapshot.guests.values():
@@ -188,7 +195,7 @@ def view(
         if row.available:
             reach.setdefault(row.node, {})[row.name] = shelf_of(row)
     owed = {vmid: each.owed_gib(snapshot.guests.get(vmid)) for vmid, each in promises.items()}
-    return View(nodes, _storages(snapshot.storages, limits, promises, owed), reach)
+    return View(nodes, _storages(snapshot.storages, limits, promises, owed, sold), reach)
 
 
 def openings(seen: View, templates: Iterable[Template], demand: Demand) -> Openings:
@@ -196,16 +203,21 @@ def openings(seen: View, templates: Iterable[Template], demand: Demand) -> Openi
     reasons = {name: _refusal(room, demand) for name, room in seen.nodes.items()}
     spots: list[Spot] = []
     full: dict[str, str] = {}
+    oversold = False
     sources = [each for each in templates if _online(seen, each.node)]
     for node in (name for name, why in reasons.items() if why is None):
         for template in sources:
             shelf = _destination(seen, node, template, demand.cloning)
             if shelf is None:
                 continue
-            if (left := seen.storages[shelf].left_gib) >= template.needed(demand):
-                spots.append(Spot(template, node, shelf))
+            room = seen.storages[shelf]
+            if room.left_gib < template.needed(demand):
+                full[node] = f"storage {shelf[0]} has {room.left_gib} GiB left beyond its reserve"
+            elif why := room.oversold(template.weight(demand)):
+                full[node] = why
+                oversold = True
             else:
-                full[node] = f"storage {shelf[0]} has {left} GiB left beyond its reserve"
+                spots.append(Spot(template, node, shelf))
     able = {spot.node for spot in spots}
     nothing = _out_of_reach(demand.cloning)
     said = [
@@ -213,13 +225,17 @@ def openings(seen: View, templates: Iterable[Template], demand: Demand) -> Openi
         for node, why in reasons.items()
         if node not in able
     ]
-    return Openings(sorted(spots, key=lambda spot: _rank(seen, spot)), said)
+    spots.sort(key=lambda spot: _rank(seen, spot))
+    return Openings(spots, said, oversold and not spots)
 
 
-def cramped(seen: View, node: str, storage: str | None, more: Demand) -> str | None:
+def cramped(
+    seen: View, node: str, storage: str | None, more: Demand, weight: int = 0
+) -> str | None:
     """Say why a machine on `node` can't have so much more than it has; None when it can.
 
-    It grows where it stands: that its node takes no new machines is no reason.
+    It grows where it stands: that its node takes no new machines is no reason. `weight` is how many
+    bytes more than it counts for already are sold with that.
     """
     room = seen.nodes.get(node)
     if more.memory_mib > 0 and room is not None and room.left_mib < more.memory_mib:
@@ -229,10 +245,11 @@ def cramped(seen: View, node: str, storage: str | None, more: Demand) -> str | N
         return f"node {node} has {left}: add memory, or migrate a machine away"
     shelf = None if storage is None else seen.reach.get(node, {}).get(storage)
     if more.disk_gib > 0 and shelf is not None:
-        left_gib = seen.storages[shelf].left_gib
-        if left_gib < more.disk_gib:
-            left = f"{max(0, left_gib)} GiB left beyond its reserve of {more.disk_gib}"
+        room_there = seen.storages[shelf]
+        if room_there.left_gib < more.disk_gib:
+            left = f"{max(0, room_there.left_gib)} GiB left beyond its reserve of {more.disk_gib}"
             return f"storage {storage} has {left} that it needs: add storage, or make room"
+        return room_there.oversold(weight) if weight > 0 else None
     return None
 
 
@@ -303,6 +320,7 @@ def _storages(
     limits: Limits,
     promises: Mapping[int, Promise],
     owed: Mapping[int, int],
+    sold: Mapping[Shelf, SoldSpace],
 ) -> Mapping[Shelf, StorageRoom]:
     """Return how full each storage is; of one that is shared any node's word serves."""
     found: dict[Shelf, StorageRoom] = {}
@@ -314,7 +332,11 @@ def _storages(
         free = (row.size - row.used) // GIB - limits.storage_reserve_gib
         left = free - sum(owed[vmid] for vmid in here)
         copying = sum(promises[vmid].copying for vmid in here)
-        found[shelf] = StorageRoom(shelf, row.available, row.size // GIB, left, copying)
+        limit = int(row.size * limits.storage_overcommit)
+        size = row.size // GIB
+        found[shelf] = StorageRoom(
+            shelf, row.available, size, left, copying, limit, sold.get(shelf)
+        )
     return found
 
 

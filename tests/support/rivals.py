@@ -22,6 +22,7 @@ from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
+from provisioner.backends.proxmox.volumes import ProxmoxVolumes
 from provisioner.doorbell import Doorbell
 from provisioner.errors import NotOurs, ProvisionError
 from provisioner.executor import Executor
@@ -177,6 +178,7 @@ class Arena:
             snapshots,
             log,
             self.site.pool,
+            ProxmoxVolumes(self.api),
             templates=(TEMPLATE,),
             limits=limits,
             container_storage="local",

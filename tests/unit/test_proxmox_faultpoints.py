@@ -12,17 +12,20 @@ from provisioner.backends.proxmox.commands import AgentCommands
 from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
+from provisioner.backends.proxmox.volumes import ProxmoxVolumes
 from provisioner.controls import Controls, GuestCommands
 from provisioner.guest.container import PctShell
 from provisioner.guest.node import HelperShell
 from provisioner.ports import GuestShell, Hypervisor, NodeShell
 from provisioner.simulator.direct import DirectApi
+from provisioner.sold_storage import VolumeLists
 from tests.support.nodes import Simulated, direct_node
 from tests.support.pve import NODE, TEMPLATE, VMID, direct_world
 
 PORTS = (
     ("hypervisor", Hypervisor, ProxmoxHypervisor),
     ("archive", ArchiveStore, ProxmoxArchives),
+    ("volumes", VolumeLists, ProxmoxVolumes),
     ("guest", GuestShell, AgentShell),
     ("guest", GuestShell, ContainerShell),
     ("node", NodeShell, HelperShell),
