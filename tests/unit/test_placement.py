@@ -20,7 +20,7 @@ from provisioner.placement import (
 )
 from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow, StorageRow
 from provisioner.terms import Cloning
-from provisioner.weights import SoldSpace, weigh
+from provisioner.weights import Shelf, SoldSpace, weigh
 
 POOL: Final = Pool(20000, 20099, "02:00:00")
 SMALL: Final = Demand(2048, 20)
@@ -159,7 +159,7 @@ def test_what_a_machine_grows_by_must_be_where_it_stands(
 
 def test_a_storage_that_is_sold_is_passed_over_and_says_so_where_there_is_no_other() -> None:
     def sold(*nodes: str) -> Openings:
-        taken = {("local", node): SoldSpace(190 * GIB) for node in nodes}
+        taken: dict[Shelf, SoldSpace] = {("local", node): SoldSpace(190 * GIB) for node in nodes}
         taken |= {
             ("local", node): SoldSpace(170 * GIB) for node in ("n1", "n2") if node not in nodes
         }
