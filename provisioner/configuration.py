@@ -252,6 +252,7 @@ def _configuration(words: "_Typed") -> Configuration:
             words.real("proxmox.memory_overcommit"),
             words.number("proxmox.storage_reserve_gib"),
             words.number("proxmox.clones_per_storage"),
+            words.real("proxmox.storage_overcommit"),
         ),
         site=Site(
             signer=Signer(words.text("installation.id"), secret.encode()),

@@ -41,6 +41,7 @@ CALLS: Final = (
     "hypervisor.tasks",
     "hypervisor.freed",
     "hypervisor.volumes",
+    "volumes.sizes",
     "archive.archives",
     "archive.back_up",
     "archive.restore",

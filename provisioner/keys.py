@@ -138,6 +138,13 @@ KEYS: Final[Mapping[str, Key]] = {
         ),
         Key("memory_overcommit", "How much of a node's memory may be sold.", 0.9, 1.0, least=0.01),
         Key("storage_reserve_gib", "GiB that stay free on every storage.", 50, 10),
+        Key(
+            "storage_overcommit",
+            "How much of a storage may be sold, every disk at its full size.",
+            1.5,
+            2.0,
+            least=0.1,
+        ),
     ),
     **_table(
         "machines",

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
 from provisioner.errors import NO_CONTAINERS, HypervisorDown, NodeDown, Permanent, ProvisionError
-from provisioner.placement import Shelf, Template, shelf_of
+from provisioner.placement import Template, shelf_of
 from provisioner.ports import StorageRow
+from provisioner.weights import Shelf
 
 #: For how many seconds it is remembered where the OS template is.
 REMEMBERED: Final = 600

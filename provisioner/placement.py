@@ -6,26 +6,25 @@ for again; of others' guests only those count that run. A linked clone stays on 
 storage, so on its node too, unless the storage is shared; a full one goes where it is sent, and to
 another node only if what it comes from and what it goes to are both shared. The list of the cluster
 lags by seconds: what was promised meanwhile counts until the list shows it, or many who look at
-once would all see the same room.
+once would all see the same room. Of a storage two things count: what is free there now, and what is
+sold there, every disk as large as it may become, or it is full one day with nothing sold that day.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 from provisioner.allocate import Pool
 from provisioner.model import Kind
 from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow, StorageRow
 from provisioner.terms import LINKED, Cloning
+from provisioner.weights import NOTHING, Shelf, SoldSpace, StorageRoom, weigh
 
 MIB: Final = 2**20
 GIB: Final = 2**30
 #: What ends the reason of a node that does not have a storage that a machine there would need.
 NO_STORAGE: Final = "is not available there"
-#: A storage: its name, and its node unless all nodes share it.
-Shelf: TypeAlias = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +32,15 @@ class Limits:
     """How far nodes and storages may be filled; `nodes` empty allows every node.
 
     `memory_overcommit` is how much of a node's memory may be promised (1.0: all of it),
-    `storage_reserve_gib` what stays free on every storage, `clones` how many at once on one.
+    `storage_reserve_gib` what stays free on every storage, `clones` how many at once on one, and
+    `storage_overcommit` how much of a storage may be sold (2.0: twice what it has).
     """
 
     nodes: frozenset[str] = frozenset()
     memory_overcommit: float = 1.0
     storage_reserve_gib: int = 10
     clones: int = 2
+    storage_overcommit: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,13 @@ class Template:
         """Return the GiB that a machine of this template takes of the storage it goes to."""
         if not demand.cloning.full:
             return demand.disk_gib
+        return self._whole(demand)
+
+    def weight(self, demand: Demand) -> int:
+        """Return the bytes that such a machine's disks may grow to, however little they take."""
+        return weigh(self._whole(demand), demand.kind)
+
+    def _whole(self, demand: Demand) -> int:
         return max(demand.disk_gib, self.disk_gib) + self.more_gib
 
 
@@ -137,17 +145,6 @@ class NodeRoom:
 
 
 @dataclass(frozen=True, slots=True)
-class StorageRoom:
-    """How full a storage is; `left_gib` is beyond the reserve, `copying` how many clones run."""
-
-    shelf: Shelf
-    available: bool
-    size_gib: int
-    left_gib: int
-    copying: int
-
-
-@dataclass(frozen=True, slots=True)
 class View:
     """How full everything is."""
 
@@ -159,10 +156,14 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Openings:
-    """The spots with room, the best first; and why each other node has none, a sentence each."""
+    """The spots with room, the best first; and why each other node has none, a sentence each.
+
+    `oversold` says that there are none, and that it is for what is sold of storages.
+    """
 
     spots: Sequence[Spot]
     reasons: Sequence[str]
+    oversold: bool = False
 
 
 def view(
@@ -171,8 +172,13 @@ def view(
     pool: Pool,
     promises: Mapping[int, Promise],
     unseen_mib: int = 0,
+    *,
+    sold: Mapping[Shelf, SoldSpace] = NOTHING,
 ) -> View:
-    """Add up what is taken; a machine of ours that the list does not size yet has `unseen_mib`."""
+    """Add up what is taken; a machine of ours that the list does not size yet has `unseen_mib`.
+
+    Of storages that are not in `sold` only what is free counts.
+    """
     taken = dict.fromkeys(snapshot.members, 0)
     machines = dict.fromkeys(snapshot.members, 0)
     for guest in snapshot.guests.values():
@@ -191,14 +197,14 @@ def view(
         if row.available:
             reach.setdefault(row.node, {})[row.name] = shelf_of(row)
     owed = {vmid: each.owed_gib(snapshot.guests.get(vmid)) for vmid, each in promises.items()}
-    return View(nodes, _storages(snapshot.storages, limits, promises, owed), reach)
+    return View(nodes, _storages(snapshot.storages, limits, promises, owed, sold), reach)
 
 
 def openings(
     seen: View,
     templates: Iterable[Template],
     demand: Demand,
-    lacks: Mapping[str, str] = MappingProxyType({}),
+    lacks: Mapping[str, str] | None = None,
 ) -> Openings:
     """Return where a machine can be made: most free memory first, then most free storage.
 
@@ -207,52 +213,40 @@ def openings(
     reasons = {name: _refusal(room, demand) for name, room in seen.nodes.items()}
     spots: list[Spot] = []
     full: dict[str, str] = {}
+    oversold = False
     sources = [each for each in templates if _online(seen, each.node)]
     for node in (name for name, why in reasons.items() if why is None):
         for template in sources:
             shelf = _destination(seen, node, template, demand.cloning)
             if shelf is None:
                 continue
-            if (left := seen.storages[shelf].left_gib) >= template.needed(demand):
-                spots.append(Spot(template, node, shelf))
+            room = seen.storages[shelf]
+            if room.left_gib < template.needed(demand):
+                full[node] = f"storage {shelf[0]} has {room.left_gib} GiB left beyond its reserve"
+            elif why := room.oversold(template.weight(demand)):
+                full[node] = why
+                oversold = True
             else:
-                full[node] = f"storage {shelf[0]} has {left} GiB left beyond its reserve"
+                spots.append(Spot(template, node, shelf))
     able = {spot.node for spot in spots}
     nothing = _out_of_reach(demand.cloning)
     full = {**_without_storage(seen, sources, demand.cloning), **full}
     said = [
-        f"{node}: {why or full.get(node) or lacks.get(node, nothing)}"
+        f"{node}: {why or full.get(node) or (lacks or {}).get(node, nothing)}"
         for node, why in reasons.items()
         if node not in able
     ]
-    return Openings(sorted(spots, key=lambda spot: _rank(seen, spot)), said)
+    spots.sort(key=lambda spot: _rank(seen, spot))
+    return Openings(spots, said, oversold and not spots)
 
 
-def unpacked_nowhere(demand: Demand, found: Openings, remedy: str, *, elsewhere: bool) -> str:
-    """Say why no container can be made where some nodes lack what it is made of."""
-    said = f"no node has what a container of {_size(demand)} needs ({'; '.join(found.reasons)})"
-    more = ", or add capacity where it is" if elsewhere else ""
-    return f"{said}: {remedy}{more}; it then goes on by itself"
-
-
-def nowhere(demand: Demand, found: Openings, missing: Sequence[int]) -> str:
-    """Say why no machine can be made; `missing` are templates that the cluster does not show."""
-    said = list(found.reasons)
-    if any(each.endswith(f": {NodeState.OFFLINE}") for each in said):
-        said.append("where a node is away now, bring it back")
-    if any(each.endswith(NO_STORAGE) for each in said):
-        said.append(
-            "where a storage is away now, bring it back: enable it, mount it, give it to the node"
-        )
-    if missing:
-        said.append(f"the cluster does not show template {', '.join(map(str, missing))}")
-    return f"no node has room for {_size(demand)} ({'; '.join(said)}): add capacity, or wait"
-
-
-def cramped(seen: View, node: str, storage: str | None, more: Demand) -> str | None:
+def cramped(
+    seen: View, node: str, storage: str | None, more: Demand, weight: int = 0
+) -> str | None:
     """Say why a machine on `node` can't have so much more than it has; None when it can.
 
-    It grows where it stands: that its node takes no new machines is no reason.
+    It grows where it stands: that its node takes no new machines is no reason. `weight` is how many
+    bytes more than it counts for already are sold with that.
     """
     room = seen.nodes.get(node)
     if more.memory_mib > 0 and room is not None and room.left_mib < more.memory_mib:
@@ -262,10 +256,11 @@ def cramped(seen: View, node: str, storage: str | None, more: Demand) -> str | N
         return f"node {node} has {left}: add memory, or migrate a machine away"
     shelf = None if storage is None else seen.reach.get(node, {}).get(storage)
     if more.disk_gib > 0 and shelf is not None:
-        left_gib = seen.storages[shelf].left_gib
-        if left_gib < more.disk_gib:
-            left = f"{max(0, left_gib)} GiB left beyond its reserve of {more.disk_gib}"
+        room_there = seen.storages[shelf]
+        if room_there.left_gib < more.disk_gib:
+            left = f"{max(0, room_there.left_gib)} GiB left beyond its reserve of {more.disk_gib}"
             return f"storage {storage} has {left} that it needs: add storage, or make room"
+        return room_there.oversold(weight) if weight > 0 else None
     return None
 
 
@@ -297,9 +292,7 @@ def _destination(seen: View, node: str, template: Template, cloning: Cloning) ->
     return None if moves and (source[1] is not None or target[1] is not None) else target
 
 
-def _without_storage(
-    seen: View, sources: Sequence[Template], cloning: Cloning
-) -> Mapping[str, str]:
+def _without_storage(seen: View, sources: Sequence[Template], cloning: Cloning) -> dict[str, str]:
     """Say of each node that could make machines of `sources` which of their storages it lacks.
 
     One that is disabled, or not given to a node, is not even shown there, so that and one that is
@@ -361,6 +354,7 @@ def _storages(
     limits: Limits,
     promises: Mapping[int, Promise],
     owed: Mapping[int, int],
+    sold: Mapping[Shelf, SoldSpace],
 ) -> Mapping[Shelf, StorageRoom]:
     """Return how full each storage is; of one that is shared any node's word serves."""
     found: dict[Shelf, StorageRoom] = {}
@@ -372,7 +366,11 @@ def _storages(
         free = (row.size - row.used) // GIB - limits.storage_reserve_gib
         left = free - sum(owed[vmid] for vmid in here)
         copying = sum(promises[vmid].copying for vmid in here)
-        found[shelf] = StorageRoom(shelf, row.available, row.size // GIB, left, copying)
+        limit = int(row.size * limits.storage_overcommit)
+        size = row.size // GIB
+        found[shelf] = StorageRoom(
+            shelf, row.available, size, left, copying, limit, sold.get(shelf)
+        )
     return found
 
 
@@ -398,7 +396,3 @@ def _rank(seen: View, spot: Spot) -> tuple[int, int, bool, str, int]:
     node, storage = seen.nodes[spot.node], seen.storages[spot.shelf]
     elsewhere = spot.template.node != spot.node
     return (-node.left_mib, -storage.left_gib, elsewhere, spot.node, spot.template.vmid)
-
-
-def _size(demand: Demand) -> str:
-    return f"{demand.memory_mib} MiB of memory and {demand.disk_gib} GiB of disk"

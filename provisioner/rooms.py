@@ -15,30 +15,30 @@ from typing import Final
 
 from provisioner.allocate import Pool
 from provisioner.errors import NodeDown, NoRoom, Transient
+from provisioner.growths import Growths
 from provisioner.isolation import Isolation
 from provisioner.model import Kind, MachineSpec, Observed, OpenOperation
+from provisioner.nowhere import nowhere, unpacked_nowhere
 from provisioner.oplog import OperationLog
 from provisioner.ostemplates import OsTemplate, Sought
 from provisioner.placement import (
-    MIB,
     Demand,
     Limits,
     Promise,
-    Shelf,
     Spot,
     Template,
     View,
     cramped,
-    nowhere,
     openings,
     pick,
     places,
     shelf_of,
-    unpacked_nowhere,
     view,
 )
 from provisioner.ports import ClusterSnapshot, Hypervisor, Snapshots
+from provisioner.sold_storage import SoldStorage, VolumeLists, bearing, beneath
 from provisioner.upids import guest_of
+from provisioner.weights import Shelf
 
 #: Seconds after which a clone that has not ended no longer keeps others waiting, and after which
 #: the list surely shows what became of one that has; a whole copy is allowed its time besides.
@@ -99,6 +99,7 @@ class Rooms:
         snapshots: Snapshots,
         log: OperationLog,
         pool: Pool,
+        volumes: VolumeLists,
         *,
         templates: Sequence[int],
         limits: Limits,
@@ -113,8 +114,9 @@ class Rooms:
         self._lies_on: dict[int, tuple[Template, int]] = {}
         self._firewalls: dict[int, tuple[Isolation, int]] = {}
         self._promised: dict[int, tuple[Promise, int]] = {}
-        self._grown: dict[int, Promise] = {}
+        self._grown = Growths()
         self._avoided: dict[str, int] = {}
+        self._sold = SoldStorage(volumes, self.avoid)
         self._last: Offer | None = None
 
     async def offer(
@@ -150,8 +152,14 @@ class Rooms:
             templates = await self._templates(wanted, online, now)
         snapshot = self._without_avoided(snapshot, now)  # one may just have been found away
         promises = await self._promises(snapshot, templates, demand, now)
-        seen = self._view(snapshot, promises, demand.memory_mib)
+        shelves = bearing(snapshot, templates, demand, self._limits)
+        await self._sold.look(shelves, now)
+        seen = self._view(self._without_avoided(snapshot, now), promises, demand.memory_mib)
         found = openings(seen, templates, demand, sought.lacks)
+        if found.oversold:
+            await self._sold.look(shelves, now, doubted=True)
+            seen = self._view(self._without_avoided(snapshot, now), promises, demand.memory_mib)
+            found = openings(seen, templates, demand, sought.lacks)
         if found.spots:
             return Offer(seen, found.spots, self._limits, demand)
         missing = [vmid for vmid in wanted if vmid not in snapshot.guests]
@@ -222,6 +230,7 @@ class Rooms:
         needed = spot.template.needed(demand)
         promise = Promise(spot.node, spot.shelf, demand, copying=True, disk_gib=needed)
         self._promised[vmid] = (promise, now)
+        self._sold.promise(vmid, (spot.shelf,), spot.template.weight(demand), now)
 
     async def growth(self, spec: MachineSpec, have: Observed, now: int) -> NoRoom | None:
         """Say why a machine can't be as large as `spec` where it stands at wall time `now`, if so.
@@ -239,35 +248,37 @@ class Rooms:
         if more.memory_mib <= 0 and more.disk_gib <= 0:
             return None
         whole = Demand(spec.memory_mib, spec.disk_gib)
-        seen = self._view(snapshot, await self._promises(snapshot, (), whole, now))
-        if why := cramped(seen, have.node, have.config.storage, more):
+        promises = await self._promises(snapshot, (), whole, now)
+        where = beneath(snapshot, have.node, have.config.storage if more.disk_gib > 0 else None)
+        await self._sold.look(where, now, doubted=True)
+        heavier = self._sold.beyond(have.vmid, where, have.config, spec)
+        seen = self._view(snapshot, promises)
+        if why := cramped(seen, have.node, have.config.storage, more, heavier):
             return NoRoom(f"VM {have.vmid} can't be made larger yet: {why}")
         if more.memory_mib > 0:
-            self._grown[have.vmid] = Promise(have.node, None, _memory(spec.memory_mib), False)
+            self._grown.promise(have.vmid, have.node, spec.memory_mib)
+        self._sold.grow(have.vmid, where, have.config, spec)
         return None
 
-    def count(self, have: Observed, snapshot: ClusterSnapshot | None = None) -> None:
-        """Count a machine as its configuration has it, which the list shows after its next boot."""
+    def count(
+        self,
+        have: Observed,
+        snapshot: ClusterSnapshot | None = None,
+        spec: MachineSpec | None = None,
+    ) -> None:
+        """Count a machine as its configuration has it, and its disk as `spec` does, if larger."""
         snapshot = snapshot or self._snapshots.last
-        if have.vmid is None:
-            return
-        self._grown.pop(have.vmid, None)
-        if snapshot is None or have.config is None or have.node is None:
-            return
-        row, mib = snapshot.guests.get(have.vmid), have.config.settings.memory_mib
-        if row is not None and mib > row.memory // MIB:
-            self._grown[have.vmid] = Promise(have.node, None, _memory(mib), copying=False)
+        self._grown.count(have, snapshot)
+        if snapshot and spec and have.config and have.node and have.vmid is not None:
+            where = beneath(snapshot, have.node, have.config.storage)
+            self._sold.grow(have.vmid, where, have.config, spec)
 
     def _view(
         self, snapshot: ClusterSnapshot, promises: Mapping[int, Promise], unseen_mib: int = 0
     ) -> View:
         """Return how full everything is, with the machines that are larger than the list shows."""
-        grown = {
-            vmid: _at_least(promises.get(vmid), each)
-            for vmid, each in self._grown.items()
-            if vmid in snapshot.guests
-        }
-        return view(snapshot, self._limits, self._pool, {**promises, **grown}, unseen_mib)
+        counted, sold = self._grown.over(promises, snapshot), self._sold.standings(promises)
+        return view(snapshot, self._limits, self._pool, counted, unseen_mib, sold=sold)
 
     def fullness(self) -> Fullness | None:
         """Return how full everything was at the last look; None before the first. Asks nobody."""
@@ -311,6 +322,8 @@ class Rooms:
                 continue
             if template is not None:
                 found.append(template)
+                where = beneath(snapshot, template.node, template.storage)
+                self._sold.promise(template.vmid, where, template.weight(Demand(0, 0)), now)
         return found
 
     async def _template(self, node: str, vmid: int, now: int) -> Template | None:
@@ -343,6 +356,7 @@ class Rooms:
         """Return what counts beyond what the list shows, and forget what it shows by now."""
         clones = await self._cloned(demand, now)
         reserved = await self._log.reserved()
+        self._sold.keep(reserved | self._lies_on.keys(), now)
         self._promised = {
             vmid: (promise, at)
             for vmid, (promise, at) in self._promised.items()
@@ -364,14 +378,6 @@ class Rooms:
         return promises
 
 
-def _at_least(promise: Promise | None, grown: Promise) -> Promise:
-    """Return what counts of a machine of which both its clone and its growth are promised."""
-    if promise is None:
-        return grown
-    memory = max(promise.demand.memory_mib, grown.demand.memory_mib)
-    return replace(promise, demand=replace(promise.demand, memory_mib=memory))
-
-
 def _allowed(promise: Promise | None, demand: Demand) -> int:
     """Return the seconds that a clone may take before nobody waits for it any more."""
     of = demand if promise is None else promise.demand
@@ -386,7 +392,3 @@ def _shelves(snapshot: ClusterSnapshot, templates: Sequence[Template]) -> Mappin
         for each in templates
         if (each.node, each.storage) in rows
     }
-
-
-def _memory(mib: int) -> Demand:
-    return Demand(mib, 0)

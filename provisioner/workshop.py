@@ -19,6 +19,7 @@ from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.ostemplates import os_template
 from provisioner.backends.proxmox.sight import require_sight
 from provisioner.backends.proxmox.snapshot import Snapshots
+from provisioner.backends.proxmox.volumes import ProxmoxVolumes
 from provisioner.births import Bare, Births
 from provisioner.census import Census, Found, ours
 from provisioner.configuration import Configuration
@@ -167,6 +168,7 @@ class Workshop:
             self.snapshots,
             log,
             site.pool,
+            ProxmoxVolumes(self.api),
             templates=self.settings.proxmox.templates,
             limits=limits,
             containers=self.containers,

@@ -13,6 +13,7 @@ from chainwatch.store.stores import Stores
 from provisioner.backends.proxmox.inspection import Sold
 from provisioner.identity import Signer
 from provisioner.isolation import Isolation
+from provisioner.placement import Limits
 from provisioner.site import Site
 from provisioner.terms import ANY_TERMS, Cloning
 
@@ -43,6 +44,18 @@ def site(config: Config) -> Site:
             for each in (rule.terms.ipv4, rule.terms.ipv6)
             if each
         ),
+    )
+
+
+def limits(config: Config) -> Limits:
+    """Return how far nodes and storages may be filled."""
+    proxmox = config.proxmox
+    return Limits(
+        proxmox.nodes,
+        proxmox.memory_overcommit,
+        proxmox.storage_reserve_gib,
+        proxmox.clones_per_storage,
+        proxmox.storage_overcommit,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from chainwatch.app.known import Stored
 from chainwatch.app.sending import news_of, promises, senders
-from chainwatch.app.sites import copied, routing, site, sold
+from chainwatch.app.sites import copied, limits, routing, site, sold
 from chainwatch.chain import profiles
 from chainwatch.chain.audit import StateReader
 from chainwatch.chain.heads import HeadFeed
@@ -60,12 +60,12 @@ from provisioner.backends.proxmox.inspection import Inspection
 from provisioner.backends.proxmox.ostemplates import os_template
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
+from provisioner.backends.proxmox.volumes import ProxmoxVolumes
 from provisioner.doorbell import Doorbell
 from provisioner.executor import Executor
 from provisioner.guest.container import PctShell
 from provisioner.guest.node import HelperShell, Ways
 from provisioner.machines import Machines
-from provisioner.placement import Limits
 from provisioner.rooms import Rooms
 from provisioner.shells import Shells
 from provisioner.taskboard import TaskBoard
@@ -225,20 +225,15 @@ class _Wiring:
         )
 
     def _rooms(self) -> Rooms:
-        proxmox = self.config.proxmox
         return Rooms(
             self.hypervisor,
             self.snapshots,
             self.stores.operations,
             self.site.pool,
+            ProxmoxVolumes(self.ways.api),
             templates=self.config.machines.template_vms,
             others=self.config.plan_templates,
-            limits=Limits(
-                proxmox.nodes,
-                proxmox.memory_overcommit,
-                proxmox.storage_reserve_gib,
-                proxmox.clones_per_storage,
-            ),
+            limits=limits(self.config),
             containers=os_template(self.ways.api, self.machines),
             copies=copied(self.config),
         )

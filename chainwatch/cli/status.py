@@ -174,7 +174,7 @@ def _room(room: Answer | None) -> None:
         "none",
     )
     table(
-        ("STORAGE", "NODE", "STATE", "SIZE", "LEFT"),
+        ("STORAGE", "NODE", "STATE", "SIZE", "LEFT", "SOLD", "MAY BE SOLD"),
         [_storage(storage) for storage in room.all("storages")],
         "no storage for disks that the token may see",
     )
@@ -187,11 +187,14 @@ def _node(node: Answer) -> Row:
 
 
 def _storage(storage: Answer) -> Row:
+    sold = storage.maybe("sold_gib")
     return (
         storage.text("name"),
         storage.text("node") or "all",
         coloured("ready" if storage.flag("available") else "away"),
         *(f"{storage.number(name)} GiB" for name in ("size_gib", "left_gib")),
+        "not known" if sold is None else f"{sold} GiB",
+        f"{storage.number('limit_gib')} GiB",
     )
 
 

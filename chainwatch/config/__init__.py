@@ -68,6 +68,7 @@ class ProxmoxConfig:
     nodes: frozenset[str] = frozenset()
     memory_overcommit: float = 1.0
     storage_reserve_gib: int = 10
+    storage_overcommit: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +322,7 @@ def _proxmox(table: schema.Proxmox) -> ProxmoxConfig:
         nodes=frozenset(table.nodes),
         memory_overcommit=table.memory_overcommit,
         storage_reserve_gib=table.storage_reserve_gib,
+        storage_overcommit=table.storage_overcommit,
     )
 
 

@@ -258,6 +258,13 @@ class Proxmox(Table):
         "would still fit in besides.",
         examples=[50],
     )
+    storage_overcommit: float = Field(
+        default=2.0,
+        ge=0.1,
+        description="How much of a storage may be sold, every disk on it at its full size: 1.0 all "
+        "of it, 2.0 all of it twice. At 1.0 no disk that was sold can find it full.",
+        examples=[1.5],
+    )
     threads: int = Field(
         default=8, gt=0, le=64, description="API calls that may run at once.", examples=[8]
     )

@@ -29,7 +29,8 @@ from chainwatch.control.supervisor import Supervisor
 from chainwatch.domain.batches import SourceState
 from chainwatch.store.census import Census, Counted
 from chainwatch.store.stores import Stores
-from provisioner.placement import NodeRoom, StorageRoom
+from provisioner.placement import GIB, NodeRoom
+from provisioner.weights import StorageRoom
 
 HOUR: Final = 3600
 #: Nobody's machine: every destroy of the hour counts.
@@ -160,8 +161,14 @@ def _node(room: NodeRoom) -> NodeReading:
 
 
 def _storage(room: StorageRoom) -> StorageReading:
-    name, node = room.shelf
-    return StorageReading(name, node, room.available, room.size_gib, room.left_gib)
+    return StorageReading(
+        *room.shelf,
+        available=room.available,
+        size_gib=room.size_gib,
+        left_gib=room.left_gib,
+        sold_gib=room.sold.gib if room.sold else None,
+        limit_gib=room.limit // GIB,
+    )
 
 
 def _confirmed(source: SourceStatus, state: SourceState) -> int:

@@ -123,13 +123,19 @@ class NodeReading:
 
 @dataclass(frozen=True, slots=True)
 class StorageReading:
-    """A storage for disks, `node` null where all share it; `left_gib` is beyond its reserve."""
+    """A storage for disks, `node` null where all share it; `left_gib` is beyond its reserve.
+
+    `sold_gib` is what is sold of it, every disk at its full size, null where that is not known, and
+    `limit_gib` what may be.
+    """
 
     name: str
     node: str | None
     available: bool
     size_gib: int
     left_gib: int
+    sold_gib: int | None
+    limit_gib: int
 
 
 @dataclass(frozen=True, slots=True)

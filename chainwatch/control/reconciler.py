@@ -150,7 +150,7 @@ class Reconciler:
         rooms = self.executor.rooms
         if want.spec is not None and want.before is not None:
             return await rooms.growth(want.spec, have, self.clock.now())
-        rooms.count(have)
+        rooms.count(have, spec=want.spec)
         return None
 
     async def _gate(self, facts: Facts, seen: Pass) -> Pass:

@@ -126,6 +126,7 @@ def storage_content(state: State, ask: Ask) -> JsonValue:
         if volume.volid.startswith(here)
         and volume.node in {"", ask.node}
         and (not vmid or volume.vmid == vmid)
+        and _may_see_disk(state, ask, storage, volume)
     ]
     rows += [
         file_row(file)
@@ -135,6 +136,15 @@ def storage_content(state: State, ask: Ask) -> JsonValue:
         and may_use_file(state, ask, storage, file)
     ]
     return [row for row in rows if wanted in {"", row["content"]} and vmid in {0, row.get("vmid")}]
+
+
+def _may_see_disk(state: State, ask: Ask, storage: Storage, volume: Volume) -> bool:
+    """Say whether the asker may see a disk: of a guest that he may not give one, he sees none."""
+    where = f"/storage/{storage.name}"
+    if allows(state, ask.token, where, OWNS_STORAGE):
+        return True
+    may_give = allows(state, ask.token, f"/vms/{volume.vmid}", "VM.Config.Disk")
+    return may_give and allows(state, ask.token, where, "Datastore.Audit")
 
 
 def may_use_file(state: State, ask: Ask, storage: Storage, file: StoredFile) -> bool:

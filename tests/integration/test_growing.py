@@ -162,6 +162,24 @@ async def test_a_disk_that_does_not_fit_leaves_the_memory_as_it_is_too(tmp_path:
         assert str(it.guest().config["scsi0"]).endswith("size=20G")
 
 
+async def test_a_disk_for_which_too_much_is_sold_waits_and_goes_on_by_itself(
+    tmp_path: Path,
+) -> None:
+    async with delivered(tmp_path, sold(1.0)) as it:
+        it.config = replace(it.config, proxmox=replace(it.config.proxmox, storage_overcommit=0.1))
+        await it.restart()
+        await wants_more(it)
+        await it.turns(6, seconds=30)
+        said = await alarm(it)
+        assert (
+            "storage local has 25 GiB sold of 25 that may be (storage_overcommit), and 20" in said
+        )
+        assert hardware(it) == (2, 2048)
+        it.cluster.state.storages["local"].size *= 2
+        await larger(it)
+        assert str(it.guest().config["scsi0"]).endswith("size=40G")
+
+
 async def test_while_it_waits_for_room_all_else_goes_on(tmp_path: Path) -> None:
     async with delivered(tmp_path, sold(TIGHT)) as it:
         await wants_more(it)

@@ -16,7 +16,6 @@ from provisioner.placement import (
     Demand,
     Limits,
     Promise,
-    Shelf,
     Spot,
     Template,
     openings,
@@ -24,6 +23,7 @@ from provisioner.placement import (
     view,
 )
 from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow, StorageRow
+from provisioner.weights import Shelf
 
 POOL: Final = Pool(20000, 20099, "02:00:00")
 NODES: Final = ("n1", "n2", "n3")

@@ -120,7 +120,7 @@ _OF_LEASES: Final = {
         bought,
         runs,
         (
-            *("commit.migrate", *_READ, "hypervisor.freed", *_MADE),
+            *("commit.migrate", *_READ, "volumes.sizes", "hypervisor.freed", *_MADE),
             *("hypervisor.isolate", "commit.wake", "commit.work"),
         ),
     ),

@@ -45,7 +45,8 @@ COVERING: Final[Sequence[Case]] = (
         "provision",
         "qemu",
         edges(
-            *("commit.migrate", "commit.install", "hypervisor.freed", "hypervisor.clone"),
+            *("commit.migrate", "commit.install", "volumes.sizes"),
+            *("hypervisor.freed", "hypervisor.clone"),
             *("hypervisor.isolate", "node.put_snippet", "hypervisor.resize"),
             *("hypervisor.start", "guest.answers"),
         ),

@@ -23,6 +23,7 @@ from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.ostemplates import os_template
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import Snapshots
+from provisioner.backends.proxmox.volumes import ProxmoxVolumes
 from provisioner.doorbell import Doorbell
 from provisioner.errors import NotOurs, ProvisionError
 from provisioner.executor import Executor
@@ -180,6 +181,7 @@ class Arena:
             snapshots,
             log,
             self.site.pool,
+            ProxmoxVolumes(self.api),
             templates=(TEMPLATE,),
             limits=limits,
             containers=os_template(self.api, self._settings),

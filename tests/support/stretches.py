@@ -133,7 +133,7 @@ _GONE = _TASK | {
 }
 
 _OF_MACHINES: Final[Mapping[str, Stretch]] = {
-    "provision": Stretch((), (bought,), _MADE | {"chain.check"}),
+    "provision": Stretch((), (bought,), _MADE | {"chain.check", "volumes.sizes"}),
     "handover": Stretch((lasting,), (sold, keyed, final), _HANDOVER),
     "suspend": Stretch((bought,), (run_out,), _STOP - {"hypervisor.snapshot"}),
     "resume": Stretch((bought, run_out), (renewed,), _START),
@@ -213,7 +213,7 @@ _OF_MACHINES: Final[Mapping[str, Stretch]] = {
     "lost reply": Stretch(
         (),
         (deaf,),
-        _MADE | {"chain.check", "hypervisor.tasks"},
+        _MADE | {"chain.check", "hypervisor.tasks", "volumes.sizes"},
         never=frozenset({"hypervisor.start.after"}),
     ),
 }

@@ -69,6 +69,7 @@ async def test_status_shows_how_full_nodes_and_storages_are(tmp_path: Path) -> N
         (storage,) = room.storages
         assert (storage.name, storage.node, storage.available) == ("local", "pve", True)
         assert 0 < storage.left_gib <= storage.size_gib - 10
+        assert (storage.sold_gib, storage.limit_gib) == (25, 2 * storage.size_gib + 1)
         assert room.missing_templates == ()
 
 

@@ -20,6 +20,7 @@ from provisioner.placement import (
 )
 from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow, StorageRow
 from provisioner.terms import Cloning
+from provisioner.weights import Shelf, SoldSpace, weigh
 
 POOL: Final = Pool(20000, 20099, "02:00:00")
 SMALL: Final = Demand(2048, 20)
@@ -154,6 +155,32 @@ def test_what_a_machine_grows_by_must_be_where_it_stands(
     shown = cluster(node, N2, guests=(guest(20000, "n1", 2, running=True),))
     said = cramped(view(shown, Limits(), POOL, {}), "n1", "local", more)
     assert said is None if why is None else why in str(said)
+
+
+def test_a_storage_that_is_sold_is_passed_over_and_says_so_where_there_is_no_other() -> None:
+    def sold(*nodes: str) -> Openings:
+        taken: dict[Shelf, SoldSpace] = {("local", node): SoldSpace(190 * GIB) for node in nodes}
+        taken |= {
+            ("local", node): SoldSpace(170 * GIB) for node in ("n1", "n2") if node not in nodes
+        }
+        seen = view(cluster(N1, N2), Limits(), POOL, {}, sold=taken)
+        return openings(seen, (ON_N1, ON_N2), SMALL)
+
+    assert [spot.node for spot in sold().spots] == ["n2", "n1"]
+    assert [spot.node for spot in sold("n2").spots] == ["n1"]
+    assert not sold("n2").oversold
+    full = sold("n1", "n2")
+    assert (full.spots, full.oversold) == ([], True)
+    assert full.reasons[0] == (
+        "n1: storage local has 190 GiB sold of 200 that may be (storage_overcommit), and 20 more "
+        "are wanted: add storage, raise the limit, or wait until a machine there is destroyed"
+    )
+
+
+def test_a_machine_is_sold_as_large_as_the_template_where_that_is_larger() -> None:
+    large = replace(ON_N1, disk_gib=80, more_gib=12)
+    assert large.weight(SMALL) == weigh(92, Kind.VM)
+    assert ON_N1.weight(SMALL) == weigh(20, Kind.VM)
 
 
 COPY: Final = replace(SMALL, cloning=Cloning(full=True, storage="ceph"))

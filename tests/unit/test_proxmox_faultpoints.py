@@ -13,12 +13,14 @@ from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.controls import ProxmoxControls
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.ostemplates import ProxmoxOsTemplates
+from provisioner.backends.proxmox.volumes import ProxmoxVolumes
 from provisioner.controls import Controls, GuestCommands
 from provisioner.guest.container import PctShell
 from provisioner.guest.node import HelperShell
 from provisioner.ostemplates import OsTemplateStore
 from provisioner.ports import GuestShell, Hypervisor, NodeShell
 from provisioner.simulator.direct import DirectApi
+from provisioner.sold_storage import VolumeLists
 from tests.support.nodes import Simulated, direct_node
 from tests.support.pve import NODE, TEMPLATE, VMID, direct_world
 
@@ -26,6 +28,7 @@ PORTS = (
     ("hypervisor", Hypervisor, ProxmoxHypervisor),
     ("archive", ArchiveStore, ProxmoxArchives),
     ("ostemplate", OsTemplateStore, ProxmoxOsTemplates),
+    ("volumes", VolumeLists, ProxmoxVolumes),
     ("guest", GuestShell, AgentShell),
     ("guest", GuestShell, ContainerShell),
     ("node", NodeShell, HelperShell),

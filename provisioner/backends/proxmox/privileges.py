@@ -193,13 +193,17 @@ CALLS: Final[Calls] = {
     ),
     "GET /nodes/{node}/storage/{storage}/content": (
         Need(Scope.STORAGE, ("Datastore.Audit", "Datastore.AllocateSpace")),
-        Need(Scope.STORAGE, ("Datastore.Audit",), why="else disks are not seen"),
+        Need(
+            Scope.STORAGE,
+            ("Datastore.Audit",),
+            why="else disks are not seen, and so not what is sold there",
+        ),
         Need(Scope.ARCHIVE, ("Datastore.Audit", "Datastore.AllocateSpace")),
         Need(
             Scope.GUESTS,
             ("VM.Config.Disk",),
-            why="else a disk that a destroyed machine left behind is not seen: it is in no pool "
-            "any more",
+            why="else a disk that a destroyed machine left behind is not seen, for it is in no "
+            "pool any more, and what others have of a storage is sold once more",
         ),
     ),
     "POST /nodes/{node}/qemu/{vmid}/clone": (
