@@ -1,11 +1,14 @@
 """A hundred schedules of verbs and modes of failure, each from its seed; in a soak two thousand.
 
-The hundred are the same every time, the two thousand new at every soak (tests/support/seeds.py).
+In every second one machines are backed up, and in every fourth they are whole copies. The hundred
+are the same every time, the two thousand new at every soak (tests/support/seeds.py).
 A schedule that fails names its seed: CHAINWATCH_SEED=n plays that one alone.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,6 +16,9 @@ from structlog.testing import capture_logs
 from tests.support.at_once import at_once
 from tests.support.schedules import play
 from tests.support.seeds import seeds
+
+#: What becomes of backups, in so many words of the judge.
+HAPPENINGS: Final = frozenset({"backed up", "destroyed", "restored", "dropped"})
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +33,17 @@ async def test_whatever_happens_everybody_has_what_is_paid_for_in_the_end(
 ) -> None:
     with capture_logs():
         await play(seed, tmp_path)
+
+
+async def test_in_some_of_them_machines_are_backed_up_come_back_and_are_forgotten(
+    tmp_path: Path,
+) -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(95, 195, 2):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        with capture_logs():
+            seen += await play(seed, folder)
+        if seen.keys() >= HAPPENINGS:
+            return
+    raise AssertionError(f"nothing is judged by it: {seen}")

@@ -2,7 +2,8 @@
 
 Buyers, reorgs, crashes, a failing Proxmox, operators and people who change machines by hand act in
 an order that nobody wrote down; the judge looks after each of them, and when all is quiet the
-cluster has to be what the chain says. The same runs every time; `CHAINWATCH_SOAK=n` tries n new
+cluster has to be what the chain says, on its nodes too where those are reached, with the backups
+that the policy wants where there is one. The same runs every time; `CHAINWATCH_SOAK=n` tries n new
 ones.
 """
 
@@ -37,6 +38,7 @@ SOAK: Final = int(os.environ.get("CHAINWATCH_SOAK", "0"))
 
 tokens = st.sampled_from(TOKENS)
 people = st.sampled_from((ALICE, BOB))
+plans = st.sampled_from((1, 1, 2))
 lasting = st.sampled_from((HOUR, 5 * GRACE))
 which = st.integers(0, 5)
 scopes: st.SearchStrategy[Scope] = st.sampled_from(("effects", "destroys"))
@@ -58,17 +60,24 @@ class Machines(Trial):
 
     # -------------------------------------------------------------------------------- the chain
 
-    @initialize(lasts=lasting, works=st.booleans())
-    def begin(self, lasts: int, *, works: bool) -> None:
+    @initialize(
+        over_ssh=st.booleans(),
+        backed=st.booleans(),
+        plan=plans,
+        lasts=lasting,
+        works=st.booleans(),
+    )
+    def begin(self, plan: int, lasts: int, *, over_ssh: bool, backed: bool, works: bool) -> None:
+        self.open(over_ssh=over_ssh, backed=backed)
         self.world.finalize()
-        self.world.buy(1, ALICE, KEYS[ALICE], lasts=lasts)
+        self.world.buy(1, ALICE, KEYS[ALICE], lasts=lasts, plan=self.plan(plan))
         if works:
             self._run(self._turns(25))
 
-    @rule(token=tokens, owner=people, lasts=lasting)
-    def buy(self, token: int, owner: str, lasts: int) -> None:
+    @rule(token=tokens, owner=people, lasts=lasting, plan=plans)
+    def buy(self, token: int, owner: str, lasts: int, plan: int) -> None:
         if not self._live(token):
-            self.world.buy(token, owner, KEYS[owner], lasts=lasts)
+            self.world.buy(token, owner, KEYS[owner], lasts=lasts, plan=self.plan(plan))
         self._look()
 
     @rule(token=tokens, lasts=lasting)

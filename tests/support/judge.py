@@ -6,7 +6,7 @@ stamps are signed with.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -15,13 +15,13 @@ from chainwatch.store.holds import Scope
 from provisioner.model import MAKING, Stamps
 from provisioner.simulator.guests import ConfigValue, Power
 from provisioner.simulator.inventory import Inventory
+from provisioner.simulator.state import CallRecord
 from tests.support.firewalls import reachable
 from tests.support.lives import stamps
 from tests.support.realm import ALICE, ALICES_KEY, BOB, BOBS_KEY, GRACE, TOKEN, Realm
 from tests.support.tenancies import Tenancy, View, confirmed, final
+from tests.support.vault import Vault
 
-#: Proxmox's lock on a clone that is being made: it has no name yet.
-CLONING: Final = "clone"
 #: Tasks that destroy a guest.
 DESTROYING: Final = frozenset({"qmdestroy", "vzdestroy"})
 KEYS: Final[Mapping[str, str]] = {ALICE: ALICES_KEY, BOB: BOBS_KEY}
@@ -57,6 +57,7 @@ class Judge:
     disk_gib: int = 20
     left_off: set[int] = field(default_factory=set)
     remade: set[int] = field(default_factory=set)
+    vault: Vault = field(init=False)
     _known: dict[int, Known] = field(default_factory=dict)
     _entitled: set[tuple[str, str]] = field(default_factory=set)
     _minted: set[str] = field(default_factory=set)
@@ -65,6 +66,9 @@ class Judge:
     _unpaused: float = 0
     _read: tuple[str, View, View] = ("", View(0, {}), View(0, {}))
 
+    def __post_init__(self) -> None:
+        self.vault = Vault(self.world)
+
     # -------------------------------------------------------------------------- what must never be
 
     def look(self) -> None:
@@ -72,8 +76,9 @@ class Judge:
         inventory, now, past = self._views()
         self._note_rights(now, past)
         self._one_machine_each()
+        self.vault.made_anew(self.remade)
+        self.vault.look(self._calls_allowed(inventory), (now, past), self._protected(now))
         self._strangers_untouched()
-        self._calls_allowed(inventory)
         self._destroys_allowed(inventory, past)
         self._nobody_enters_who_never_might()
         self._remember(now)
@@ -125,12 +130,14 @@ class Judge:
         assert names.keys() <= self._minted, "a machine that nobody ever bought"
 
     def _strangers_untouched(self) -> None:
-        assert self.world.touched_foreign() == ()
+        touched = set(self.world.touched_foreign()) - self.vault.dropped_at
+        assert not touched, f"we laid hands on {touched}, which are not ours"
         guests = self.world.cluster.state.guests
         for vmid, config in (self.strangers | self.wiped).items():
             assert guests[vmid].config == config, f"{vmid} is not ours and was changed"
 
-    def _calls_allowed(self, inventory: Inventory) -> None:
+    def _calls_allowed(self, inventory: Inventory) -> Sequence[CallRecord]:
+        """See that what we asked for was allowed; returns what it was."""
         calls, self._calls = inventory.call_log[self._calls :], len(inventory.call_log)
         changing = [
             call
@@ -153,6 +160,11 @@ class Judge:
             given = known.stamps.configured
             assert not (stopping and given and hold is Hold.HOLD), f"{call.path}: held"
             assert not (taking and self.paused), f"{call.path}: destroys are paused"
+        return changing
+
+    def _protected(self, now: View) -> Collection[int]:
+        """Return the tokens that nothing may be taken from."""
+        return now.tenancies.keys() if self.paused else self.holds.keys()
 
     def _destroys_allowed(self, inventory: Inventory, past: View) -> None:
         for task in inventory.tasks:
@@ -168,6 +180,7 @@ class Judge:
             assert due is not None, f"{task.id} is not finally ended"
             assert past.at >= due, f"{task.id} was destroyed {due - past.at} s early"
             assert past.at >= known.ran_at + GRACE, f"{task.id} had no grace"
+            self.vault.saved(known.name, int(task.id), known.stamps.suspended_at)
 
     def _nobody_enters_who_never_might(self) -> None:
         for vmid, guest in self.world.guests().items():
@@ -208,6 +221,7 @@ class Judge:
             elif self._claimed(name, now) and self.holds.get(_token(name)) is not Hold.HOLD:
                 self._sleeps(vmid, name, past)
         assert self.world.leaked() == ()
+        self.vault.rest((now, past), self._protected(now))
 
     async def tidy(self) -> None:
         """Have the nodes of a quiet world looked at, and hold them against what should be there."""

@@ -11,13 +11,13 @@ a call of ours arrives that is on its way: only the writing of settings says who
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from provisioner.allocate import AddressRange, Pool
 from provisioner.backends.proxmox.agent import AgentShell
-from provisioner.backends.proxmox.api import JsonValue, ParamValue, ReplyLost
 from provisioner.backends.proxmox.containershell import ContainerShell
 from provisioner.backends.proxmox.hypervisor import ProxmoxHypervisor
 from provisioner.backends.proxmox.ostemplates import os_template
@@ -44,7 +44,6 @@ from provisioner.ports import Place
 from provisioner.rooms import Rooms
 from provisioner.shells import Shells
 from provisioner.simulator.cluster import OS_TEMPLATE, Cluster
-from provisioner.simulator.direct import DirectApi
 from provisioner.simulator.guests import ConfigValue
 from provisioner.simulator.lxc.container import Container
 from provisioner.simulator.state import Token
@@ -52,6 +51,7 @@ from provisioner.simulator.wire import ApiRequest, ApiResponse
 from provisioner.site import Site
 from provisioner.steps.destroy import DESTROY
 from provisioner.taskboard import TaskBoard
+from tests.support.ambush import Ambushed
 
 TEMPLATE: Final = 9000
 FIRST: Final = 20000
@@ -72,6 +72,9 @@ EXCUSES: Final = (
     "left locked",
     "prove to be",
 )
+#: What a sentence says of a machine that nobody pays for any more, and that stands all the same.
+STAYS: Final = ("bare clone", "prove to be")
+DESTROYING: Final = frozenset({"qmdestroy", "vzdestroy"})
 GRACE: Final = 600
 #: Seconds that a freed VMID rests: short, so that reuse happens within a history.
 QUARANTINE: Final = 30
@@ -81,8 +84,6 @@ REST: Final = 800
 #: Seconds between two rounds while anything new is done or said, and while nothing is.
 STRIDE: Final = 20
 LONG_STRIDE: Final = 100
-#: Within how many seconds a call arrives whose answer was given up.
-LATEST: Final = 10
 
 Happening: TypeAlias = Callable[["Arena"], Awaitable[None]]
 
@@ -94,39 +95,6 @@ class Want:
     presence: Presence
     mint: int = 0
     ended_at: int = 0
-
-
-class Ambushed(DirectApi):
-    """Our way to the cluster; before a call that is lain in wait for, somebody else acts.
-
-    `ambush` is that call's method and the end of its path, and what is done, once. By `arrived` all
-    calls have arrived whose answer was given up and that do not say whom they mean.
-    """
-
-    ambush: tuple[str, str, Callable[[], None]] | None = None
-    arrived: float = 0
-
-    async def call(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, ParamValue] | None = None,
-        *,
-        slow: bool = False,
-    ) -> JsonValue:
-        """Call, but not before who waits for it has done what he waits for."""
-        if self.ambush is not None and (method, True) == (
-            self.ambush[0],
-            path.endswith(self.ambush[1]),
-        ):
-            act, self.ambush = self.ambush[2], None
-            act()
-        try:
-            return await super().call(method, path, params, slow=slow)
-        except ReplyLost:
-            if "digest" not in (params or {}):
-                self.arrived = self._cluster.now + LATEST
-            raise
 
 
 @dataclass
@@ -365,7 +333,10 @@ class Arena:
         assert len(named) == len(set(named)), f"two machines are one: {sorted(named)}"
 
     def play(self, story: Sequence[Happening]) -> None:
-        """Live a whole history, judged after everything that happens, and come to rest."""
+        """Live a whole history, judged after everything that happens, and come to rest.
+
+        In the end nobody pays for anything any more, and it comes to rest once more.
+        """
         asyncio.run(self._play(story))
 
     async def _play(self, story: Sequence[Happening]) -> None:
@@ -375,17 +346,44 @@ class Arena:
         self.api.ambush = None
         await self._rest()
         self._judge_rest()
+        for want in self.wants.values():
+            if want.presence is Presence.RUNNING:
+                want.presence, want.ended_at = Presence.SUSPENDED, self._wall()
+        await self._rest()
+        self._judge_rest()
 
     def _judge_rest(self) -> None:
-        """Hold what is there at rest against what is owed: all of it, or somebody was told why."""
-        guests = self.cluster.state.guests.values()
-        running = {guest.name for guest in guests if guest.created_by == OURS and guest.running}
+        """Hold what is there at rest against what is wanted: just that, or somebody was told why.
+
+        Whose grace is over is gone; one that was made to its end was bought under its name.
+        """
+        ours = {v: g for v, g in self.cluster.state.guests.items() if g.created_by == OURS}
+        running = {guest.name for guest in ours.values() if guest.running}
         for name, want in self.wants.items():
+            called, told = self.desired(name).name, self.last[name]
             owed = want.presence is Presence.RUNNING
-            if owed is (self.desired(name).name in running):
-                continue
-            told = self.last[name]
-            assert any(word in told for word in EXCUSES), f"{name} is not {want.presence}: {told}"
+            if owed is not (called in running):
+                assert any(word in told for word in EXCUSES), (
+                    f"{name} is not {want.presence}: {told}"
+                )
+            for vmid in [v for v, guest in ours.items() if guest.name == called and not owed]:
+                said = f"{vmid} stands, and its grace is over: {told}"
+                assert not self._overdue(vmid, want) or any(word in told for word in STAYS), said
+        bought = {f"machine-{n}-{m}" for n, w in self.wants.items() for m in range(w.mint + 1)}
+        left = {v: g.name for v, g in ours.items() if g.name not in bought and not g.lock}
+        assert not left, f"{left} are nobody's: {self.last}"
+
+    def _overdue(self, vmid: int, want: Want) -> bool:
+        """Say whether a machine that ended should be gone: so long ago that it had its pass."""
+        said = str(self.cluster.guest(vmid).config.get("description", ""))
+        proof = self.site.signer.prove(said, vmid)
+        asleep = proof and proof[1].suspended_at
+        return not asleep or max(asleep, want.ended_at) + GRACE <= self.cluster.now - LONG_STRIDE
+
+    def destroyed(self) -> Counter[str]:
+        """Count by kind what we destroyed."""
+        done = [t for t in self.cluster.inventory().tasks if t.token == OURS and t.status == "OK"]
+        return Counter(task.kind for task in done if task.kind in DESTROYING)
 
     async def _rest(self) -> None:
         """Nothing more happens: every machine comes to be what is wanted, where there is room."""

@@ -7,7 +7,8 @@ say, and the world has to be what the chain says.
 """
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,16 +23,17 @@ from chainwatch.errors import OperatorError
 from chainwatch.store.verify import verify
 from provisioner.allocate import AddressRange, Pool
 from provisioner.errors import ProvisionError
-from provisioner.model import MAKING, Verb
+from provisioner.model import MAKING, BackupPolicy, Verb
 from provisioner.simulator.modes.catalogue import MODES, arm, mend
 from provisioner.simulator.modes.mode import Mode
+from provisioner.terms import Cloning
 from tests.support.chain_model import plan_events
 from tests.support.judge import KEYS, Judge
 from tests.support.lives import stamps
 from tests.support.matrix import lull
 from tests.support.realm import ALICE, BOB, FIRST, GRACE, HOUR, TEMPLATE, TOKEN, Realm, realm
 from tests.support.tenancies import Tenancy, latest
-from tests.support.verbs import NODES, OFF, cluster
+from tests.support.verbs import NODES, OFF, SAN, cluster
 
 TOKENS: Final = (1, 2, 3)
 STEPS: Final = 8
@@ -43,16 +45,25 @@ LEFT: Final = "was left locked|is locked|not ours to touch"
 FAMILIES: Final = ({25, 27, 29}, {38, 39, 47})
 #: Somebody makes a disk larger than was sold, which stays so and is no fault of ours.
 LEFT_OUT: Final = frozenset({54})
+#: Every second seed has its machines backed up; of each eight these two have whole copies.
+BACKUPS: Final = BackupPolicy("vault", "stop", GRACE)
+COPIED: Final = (3, 6)
 PLAYED: Final = tuple(m for m in MODES.values() if m.forms and m.number not in LEFT_OUT)
 
 
-def roomy(config: Config) -> Config:
-    """Return a configuration with VMIDs enough for strangers too, and a way onto the nodes."""
+def roomy(config: Config, seed: int) -> Config:
+    """Return a configuration with VMIDs enough for strangers too, and a way onto the nodes.
+
+    Where machines are backed up, and where they are whole copies, follows from the seed.
+    """
     pool = Pool(FIRST, FIRST + 299, "02:00:00", AddressRange("10.9.0.10/16", "10.9.0.1"))
     machines = replace(config.machines, pool=pool, container_storage="shared", cloud_init="base")
     known = tuple(f"{node} 192.0.2.11 t k" for node in NODES)
     nodes = NodesConfig("root", 22, Secret(b"not used here"), known)
-    return replace(config, machines=machines, nodes=nodes)
+    if seed % 8 in COPIED:
+        machines = replace(machines, cloning=Cloning(full=True, storage=SAN))
+    policy = replace(config.policy, backups=BACKUPS if seed % 2 else None)
+    return replace(config, machines=machines, nodes=nodes, policy=policy)
 
 
 @dataclass(slots=True)
@@ -74,13 +85,7 @@ class Schedule:
         """Let it all happen, and come to rest."""
         self._buy(1)
         for _ in range(STEPS):
-            happens = self.dice.choice(
-                (
-                    *(self._say, self._say, self._arm, self._arm),
-                    *(self._mend, self._time_passes, self._order),
-                )
-            )
-            await happens()
+            await self.dice.choice(self._happenings())()
             if self.reboots.random() < 0.15:
                 await self._node_boots(self.reboots.choice(NODES))
             if self.dice.random() < 0.1:
@@ -90,6 +95,37 @@ class Schedule:
         await self._rest()
 
     # ------------------------------------------------------------------------------- what happens
+
+    def _happenings(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        """Return what may happen next; where there are backups, leases end and come back too."""
+        backed = self.world.config.policy.backups is not None
+        return (
+            *(self._say, self._say, self._arm, self._arm),
+            *(self._mend, self._time_passes, self._order),
+            *((self._end, self._end, self._pay_late, self._pay_late) if backed else ()),
+        )
+
+    async def _end(self) -> None:
+        """A lease whose machine may have come up is over for good, and its grace with it."""
+        await self._turns(50)
+        token = self.dice.choice(TOKENS)
+        if tenancy := self._live(token):
+            self.told.append(f"the end of {token}")
+            self._run_out(token, tenancy)
+            self.world.finalize()
+            await self._turns(50)
+            self.world.pass_time(GRACE + 1)
+            self.world.finalize()
+            await self._turns(50)
+
+    async def _pay_late(self) -> None:
+        """Everybody pays whose lease is over, and whose machine may be gone."""
+        for token in TOKENS:
+            tenancy = self._live(token)
+            if tenancy and tenancy.expires_at <= self.world.chain.head.timestamp:
+                self.told.append(f"renew {token}, late")
+                self._renew(token, tenancy)
+        self.world.confirm()
 
     def _live(self, token: int) -> Tenancy | None:
         tenancy = latest(self.world.chain).tenancies.get(token)
@@ -284,16 +320,24 @@ class Schedule:
         raise AssertionError(f"it does not come to rest: {await self.world.sentences()}")
 
 
-async def play(seed: int, folder: Path) -> None:
-    """Play the schedule that follows from `seed`; an AssertionError tells it all."""
+async def play(seed: int, folder: Path) -> Counter[str]:
+    """Play the schedule that follows from `seed`; an AssertionError tells it all.
+
+    Returns what became of backups, and how many machines were copied whole.
+    """
     dice = Random(seed)
     plans, machines = [*plan_events(1), *plan_events(2, kind=1)], cluster()
     machines.add_storage("local")
+    machines.add_storage(BACKUPS.storage, "nfs")
+    machines.add_storage(SAN, "lvm")
     machines.state.storages["shared"].kind = "zfspool"  # where containers have snapshots too
-    async with realm(folder, plan=plans, cluster=machines, adjust=roomy) as world:
+    async with realm(
+        folder, plan=plans, cluster=machines, adjust=partial(roomy, seed=seed)
+    ) as world:
         schedule = Schedule(world, Judge(world), dice, Random(f"{seed} boots"))
         try:
             await schedule.play()
         except Exception as error:
             again = f"CHAINWATCH_SEED={seed} plays it again"
             raise AssertionError(f"{again}: {'; '.join(schedule.told)}: {error!r}") from error
+        return schedule.judge.vault.done
