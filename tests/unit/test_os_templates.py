@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 
 from provisioner.backends.proxmox.inspection import Inspection, Sold
+from provisioner.backends.proxmox.ostemplates import ProxmoxOsTemplates
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.errors import HypervisorDown, NoRoom, Transient
 from provisioner.model import Kind
@@ -50,10 +51,18 @@ async def offered(
     return {spot.node for spot in offer.spots}
 
 
-def asked(it: Yard) -> list[str]:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return who was asked for archives, in the order of asking."""
-    log = it.cluster.inventory().call_log
-    return [call.path.split("/")[2] for call in log if call.path.endswith("/content")]
+    nodes: list[str] = []
+    holds = ProxmoxOsTemplates.holds
+
+    async def noted(self: ProxmoxOsTemplates, node: str, volume: str) -> bool:
+        nodes.append(node)
+        return await holds(self, node, volume)
+
+    monkeypatch.setattr(ProxmoxOsTemplates, "holds", noted)
+    return nodes
 
 
 @pytest.mark.parametrize("having", [("two",), ("one", "three"), NODES])
@@ -61,12 +70,12 @@ async def test_only_the_nodes_that_have_the_archive_are_offered(having: tuple[st
     assert await offered(yard_with(*having).shop()) == set(having)
 
 
-async def test_one_look_serves_every_machine_for_ten_minutes() -> None:
+async def test_one_look_serves_every_machine_for_ten_minutes(asked: list[str]) -> None:
     it = yard_with("two")
     shop = it.shop()
     for _ in range(5):
         assert await offered(shop) == {"two"}
-    assert sorted(asked(it)) == sorted(NODES)
+    assert sorted(asked) == sorted(NODES)
     put(it, *NODES)
     it.cluster.advance(REMEMBERED - 1)
     assert await offered(shop) == {"two"}
@@ -74,34 +83,36 @@ async def test_one_look_serves_every_machine_for_ten_minutes() -> None:
     assert await offered(shop) == set(NODES)
 
 
-async def test_a_shared_storage_is_asked_once_for_all_nodes() -> None:
+async def test_a_shared_storage_is_asked_once_for_all_nodes(asked: list[str]) -> None:
     it = container_yard(NODES)
     it.cluster.add_storage("share", "nfs")
     archive = it.cluster.add_os_template(storage="share")
     proxmox = replace(it.settings.proxmox, os_template=archive)
     it.settings = replace(it.settings, proxmox=proxmox)
     assert await offered(it.shop()) == set(NODES)
-    assert len(asked(it)) == 1
+    assert len(asked) == 1
 
 
-async def test_a_node_without_the_storage_is_not_asked() -> None:
+async def test_a_node_without_the_storage_is_not_asked(asked: list[str]) -> None:
     it = container_yard(NODES)
     it.cluster.add_storage("fast", nodes=("one", "two"))
     archive = it.cluster.add_os_template(storage="fast")
     proxmox = replace(it.settings.proxmox, os_template=archive)
     it.settings = replace(it.settings, proxmox=proxmox)
     assert await offered(it.shop()) == {"one", "two"}
-    assert set(asked(it)) == {"one", "two"}
+    assert set(asked) == {"one", "two"}
 
 
-async def test_nodes_where_nothing_is_made_are_not_asked() -> None:
+async def test_nodes_where_nothing_is_made_are_not_asked(asked: list[str]) -> None:
     it = yard_with(*NODES)
     it.settings = replace(it.settings, limits=Limits(nodes=frozenset({"one", "two"})))
     assert await offered(it.shop(), replace(CONTAINER, nodes=frozenset({"two"}))) == {"two"}
-    assert asked(it) == ["two"]
+    assert asked == ["two"]
 
 
-async def test_where_nobody_has_it_the_sentence_says_so_and_who_asks_next_is_told_anew() -> None:
+async def test_where_nobody_has_it_the_sentence_says_so_and_who_asks_next_is_told_anew(
+    asked: list[str],
+) -> None:
     it = yard_with()
     shop = it.shop()
     with pytest.raises(NoRoom) as caught:
@@ -112,19 +123,19 @@ async def test_where_nobody_has_it_the_sentence_says_so_and_who_asks_next_is_tol
         "on one, three, two: there, pveam download local debian-12-standard_12.7-1_amd64.tar.zst, "
         "or copy it to where local keeps such archives (template/cache); it then goes on by itself"
     )
-    assert sorted(asked(it)) == sorted(NODES)
+    assert sorted(asked) == sorted(NODES)
     put(it, "three")
     it.cluster.advance(SOON)
     assert await offered(shop) == {"three"}
 
 
-async def test_who_all_wait_within_seconds_are_told_by_one_look() -> None:
+async def test_who_all_wait_within_seconds_are_told_by_one_look(asked: list[str]) -> None:
     it = yard_with()
     shop = it.shop()
     for _ in range(5):
         with pytest.raises(NoRoom):
             await offered(shop)
-    assert len(asked(it)) == len(NODES)
+    assert len(asked) == len(NODES)
 
 
 async def test_where_it_is_full_an_archive_that_was_put_elsewhere_is_seen_at_once() -> None:
@@ -172,10 +183,10 @@ async def test_a_token_that_is_refused_altogether_is_no_nodes_trouble() -> None:
         await offered(it.shop())
 
 
-async def test_what_is_restored_comes_of_its_backup_and_nobody_is_asked() -> None:
+async def test_what_is_restored_comes_of_its_backup_and_nobody_is_asked(asked: list[str]) -> None:
     it = yard_with()
     assert await offered(it.shop(), restored=True) == set(NODES)
-    assert asked(it) == []
+    assert asked == []
 
 
 @pytest.mark.parametrize(
