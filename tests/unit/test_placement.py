@@ -1,12 +1,15 @@
 """Where a machine goes, case by case, and what is said where there is no room."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import pytest
 
 from provisioner.allocate import Pool
 from provisioner.model import Kind
+from provisioner.nowhere import nowhere, unpacked_nowhere
 from provisioner.placement import (
     GIB,
     Demand,
@@ -21,6 +24,7 @@ from provisioner.placement import (
 from provisioner.ports import ClusterSnapshot, GuestRow, NodeRow, StorageRow
 from provisioner.terms import Cloning
 from provisioner.weights import Shelf, SoldSpace, weigh
+from tests.support.advice import says_what_to_do
 
 POOL: Final = Pool(20000, 20099, "02:00:00")
 SMALL: Final = Demand(2048, 20)
@@ -211,6 +215,8 @@ def test_a_storage_that_no_node_reaches_is_named() -> None:
 
 
 AWAY: Final = replace(SHARED[0], available=False), replace(SHARED[1], available=False)
+#: The mode of failure.
+STORAGE_AWAY: Final = 38
 OF_ANOTHER: Final = "no template that is online"
 
 
@@ -235,6 +241,22 @@ def test_a_storage_that_is_away_is_named_where_machines_would_be_made_with_it(
 ) -> None:
     shown = replace(cluster(N1, N2), storages=LOCAL + shared)
     assert found(shown, template, demand=demand).reasons == reasons
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        partial(nowhere, missing=()),
+        partial(unpacked_nowhere, remedy="put it there", elsewhere=True),
+    ],
+    ids=["nowhere", "unpacked nowhere"],
+)
+def test_where_a_storage_is_away_the_sentence_says_to_bring_it_back(
+    said: Callable[[Demand, Openings], str],
+) -> None:
+    shown = replace(cluster(N1, N2), storages=LOCAL + AWAY)
+    assert says_what_to_do(STORAGE_AWAY, [said(SMALL, found(shown, ANYWHERE))])
+    assert not says_what_to_do(STORAGE_AWAY, [said(SMALL, found(cluster(), ANYWHERE))])
 
 
 def test_a_storage_that_is_away_is_no_reason_where_another_template_only_lacks_room() -> None:
