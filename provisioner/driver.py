@@ -6,8 +6,9 @@ log of intents lives as long as the command; what a former command left is found
 that pass are waited out, until the deadline.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from provisioner.errors import (
@@ -32,6 +33,8 @@ from provisioner.taskboard import LENIENT, LONG, TaskBoard
 PAUSE: Final = 0.5
 #: For how many seconds a hypervisor that cannot be reached is waited for.
 OUTAGE: Final = 60
+#: How many sentences back one is not said again: a step, what came of it, and why it is waited.
+RECENT: Final = 3
 #: Errors after which looking again may show something else.
 PASSING: Final = (Transient, UnknownOutcome, AgentSilent, HypervisorDown)
 
@@ -65,20 +68,27 @@ Guard = Callable[[Step, Observed], Awaitable[None]]
 
 @dataclass(slots=True)
 class Patience:
-    """How long to go on, and telling once what is waited for; `until` is monotonic seconds."""
+    """How long to go on, and telling once what is waited for; `until` is monotonic seconds.
+
+    A step that is tried again and kept from the same way is no news: neither is said again, and
+    the waits grow with the time since anything new was said.
+    """
 
     clock: Clock
     say: Callable[[str], None]
     until: float
-    _last: str = ""
+    _recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
     _since: float = 0
     _down_since: float | None = None
 
     def tell(self, sentence: str) -> None:
-        """Say a sentence unless it was the last one said."""
-        if sentence != self._last:
+        """Say a sentence unless it is one of the last few."""
+        if sentence in self._recent:
+            self._recent.remove(sentence)
+        else:
             self.say(sentence)
-            self._last, self._since = sentence, self.clock.monotonic()
+            self._since = self.clock.monotonic()
+        self._recent.append(sentence)
 
     async def wait(self, reason: str) -> None:
         """Let a moment pass, a longer one where it takes long. Raises OutOfTime at the deadline."""

@@ -22,7 +22,7 @@ from typing import Final
 from provisioner.allocate import Pool
 from provisioner.census import Found, ours, unclear
 from provisioner.driver import PASSING
-from provisioner.errors import Declined, Locked, NoRoom, NotOurs, ProvisionError
+from provisioner.errors import Declined, Locked, NoRoom, NotOurs, ProvisionError, Transient
 from provisioner.model import Access, Card, DesiredMachine, Kind, Observed, Presence
 from provisioner.names import key_of, place_of, shown
 from provisioner.placement import Demand
@@ -211,6 +211,7 @@ class _Others:
 class _Guard:
     """Looks before the clone whether somebody else was quicker, and after it for a double.
 
+    Of a machine that this look finds gone nothing is configured: its firewall would outlive it.
     `told` are the VMIDs of which it is known whose they are. Any other one that the name leads to
     may be this very machine, of a rival or of an earlier run: it is no reason to take the next.
     `leaving` are those that come out of their quarantine about now.
@@ -235,7 +236,12 @@ class _Guard:
                 raise Locked(sighting.unclear[self.meant])
             self.leaving = await self._leaving()
         elif step is CONFIGURE and have.stamps.configured is None:
-            (await self.shop.census.look(name, ())).the(name)
+            sighting = await self.shop.census.look(name, ())
+            sighting.the(name)
+            if have.vmid in sighting.gone:
+                raise Transient(
+                    f"VM {have.vmid} was removed before it was configured: another is made"
+                )
 
     async def _leaving(self) -> AbstractSet[int]:
         rest = self.shop.settings.quarantine

@@ -119,6 +119,18 @@ async def test_a_full_range_is_told_and_nothing_is_made() -> None:
     assert it.guests() == {}
 
 
+async def test_who_waits_for_room_says_so_once_and_asks_ever_less() -> None:
+    it = yard()
+    for vmid in range(FIRST, LAST + 1):
+        it.cluster.add_guest(vmid)
+    began = it.cluster.now
+    with pytest.raises(ProvisionError, match="are taken or rest"):
+        await create(it.shop(400), order())
+    assert len(it.said) == len(set(it.said))
+    asked = [call.at - began for call in it.cluster.inventory().call_log]
+    assert sum(at < 100 for at in asked) > 10 * sum(at >= 300 for at in asked) > 0
+
+
 # ----------------------------------------------------------------------------------------- status
 
 

@@ -24,6 +24,7 @@ from provisioner.verbs.power import reboot
 from provisioner.verbs.resume import resume
 from provisioner.verbs.snapshots import delete, roll_back, take
 from provisioner.verbs.status import Status, status
+from tests.support.by_hand import COMMANDS, Command
 from tests.support.cli import DAY, OTHER, TEMPLATE, TOKEN, WALLET, Yard, configuration, order, yard
 from tests.support.realm import FIRST, GRACE, Realm, realm
 
@@ -111,6 +112,37 @@ async def test_a_stranger_who_takes_the_vmid_first_keeps_it() -> None:
     assert made.vmid != wanted
     assert set(it.guests()) == {made.vmid}
     assert it.cluster.guest(wanted).name == f"guest-{wanted}"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [each for each in COMMANDS if each.name == "create"],
+    ids=lambda command: command.id,
+)
+async def test_a_machine_that_vanishes_at_any_look_while_it_is_made_leaves_nothing(
+    command: Command,
+) -> None:
+    looks = 0
+    while True:
+        it, looks = command.yard(), looks + 1
+        seen: list[str] = []
+
+        def reached(point: str, it: Yard = it, seen: list[str] = seen, nth: int = looks) -> None:
+            if point == "hypervisor.config.before" and it.guests():
+                seen.append(point)
+                if len(seen) == nth:
+                    it.cluster.remove_guest(*it.guests())
+
+        faultpoints.arm(reached)
+        try:
+            await command.does(it.shop())
+        finally:
+            faultpoints.arm(None)
+        assert it.leaks() == [], f"when it was gone at look {looks}"
+        if len(seen) < looks:
+            break
+        assert command.ends(it.guest()), f"when it was gone at look {looks}"
+    assert looks > 3
 
 
 async def create_alone(name: str) -> int:

@@ -57,7 +57,7 @@ class Strike:
     def _since(self, cluster: Cluster) -> Sequence[CallRecord]:
         """Return the calls since then, without the one that was struck."""
         log = cluster.inventory().call_log
-        assert len(log) < CALL_LOG  # else some were forgotten
+        assert len(log) < CALL_LOG, f"{len(log)} calls or more: the first ones are forgotten"
         since = [call for call in log[self.calls :] if call.at >= self.at]
         struck = (call for call in since if (call.method, call.path) == (self.method, self.path))
         first = next(struck, None)

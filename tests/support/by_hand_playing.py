@@ -210,7 +210,8 @@ class Play:
     def _judge_blindness(self) -> None:
         if self.strike is not None:
             cluster, meeting = self.it.cluster, self.meeting
-            assert self.strike.forbidden(cluster, meeting.mode.number, meeting.form) == []
+            asked = self.strike.forbidden(cluster, meeting.mode.number, meeting.form)
+            assert asked == [], f"asked for in the dark: {asked}"
 
     def _judge(self, before: Mapping[str, ConfigValue]) -> None:
         """See that the command did what it is for, once, and nothing else."""
@@ -220,10 +221,11 @@ class Play:
         guest = the_machine(self.it)
         done = command.ends(guest) or self._undone(guest)
         assert done, (guest and dict(guest.config), guest and guest.power)
-        assert self.it.leaks() == []
+        assert self.it.leaks() == [], f"left behind: {self.it.leaks()}"
         if command.looks and guest is not None and not _changes_the_world(mode):
-            assert guest.config == before
-        assert not cluster.inventory().foreign_touched.get(TOKEN)
+            assert guest.config == before, f"looking changed {before} to {dict(guest.config)}"
+        touched = cluster.inventory().foreign_touched.get(TOKEN)
+        assert not touched, f"we laid hands on {touched}, which are not ours"
 
     # ------------------------------------------------------------------- what an operator does
 
