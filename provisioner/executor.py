@@ -69,7 +69,8 @@ class Executor:
     """Runs steps through the ports; `rooms` says where clones come from and go to.
 
     `quarantine` (seconds, wall) is how long a freed VMID rests; `nodes` is None where nodes are
-    not reached over SSH; `choice` chooses a VMID that is not taken, the lowest where it is None.
+    not reached over SSH; `choice` chooses a VMID that is not taken, the lowest where it is None;
+    `unanswered` are told the operations whose calls got no answer.
     """
 
     hypervisor: Hypervisor
@@ -82,6 +83,7 @@ class Executor:
     archives: Archives | None = None
     nodes: NodeShell | None = None
     choice: Choice | None = None
+    unanswered: set[int] = field(default_factory=set)
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _line: Line = field(default_factory=Line)
 
@@ -107,6 +109,7 @@ class Executor:
             )
             upid = await step.effect(target)
         except UnknownOutcome:
+            self.unanswered.add(operation)
             raise
         except ProvisionError as error:
             await self.log.finish(operation, "failed", str(error))

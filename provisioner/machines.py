@@ -58,7 +58,8 @@ class Machines:
     """Observes machines through the ports; `wall` tells wall seconds.
 
     `suspects` are VMIDs whose firewall may be another than they are stamped with: it is read until
-    it is right again; `spells` are what is remembered of who ran.
+    it is right again; `spells` are what is remembered of who ran; `unanswered` are operations whose
+    calls got no answer in this process's life.
     """
 
     hypervisor: Hypervisor
@@ -71,6 +72,7 @@ class Machines:
     suspects: set[int] = field(default_factory=set)
     archives: Archives | None = None
     spells: Spells = field(default_factory=dict)
+    unanswered: set[int] = field(default_factory=set)
 
     @property
     def aside(self) -> Aside:
@@ -164,9 +166,12 @@ class Machines:
         raise type(state.error)(said)
 
     def _wait_for_once(self, operation: OpenOperation) -> None:
-        """Raise Locked while what must not be done twice may still be carried out."""
+        """Raise Locked while what must not be done twice may still be carried out.
+
+        Of a call that died with its process it is not known that it was made at all.
+        """
         left = operation.started + STILL_DONE - self.wall()
-        if operation.step in ONCE and left > 0:
+        if operation.step in ONCE and operation.id in self.unanswered and left > 0:
             raise Locked(
                 f"{operation.step} of VM {operation.vmid}: no answer, it may still be carried out; "
                 f"if that is not seen within {left} s, it is asked for again"

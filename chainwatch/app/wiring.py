@@ -185,6 +185,7 @@ class _Wiring:
 
     def reconciler(self, resync: Resync) -> Reconciler:
         log_, policy = self.stores.operations, self.config.policy
+        unanswered = set[int]()
         return Reconciler(
             facts=self.facts,
             machines=Machines(
@@ -197,6 +198,7 @@ class _Wiring:
                 self.clock.now,
                 self.suspects,
                 self.archives,
+                unanswered=unanswered,
             ),
             executor=Executor(
                 self.hypervisor,
@@ -208,6 +210,7 @@ class _Wiring:
                 quarantine=policy.quarantine,
                 archives=self.archives,
                 nodes=self.node_shell,
+                unanswered=unanswered,
             ),
             guards=Guards(
                 self.stores.holds,

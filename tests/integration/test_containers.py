@@ -178,4 +178,5 @@ async def test_containers_wait_for_the_archive_and_are_made_where_it_appears(
         assert len(world.running()) == 3
         assert await world.alarms() == {}
         log = world.cluster.inventory().call_log[before:]
-        assert len([call for call in log if call.path.endswith("/storage/local/content")]) == 3
+        lists = [call for call in log if call.path.endswith("/storage/local/content")]
+        assert len(lists) == 2 * 3, "of each node for the archive, and for what is sold there"

@@ -34,7 +34,7 @@ async def test_a_line_for_each_source_says_how_much_was_compared(tmp_path: Path)
         await sold(at)
         code, found = await deep(at)
         assert code == 0
-        cluster = {"hypervisor", "token", "firewall", "template 9000"}
+        cluster = {"hypervisor", "token", "firewall", "OS template", "template 9000"}
         assert set(found) == {"source model", *cluster, "database", "audit model"}
         assert found["audit model"] == [
             (True, "3 leases held against the contract, 0 findings"),

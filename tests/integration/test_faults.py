@@ -25,6 +25,7 @@ READS: Final[tuple[Call, ...]] = (
     ("GET", "/cluster/status"),
     ("GET", "/cluster/resources"),
     ("GET", "/nodes"),
+    ("GET", "/nodes/pve/storage/local/content"),
     ("GET", "/nodes/pve/tasks"),
     ("GET", "/nodes/pve/tasks/*/status"),
     ("GET", "/nodes/pve/qemu/9000/config"),

@@ -258,7 +258,8 @@ _MORE: Final = {
         *("hypervisor.clone", "hypervisor.isolation", "node.put_snippet", "hypervisor.resize"),
     ),
     ("provision", "lxc"): (
-        *("hypervisor.create_container", "hypervisor.power", "guest.set_gecos", "node.pct_exec"),
+        *("ostemplate.holds", "hypervisor.create_container", "hypervisor.power"),
+        *("guest.set_gecos", "node.pct_exec"),
     ),
     ("transfer", "qemu"): ("node.put_snippet", "node.drop_snippet"),
     ("transfer", "lxc"): ("node.pct_exec",),

@@ -81,7 +81,10 @@ COVERING: Final[Sequence[Case]] = (
     (
         "provision",
         "lxc",
-        edges("chain.check", "hypervisor.create_container", "commit.operation_begin"),
+        edges(
+            *("chain.check", "ostemplate.holds", "hypervisor.create_container"),
+            "commit.operation_begin",
+        ),
     ),
     ("extend", "lxc", edges("commit.batch", "commit.enqueue", "node.routes", "node.snippets")),
     ("suspend", "lxc", (*edges("commit.operation_finish"), "commit.operation_task.before")),

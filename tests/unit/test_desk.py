@@ -301,7 +301,7 @@ async def test_a_check_finds_a_row_that_is_not_what_the_chain_said(tmp_path: Pat
         await town.settle()
         assert [(each.subject, each.ok) for each in await at.check()] == [
             *(("source model", True), ("hypervisor", True), ("token", True)),
-            ("firewall", True),
+            *(("firewall", True), ("OS template", True)),
             *(("template 9000", True),) * 3,
             ("database", True),
         ]

@@ -91,6 +91,7 @@ def ours(call: str, release: Release) -> set[tuple[str, frozenset[str]]]:
         Scope.TEMPLATE: guest,
         Scope.MACHINES: "/pool/{pool}" if call.endswith("/clone") else guest,
         Scope.STORAGE: "/storage/{storage}",
+        Scope.ARCHIVE: "/storage/{storage}",
     }
     return {
         (places[need.scope], frozenset(need.alternatives(release)))
