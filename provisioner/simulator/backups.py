@@ -150,4 +150,5 @@ def _archive(state: State, ask: Ask, storage: Storage, guest: Guest) -> StoredFi
         *(volid, "backup", form, size, now, guest.vmid, nodes, backup),
         notes=ask.text("notes-template"),
         protected=ask.flag("protected"),
+        made_by=ask.token.id,
     )

@@ -90,7 +90,8 @@ class Backup:
 class StoredFile:
     """A file that is no disk: `content` is `vztmpl` (an OS template) or `backup`; size in bytes.
 
-    `vmid` is whose backup it is, `nodes` where it lies (empty: every node sees it).
+    `vmid` is whose backup it is, `nodes` where it lies (empty: every node sees it), `made_by` the
+    token that had it made.
     """
 
     volid: str
@@ -103,6 +104,7 @@ class StoredFile:
     backup: Backup | None = None
     notes: str = ""
     protected: bool = False
+    made_by: str = ""
 
     def on(self, node: str) -> bool:
         """Say whether `node` sees it."""

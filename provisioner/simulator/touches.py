@@ -35,6 +35,8 @@ def _meant(state: State, ask: Ask, pattern: str) -> list[int]:
     if "volume" in ask.names:
         name = ask.names["volume"]
         volume, file = state.volumes.get(name), state.files.get(name)
+        if file is not None and file.made_by == ask.token.id:
+            return []  # his own backup, whoever has the VMID by now
         return [each.vmid for each in (volume, file) if each is not None]
     if pattern.endswith("/vzdump"):
         words = ask.text("vmid").replace(",", " ").split()

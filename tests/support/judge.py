@@ -130,7 +130,7 @@ class Judge:
         assert names.keys() <= self._minted, "a machine that nobody ever bought"
 
     def _strangers_untouched(self) -> None:
-        touched = set(self.world.touched_foreign()) - self.vault.dropped_at
+        touched = self.world.touched_foreign()
         assert not touched, f"we laid hands on {touched}, which are not ours"
         guests = self.world.cluster.state.guests
         for vmid, config in (self.strangers | self.wiped).items():

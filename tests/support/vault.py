@@ -85,14 +85,6 @@ class Vault:
         assert (name, vmid, suspended_at) in found, f"{vmid} was destroyed without a backup"
         self.done["destroyed"] += 1
 
-    @property
-    def dropped_at(self) -> set[int]:
-        """The VMIDs that deleted backups of ours were of: by now somebody else may stand there.
-
-        The simulated cluster takes a backup for one of whoever has its VMID.
-        """
-        return {self.known[volid].vmid for volid in self._dropped}
-
     def made_anew(self, tokens: Collection[int]) -> None:
         """Note whose machines are ordered to be made anew: they come back from no backup of now."""
         self.void |= {volid for volid, kept in self.known.items() if kept.token in tokens}

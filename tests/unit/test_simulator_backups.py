@@ -1,5 +1,7 @@
 """Backups in the simulated cluster, and machines that come back from them."""
 
+from dataclasses import replace
+
 import pytest
 
 from provisioner.backends.proxmox.api import ParamValue
@@ -204,3 +206,16 @@ def test_somebody_s_backup_is_not_for_everybody(console: Console) -> None:
         response = console.ask(method, path, **params)
         assert response.reason == "Permission check failed (/vms/218, VM.Backup)"
         assert response.status == 403
+
+
+def test_a_backup_is_touched_by_others_than_who_made_it(console: Console) -> None:
+    ours, theirs = backup(console, 218), backup(console, 219)
+    files = console.cluster.state.files
+    files[theirs] = replace(files[theirs], made_by="somebody@pam")
+    for vmid in (218, 219):
+        assert console.task("DELETE", f"{QEMU if vmid == 218 else LXC}/{vmid}") == "OK"
+        console.cluster.add_guest(vmid, created_by="somebody@pam")
+    assert console.task("DELETE", f"{CONTENT}/{ours}") == "OK"
+    assert console.cluster.inventory().foreign_touched == {}
+    assert console.task("DELETE", f"{CONTENT}/{theirs}") == "OK"
+    assert console.cluster.inventory().foreign_touched == {"root@pam!sim": (219,)}
