@@ -2,8 +2,9 @@
 
 The order is the law: the operation is recorded before the call, the UPID right after it, and what
 came of it is for the next pass to observe. A step touches only a machine that proves to be ours,
-and before one that cannot be undone the machine is looked at again (`lastlook`): before the intent,
-so that nothing counts as begun where somebody else stands there by now.
+and before one that cannot be undone, or where much time may have gone by, the machine is looked at
+again (`lastlook`): before the intent, so that nothing counts as begun where somebody else stands
+there by now.
 When a reply is lost the operation stays open, and nothing else happens to that machine until the
 next pass has looked.
 """
@@ -87,15 +88,17 @@ class Executor:
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _line: Line = field(default_factory=Line)
 
-    async def run(self, step: Step, want: DesiredMachine, have: Observed, now: int) -> Ran:
-        """Run `step` at wall time `now`.
+    async def run(
+        self, step: Step, want: DesiredMachine, have: Observed, now: int, *, stale: bool = False
+    ) -> Ran:
+        """Run `step` at wall time `now`; `stale` says that `have` may be long ago.
 
         Raises NotOurs, Locked, Crowded, NoRoom and what the effect raises; Changed where the
-        machine is not any more as `have` says, and the step could not be undone.
+        machine is not any more as `have` says, and that is stale or the step could not be undone.
 
         On any error but UnknownOutcome the operation is closed as failed before it is raised.
         """
-        where, operation = await self._intend(step, want, have, now)
+        where, operation = await self._intend(step, want, have, now, stale=stale)
         place = where.place
         try:
             target = Target(
@@ -123,7 +126,7 @@ class Executor:
         return Ran(place, upid)
 
     async def _intend(
-        self, step: Step, want: DesiredMachine, have: Observed, now: int
+        self, step: Step, want: DesiredMachine, have: Observed, now: int, *, stale: bool
     ) -> tuple[Where, int]:
         """Record the intent: where, by which template, and its id.
 
@@ -137,7 +140,7 @@ class Executor:
             place = _of_backup(have)
         else:
             place, config = self._prove(step, want, have)
-            if step.irreversible:
+            if step.irreversible or stale:
                 await look_again(self.hypervisor, place, config)
         return Where(place), await self._begin(step, want, place)
 

@@ -1,4 +1,4 @@
-"""The last look at a guest before what cannot be undone: it is still the one that was looked at.
+"""The last look at a guest before what is done to it: it is still the one that was looked at.
 
 A pass looks at a machine, and proves by what it saw whose it is; then it may ask others, for as
 long as they take, and meanwhile somebody can remove the guest and make his own at its VMID. Proxmox

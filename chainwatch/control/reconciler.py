@@ -121,8 +121,11 @@ class Reconciler:
         step = seen.decision.step if seen.decision else None
         if step is None or seen.seen is None or seen.refused:
             return seen
+        asked = grave(step, seen.want)  # the chain, for as long as that took
         try:
-            ran = await self.executor.run(step, seen.want, seen.seen, self.clock.now())
+            ran = await self.executor.run(
+                *(step, seen.want, seen.seen, self.clock.now()), stale=asked
+            )
         except ProvisionError as error:
             over = step.obeys and await self.obedience.give_up(seen.want, error)
             said = None if over else error

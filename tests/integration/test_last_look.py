@@ -44,12 +44,17 @@ def no_disk_is_waited_for() -> Iterator[None]:
 
 
 def strikes(
-    cluster: Cluster, point: str, snapshot: str = "", storage: str = "local"
+    cluster: Cluster,
+    point: str,
+    snapshot: str = "",
+    storage: str = "local",
+    *,
+    running: bool = False,
 ) -> tuple[Mallory, list[int]]:
     """Have a stranger take our machine's place when `point` is passed while it stands still.
 
-    Where his guest is to have a `snapshot` he does so while it runs, too. Returns him, and where
-    he did.
+    Where it is `running`, or his guest is to have a `snapshot`, he does so while it runs. Returns
+    him, and where he did.
     """
     mallory = Mallory(cluster, TEMPLATE)
     struck: list[int] = []
@@ -59,7 +64,7 @@ def strikes(
             return
         (vmid,) = cluster.inventory().created_by(TOKEN)
         guest = cluster.guest(vmid)
-        if not snapshot and guest.power is not Power.STOPPED:
+        if not (snapshot or running) and guest.power is not Power.STOPPED:
             return
         struck.append(vmid)
         words, kind = str(guest.config["description"]), _KINDS[guest.kind]
@@ -120,15 +125,17 @@ async def test_a_guest_that_came_while_the_chain_was_asked_is_not_destroyed(
 
 
 @kinds
+@pytest.mark.parametrize("step", ["reinstall", "switch-off"])
 async def test_a_guest_that_came_while_the_chain_was_asked_is_not_made_anew(
-    tmp_path: Path, kind: Kind
+    tmp_path: Path, kind: Kind, step: str
 ) -> None:
     async with realm(tmp_path, plan=plan_events(kind=list(Kind).index(kind))) as world:
         world.buy(lasts=100 * GRACE)
         world.finalize()
         await world.settle()
         await ordering(Verb.REINSTALL)(world)
-        await is_spared(world, "reinstall", *strikes(world.cluster, ASKED))
+        running = step == "switch-off"
+        await is_spared(world, step, *strikes(world.cluster, ASKED, running=running))
 
 
 async def test_a_guest_that_came_while_the_chain_was_asked_is_not_rolled_back(
