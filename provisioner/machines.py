@@ -36,7 +36,7 @@ from provisioner.ports import ClusterSnapshot, Hypervisor, Place, Snapshots
 from provisioner.provenance import Provenance
 from provisioner.site import Site
 from provisioner.taskboard import TaskBoard
-from provisioner.taskwords import ONCE, REMOVING, TASKS
+from provisioner.taskwords import ONCE, PATIENT, REMOVING, TASKS
 from provisioner.upids import kind_of
 
 #: How old a snapshot (in seconds) may be when a machine might be destroyed by what it shows.
@@ -147,7 +147,7 @@ class Machines:
         """Say how an open operation stands. Closes it and raises if its task failed."""
         upid = operation.upid or await self._search(operation)
         if upid is None:
-            self._wait_for_once(operation)
+            self._wait_for_answer(operation)
             return Fate.UNKNOWN
         state = self.tasks.state(upid)
         if state.running:
@@ -165,13 +165,13 @@ class Machines:
             await self.log.gone(want.key, want.nonce, operation.vmid, operation.node)  # it rests
         raise type(state.error)(said)
 
-    def _wait_for_once(self, operation: OpenOperation) -> None:
-        """Raise Locked while what must not be done twice may still be carried out.
+    def _wait_for_answer(self, operation: OpenOperation) -> None:
+        """Raise Locked while what should not be done twice may still be carried out.
 
         Of a call that died with its process it is not known that it was made at all.
         """
         left = operation.started + STILL_DONE - self.wall()
-        if operation.step in ONCE and operation.id in self.unanswered and left > 0:
+        if operation.step in PATIENT and operation.id in self.unanswered and left > 0:
             raise Locked(
                 f"{operation.step} of VM {operation.vmid}: no answer, it may still be carried out; "
                 f"if that is not seen within {left} s, it is asked for again"

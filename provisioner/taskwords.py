@@ -21,9 +21,11 @@ TASKS: Final = {
     "backup": ("vzdump",),
     "restore": ("qmrestore", "vzrestore"),
 }
-#: Steps whose doing again is another deed: what was lost of them is searched for among ended tasks,
-#: for as long as it may still be carried out.
+#: Steps whose doing again is another deed: what was lost of them is searched for among ended tasks.
 ONCE: Final = frozenset({"rollback"})
+#: Steps that are not asked for again while a call without an answer may still be carried out: the
+#: one would lose more than once, the other would leave two where one was wanted.
+PATIENT: Final = ONCE | {"backup"}
 #: What begins with a machine and ends with none.
 REMOVING: Final = frozenset({"destroy", "reinstall"})
 #: Tasks after which another guest than before may stand at the VMID that they carry, or none.
