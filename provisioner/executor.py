@@ -29,6 +29,7 @@ from provisioner.lastlook import look_again
 from provisioner.line import Line
 from provisioner.machines import EVIDENCE
 from provisioner.model import DesiredMachine, GuestConfig, Kind, Observed
+from provisioner.offers import Offer
 from provisioner.oplog import OperationLog
 from provisioner.placement import Demand
 from provisioner.ports import (
@@ -39,8 +40,9 @@ from provisioner.ports import (
     Place,
     Snapshots,
 )
-from provisioner.rooms import Offer, Rooms
+from provisioner.rooms import Rooms
 from provisioner.site import Site
+from provisioner.sold_storage import Former
 from provisioner.steps.restore import RESTORE
 from provisioner.steps.step import Step, Target
 
@@ -187,7 +189,8 @@ class Executor:
         """
         snapshot = await self.snapshots.get(max_age=EVIDENCE)
         demand = self._demand(want, have.backups[0].archive.kind if restored else None)
-        offer = await self.rooms.offer(demand, snapshot, now, restored=restored)
+        own = await self._own(want)
+        offer = await self.rooms.offer(demand, snapshot, now, restored=restored, former=own)
         if restored:
             offer = _within(offer, have.backups[0].nodes)
         admitted = self._line.admits(want.key, offer.places, now)
@@ -199,6 +202,13 @@ class Executor:
         self.rooms.promise(vmid, spot, demand, now)
         template = Place(spot.template.vmid, spot.template.node)
         return Where(Place(vmid, spot.node), template, spot.shelf[0])
+
+    async def _own(self, want: DesiredMachine) -> Former | None:
+        """Return the VMID that is kept for a machine, or where it was meant to be before."""
+        if (kept := await self.log.kept(want.key, want.nonce)) is not None:
+            return Former(kept, stood=True)
+        meant = await self.log.intended(want.key, want.nonce)
+        return None if meant is None else Former(meant, stood=False)
 
     def _demand(self, want: DesiredMachine, kind: Kind | None) -> Demand:
         """Return what a machine needs; `kind` is what it was, whatever is sold by now."""

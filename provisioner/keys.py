@@ -140,10 +140,10 @@ KEYS: Final[Mapping[str, Key]] = {
         Key("storage_reserve_gib", "GiB that stay free on every storage.", 50, 10),
         Key(
             "storage_overcommit",
-            "How much of a storage may be sold, every disk at its full size.",
-            1.5,
+            "How much of a storage may be sold, every disk at its full size; 0 sets no limit.",
             2.0,
-            least=0.1,
+            0.0,
+            least=0.0,
         ),
     ),
     **_table(

@@ -33,14 +33,14 @@ class Limits:
 
     `memory_overcommit` is how much of a node's memory may be promised (1.0: all of it),
     `storage_reserve_gib` what stays free on every storage, `clones` how many at once on one, and
-    `storage_overcommit` how much of a storage may be sold (2.0: twice what it has).
+    `storage_overcommit` how much of a storage may be sold (2.0: twice what it has; 0: no limit).
     """
 
     nodes: frozenset[str] = frozenset()
     memory_overcommit: float = 1.0
     storage_reserve_gib: int = 10
     clones: int = 2
-    storage_overcommit: float = 2.0
+    storage_overcommit: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

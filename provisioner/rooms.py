@@ -10,7 +10,7 @@ and with too much until a machine that grew is looked at after a restart.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from provisioner.allocate import Pool
@@ -19,6 +19,7 @@ from provisioner.growths import Growths
 from provisioner.isolation import Isolation
 from provisioner.model import Kind, MachineSpec, Observed, OpenOperation
 from provisioner.nowhere import nowhere, unpacked_nowhere
+from provisioner.offers import Fullness, Offer
 from provisioner.oplog import OperationLog
 from provisioner.ostemplates import OsTemplate, Sought
 from provisioner.placement import (
@@ -30,13 +31,11 @@ from provisioner.placement import (
     View,
     cramped,
     openings,
-    pick,
-    places,
     shelf_of,
     view,
 )
 from provisioner.ports import ClusterSnapshot, Hypervisor, Snapshots
-from provisioner.sold_storage import SoldStorage, VolumeLists, bearing, beneath
+from provisioner.sold_storage import Former, SoldStorage, VolumeLists, bearing, beneath
 from provisioner.upids import guest_of
 from provisioner.weights import Shelf
 
@@ -52,37 +51,6 @@ AVOIDED: Final = 90
 #: For how many seconds it is remembered on which storage a template lies, and its firewall.
 REMEMBERED: Final = 600
 CLONE: Final = "clone"
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """The spots with room for one machine, the best first, and how full everything is."""
-
-    seen: View
-    spots: Sequence[Spot]
-    limits: Limits
-    demand: Demand
-
-    @property
-    def places(self) -> int:
-        """How many clones may be begun now on the storages that have room."""
-        return places(self.seen, (spot.shelf for spot in self.spots), self.limits)
-
-    def pick(self) -> Spot | None:
-        """Return the best spot where a clone may be begun now."""
-        return pick(self.seen, self.spots, self.limits)
-
-
-@dataclass(frozen=True, slots=True)
-class Fullness:
-    """How full everything was when the cluster was last looked at (monotonic s).
-
-    `missing` are the configured templates that the cluster does not show.
-    """
-
-    at: float
-    seen: View
-    missing: tuple[int, ...]
 
 
 class Rooms:
@@ -116,23 +84,30 @@ class Rooms:
         self._promised: dict[int, tuple[Promise, int]] = {}
         self._grown = Growths()
         self._avoided: dict[str, int] = {}
-        self._sold = SoldStorage(volumes, self.avoid)
+        self._sold = SoldStorage(volumes, self.avoid, limited=limits.storage_overcommit > 0)
         self._last: Offer | None = None
 
     async def offer(
-        self, demand: Demand, snapshot: ClusterSnapshot, now: int, *, restored: bool = False
+        self,
+        demand: Demand,
+        snapshot: ClusterSnapshot,
+        now: int,
+        *,
+        restored: bool = False,
+        former: Former | None = None,
     ) -> Offer:
         """Return where a machine can be made at wall time `now`. Raises NoRoom if nowhere.
 
-        One that is `restored` comes of its backup, whatever its kind is made of.
+        One that is `restored` comes of its backup, whatever its kind is made of; `former` is where
+        it was, or was meant to be.
         """
         sought = Sought(frozenset(snapshot.nodes))
         if demand.kind is Kind.CONTAINER and not restored:
             sought = await self._seek(demand, snapshot, now)
-        found = await self._offer(demand, snapshot, now, sought)
+        found = await self._offer(demand, snapshot, now, sought, former)
         if isinstance(found, NoRoom) and sought.lacks:
             sought = await self._seek(demand, snapshot, now, again=True)
-            found = await self._offer(demand, snapshot, now, sought)
+            found = await self._offer(demand, snapshot, now, sought, former)
         if isinstance(found, NoRoom):
             self._containers.judge(sought)
             raise found
@@ -140,7 +115,12 @@ class Rooms:
         return found
 
     async def _offer(
-        self, demand: Demand, snapshot: ClusterSnapshot, now: int, sought: Sought
+        self,
+        demand: Demand,
+        snapshot: ClusterSnapshot,
+        now: int,
+        sought: Sought,
+        former: Former | None,
     ) -> Offer | NoRoom:
         """Return where a machine can be made, and where that is nowhere, why."""
         wanted = demand.templates or self._vmids
@@ -154,11 +134,11 @@ class Rooms:
         promises = await self._promises(snapshot, templates, demand, now)
         shelves = bearing(snapshot, templates, demand, self._limits)
         await self._sold.look(shelves, now)
-        seen = self._view(self._without_avoided(snapshot, now), promises, demand.memory_mib)
+        seen = self._view(self._without_avoided(snapshot, now), promises, demand, former)
         found = openings(seen, templates, demand, sought.lacks)
         if found.oversold:
             await self._sold.look(shelves, now, doubted=True)
-            seen = self._view(self._without_avoided(snapshot, now), promises, demand.memory_mib)
+            seen = self._view(self._without_avoided(snapshot, now), promises, demand, former)
             found = openings(seen, templates, demand, sought.lacks)
         if found.spots:
             return Offer(seen, found.spots, self._limits, demand)
@@ -274,11 +254,16 @@ class Rooms:
             self._sold.grow(have.vmid, where, have.config, spec)
 
     def _view(
-        self, snapshot: ClusterSnapshot, promises: Mapping[int, Promise], unseen_mib: int = 0
+        self,
+        snapshot: ClusterSnapshot,
+        promises: Mapping[int, Promise],
+        demand: Demand | None = None,
+        former: Former | None = None,
     ) -> View:
         """Return how full everything is, with the machines that are larger than the list shows."""
-        counted, sold = self._grown.over(promises, snapshot), self._sold.standings(promises)
-        return view(snapshot, self._limits, self._pool, counted, unseen_mib, sold=sold)
+        counted, sold = self._grown.over(promises, snapshot), self._sold.standings(promises, former)
+        unseen = 0 if demand is None else demand.memory_mib
+        return view(snapshot, self._limits, self._pool, counted, unseen, sold=sold)
 
     def fullness(self) -> Fullness | None:
         """Return how full everything was at the last look; None before the first. Asks nobody."""

@@ -20,7 +20,7 @@ from provisioner.errors import NodeDown, Permanent, Transient
 from provisioner.model import GuestConfig, MachineSpec
 from provisioner.placement import Demand, Limits, Promise, Template, shelf_of
 from provisioner.ports import ClusterSnapshot
-from provisioner.weights import Shelf, SoldSpace, weigh
+from provisioner.weights import NOTHING, Shelf, SoldSpace, weigh
 
 #: For how many seconds a look serves, and for how many one that is a reason to say no.
 OLDEST: Final = 300
@@ -62,17 +62,35 @@ class _Owed:
     at: int
 
 
-class SoldStorage:
-    """Adds up what is sold; `avoid` is told of a node that does not answer, and when."""
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The VMID of a machine that is to be made, where it has one; `stood`: it stood there before.
 
-    def __init__(self, lists: VolumeLists, avoid: Callable[[str, int], None]) -> None:
-        self._lists, self._avoid = lists, avoid
+    What it took there is its own.
+    """
+
+    vmid: int
+    stood: bool
+
+
+class SoldStorage:
+    """Adds up what is sold; `avoid` is told of a node that does not answer, and when.
+
+    Unless it is `limited` how much may be sold, nothing is read.
+    """
+
+    def __init__(
+        self, lists: VolumeLists, avoid: Callable[[str, int], None], *, limited: bool
+    ) -> None:
+        self._lists, self._avoid, self._limited = lists, avoid, limited
         self._looks: dict[Shelf, _Look] = {}
         self._owed: dict[int, _Owed] = {}
         self._looking = asyncio.Lock()
 
     async def look(self, where: Where, now: int, *, doubted: bool = False) -> None:
         """Read what is too old at wall time `now`; sooner where what was read is `doubted`."""
+        if not self._limited:
+            return
         oldest = DOUBTED if doubted else OLDEST
         async with self._looking:
             old = [shelf for shelf in where if not self._fresh(shelf, oldest, now)]
@@ -114,19 +132,30 @@ class SoldStorage:
         promised = owed.weight if owed is not None and owed.shelf == shelf else 0
         return max(promised, look.sizes.get(vmid, 0) if look else 0)
 
-    def standings(self, under_way: Mapping[int, Promise]) -> Mapping[Shelf, SoldSpace]:
-        """Return what is sold of every storage that was looked at.
+    def standings(
+        self, under_way: Mapping[int, Promise], former: Former | None = None
+    ) -> Mapping[Shelf, SoldSpace]:
+        """Return what is sold of every storage that was looked at, for whoever is to be made.
 
         What is `under_way` and was not promised here, before a restart, counts with what it says.
+        Nobody's own promise is held against him, and no limit against who had his room before.
         """
-        taken = {shelf: sum(look.sizes.values()) for shelf, look in self._looks.items()}
+        if former is not None and former.stood:
+            return NOTHING
+        own = None if former is None else former.vmid
+        taken = {
+            shelf: sum(look.sizes.values()) - (look.sizes.get(own, 0) if own is not None else 0)
+            for shelf, look in self._looks.items()
+        }
         for vmid, promise in under_way.items():
-            if promise.copying and vmid not in self._owed:
+            if promise.copying and vmid not in self._owed and vmid != own:
                 gib = max(promise.disk_gib, promise.demand.disk_gib)
                 weight = weigh(gib, promise.demand.kind)
                 for shelf in taken if promise.shelf is None else (promise.shelf,):
                     self._add(taken, vmid, shelf, weight)
         for vmid, owed in self._owed.items():
+            if vmid == own:
+                continue
             self._add(taken, vmid, owed.shelf, owed.weight)
         return {
             shelf: SoldSpace(unread=look.why) if look.why else SoldSpace(taken[shelf])

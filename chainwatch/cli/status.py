@@ -187,14 +187,14 @@ def _node(node: Answer) -> Row:
 
 
 def _storage(storage: Answer) -> Row:
-    sold = storage.maybe("sold_gib")
+    sold, limit = storage.maybe("sold_gib"), storage.maybe("limit_gib")
     return (
         storage.text("name"),
         storage.text("node") or "all",
         coloured("ready" if storage.flag("available") else "away"),
         *(f"{storage.number(name)} GiB" for name in ("size_gib", "left_gib")),
         "not known" if sold is None else f"{sold} GiB",
-        f"{storage.number('limit_gib')} GiB",
+        "no limit" if limit is None else f"{limit} GiB",
     )
 
 

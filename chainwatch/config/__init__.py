@@ -68,7 +68,7 @@ class ProxmoxConfig:
     nodes: frozenset[str] = frozenset()
     memory_overcommit: float = 1.0
     storage_reserve_gib: int = 10
-    storage_overcommit: float = 2.0
+    storage_overcommit: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

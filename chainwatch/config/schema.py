@@ -259,11 +259,12 @@ class Proxmox(Table):
         examples=[50],
     )
     storage_overcommit: float = Field(
-        default=2.0,
-        ge=0.1,
+        default=0.0,
+        ge=0,
         description="How much of a storage may be sold, every disk on it at its full size: 1.0 all "
-        "of it, 2.0 all of it twice. At 1.0 no disk that was sold can find it full.",
-        examples=[1.5],
+        "of it, 2.0 all of it twice; 0 sets no limit. At 1.0 no disk that was sold can find it "
+        "full.",
+        examples=[2.0],
     )
     threads: int = Field(
         default=8, gt=0, le=64, description="API calls that may run at once.", examples=[8]

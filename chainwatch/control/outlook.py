@@ -167,7 +167,7 @@ def _storage(room: StorageRoom) -> StorageReading:
         size_gib=room.size_gib,
         left_gib=room.left_gib,
         sold_gib=room.sold.gib if room.sold else None,
-        limit_gib=room.limit // GIB,
+        limit_gib=room.limit // GIB if room.limit else None,
     )
 
 

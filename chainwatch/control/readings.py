@@ -126,7 +126,7 @@ class StorageReading:
     """A storage for disks, `node` null where all share it; `left_gib` is beyond its reserve.
 
     `sold_gib` is what is sold of it, every disk at its full size, null where that is not known, and
-    `limit_gib` what may be.
+    `limit_gib` what may be, null where there is no limit.
     """
 
     name: str
@@ -135,7 +135,7 @@ class StorageReading:
     size_gib: int
     left_gib: int
     sold_gib: int | None
-    limit_gib: int
+    limit_gib: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from typing import Final
 import pytest
 
 from chainwatch.config import Config
+from provisioner.model import Verb
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.settings import Durations, Settings
 from provisioner.terms import LINKED, Cloning
 from tests.support.chain_model import plan_events
+from tests.support.office import desk_of
 from tests.support.realm import FIRST, GRACE, HOUR, Realm, realm
 
 GIB: Final = 2**30
@@ -69,6 +71,43 @@ async def test_a_burst_takes_what_the_limit_allows_and_the_next_is_made_when_one
         assert room is not None
         local = room.seen.storages["local", "pve"]
         assert (local.limit, local.sold and local.sold.gib) == (2 * SIZE, 185)
+
+
+@pytest.mark.parametrize("ratio", [2.0, 1.0])
+async def test_who_is_made_anew_has_the_room_that_he_had(tmp_path: Path, ratio: float) -> None:
+    """Also where more was sold than may be by now."""
+    async with realm(tmp_path, cluster=pool(), adjust=sold_at(2.0)) as world:
+        for token in range(1, FIT + 1):
+            world.buy(token, lasts=100 * HOUR)
+        await world.turns(120)
+        assert len(world.running()) == FIT
+        world.config = sold_at(ratio)(world.config)
+        await world.restart()
+        world.finalize()
+        await desk_of(world).order("1", (Verb.REINSTALL, ""), "a test", 0)
+        await world.settle(3000)
+        assert len(world.running()) == FIT
+        assert await world.alarms() == {}
+
+
+async def test_nobody_s_own_lost_clone_is_held_against_him(tmp_path: Path) -> None:
+    async with realm(tmp_path, cluster=pool(), adjust=sold_at(2.0)) as world:
+        for token in range(1, FIT):
+            world.buy(token, lasts=100 * HOUR)
+        await world.turns(60)
+        world.cluster.arm(Fault(FaultName.HTML, "POST", "*/clone"))
+        world.buy(FIT, lasts=100 * HOUR)
+        await world.turns(60, 3)
+        assert len(world.running()) == FIT
+
+
+async def test_where_there_is_no_limit_nothing_is_read_and_anything_sold(tmp_path: Path) -> None:
+    async with realm(tmp_path, cluster=pool(), adjust=sold_at(0.0)) as world:
+        for token in range(1, FIT + 4):
+            world.buy(token, lasts=100 * HOUR)
+        await world.turns(120)
+        assert len(world.running()) == FIT + 3
+        assert lists(world) == 0
 
 
 async def test_who_waits_goes_on_by_himself_when_a_machine_is_destroyed(tmp_path: Path) -> None:

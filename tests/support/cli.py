@@ -80,7 +80,7 @@ def configuration(installation: str = "test-1", first: int = FIRST) -> Configura
     return Configuration(
         endpoint=ProxmoxEndpoint("127.0.0.1", 8006, TOKEN, "not used"),
         proxmox=ProxmoxSettings((TEMPLATE,)),
-        limits=Limits(),
+        limits=Limits(storage_overcommit=2.0),
         site=Site(
             signer=Signer(installation, SECRET),
             pool=Pool(first, first + LAST - FIRST, "02:00:00", addresses),

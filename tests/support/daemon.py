@@ -320,6 +320,7 @@ def _settings(
             "token_id": where.token_id,
             "token_file": str(where.token_file),
             "ca_file": str(where.ca_file),
+            "storage_overcommit": 2.0,
         },
         "machines": {
             "vmid_first": vmids.start,

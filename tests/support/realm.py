@@ -96,7 +96,8 @@ def config(folder: Path, **policy: int) -> Config:
         installation=InstallationConfig("test-1", folder, Secret(b"s" * 32)),
         sources=(source_settings(),),
         proxmox=ProxmoxConfig(
-            "https://127.0.0.1:8006", TOKEN, Secret(b"not used at all"), None, None, 35.0, 4, 4
+            *("https://127.0.0.1:8006", TOKEN, Secret(b"not used at all"), None, None, 35.0, 4, 4),
+            storage_overcommit=2.0,
         ),
         machines=MachinesConfig(
             pool=Pool(FIRST, LAST, "02:00:00", AddressRange("203.0.113.10/24", "203.0.113.1")),

@@ -143,7 +143,7 @@ class Arena:
         self.log = log
         self.board = TaskBoard(self._hypervisor, self._monotonic)
         snapshots = Snapshots(self._hypervisor.snapshot, self._monotonic, 5.0)
-        limits = Limits(storage_reserve_gib=0, clones=3)
+        limits = Limits(storage_reserve_gib=0, clones=3, storage_overcommit=2.0)
         rooms = Rooms(
             self._hypervisor,
             snapshots,

@@ -167,7 +167,8 @@ def test_a_storage_that_is_sold_is_passed_over_and_says_so_where_there_is_no_oth
         taken |= {
             ("local", node): SoldSpace(170 * GIB) for node in ("n1", "n2") if node not in nodes
         }
-        seen = view(cluster(N1, N2), Limits(), POOL, {}, sold=taken)
+        limits = Limits(storage_overcommit=2.0)
+        seen = view(cluster(N1, N2), limits, POOL, {}, sold=taken)
         return openings(seen, (ON_N1, ON_N2), SMALL)
 
     assert [spot.node for spot in sold().spots] == ["n2", "n1"]

@@ -43,7 +43,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.lists, self.avoided = Lists(), list[str]()
-        self.sold = SoldStorage(self.lists, lambda node, _: self.avoided.append(node))
+        self.sold = SoldStorage(self.lists, lambda node, _: self.avoided.append(node), limited=True)
 
     def on(self, shelf: Shelf, under_way: Mapping[int, Promise] | None = None) -> SoldSpace:
         return self.sold.standings(under_way or {})[shelf]
