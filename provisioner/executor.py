@@ -45,6 +45,7 @@ from provisioner.site import Site
 from provisioner.sold_storage import Former
 from provisioner.steps.restore import RESTORE
 from provisioner.steps.step import Step, Target
+from provisioner.taskwords import PATIENT
 
 #: Chooses a VMID for a machine, given those that are taken. Raises NoRoom.
 Choice: TypeAlias = Callable[[DesiredMachine, AbstractSet[int]], int]
@@ -73,7 +74,7 @@ class Executor:
 
     `quarantine` (seconds, wall) is how long a freed VMID rests; `nodes` is None where nodes are
     not reached over SSH; `choice` chooses a VMID that is not taken, the lowest where it is None;
-    `unanswered` are told the operations whose calls got no answer.
+    `unanswered` are told the operations that are patiently waited for.
     """
 
     hypervisor: Hypervisor
@@ -114,7 +115,8 @@ class Executor:
             )
             upid = await step.effect(target)
         except UnknownOutcome:
-            self.unanswered.add(operation)
+            if step.name in PATIENT:
+                self.unanswered.add(operation)
             raise
         except ProvisionError as error:
             await self.log.finish(operation, "failed", str(error))

@@ -19,17 +19,20 @@ async def look_again(hypervisor: Hypervisor, at: Place, seen: GuestConfig) -> No
     now = await hypervisor.config(at.node, at.vmid, kind=seen.kind)
     if now == seen:
         return
+    if now is None:
+        raise Changed(
+            f"VM {at.vmid} is gone from node {at.node} since it was looked at, and nothing was "
+            "done: was it moved or removed? look for it"
+        )
     said = (
-        f"VM {at.vmid} {_changed(at, seen, now)} since it was looked at: nothing was done to it, "
+        f"VM {at.vmid} {_changed(seen, now)} since it was looked at: nothing was done to it, "
         "and it has to be looked at again"
     )
-    raise Locked(said) if now is not None and now.lock is not None else Changed(said)
+    raise Locked(said) if now.lock is not None else Changed(said)
 
 
-def _changed(at: Place, seen: GuestConfig, now: GuestConfig | None) -> str:
+def _changed(seen: GuestConfig, now: GuestConfig) -> str:
     """Say what is another by now, the gravest first."""
-    if now is None:
-        return f"is gone from node {at.node}"
     if now.description != seen.description:
         return "says something else of whose it is"
     if (now.settings.uuid, now.settings.mac) != (seen.settings.uuid, seen.settings.mac):

@@ -31,6 +31,7 @@ from provisioner.model import (
     PowerState,
     Presence,
 )
+from provisioner.moments import utc
 from provisioner.oplog import STILL_DONE, OperationLog
 from provisioner.ports import ClusterSnapshot, Hypervisor, Place, Snapshots
 from provisioner.provenance import Provenance
@@ -170,11 +171,12 @@ class Machines:
 
         Of a call that died with its process it is not known that it was made at all.
         """
-        left = operation.started + STILL_DONE - self.wall()
-        if operation.step in PATIENT and operation.id in self.unanswered and left > 0:
+        patient = operation.step in PATIENT and operation.id in self.unanswered
+        until = operation.started + STILL_DONE
+        if patient and self.wall() < until:
             raise Locked(
                 f"{operation.step} of VM {operation.vmid}: no answer, it may still be carried out; "
-                f"if that is not seen within {left} s, it is asked for again"
+                f"if that is not seen by {utc(until)}, it is asked for again"
             )
 
     async def _left(self, want: DesiredMachine, operation: OpenOperation) -> str:
@@ -239,7 +241,7 @@ class Machines:
         if operation.step == "clone":
             return None
         since = operation.started - CLOCK_SKEW
-        for row in await self.hypervisor.tasks(operation.node, since):
+        for row in await self.hypervisor.tasks(operation.node, since, vmid=operation.vmid):
             ours = row.vmid == operation.vmid and row.kind in TASKS.get(operation.step, ())
             if not ours or (row.ended is not None and operation.step not in ONCE):
                 continue

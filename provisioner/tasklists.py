@@ -42,15 +42,13 @@ class TaskLists:
 
         None if they are more than a node shows. Raises what `Hypervisor.tasks` raises.
         """
+        oldest = self._monotonic() - MOMENT  # from when it was wanted, however long one waits
         async with self._asking[node]:
             kept = self._kept.get(node)
-            if kept is None or not self._serves(kept, since):
+            if kept is None or kept.since > since or kept.asked_at < oldest:
                 kept = self._kept[node] = await self._ask(node, since)
         rows = [row for row in kept.rows if row.started >= since]
         return None if len(rows) >= LONGEST_LIST else rows
-
-    def _serves(self, kept: _Kept, since: int) -> bool:
-        return kept.since <= since and self._monotonic() - kept.asked_at <= MOMENT
 
     async def _ask(self, node: str, since: int) -> _Kept:
         """Ask for a bit more than is wanted, unless that is more than a node shows."""

@@ -13,8 +13,10 @@ import pytest
 
 from chainwatch.control.passes import Outcome
 from provisioner import faultpoints
-from provisioner.errors import Declined, NotOurs, ProvisionError
+from provisioner.errors import Changed, Declined, NotOurs, ProvisionError
+from provisioner.lastlook import look_again
 from provisioner.model import Kind, Verb
+from provisioner.ports import Place
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.guests import Power
 from provisioner.verbs.create import create
@@ -23,13 +25,17 @@ from provisioner.verbs.gc import Phase, collect
 from provisioner.verbs.order import hardware
 from provisioner.verbs.snapshots import delete, roll_back, take
 from provisioner.workshop import Workshop
+from tests.support.advice import says_what_to_do
 from tests.support.at_once import at_once
 from tests.support.chain_model import plan_events
 from tests.support.cli import DAY, Yard, container_yard, order, yard
 from tests.support.ordering import ordering
+from tests.support.pve import NODE, VMID, direct_world
 from tests.support.realm import FIRST, GRACE, HOUR, TEMPLATE, TOKEN, Realm, realm
 from tests.support.takeover import Mallory
 
+#: The mode of failure of a guest that is not there any more.
+GONE: Final = 43
 ASKED: Final = "chain.lease_at_latest.after"
 _KINDS: Final = {"qemu": Kind.VM, "lxc": Kind.CONTAINER}
 kinds = pytest.mark.parametrize("kind", list(Kind))
@@ -272,3 +278,12 @@ async def test_a_rollback_that_waited_for_a_lock_is_done_to_the_machine_that_had
     else:
         assert "is as it was" in await roll_back(it.shop(60), "web", "before")
     mallory.judge(TOKEN)
+
+
+async def test_of_who_is_gone_by_now_it_is_asked_whether_he_was_moved() -> None:
+    world = direct_world()
+    config = await world.cloned()
+    world.see(lambda cluster: cluster.remove_guest(VMID))
+    with pytest.raises(Changed) as met:
+        await look_again(world.hypervisor, Place(VMID, NODE), config)
+    assert says_what_to_do(GONE, [str(met.value)])
