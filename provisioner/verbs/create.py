@@ -20,7 +20,7 @@ from ipaddress import ip_interface
 from typing import Final
 
 from provisioner.allocate import Pool
-from provisioner.census import Found, ours, unclear
+from provisioner.census import Found, Sighting, ours, unclear
 from provisioner.driver import PASSING
 from provisioner.errors import Declined, Locked, NoRoom, NotOurs, ProvisionError, Transient
 from provisioner.model import Access, Card, DesiredMachine, Kind, Observed, Presence
@@ -238,10 +238,16 @@ class _Guard:
         elif step is CONFIGURE and have.stamps.configured is None:
             sighting = await self.shop.census.look(name, ())
             sighting.the(name)
-            if have.vmid in sighting.gone:
+            if have.vmid is not None and await self._gone(have.vmid, sighting):
                 raise Transient(
                     f"VM {have.vmid} was removed before it was configured: another is made"
                 )
+
+    async def _gone(self, vmid: int, sighting: Sighting) -> bool:
+        """Say whether nothing stands at `vmid`; the list may not show a new machine yet."""
+        if vmid in sighting.read or vmid in sighting.unclear:
+            return False
+        return vmid in sighting.gone or await self.shop.hypervisor.vmid_is_free(vmid)
 
     async def _leaving(self) -> AbstractSet[int]:
         rest = self.shop.settings.quarantine

@@ -1,17 +1,19 @@
 """Commands at the same time as others, and beside a daemon: no double, and nobody else is hit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from provisioner import faultpoints
+from provisioner.backends.proxmox.api import JsonValue, ParamValue
 from provisioner.backends.proxmox.byhand import ALL
 from provisioner.backends.proxmox.privileges import Estate, Scope, privileges
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.errors import Declined
+from provisioner.simulator.direct import DirectApi
 from provisioner.simulator.guests import Power
 from provisioner.simulator.state import Grant
 from provisioner.verbs.create import Made, create
@@ -119,8 +121,11 @@ async def test_a_stranger_who_takes_the_vmid_first_keeps_it() -> None:
     [each for each in COMMANDS if each.name == "create"],
     ids=lambda command: command.id,
 )
+@pytest.mark.parametrize(
+    ("where", "least"), [("hypervisor.config.before", 3), ("hypervisor.snapshot.before", 1)]
+)
 async def test_a_machine_that_vanishes_at_any_look_while_it_is_made_leaves_nothing(
-    command: Command,
+    command: Command, where: str, least: int
 ) -> None:
     looks = 0
     while True:
@@ -128,7 +133,7 @@ async def test_a_machine_that_vanishes_at_any_look_while_it_is_made_leaves_nothi
         seen: list[str] = []
 
         def reached(point: str, it: Yard = it, seen: list[str] = seen, nth: int = looks) -> None:
-            if point == "hypervisor.config.before" and it.guests():
+            if point == where and it.guests():
                 seen.append(point)
                 if len(seen) == nth:
                     it.cluster.remove_guest(*it.guests())
@@ -142,7 +147,48 @@ async def test_a_machine_that_vanishes_at_any_look_while_it_is_made_leaves_nothi
         if len(seen) < looks:
             break
         assert command.ends(it.guest()), f"when it was gone at look {looks}"
-    assert looks > 3
+    assert looks > least
+
+
+class Late(DirectApi):
+    """A cluster whose list does not show what was made before its firewall is written."""
+
+    hides = 0
+    shows = False
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, ParamValue] | None = None,
+        *,
+        slow: bool = False,
+    ) -> JsonValue:
+        self.shows = self.shows or (method != "GET" and "/firewall/" in path)
+        data = await super().call(method, path, params, slow=slow)
+        if self.shows or path != "/cluster/resources" or not isinstance(data, list):
+            return data
+        made = self._cluster.inventory().created_by(TOKEN)
+        rows = [row for row in data if not (isinstance(row, dict) and row.get("vmid") in made)]
+        self.hides += len(data) - len(rows)
+        return rows
+
+
+@pytest.mark.parametrize(
+    "command",
+    [each for each in COMMANDS if each.name == "create"],
+    ids=lambda command: command.id,
+)
+async def test_a_machine_that_the_list_does_not_show_yet_is_not_taken_for_gone(
+    command: Command,
+) -> None:
+    it = command.yard()
+    late = Late(it.cluster)
+    await command.does(it.shop(api=late))
+    assert late.hides > 0
+    assert command.ends(it.guest())
+    assert not [said for said in it.said if "removed" in said]
+    assert it.leaks() == []
 
 
 async def create_alone(name: str) -> int:
