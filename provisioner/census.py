@@ -63,7 +63,7 @@ class Sighting:
     """What was read: machines of ours, and why which VMIDs do not say whose they are.
 
     `read` are the VMIDs at which something stands that was looked at, `making` those of guests that
-    are being made just now, and `gone` those that are listed and were found to be free.
+    are being made just now.
     """
 
     found: Sequence[Found] = ()
@@ -71,7 +71,6 @@ class Sighting:
     defaced: Mapping[int, Defaced] = field(default_factory=dict)
     read: AbstractSet[int] = frozenset()
     making: AbstractSet[int] = frozenset()
-    gone: AbstractSet[int] = frozenset()
 
     def __add__(self, other: "Sighting") -> "Sighting":
         return Sighting(
@@ -80,7 +79,6 @@ class Sighting:
             {**self.defaced, **other.defaced},
             self.read | other.read,
             self.making | other.making,
-            self.gone | other.gone,
         )
 
     @property
@@ -180,7 +178,7 @@ class Census:
     async def _vanished(self, row: GuestRow) -> Sighting:
         """A machine that is listed and has no configuration there is gone, or was moved."""
         if await self.hypervisor.vmid_is_free(row.vmid):
-            return Sighting(gone={row.vmid})
+            return Sighting()
         return _unclear(row, f"is not on node {row.node} any more")
 
     async def _unfinished(self, snapshot: ClusterSnapshot, row: GuestRow) -> Sighting:

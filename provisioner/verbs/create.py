@@ -244,10 +244,13 @@ class _Guard:
                 )
 
     async def _gone(self, vmid: int, sighting: Sighting) -> bool:
-        """Say whether nothing stands at `vmid`; the list may not show a new machine yet."""
-        if vmid in sighting.read or vmid in sighting.unclear:
+        """Say whether it does not stand at `vmid`; the list may not show a new machine yet."""
+        if vmid in sighting.unclear:
             return False
-        return vmid in sighting.gone or await self.shop.hypervisor.vmid_is_free(vmid)
+        snapshot = self.shop.snapshots.last
+        if snapshot is not None and vmid in snapshot.guests:  # somebody else's, maybe
+            return all(each.vmid != vmid for each in sighting.found)
+        return await self.shop.hypervisor.vmid_is_free(vmid)
 
     async def _leaving(self) -> AbstractSet[int]:
         rest = self.shop.settings.quarantine

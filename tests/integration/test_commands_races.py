@@ -150,6 +150,32 @@ async def test_a_machine_that_vanishes_at_any_look_while_it_is_made_leaves_nothi
     assert looks > least
 
 
+@pytest.mark.parametrize(
+    "command",
+    [each for each in COMMANDS if each.name == "create"],
+    ids=lambda command: command.id,
+)
+async def test_whose_guest_takes_the_place_of_a_new_machine_keeps_his_firewall(
+    command: Command,
+) -> None:
+    it, taken = command.yard(), list[int]()
+
+    def reached(point: str) -> None:
+        if point == "hypervisor.snapshot.before" and it.guests() and not taken:
+            taken.extend(it.guests())
+            it.cluster.remove_guest(*taken)
+            it.cluster.add_guest(*taken)
+
+    faultpoints.arm(reached)
+    try:
+        await command.does(it.shop())
+    finally:
+        faultpoints.arm(None)
+    (vmid,) = taken
+    assert vmid not in it.cluster.state.firewalls
+    assert command.ends(it.guest())
+
+
 class Late(DirectApi):
     """A cluster whose list does not show what was made before its firewall is written."""
 
