@@ -31,6 +31,7 @@ from tests.support.chain_model import plan_events
 from tests.support.judge import KEYS, Judge
 from tests.support.lives import stamps
 from tests.support.matrix import lull
+from tests.support.playing import SOUGHT
 from tests.support.realm import ALICE, BOB, FIRST, GRACE, HOUR, TEMPLATE, TOKEN, Realm, realm
 from tests.support.tenancies import Tenancy, latest
 from tests.support.verbs import NODES, OFF, SAN, cluster
@@ -41,6 +42,7 @@ STEPS: Final = 8
 PATIENCE: Final = 4000
 #: What is said of a guest that an operator has to remove.
 LEFT: Final = "was left locked|is locked|not ours to touch"
+UNLOCK: Final = "where no task works on it, unlock it"
 #: Modes that would undo each other's remedy: one of a family at a time.
 FAMILIES: Final = ({25, 27, 29}, {38, 39, 47})
 #: Somebody makes a disk larger than was sold, which stays so and is no fault of ours.
@@ -70,7 +72,8 @@ def roomy(config: Config, seed: int) -> Config:
 class Schedule:
     """One schedule under way; `told` is what happened, for whoever has to read a failure.
 
-    `rests` are machines that somebody switched off, and no boot of their node.
+    `rests` are machines that somebody switched off, and no boot of their node; `sought` are VMIDs
+    of which something may lie on a storage that could not be looked at.
     """
 
     world: Realm
@@ -80,6 +83,7 @@ class Schedule:
     armed: dict[int, Mode] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     rests: set[int] = field(default_factory=set)
+    sought: set[int] = field(default_factory=set)
 
     async def play(self) -> None:
         """Let it all happen, and come to rest."""
@@ -253,6 +257,14 @@ class Schedule:
             wishes = await self.world.daemon.stores.wishes.of(str(self.world.lease(token)), 99)
             if not any(w.verb == Verb.REINSTALL and w.outcome is None for w in wishes):
                 self.judge.remade.discard(token)
+        await self._said()
+
+    async def _said(self) -> list[str]:
+        """Return what is said now; what has to be looked for is said only for a while."""
+        alarms = [each.text for each in await self.world.daemon.stores.alarms.all()]
+        said = [*alarms, *(await self.world.sentences()).values()]
+        self.sought |= {int(vmid) for each in said for vmid in SOUGHT.findall(each)}
+        return said
 
     async def _rest(self) -> None:
         self.told.append("all is mended")
@@ -280,20 +292,28 @@ class Schedule:
                 self.world.cluster.start_guest(vmid)
 
     async def _remove(self) -> None:
-        """Remove what is named as left behind, and nothing else: half-made guests and volumes."""
-        alarms = [each.text for each in await self.world.daemon.stores.alarms.all()]
-        said = [*alarms, *(await self.world.sentences()).values()]
+        """Remove what is named as left behind, and nothing else: half-made guests and volumes.
+
+        What has to be looked for is found when its storage is back; a lock is taken off as told.
+        """
+        said = await self._said()
         inventory = self.world.cluster.inventory()
         busy = any(task.status is None for task in inventory.tasks)  # a clone's is its template's
         for vmid, guest in self.world.guests().items():
-            if guest.lock not in MAKING or busy:
+            if guest.lock is None or busy:
+                continue
+            if guest.lock not in MAKING:
+                if any(f"VM {vmid} is locked ({guest.lock}); {UNLOCK}" in each for each in said):
+                    self.told.append(f"{vmid} is unlocked")
+                    self.world.cluster.edit_guest(vmid, lock=None)
                 continue
             if any(re.search(rf"\bVMs? [\d, ]*\b{vmid}\b.*({LEFT})", each) for each in said):
                 self.told.append(f"{vmid} is removed, for it was half made")
                 self.world.cluster.remove_guest(vmid)
+        volumes = self.world.cluster.state.volumes
         for volume in inventory.leaked_volumes():
-            if any(volume in each for each in said):
-                self.world.cluster.state.volumes.pop(volume, None)
+            if volumes[volume].vmid in self.sought or any(volume in each for each in said):
+                volumes.pop(volume, None)
 
     async def _settle(self) -> None:
         for pause in (400, HOUR):
