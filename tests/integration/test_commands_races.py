@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -30,7 +31,13 @@ from tests.support.by_hand import COMMANDS, Command
 from tests.support.cli import DAY, OTHER, TEMPLATE, TOKEN, WALLET, Yard, configuration, order, yard
 from tests.support.realm import FIRST, GRACE, Realm, realm
 
-BOTH = frozenset(Phase)
+BOTH: Final = frozenset(Phase)
+
+CREATES: Final = pytest.mark.parametrize(
+    "command",
+    [each for each in COMMANDS if each.name == "create"],
+    ids=lambda command: command.id,
+)
 
 
 async def meanwhile(point: str, act: Callable[[], Awaitable[object]], run: Awaitable[Made]) -> Made:
@@ -116,11 +123,7 @@ async def test_a_stranger_who_takes_the_vmid_first_keeps_it() -> None:
     assert it.cluster.guest(wanted).name == f"guest-{wanted}"
 
 
-@pytest.mark.parametrize(
-    "command",
-    [each for each in COMMANDS if each.name == "create"],
-    ids=lambda command: command.id,
-)
+@CREATES
 @pytest.mark.parametrize(
     ("where", "least"), [("hypervisor.config.before", 3), ("hypervisor.snapshot.before", 1)]
 )
@@ -150,11 +153,7 @@ async def test_a_machine_that_vanishes_at_any_look_while_it_is_made_leaves_nothi
     assert looks > least
 
 
-@pytest.mark.parametrize(
-    "command",
-    [each for each in COMMANDS if each.name == "create"],
-    ids=lambda command: command.id,
-)
+@CREATES
 async def test_whose_guest_takes_the_place_of_a_new_machine_keeps_his_firewall(
     command: Command,
 ) -> None:
@@ -200,11 +199,7 @@ class Late(DirectApi):
         return rows
 
 
-@pytest.mark.parametrize(
-    "command",
-    [each for each in COMMANDS if each.name == "create"],
-    ids=lambda command: command.id,
-)
+@CREATES
 async def test_a_machine_that_the_list_does_not_show_yet_is_not_taken_for_gone(
     command: Command,
 ) -> None:
