@@ -40,6 +40,8 @@ async def test_a_command_ends_well_or_says_what_to_do_and_harms_nobody(command: 
         for meeting in at:  # the tables tell of the first
             told = told_outcome(TOLD, mode, command) if meeting == there[0] else None
             wrong.append(await trouble(meeting, play(meeting), told))
+    if ONLY and not wrong:
+        pytest.skip(f"no case of this command is named {ONLY}")
     assert [each for each in wrong if each] == []
 
 

@@ -55,6 +55,8 @@ async def test_it_is_answered_rightly_or_says_what_to_do_and_harms_nobody(
     (tmp_path / "calls").mkdir()
     there = await meetings(hand, mode, tmp_path / "calls")
     at = [each for each in there if ONLY in {None, each.id}] if SOAK or ONLY else there[:1]
+    if ONLY and not at:
+        pytest.skip(f"no case of this cell is named {ONLY}")
     wrong = []
     for position, meeting in enumerate(at):
         folder = tmp_path / str(position)

@@ -78,6 +78,7 @@ async def test_a_mode_passes_or_says_what_to_do_and_harms_nobody(
         at += [case for case in await cases(verb, mode, tmp_path / "calls") if case != first]
     played = [case for case in at if ONLY in {None, case.id}]
     record_property("cases", len(played))
+    assert played or not ONLY, f"no case of this cell is named {ONLY}"
     wrong = []
     for position, case in enumerate(played):
         folder = tmp_path / str(position)
