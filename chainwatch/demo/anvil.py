@@ -3,9 +3,9 @@
 The child takes its port from the kernel and says on its own output which one it got, so two of them
 never meet and nobody talks to a stranger's chain by mistake. It is stopped when its block is left,
 however that happens, and the kernel kills it should this process die first; a Ctrl-C meant for us
-does not reach it. Finality follows two epochs behind the head, which is two blocks with one slot in
-an epoch; blocks are mined by transactions or on purpose, never by themselves, so a chain that
-nobody touches stands still.
+does not reach it. What it writes of old states to the disk goes with it. Finality follows two
+epochs behind the head, which is two blocks with one slot in an epoch; blocks are mined by
+transactions or on purpose, never by themselves, so a chain that nobody touches stands still.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from web3 import AsyncHTTPProvider, AsyncWeb3
 from web3.types import RPCEndpoint
@@ -153,11 +154,18 @@ async def running(
     *, epoch: int = 1, chain_id: int = CHAIN_ID, hardfork: str | None = None
 ) -> AsyncIterator[Anvil]:
     """A fresh chain at block 0 with `epoch` slots in an epoch, for as long as the block lasts."""
-    loop = asyncio.get_running_loop()
-    guard = ("setpriv", "--pdeathsig", "KILL")
     rules = () if hardfork is None else ("--hardfork", hardfork)
     chain = ("--chain-id", str(chain_id), "--slots-in-an-epoch", str(epoch), *rules)
-    command = (*guard, str(_binary()), *_OPTIONS, *chain)
+    with TemporaryDirectory(prefix="chainwatch-anvil-") as states:
+        async with _child((*_OPTIONS, *chain, "--cache-path", states)) as anvil:
+            yield anvil
+
+
+@asynccontextmanager
+async def _child(options: Sequence[str]) -> AsyncIterator[Anvil]:
+    loop = asyncio.get_running_loop()
+    guard = ("setpriv", "--pdeathsig", "KILL")
+    command = (*guard, str(_binary()), *options)
     transport, child = await loop.subprocess_exec(
         lambda: _Child(loop),
         *command,

@@ -37,6 +37,21 @@ async def test_a_chain_is_gone_after_its_block_even_if_that_fails() -> None:
     assert [is_alive(pid) for pid in pids] == [False]
 
 
+async def test_a_chain_leaves_nothing_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More blocks than are kept in memory, whose states it writes down."""
+    home, states = tmp_path / "home", tmp_path / "states"
+    home.mkdir()
+    states.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr("tempfile.tempdir", str(states))
+    async with running() as chain:
+        await chain.mine(1100)
+        assert any(states.rglob("*.json"))
+    assert [*states.iterdir(), *home.iterdir()] == []
+
+
 KILLED = """
 import asyncio, sys
 from chainwatch.demo.anvil import running
