@@ -350,6 +350,16 @@ def test_who_takes_a_vmid_between_our_look_and_our_destroy_keeps_it(kind: Kind) 
     assert any("since it was looked at" in said for said in arena.said), arena.said
 
 
+def test_words_of_a_bare_clone_do_not_help_where_ours_was_never_started_and_all_is_forgotten() -> (
+    None
+):
+    broken = [clone_is_broken_off(name, taken=False) for name in ("c", "a")]
+    strike = rival_strikes("a", 1, 0, Kind.VM, edited=False)
+    arena = Arena()
+    arena.play([lived("a"), *broken, strike, we_forget()])
+    assert arena.rivals
+
+
 def test_of_two_that_say_to_be_one_machine_none_is_made_anew_when_the_stranger_goes() -> None:
     arena = Arena()
     arena.play([lived("a"), dies("a"), lives("a"), replayed(), we_forget(), rival_leaves(0)])

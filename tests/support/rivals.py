@@ -308,10 +308,11 @@ class Arena:
             self.cluster.settle()
 
     def was_started(self, vmid: int) -> bool:
-        """Say whether the machine that stands at a VMID of ours says that it was started."""
+        """Say whether a task tells that the machine at a VMID of ours was once started."""
         said = str(self.cluster.guest(vmid).config.get("description", ""))
-        proof = self.site.signer.prove(said, vmid)
-        return proof is not None and (proof[1].started or proof[1].suspended_at is not None)
+        proof, tasks = self.site.signer.prove(said, vmid), self.cluster.state.tasks.values()
+        began = {(t.id, t.kind) for t in tasks if proof and t.started >= proof[1].begun}
+        return bool(began & {(str(vmid), "qmstart"), (str(vmid), "vzstart")})
 
     def note_rivals(self) -> None:
         """Note how the rival's machines are: nobody but the rival may change that."""
