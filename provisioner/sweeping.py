@@ -13,16 +13,20 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import Final
+from typing import Final, TypeAlias
 
 from provisioner.allocate import Pool
 from provisioner.errors import ProvisionError
-from provisioner.model import GuestConfig
+from provisioner.model import GuestConfig, Kind
 from provisioner.ports import ClusterSnapshot, GuestRow, Hypervisor, NodeShell, Snapshots
 from provisioner.snippets import name_in, vmid_of
 
 #: For how many seconds a guest that needs all that it has is not read again.
 REMEMBERED: Final = 3600.0
+
+
+#: What tells that a VMID has somebody else by now: a guest's kind and name, and its snippets.
+_Shown: TypeAlias = tuple[Kind, str | None, Sequence[str]]
 
 
 @dataclass(slots=True)
@@ -62,7 +66,7 @@ class Sweeper:
     changing: Callable[[int, GuestConfig], Awaitable[bool]]
     remakes: bool = False
     most: float = inf
-    _read: dict[str, dict[int, tuple[Sequence[str], float]]] = field(default_factory=dict)
+    _read: dict[str, dict[int, tuple[_Shown, float]]] = field(default_factory=dict)
 
     async def needless(
         self, node: str, names: Sequence[str], known: Callable[[int, str], bool]
@@ -81,7 +85,7 @@ class Sweeper:
         snapshot = await self.snapshots.get(newer_than=self.monotonic())
         own = (self.storage, node) in snapshot.folders
         look = _Look(node, snapshot, known, own, self.most)
-        self._forget(node, of)
+        self._forget(look, of)
         failed: list[ProvisionError] = []
         for vmid, there in sorted(of.items()):
             try:
@@ -95,13 +99,15 @@ class Sweeper:
         if failed:
             raise failed[0]
 
-    def _forget(self, node: str, of: Mapping[int, Sequence[str]]) -> None:
-        """Forget who was read long ago, or has other snippets than it had."""
-        now = self.monotonic()
-        self._read[node] = {
-            vmid: (there, at)
-            for vmid, (there, at) in self._read.get(node, {}).items()
-            if of.get(vmid) == there and now - at < REMEMBERED
+    def _forget(self, look: _Look, of: Mapping[int, Sequence[str]]) -> None:
+        """Forget who was read long ago, has other snippets than it had, or is another guest."""
+        now, guests = self.monotonic(), look.snapshot.guests
+        self._read[look.node] = {
+            vmid: (shown, at)
+            for vmid, (shown, at) in self._read.get(look.node, {}).items()
+            if vmid in guests
+            and _shown(guests[vmid], of.get(vmid, ())) == shown
+            and now - at < REMEMBERED
         }
 
     async def _needed(self, look: _Look, vmid: int, there: Sequence[str]) -> Collection[str]:
@@ -119,7 +125,7 @@ class Sweeper:
         name = name_in(config.settings.cicustom)
         needed = [name] if name in there and await self._is_read_here(look, row, name) else []
         if len(needed) == len(there):
-            self._read[look.node][vmid] = (there, self.monotonic())
+            self._read[look.node][vmid] = (_shown(row, there), self.monotonic())
         return needed
 
     async def _is_read_here(self, look: _Look, row: GuestRow, name: str) -> bool:
@@ -130,3 +136,7 @@ class Sweeper:
             return name not in await self.shell.snippets(row.node)
         except ProvisionError:
             return True
+
+
+def _shown(row: GuestRow, there: Sequence[str]) -> _Shown:
+    return row.kind, row.name, there

@@ -76,7 +76,7 @@ class SnippetCare:
         standing, seen = await self.operations.reserved(), self.sights.snippets()
 
         def known(vmid: int, name: str) -> bool:
-            return vmid in standing and seen.get(vmid, name) == name
+            return vmid in standing and seen.get(vmid) == name
 
         async for name in self._sweeper.needless(node, names, known):
             await self.shell.drop_snippet(node, name)

@@ -101,6 +101,19 @@ async def test_whoever_takes_the_vmid_of_a_machine_that_is_gone_does_not_get_its
     assert world.touched_foreign() == ()
 
 
+async def test_who_takes_a_vmid_of_a_log_that_was_not_looked_at_since_does_not_get_it_either(
+    world: Realm,
+) -> None:
+    await bought(world, 1)
+    await world.restart()
+    await tended(world)
+    assert lying(world)
+    world.cluster.remove_guest(FIRST)
+    world.cluster.add_guest(FIRST)
+    await tended(world)
+    assert lying(world) == set()
+
+
 async def test_a_stranger_at_another_node_keeps_no_snippet_of_ours_either(world: Realm) -> None:
     await bought(world, 1)
     here = seen(world, FIRST).node
