@@ -360,6 +360,18 @@ def test_words_of_a_bare_clone_do_not_help_where_ours_was_never_started_and_all_
     assert arena.rivals
 
 
+def test_a_machine_is_not_taken_for_started_because_a_former_one_at_its_vmid_was() -> None:
+    started: list[bool] = []
+
+    async def looked_at(arena: Arena) -> None:
+        arena.cluster.settle()
+        started.append(arena.was_started(FIRST))
+
+    anew = [dies("c"), time_passes(40), buys("c"), buys_anew("c"), works("c", 1), looked_at]
+    Arena().play([lived("c"), looked_at, *anew])
+    assert started == [True, False]
+
+
 def test_of_two_that_say_to_be_one_machine_none_is_made_anew_when_the_stranger_goes() -> None:
     arena = Arena()
     arena.play([lived("a"), dies("a"), lives("a"), replayed(), we_forget(), rival_leaves(0)])

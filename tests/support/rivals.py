@@ -308,10 +308,9 @@ class Arena:
             self.cluster.settle()
 
     def was_started(self, vmid: int) -> bool:
-        """Say whether a task tells that the machine at a VMID of ours was once started."""
-        said = str(self.cluster.guest(vmid).config.get("description", ""))
-        proof, tasks = self.site.signer.prove(said, vmid), self.cluster.state.tasks.values()
-        began = {(t.id, t.kind) for t in tasks if proof and t.started >= proof[1].begun}
+        """Say whether a task tells that the machine that stands at a VMID was once started."""
+        made, tasks = self.cluster.guest(vmid).created_at, self.cluster.state.tasks.values()
+        began = {(task.id, task.kind) for task in tasks if task.started >= made}
         return bool(began & {(str(vmid), "qmstart"), (str(vmid), "vzstart")})
 
     def note_rivals(self) -> None:
