@@ -30,7 +30,7 @@ from provisioner.line import Line
 from provisioner.machines import EVIDENCE
 from provisioner.model import DesiredMachine, GuestConfig, Kind, Observed
 from provisioner.offers import Offer
-from provisioner.oplog import OperationLog
+from provisioner.oplog import STILL_DONE, OperationLog
 from provisioner.placement import Demand
 from provisioner.ports import (
     ClusterSnapshot,
@@ -191,7 +191,7 @@ class Executor:
         """
         snapshot = await self.snapshots.get(max_age=EVIDENCE)
         demand = self._demand(want, have.backups[0].archive.kind if restored else None)
-        own = await self._own(want)
+        own = await self._own(want, now)
         offer = await self.rooms.offer(demand, snapshot, now, restored=restored, former=own)
         if restored:
             offer = _within(offer, have.backups[0].nodes)
@@ -205,11 +205,11 @@ class Executor:
         template = Place(spot.template.vmid, spot.template.node)
         return Where(Place(vmid, spot.node), template, spot.shelf[0])
 
-    async def _own(self, want: DesiredMachine) -> Former | None:
+    async def _own(self, want: DesiredMachine, now: int) -> Former | None:
         """Return the VMID that is kept for a machine, or where it was meant to be before."""
         if (kept := await self.log.kept(want.key, want.nonce)) is not None:
             return Former(kept, stood=True)
-        meant = await self.log.intended(want.key, want.nonce)
+        meant = await self.log.intended(want.key, want.nonce, now - STILL_DONE)
         return None if meant is None else Former(meant, stood=False)
 
     def _demand(self, want: DesiredMachine, kind: Kind | None) -> Demand:
@@ -229,12 +229,13 @@ class Executor:
         """Choose a VMID: the one kept for it, or meant before, or of its backup, else a free one.
 
         A clone that was asked for and not seen may still come, however late; only on the same
-        VMID does Proxmox then refuse the second one.
+        VMID does Proxmox then refuse the second one. Where another one failed there meanwhile, it
+        is waited for no longer than a call may take: what it left may be in the way.
         """
         kept = await self.log.kept(want.key, want.nonce)
         if kept is not None and await self.hypervisor.vmid_is_free(kept):
             return kept
-        meant = await self.log.intended(want.key, want.nonce)
+        meant = await self.log.intended(want.key, want.nonce, now - STILL_DONE)
         if meant is not None and meant not in snapshot.guests:
             return meant
         reserved = await self.log.reserved()

@@ -113,11 +113,13 @@ class Intents:
             told.step, told.node, told.upid, made.outcome, configured=configured, begun=told.started
         )
 
-    async def intended(self, key: str, nonce: str) -> int | None:
-        made = [row for row in self._of(key, nonce) if row.made]
-        if not made or made[-1].outcome not in (None, "lost"):
+    async def intended(self, key: str, nonce: str, since: int) -> int | None:
+        told = [row for row in self._of(key, nonce) if row.made or row.ended]
+        last = next((row for row in reversed(told) if row.outcome != "failed"), None)
+        if last is None or last.outcome not in (None, "lost"):
             return None
-        return made[-1].operation.vmid
+        counts = last is told[-1] or last.operation.started >= since
+        return last.operation.vmid if counts else None
 
     async def kept(self, key: str, nonce: str) -> int | None:
         told = [

@@ -75,10 +75,11 @@ class OperationLog(Protocol):
         """Return how (key, nonce) came to be where `place` says that it stands."""
         ...
 
-    async def intended(self, key: str, nonce: str) -> int | None:
+    async def intended(self, key: str, nonce: str, since: int) -> int | None:
         """Return the VMID of the last clone for (key, nonce) whose end is not known.
 
-        It may still come about, so it is there that it has to be tried again.
+        It may still come about, so it is there that it has to be tried again. Where that was done
+        and failed, it counts if it was begun at or after `since` (wall seconds).
         """
         ...
 

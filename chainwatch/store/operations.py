@@ -236,16 +236,19 @@ class Operations:
         told = (row["step"], row["node"], row["upid"], row["outcome"])
         return Birth(*told, configured=bool(row["configured"]), begun=row["started"])
 
-    async def intended(self, key: str, nonce: str) -> int | None:
+    async def intended(self, key: str, nonce: str, since: int) -> int | None:
         async with self._db.reading() as read:
-            row = await read.one(
-                "SELECT vmid, outcome FROM operation WHERE key = ? AND nonce = ?"
-                " AND step IN ('clone', 'restore', 'adopt') ORDER BY id DESC LIMIT 1",
+            rows = await read.rows(
+                "SELECT vmid, outcome, started FROM operation WHERE key = ? AND nonce = ?"
+                " AND (step IN ('clone', 'restore', 'adopt')"
+                " OR (step IN ('destroy', 'gone') AND outcome = 'ok')) ORDER BY id DESC",
                 *(key, nonce),
             )
-        if row is None or row["outcome"] not in (None, "lost"):
+        last = next((row for row in rows if row["outcome"] != "failed"), None)
+        if last is None or last["outcome"] not in (None, "lost"):
             return None
-        return int(row["vmid"])
+        counts = last is rows[0] or last["started"] >= since
+        return int(last["vmid"]) if counts else None
 
     async def backed_up(self, key: str, nonce: str) -> bool:
         async with self._db.reading() as read:

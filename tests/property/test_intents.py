@@ -77,7 +77,7 @@ async def said(log: OperationLog) -> list[object]:
         answers += [
             await log.open_for(key, nonce),
             await log.place(key, nonce),
-            await log.intended(key, nonce),
+            *[await log.intended(key, nonce, since) for since in (0, 1001, 2000)],
             await log.ever_cloned(key, nonce),
             await log.birth(key, nonce),
             await log.kept(key, nonce),

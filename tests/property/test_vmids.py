@@ -244,9 +244,10 @@ def proxmox_fails(fault: Fault) -> Happening:
 
 
 def we_forget() -> Happening:
-    """Our memory is lost; while a clone is under way nobody could know whose it will be."""
+    """Our memory is lost; of a clone under way, or on its way, nobody could know whose it is."""
 
     async def happen(arena: Arena) -> None:
+        arena.cluster.advance(max(arena.api.arrived - arena.cluster.now, 0))
         if all(guest.lock is None for guest in arena.cluster.state.guests.values()):
             await arena.forget()
 
@@ -370,6 +371,15 @@ def test_a_machine_is_not_taken_for_started_because_a_former_one_at_its_vmid_was
     anew = [dies("c"), time_passes(40), buys("c"), buys_anew("c"), works("c", 1), looked_at]
     Arena().play([lived("c"), looked_at, *anew])
     assert started == [True, False]
+
+
+def test_a_clone_that_comes_late_is_no_second_machine_though_another_one_failed_meanwhile() -> None:
+    late = Fault(FaultName.HANG, "POST", "*/clone", seconds=40.0)
+    broken = Fault(FaultName.TASK_FAILS, "POST", "*/clone", text="unexpected status")
+    fails = [proxmox_fails(late), proxmox_fails(broken)]
+    arena = Arena()
+    arena.play([lived("a"), dies("a"), *fails, lives("a"), time_passes(40), works("a", 8)])
+    assert any("unexpected status" in said for said in arena.said), arena.said
 
 
 def test_of_two_that_say_to_be_one_machine_none_is_made_anew_when_the_stranger_goes() -> None:

@@ -1,6 +1,7 @@
 """Intents come first, ends are observed, and what was done can be counted."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -12,6 +13,10 @@ from provisioner.model import OpenOperation
 from provisioner.oplog import OperationLog
 from provisioner.ports import Place
 from tests.support.stored import Crash, crash_at, opened
+
+#: Since when something may still come: whenever it was begun, and of nothing.
+FOREVER: Final = 0
+NEVER: Final = 2**40
 
 
 class Wall:
@@ -227,17 +232,31 @@ async def test_a_crash_leaves_an_operation_as_it_was_before_or_as_it_should_be(
 async def test_a_clone_whose_end_is_not_known_is_meant_for_its_vmid(tmp_path: Path) -> None:
     async with opened(tmp_path / "db") as db:
         log = operations(db)
-        assert await log.intended("key", "n1") is None
+        assert await log.intended("key", "n1", FOREVER) is None
         made = await log.begin("key", "clone", 100, "pve1", "n1")
-        assert await log.intended("key", "n1") == 100
+        assert await log.intended("key", "n1", FOREVER) == 100
         await log.finish(made, "ok")
-        assert await log.intended("key", "n1") is None, "it was seen"
+        assert await log.intended("key", "n1", FOREVER) is None, "it was seen"
         again = await log.begin("key", "clone", 101, "pve1", "n1")
         await log.finish(again, "lost", "its end was not seen")
-        assert await log.intended("key", "n1") == 101
-        last = await log.begin("key", "clone", 101, "pve1", "n1")
-        await log.finish(last, "failed", "no room")
-        assert await log.intended("key", "n1") is None, "it cannot come any more"
+        assert await log.intended("key", "n1", NEVER) == 101
+        await log.gone("key", "n1", 101, "pve1")
+        assert await log.intended("key", "n1", FOREVER) is None, "its VMID rests"
+
+
+async def test_a_clone_may_still_come_though_another_one_failed_at_its_vmid(tmp_path: Path) -> None:
+    async with opened(tmp_path / "db") as db:
+        wall = Wall()
+        log = Operations(db, wall)
+        lost = await log.begin("key", "clone", 101, "pve1", "n1")
+        begun = wall.now
+        await log.finish(lost, "lost", "its end was not seen")
+        wall.now += 60
+        for _ in range(2):
+            failed = await log.begin("key", "clone", 101, "pve1", "n1")
+            await log.finish(failed, "failed", "no room")
+        assert await log.intended("key", "n1", begun) == 101
+        assert await log.intended("key", "n1", begun + 1) is None, "it cannot come any more"
 
 
 async def test_a_machine_s_life_is_its_last_clone_and_its_last_start(tmp_path: Path) -> None:
