@@ -64,8 +64,12 @@ async def abroad(it: Installation) -> AsyncIterator[Abroad]:
 
 
 async def machines(it: Installation) -> dict[int, Guest]:
-    """The machines that a daemon made, by the tokens that they are named after."""
-    return {int(guest.name.split("-")[1]): guest for guest in await it.machines()}
+    """The machines that a daemon made, by the tokens that they are named after.
+
+    One that is being cloned has no such name yet.
+    """
+    made = (guest for guest in await it.machines() if guest.lock is None)
+    return {int(guest.name.split("-")[1]): guest for guest in made}
 
 
 async def until_running(it: Installation, *tokens: int) -> None:
