@@ -209,8 +209,16 @@ class Executor:
         """Return the VMID that is kept for a machine, or where it was meant to be before."""
         if (kept := await self.log.kept(want.key, want.nonce)) is not None:
             return Former(kept, stood=True)
-        meant = await self.log.intended(want.key, want.nonce, now - STILL_DONE)
+        meant = await self._meant(want, now)
         return None if meant is None else Former(meant, stood=False)
+
+    async def _meant(self, want: DesiredMachine, now: int) -> int | None:
+        """Return the VMID at which a machine may still come that was asked for and not seen.
+
+        Where another one failed there meanwhile, it is waited for no longer than a call may take:
+        what it left may be in the way.
+        """
+        return await self.log.intended(want.key, want.nonce, now - STILL_DONE)
 
     def _demand(self, want: DesiredMachine, kind: Kind | None) -> Demand:
         """Return what a machine needs; `kind` is what it was, whatever is sold by now."""
@@ -229,13 +237,12 @@ class Executor:
         """Choose a VMID: the one kept for it, or meant before, or of its backup, else a free one.
 
         A clone that was asked for and not seen may still come, however late; only on the same
-        VMID does Proxmox then refuse the second one. Where another one failed there meanwhile, it
-        is waited for no longer than a call may take: what it left may be in the way.
+        VMID does Proxmox then refuse the second one.
         """
         kept = await self.log.kept(want.key, want.nonce)
         if kept is not None and await self.hypervisor.vmid_is_free(kept):
             return kept
-        meant = await self.log.intended(want.key, want.nonce, now - STILL_DONE)
+        meant = await self._meant(want, now)
         if meant is not None and meant not in snapshot.guests:
             return meant
         reserved = await self.log.reserved()

@@ -79,7 +79,8 @@ class OperationLog(Protocol):
         """Return the VMID of the last clone for (key, nonce) whose end is not known.
 
         It may still come about, so it is there that it has to be tried again. Where that was done
-        and failed, it counts if it was begun at or after `since` (wall seconds).
+        and failed, it counts if it was begun at or after `since` (wall seconds); once a machine was
+        seen to go, or destroyed, its VMID rests, and is meant no more.
         """
         ...
 

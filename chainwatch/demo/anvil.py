@@ -3,8 +3,8 @@
 The child takes its port from the kernel and says on its own output which one it got, so two of them
 never meet and nobody talks to a stranger's chain by mistake. It is stopped when its block is left,
 however that happens, and the kernel kills it should this process die first; a Ctrl-C meant for us
-does not reach it. What it writes of old states to the disk goes with it. Finality follows two
-epochs behind the head, which is two blocks with one slot in an epoch; blocks are mined by
+does not reach it. What it writes of old states to the disk goes with its block. Finality follows
+two epochs behind the head, which is two blocks with one slot in an epoch; blocks are mined by
 transactions or on purpose, never by themselves, so a chain that nobody touches stands still.
 """
 

@@ -9,81 +9,24 @@ because what stood there proved to be a stranger.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chainwatch.domain.tellings import Life
 from chainwatch.store.database import Database, Transaction
+from chainwatch.store.operation_queries import (
+    BIRTH,
+    GIVEN_UP,
+    INTENDED,
+    OCCUPIED,
+    OPEN,
+    STANDING,
+    SWITCHED,
+)
 from provisioner.errors import Locked, Withdrawn
 from provisioner.model import OpenOperation
-from provisioner.oplog import AFTERWARDS, POWERED, STILL_DONE, SWITCHING_OFF, Birth
+from provisioner.oplog import Birth
 from provisioner.ports import Place
-
-_OPEN = (
-    "SELECT key, id, step, vmid, node, nonce, upid, started FROM operation WHERE finished IS NULL"
-)
-
-_OCCUPIED = """
-SELECT DISTINCT made.vmid FROM operation AS made
-WHERE made.step IN ('clone', 'restore', 'adopt') AND made.outcome IS NOT 'failed'
-AND NOT EXISTS (
-    SELECT 1 FROM operation AS ended
-    WHERE ended.vmid = made.vmid AND ended.step IN ('destroy', 'gone') AND ended.outcome = 'ok'
-    AND ended.id > made.id
-)
-AND NOT EXISTS (
-    SELECT 1 FROM operation AS moved
-    WHERE moved.key = made.key AND moved.nonce = made.nonce
-    AND moved.step IN ('clone', 'restore', 'adopt') AND moved.vmid <> made.vmid
-    AND moved.id > made.id
-)
-"""
-
-#: The last of its clone, adoption and end counts, as in `place`.
-_STANDING = """
-SELECT key, nonce, vmid, node FROM operation
-WHERE id IN (
-    SELECT max(id) FROM operation
-    WHERE step IN ('clone', 'restore', 'adopt') OR step IN ('destroy', 'gone') AND outcome = 'ok'
-    GROUP BY key, nonce
-)
-AND step IN ('clone', 'restore', 'adopt') AND outcome = 'ok'
-"""
-
-
-def _quoted(steps: Iterable[str]) -> str:
-    return ", ".join(f"'{step}'" for step in steps)
-
-
-#: The last that made (key, nonce), and whether it was configured since.
-_BIRTH = f"""
-SELECT step, node, upid, outcome, started, EXISTS (
-    SELECT 1 FROM operation AS later
-    WHERE later.key = made.key AND later.nonce = made.nonce AND later.id > made.id
-    AND later.outcome = 'ok' AND later.step IN ({_quoted(AFTERWARDS)})
-) AS configured
-FROM operation AS made
-WHERE key = ? AND nonce = ? AND step IN ('clone', 'restore', 'adopt') ORDER BY id DESC LIMIT 1
-"""  # noqa: S608 - steps are words of ours
-
-#: What switches (key, nonce) off and was given up, unless that was long before the last start.
-_GIVEN_UP = f"""
-SELECT id, step, vmid, node, nonce, upid, started FROM operation AS lost
-WHERE key = ? AND nonce = ? AND step IN ({_quoted(SWITCHING_OFF)})
-AND outcome = 'lost' AND upid IS NULL AND NOT EXISTS (
-    SELECT 1 FROM operation AS later
-    WHERE later.key = lost.key AND later.nonce = lost.nonce AND later.step = 'start'
-    AND later.outcome = 'ok' AND later.started > lost.started + {STILL_DONE}
-)
-ORDER BY id
-"""  # noqa: S608 - steps are words of ours
-
-#: The last that says whether an order left (key, nonce) off.
-_POWERED = f"""
-SELECT step, finished FROM operation
-WHERE key = ? AND nonce = ? AND step IN ({_quoted(POWERED)}) AND outcome = 'ok'
-ORDER BY id DESC LIMIT 1
-"""  # noqa: S608 - steps are words of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +63,7 @@ class Operations:
         begun.
         """
         async with self._db.transaction("operation_begin") as tx:
-            other = await tx.one(f"{_OPEN} AND key = ? AND nonce = ?", key, nonce)
+            other = await tx.one(f"{OPEN} AND key = ? AND nonce = ?", key, nonce)
             if other is not None:
                 raise Locked(f"operation {other['id']} ({other['step']}) was not yet seen to end")
             if order is not None and await tx.one(
@@ -157,7 +100,7 @@ class Operations:
         """
         async with self._db.transaction("operation_begin") as tx:
             if await tx.one(
-                f"{_OCCUPIED} AND key = ? AND nonce = ? AND vmid = ?", key, nonce, vmid
+                f"{OCCUPIED} AND key = ? AND nonce = ? AND vmid = ?", key, nonce, vmid
             ) or await tx.one(
                 "SELECT 1 FROM operation WHERE key = ? AND nonce = ? AND vmid = ?"
                 " AND step IN ('destroy', 'gone') AND outcome = 'ok' AND finished >= ?",
@@ -182,13 +125,13 @@ class Operations:
 
     async def open_for(self, key: str, nonce: str) -> OpenOperation | None:
         async with self._db.reading() as read:
-            row = await read.one(f"{_OPEN} AND key = ? AND nonce = ?", key, nonce)
+            row = await read.one(f"{OPEN} AND key = ? AND nonce = ?", key, nonce)
         return None if row is None else OpenOperation(*row[1:])
 
     async def open_all(self) -> list[tuple[str, OpenOperation]]:
         """Return every open operation with its key, oldest first."""
         async with self._db.reading() as read:
-            rows = await read.rows(f"{_OPEN} ORDER BY id")
+            rows = await read.rows(f"{OPEN} ORDER BY id")
         return [(key, OpenOperation(*rest)) for key, *rest in rows]
 
     async def place(self, key: str, nonce: str) -> Place | None:
@@ -223,14 +166,14 @@ class Operations:
         One whose last clone is not known to have come about has no place, and no two have the same.
         """
         async with self._db.reading() as read:
-            rows = await read.rows(_STANDING)
+            rows = await read.rows(STANDING)
         found = {(key, nonce): Place(vmid, node) for key, nonce, vmid, node in rows}
         often = Counter(place.vmid for place in found.values())
         return {machine: place for machine, place in found.items() if often[place.vmid] == 1}
 
     async def birth(self, key: str, nonce: str) -> Birth | None:
         async with self._db.reading() as read:
-            row = await read.one(_BIRTH, key, nonce)
+            row = await read.one(BIRTH, key, nonce)
         if row is None:
             return None
         told = (row["step"], row["node"], row["upid"], row["outcome"])
@@ -238,17 +181,11 @@ class Operations:
 
     async def intended(self, key: str, nonce: str, since: int) -> int | None:
         async with self._db.reading() as read:
-            rows = await read.rows(
-                "SELECT vmid, outcome, started FROM operation WHERE key = ? AND nonce = ?"
-                " AND (step IN ('clone', 'restore', 'adopt')"
-                " OR (step IN ('destroy', 'gone') AND outcome = 'ok')) ORDER BY id DESC",
-                *(key, nonce),
-            )
-        last = next((row for row in rows if row["outcome"] != "failed"), None)
-        if last is None or last["outcome"] not in (None, "lost"):
+            row = await read.one(INTENDED, key, nonce)
+        if row is None or row["outcome"] not in (None, "lost"):
             return None
-        counts = last is rows[0] or last["started"] >= since
-        return int(last["vmid"]) if counts else None
+        counts = not row["tried_again"] or row["started"] >= since
+        return int(row["vmid"]) if counts else None
 
     async def backed_up(self, key: str, nonce: str) -> bool:
         async with self._db.reading() as read:
@@ -271,12 +208,12 @@ class Operations:
 
     async def switched_off(self, key: str, nonce: str) -> int:
         async with self._db.reading() as read:
-            row = await read.one(_POWERED, key, nonce)
+            row = await read.one(SWITCHED, key, nonce)
         return row["finished"] if row is not None and row["step"] == "mark-ordered" else 0
 
     async def given_up(self, key: str, nonce: str) -> Sequence[OpenOperation]:
         async with self._db.reading() as read:
-            rows = await read.rows(_GIVEN_UP, key, nonce)
+            rows = await read.rows(GIVEN_UP, key, nonce)
         return [OpenOperation(*row) for row in rows]
 
     async def life(self, key: str, nonce: str) -> Life:
@@ -350,11 +287,11 @@ class Operations:
 
     async def reserved(self) -> frozenset[int]:
         async with self._db.reading() as read:
-            return frozenset(row["vmid"] for row in await read.rows(_OCCUPIED))
+            return frozenset(row["vmid"] for row in await read.rows(OCCUPIED))
 
     async def unfinished(self, step: str, since: int) -> Sequence[OpenOperation]:
         async with self._db.reading() as read:
-            rows = await read.rows(f"{_OPEN} AND step = ? AND started >= ?", step, since)
+            rows = await read.rows(f"{OPEN} AND step = ? AND started >= ?", step, since)
         return [OpenOperation(*row[1:]) for row in rows]
 
     async def is_empty(self) -> bool:
