@@ -13,8 +13,10 @@ from typing import Final
 import pytest
 from structlog.testing import capture_logs
 
+from provisioner.simulator.modes.catalogue import MODES, arm
 from tests.support.at_once import at_once
-from tests.support.schedules import play
+from tests.support.realm import ALICE, FIRST
+from tests.support.schedules import play, staged
 from tests.support.seeds import seeds
 
 #: What becomes of backups, in so many words of the judge.
@@ -47,3 +49,22 @@ async def test_in_some_of_them_machines_are_backed_up_come_back_and_are_forgotte
         if seen.keys() >= HAPPENINGS:
             return
     raise AssertionError(f"nothing is judged by it: {seen}")
+
+
+async def test_only_what_is_mended_takes_strangers_away_and_ours_may_have_their_vmids(
+    tmp_path: Path,
+) -> None:
+    async with staged(0, tmp_path) as schedule:
+        world, full = schedule.world, MODES[4]
+        arm(world.cluster, full, full.strikes[0], 1, 0)
+        world.buy(1, ALICE)
+        await schedule.turns(1)
+        assert FIRST in schedule.judge.strangers
+        schedule.mended(full)
+        await schedule.turns(3)
+        assert FIRST in world.guests()
+        world.cluster.add_guest(FIRST + 1)
+        schedule.look()
+        world.cluster.remove_guest(FIRST + 1)
+        with pytest.raises(AssertionError, match="was taken away"):
+            schedule.look()

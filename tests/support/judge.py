@@ -134,6 +134,7 @@ class Judge:
         assert not touched, f"we laid hands on {touched}, which are not ours"
         guests = self.world.cluster.state.guests
         for vmid, config in (self.strangers | self.wiped).items():
+            assert vmid in guests, f"{vmid} is not ours and was taken away"
             assert guests[vmid].config == config, f"{vmid} is not ours and was changed"
 
     def _calls_allowed(self, inventory: Inventory) -> Sequence[CallRecord]:

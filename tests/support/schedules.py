@@ -8,8 +8,8 @@ say, and the world has to be what the chain says.
 
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -95,7 +95,7 @@ class Schedule:
             if self.dice.random() < 0.1:
                 self.told.append("restart")
                 await self.world.restart()
-            await self._turns(self.dice.choice((1, 3, 10, 25)))
+            await self.turns(self.dice.choice((1, 3, 10, 25)))
         await self._rest()
 
     # ------------------------------------------------------------------------------- what happens
@@ -111,16 +111,16 @@ class Schedule:
 
     async def _end(self) -> None:
         """A lease whose machine may have come up is over for good, and its grace with it."""
-        await self._turns(50)
+        await self.turns(50)
         token = self.dice.choice(TOKENS)
         if tenancy := self._live(token):
             self.told.append(f"the end of {token}")
             self._run_out(token, tenancy)
             self.world.finalize()
-            await self._turns(50)
+            await self.turns(50)
             self.world.pass_time(GRACE + 1)
             self.world.finalize()
-            await self._turns(50)
+            await self.turns(50)
 
     async def _pay_late(self) -> None:
         """Everybody pays whose lease is over, and whose machine may be gone."""
@@ -203,7 +203,7 @@ class Schedule:
             storage, booted = state.storages["shared"], state.settings.durations.node_boot
             storage.active = False
             state.timeline.after(booted + 30, partial(setattr, storage, "active", True))
-        await self._turns(50)
+        await self.turns(50)
 
     async def _arm(self) -> None:
         mode = self.dice.choice(PLAYED)
@@ -220,16 +220,19 @@ class Schedule:
         if self.armed:
             number = self.dice.choice(sorted(self.armed))
             self.told.append(f"mend {number}")
-            mend(self.world.cluster, self.armed.pop(number))
+            self.mended(self.armed.pop(number))
+
+    def mended(self, mode: Mode) -> None:
+        """Mend `mode`, and forget the strangers that go with it before anybody has their VMIDs."""
+        mend(self.world.cluster, mode)
+        for vmid in self.judge.strangers.keys() - self.world.cluster.state.guests.keys():
+            del self.judge.strangers[vmid]
 
     # ------------------------------------------------------------------------- what comes of it
 
     def look(self) -> None:
         """Have the judge look, at strangers as they are when they are first seen whole."""
-        guests = self.world.cluster.state.guests
-        for vmid in self.judge.strangers.keys() - guests.keys():
-            del self.judge.strangers[vmid]
-        for vmid, guest in guests.items():
+        for vmid, guest in self.world.cluster.state.guests.items():
             if guest.created_by != TOKEN and vmid != TEMPLATE and guest.lock is None:
                 self.judge.strangers.setdefault(vmid, dict(guest.config))
         self.judge.look()
@@ -243,7 +246,7 @@ class Schedule:
             elif nodes[guest.node].online and guest.started_at >= nodes[guest.node].up_since:
                 self.rests.add(vmid)
 
-    async def _turns(self, count: int) -> None:
+    async def turns(self, count: int) -> None:
         for _ in range(count):
             await self.world.turn()
             await self._looked()
@@ -269,9 +272,9 @@ class Schedule:
     async def _rest(self) -> None:
         self.told.append("all is mended")
         for mode in reversed(self.armed.values()):
-            mend(self.world.cluster, mode)
+            self.mended(mode)
         self.world.cluster.settle()
-        await self._turns(5)
+        await self.turns(5)
         await self._operate()
         await self._settle()
         await self._operate()
@@ -340,12 +343,9 @@ class Schedule:
         raise AssertionError(f"it does not come to rest: {await self.world.sentences()}")
 
 
-async def play(seed: int, folder: Path) -> Counter[str]:
-    """Play the schedule that follows from `seed`; an AssertionError tells it all.
-
-    Returns what became of backups, and how many machines were copied whole.
-    """
-    dice = Random(seed)
+@asynccontextmanager
+async def staged(seed: int, folder: Path) -> AsyncIterator[Schedule]:
+    """Yield the schedule that follows from `seed`, before anything has happened."""
     plans, machines = [*plan_events(1), *plan_events(2, kind=1)], cluster()
     machines.add_storage("local")
     machines.add_storage(BACKUPS.storage, "nfs")
@@ -354,7 +354,15 @@ async def play(seed: int, folder: Path) -> Counter[str]:
     async with realm(
         folder, plan=plans, cluster=machines, adjust=partial(roomy, seed=seed)
     ) as world:
-        schedule = Schedule(world, Judge(world), dice, Random(f"{seed} boots"))
+        yield Schedule(world, Judge(world), Random(seed), Random(f"{seed} boots"))
+
+
+async def play(seed: int, folder: Path) -> Counter[str]:
+    """Play the schedule that follows from `seed`; an AssertionError tells it all.
+
+    Returns what became of backups, and how many machines were copied whole.
+    """
+    async with staged(seed, folder) as schedule:
         try:
             await schedule.play()
         except Exception as error:
