@@ -107,10 +107,13 @@ class Intents:
         if made is None:
             return None
         later = rows[rows.index(made) + 1 :]
-        configured = any(r.operation.step in AFTERWARDS and r.outcome == "ok" for r in later)
+        done = {row.operation.step for row in later if row.outcome == "ok"}
         told = made.operation
         return Birth(
-            told.step, told.node, told.upid, made.outcome, configured=configured, begun=told.started
+            *(told.step, told.node, told.upid, made.outcome),
+            configured=not done.isdisjoint(AFTERWARDS),
+            begun=told.started,
+            started="start" in done,
         )
 
     async def intended(self, key: str, nonce: str, since: int) -> int | None:

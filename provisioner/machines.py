@@ -282,7 +282,24 @@ class Machines:
         seen = await self._suspected(seen, seen.vmid, seen.node)
         if just_done in ("configure", "resize") and owed_first_start(want, seen):
             return replace(seen, power=PowerState.UNREAD)
-        return await self._liveliness(want, seen, answers)
+        seen = await self._liveliness(want, seen, answers)
+        return replace(seen, early=await self._came_up_early(want, seen))
+
+    async def _came_up_early(self, want: DesiredMachine, seen: Observed) -> bool:
+        """Whether a clone runs as what it was before it was configured.
+
+        A node that boots starts a clone whose template had `onboot`, be it right before we
+        configure it: what it is to be then waits for its next start, and its owner's key with it.
+        """
+        if seen.power not in (PowerState.RUNNING, PowerState.PAUSED) or seen.kind is not Kind.VM:
+            return False
+        if not owed_first_start(want, seen) or not (seen.vmid and seen.node and seen.identity):
+            return False
+        birth = await self.log.birth(want.key, want.nonce)
+        if birth is None or birth.step != "clone" or birth.started:
+            return False
+        runs_as = await self.hypervisor.config(seen.node, seen.vmid, running=True)
+        return runs_as is not None and not self.site.bears(seen.identity, runs_as)
 
     def _kind(self, want: DesiredMachine, vmid: int) -> Kind:
         """Return the kind of the guest at `vmid`: what the list shows, else what was bought."""

@@ -362,7 +362,8 @@ class Observed:
     runs with (cores, MiB), zeros where that was not told. `cloned_from` is the template of a clone
     that has only just ended; `isolation` is the firewall where it was read. `fallen` says why a
     machine that stands still is owed a start although it was seen running since the last one, and
-    `rising` that its node has booted and may still start it by itself.
+    `rising` that its node has booted and may still start it by itself. `early` says that it runs as
+    what it was before it was configured.
     """
 
     vmid: int | None
@@ -386,6 +387,7 @@ class Observed:
     isolation: Isolation | None = None
     fallen: str = ""
     rising: bool = False
+    early: bool = False
 
     @property
     def kind(self) -> Kind:

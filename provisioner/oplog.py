@@ -27,7 +27,8 @@ class Birth:
     """How a machine came to be, by the log: the last clone, restore or adoption of it.
 
     `outcome` is None while it is open. `configured` is whether anything was done to it since that
-    is done to no bare clone; `begun` is when it was begun, in wall seconds.
+    is done to no bare clone, `started` whether a start was seen to end well since; `begun` is when
+    it was begun, in wall seconds.
     """
 
     step: str
@@ -36,6 +37,7 @@ class Birth:
     outcome: str | None
     configured: bool
     begun: int
+    started: bool = False
 
 
 class OperationLog(Protocol):

@@ -139,8 +139,10 @@ class Hypervisor(Protocol):
         """Say whether the cluster would accept `vmid` for a new guest: the proof of absence."""
         ...
 
-    async def config(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> GuestConfig | None:
-        """Read a guest's configuration; None when there is none on that node."""
+    async def config(
+        self, node: str, vmid: int, *, kind: Kind = Kind.VM, running: bool = False
+    ) -> GuestConfig | None:
+        """Read a guest's configuration, or what it runs with; None if none is on that node."""
         ...
 
     async def power(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Power:
@@ -175,10 +177,7 @@ class Hypervisor(Protocol):
         keys: str,
         storage: str | None = None,
     ) -> str:
-        """Make a container at `vmid`, which reserves it, that lets `keys` into root's account.
-
-        Returns the UPID.
-        """
+        """Make a container at `vmid`, reserving it; `keys` enter as root. Returns the UPID."""
         ...
 
     async def configure(

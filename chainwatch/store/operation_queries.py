@@ -44,13 +44,17 @@ def _quoted(steps: Iterable[str]) -> str:
     return ", ".join(f"'{step}'" for step in steps)
 
 
-#: The last that made (key, nonce), and whether it was configured since.
+#: The last that made (key, nonce), and whether it was configured and started since.
 BIRTH = f"""
 SELECT step, node, upid, outcome, started, EXISTS (
     SELECT 1 FROM operation AS later
     WHERE later.key = made.key AND later.nonce = made.nonce AND later.id > made.id
     AND later.outcome = 'ok' AND later.step IN ({_quoted(AFTERWARDS)})
-) AS configured
+) AS configured, EXISTS (
+    SELECT 1 FROM operation AS later
+    WHERE later.key = made.key AND later.nonce = made.nonce AND later.id > made.id
+    AND later.outcome = 'ok' AND later.step = 'start'
+) AS was_started
 FROM operation AS made
 WHERE key = ? AND nonce = ? AND step IN ('clone', 'restore', 'adopt') ORDER BY id DESC LIMIT 1
 """  # noqa: S608 - steps are words of ours

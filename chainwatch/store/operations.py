@@ -177,7 +177,12 @@ class Operations:
         if row is None:
             return None
         told = (row["step"], row["node"], row["upid"], row["outcome"])
-        return Birth(*told, configured=bool(row["configured"]), begun=row["started"])
+        return Birth(
+            *told,
+            configured=bool(row["configured"]),
+            begun=row["started"],
+            started=bool(row["was_started"]),
+        )
 
     async def intended(self, key: str, nonce: str, since: int) -> int | None:
         async with self._db.reading() as read:

@@ -166,6 +166,18 @@ async def test_what_was_configured_is_what_is_read_back(
     assert world.calls() == calls, "nothing differed, so nothing had to be called"
 
 
+async def test_what_is_configured_while_it_runs_is_told_apart_from_what_it_runs_with(
+    world: World,
+) -> None:
+    clone = await world.cloned()
+    await world.ok(await world.hypervisor.start(NODE, VMID))
+    await world.hypervisor.configure(NODE, VMID, WANTED, "ours", (await world.config()).digest)
+    runs_with = await world.hypervisor.config(NODE, VMID, running=True)
+    assert runs_with is not None
+    assert runs_with.settings.uuid == clone.settings.uuid
+    assert (await world.config()).settings.uuid == WANTED.uuid
+
+
 async def test_nothing_that_a_template_passes_on_stays_on_a_machine(world: World) -> None:
     foreign: dict[str, ConfigValue] = {
         "net1": "virtio=BC:24:11:AA:AA:AB,bridge=vmbr0",

@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from provisioner import faultpoints
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, FaultName
 from provisioner.simulator.settings import Durations, Settings
@@ -224,3 +225,39 @@ async def test_a_clone_that_its_node_started_before_it_was_configured_is_stopped
         assert world.cluster.admits(FIRST, ALICES_KEY)
         assert world.guest().pending == {}
         assert world.guest().config["cores"] == 2
+
+
+async def test_a_clone_that_its_node_starts_while_it_is_configured_is_stopped_and_started_again(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+
+        def starts(point: str) -> None:
+            if point == "hypervisor.configure.before" and not world.running():
+                world.cluster.start_guest(FIRST)  # its node goes through those with onboot
+                faultpoints.arm(None)
+
+        world.buy(lasts=100 * GRACE)
+        faultpoints.arm(starts)
+        await world.settle()
+        assert world.running() == [FIRST]
+        assert world.cluster.admits(FIRST, ALICES_KEY)
+        assert world.guest().pending == {}
+
+
+async def test_a_machine_that_its_node_starts_after_it_was_configured_is_let_run(
+    tmp_path: Path,
+) -> None:
+    async with realm(tmp_path) as world:
+
+        def starts(point: str) -> None:
+            if point == "hypervisor.start.before":
+                world.cluster.start_guest(FIRST)
+                faultpoints.arm(None)
+
+        world.buy(lasts=100 * GRACE)
+        faultpoints.arm(starts)
+        await world.settle()
+        assert world.running() == [FIRST]
+        assert world.guest().boots == 1
+        assert world.cluster.admits(FIRST, ALICES_KEY)

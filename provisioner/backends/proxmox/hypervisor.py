@@ -98,17 +98,20 @@ class ProxmoxHypervisor:
         return True
 
     @guarded("hypervisor.config")
-    async def config(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> GuestConfig | None:
-        """Read a VM's configuration, pending changes included; None when there is none."""
+    async def config(
+        self, node: str, vmid: int, *, kind: Kind = Kind.VM, running: bool = False
+    ) -> GuestConfig | None:
+        """Read a VM's configuration, what is pending included unless `running`; None if none is."""
         with reading(f"the configuration of {vmid}"):
             try:
-                raw = await self._config(node, vmid, kind)
+                raw = await self._config(node, vmid, kind, current=running)
             except ApiError as error:
                 if absent(error):
                     self._read.pop(vmid, None)
                     return None
                 raise
-        self._remember(vmid, raw)
+        if not running:
+            self._remember(vmid, raw)
         return _FORMS[kind].parse(raw)
 
     @guarded("hypervisor.power")
@@ -352,9 +355,9 @@ class ProxmoxHypervisor:
         with writing(f"{method} {path}"):
             return upid(await self._api.call(method, path, params), f"{method} {path}")
 
-    async def _config(self, node: str, vmid: int, kind: Kind) -> Record:
-        path = f"{guest_path(node, vmid, kind)}/config"
-        return record(await self._api.call("GET", path), f"{kind} {vmid}")
+    async def _config(self, node: str, vmid: int, kind: Kind, *, current: bool = False) -> Record:
+        path, params = f"{guest_path(node, vmid, kind)}/config", {"current": True}
+        return record(await self._api.call("GET", path, params if current else None), path)
 
     def _remember(self, vmid: int, raw: Record) -> None:
         self._read.pop(vmid, None)
