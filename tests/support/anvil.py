@@ -8,7 +8,7 @@ from web3 import AsyncWeb3
 
 from chainwatch.demo.anvil import CHAIN_ID, Anvil, BlockHead, running
 
-__all__ = ["CHAIN_ID", "Anvil", "BlockHead", "is_mined", "mined", "running", "twin"]
+__all__ = ["CHAIN_ID", "Anvil", "BlockHead", "all_mined", "is_mined", "mined", "running", "twin"]
 
 
 async def mined(chain: Anvil, request: Mapping[str, str]) -> str:
@@ -26,6 +26,15 @@ async def is_mined(chain: Anvil, sent: str) -> None:
     eth = AsyncWeb3(chain.provider).eth
     receipt = await eth.wait_for_transaction_receipt(HexBytes(sent), poll_latency=0.02)
     assert receipt["status"] == 1
+
+
+async def all_mined(chain: Anvil) -> None:
+    """Wait until a chain that mines by itself has mined all that it was given, and can pay for."""
+    while True:
+        pool = await chain.rpc("txpool_status")
+        assert isinstance(pool, dict)
+        if int(pool["pending"], 16) == 0:
+            return
 
 
 @asynccontextmanager

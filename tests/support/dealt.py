@@ -17,6 +17,7 @@ from chainwatch.errors import OperatorError
 from chainwatch.store.verify import verify
 from provisioner import faultpoints
 from provisioner.simulator.faults import Fault, FaultName
+from tests.support.anvil import all_mined
 from tests.support.estate import GRACE, HOUR, LARGE, Estate
 from tests.support.realm import BOBS_KEY, FIRST, TEMPLATE, Crash
 
@@ -107,12 +108,22 @@ async def lived(it: Estate, dealing: Dealing, commits: Commits) -> object:
     return await outcome(it)
 
 
+async def turned(it: Estate, count: int) -> None:
+    """Turn so often, each time with all mined that was sent before.
+
+    The node answers before that, and how many commits are passed would depend on who is faster.
+    """
+    for _ in range(count):
+        await it.turns(1)
+        await all_mined(it.anvil)
+
+
 async def settled(it: Estate) -> None:
     """Turn until nothing is left to do, with everything that was said final in the end."""
     for _ in range(3):
-        await it.turns(8)
+        await turned(it, 8)
         await it.finalize()
-    await it.turns(3)
+    await turned(it, 3)
 
 
 async def outcome(it: Estate) -> object:
@@ -173,7 +184,7 @@ async def asked_in_vain(it: Estate) -> None:
     await settled(it)
     await it.desk().pause("effects", "a test", 0)
     await larger(it)
-    await it.turns(4)
+    await turned(it, 4)
 
 
 async def too_late(it: Estate) -> None:
@@ -209,10 +220,10 @@ async def overdue(it: Estate) -> None:
 async def over(it: Estate) -> None:
     """Its time and its grace are over; the machine is destroyed on the way."""
     await it.pass_time(3 * HOUR + 1)
-    await it.turns(12)
+    await turned(it, 12)
     await it.pass_time(GRACE)
     for _ in range(4):
-        await it.turns(8)
+        await turned(it, 8)
         await it.pass_time(60)
 
 
