@@ -18,7 +18,8 @@ from tests.support.pve_schema import SchemaViolation, check_exchange
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILXVTDnmZnHJcxufRx5YXYJizU9Ulj8Mkwgtjc8zTUx4 a@b"
 GUEST = "/nodes/pve/qemu/218"
 GUEST_AGENT = {
-    f"VM.GuestAgent.{each}" for each in ("Audit", "FileRead", "FileWrite", "Unrestricted")
+    f"VM.GuestAgent.{each}"
+    for each in ("Audit", "FileRead", "FileSystemMgmt", "FileWrite", "Unrestricted")
 }
 SCHEMAS = {"next to the repository": pve_schema.paths, "in the package": pve_schema.packaged_paths}
 EACH_SCHEMA = pytest.mark.parametrize(
