@@ -37,7 +37,7 @@ class Birth:
     outcome: str | None
     configured: bool
     begun: int
-    started: bool = False
+    started: bool
 
 
 class OperationLog(Protocol):

@@ -95,6 +95,11 @@ class Judge:
             if vmid in self._known:
                 self._known[vmid] = replace(self._known[vmid], power=guest.power)
 
+    def strangers_left(self) -> None:
+        """Note that strangers who are gone now went by themselves: we may have their VMIDs."""
+        for vmid in self.strangers.keys() - self.world.cluster.state.guests.keys():
+            del self.strangers[vmid]
+
     def rewound(self) -> None:
         """Note that the chain's time went back."""
         at = confirmed(self.world.chain).at

@@ -312,8 +312,7 @@ class Run:
         cluster = self.world.cluster
         mend(cluster, self.case.mode)
         cluster.advance(1)
-        for vmid in self.judge.strangers.keys() - cluster.state.guests.keys():
-            del self.judge.strangers[vmid]
+        self.judge.strangers_left()
         for vmid, guest in self.world.guests().items():
             if self._at_work() or guest.lock is None:
                 continue

@@ -225,8 +225,7 @@ class Schedule:
     def mended(self, mode: Mode) -> None:
         """Mend `mode`, and forget the strangers that go with it before anybody has their VMIDs."""
         mend(self.world.cluster, mode)
-        for vmid in self.judge.strangers.keys() - self.world.cluster.state.guests.keys():
-            del self.judge.strangers[vmid]
+        self.judge.strangers_left()
 
     # ------------------------------------------------------------------------- what comes of it
 

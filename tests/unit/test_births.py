@@ -78,7 +78,7 @@ def lists(monkeypatch: pytest.MonkeyPatch) -> Lists:
 
 
 def made_by(clone: TaskRow = CLONE) -> Birth:
-    return Birth("clone", "a", clone.upid, None, configured=False, begun=NOW)
+    return Birth("clone", "a", clone.upid, None, configured=False, begun=NOW, started=False)
 
 
 async def test_a_clone_whose_task_ended_well_is_ours(lists: Lists) -> None:
@@ -202,7 +202,7 @@ async def test_a_task_that_runs_is_waited_for(lists: Lists) -> None:
 
 async def test_a_restore_is_the_maker_only_where_one_was_recorded(lists: Lists) -> None:
     lists.rows = [row("vzrestore", 0)]
-    restored = Birth("restore", "a", None, None, configured=False, begun=NOW)
+    restored = Birth("restore", "a", None, None, configured=False, begun=NOW, started=False)
     assert await lists.doubt(restored, kind=Kind.CONTAINER) is None
     assert await lists.doubt(kind=Kind.CONTAINER) is not None
     lists.rows.append(row("vzrestore", -20, status="interrupted by signal"))
