@@ -5,9 +5,10 @@ node is what nobody meant by it: the node starts it again (`onboot`), and where 
 else would. So where the node has booted since the machine was last seen running, its task list is
 asked: no start that went well since, and it is owed one; a start that did, and somebody switched it
 off. A machine that was off before the boot stays off: by our own memory, by an order, or by a task
-that switched it off. What is found out holds until the next boot, so who is left off costs a call
-for each. How it fails: the memory is lost with the process, and a shutdown from inside leaves no
-trace; then a machine that was off before is started, as its node would have done.
+that switched it off. What is found out holds until the next boot, so who is left off costs two
+calls for each: a node dates its tasks by a clock of its own, which is read with them. How it fails:
+the memory is lost with the process, and a shutdown from inside leaves no trace; then a machine that
+was off before is started, as its node would have done. So may be one whose node's clock was set.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from provisioner.model import DesiredMachine, Observed, PowerState
 from provisioner.oplog import OperationLog
 from provisioner.ports import Hypervisor, Snapshots, TaskRow
 from provisioner.taskwords import TASKS, succeeded
+from provisioner.upids import booted_at
 
 #: Tasks that start a guest, and tasks after which it runs.
 STARTS: Final = frozenset({"qmstart", "vzstart"})
@@ -64,6 +66,27 @@ RISING: Final = Still(rising=True)
 
 
 @dataclass(frozen=True, slots=True)
+class _Book:
+    """The task list of a node whose clock is `ahead` of ours by so many seconds."""
+
+    hypervisor: Hypervisor
+    node: str
+    ahead: int
+
+    async def tasks(
+        self, since: int = 0, *, vmid: int | None = None, kind: str | None = None
+    ) -> Sequence[TaskRow]:
+        """List tasks since `since`, newest first; that and when they began is by our clock."""
+        theirs = max(since + self.ahead, 0)
+        told = await self.hypervisor.tasks(self.node, theirs, vmid=vmid, kind=kind)
+        return [replace(row, started=row.started - self.ahead) for row in told]
+
+    def since(self, boot: int, row: TaskRow) -> bool:
+        """Say whether a task is of the boot at `boot`; one that another clock dated is of none."""
+        return abs(booted_at(row.upid) - self.ahead - boot) <= REBOOT
+
+
+@dataclass(frozen=True, slots=True)
 class Boots:
     """Judges machines that stand still; `wall` tells wall seconds."""
 
@@ -100,9 +123,9 @@ class Boots:
         """Judge a machine by the tasks of its node, which booted since it was seen running."""
         if seen.node is None or seen.config is None:
             return LEFT_OFF
-        told, began = await self.hypervisor.tasks(seen.node, 0, vmid=seen.vmid), boot - REBOOT
-        rows = [row for row in told if row.vmid == seen.vmid]
-        since = [row for row in rows if row.started >= began and row.kind in RUNS]
+        book, began = await self._opened(seen.node), boot - REBOOT
+        rows = [row for row in await book.tasks(vmid=seen.vmid) if row.vmid == seen.vmid]
+        since = [row for row in rows if row.kind in RUNS and book.since(boot, row)]
         if any(row.ended is None for row in since):
             return RISING
         if any(succeeded(row.status) for row in since):
@@ -113,31 +136,24 @@ class Boots:
                 succeeded(row.status) for row in rows if row.kind in RUNS and row.started >= off
             ):
                 return LEFT_OFF
-        if await self._switched_off(seen.node, rows, spell.on, began):
+        if await _switched_off(book, rows, spell.on, began):
             return LEFT_OFF
         if since:
             said = " ".join((since[0].status or "").split())[:SAID]
             return Still(f"its node booted and could not start it ({said})")
-        return await self._forgotten(seen.node, spell, boot) if _comes_up(seen) else LEFT_OFF
+        return await self._forgotten(book, spell, boot) if _comes_up(seen) else LEFT_OFF
 
-    async def _switched_off(self, node: str, rows: Sequence[TaskRow], on: int, began: int) -> bool:
-        """Say whether somebody switched a machine off before the boot.
+    async def _opened(self, node: str) -> _Book:
+        """Return the task list of a node, read by our clock."""
+        return _Book(self.hypervisor, node, await self.hypervisor.clock(node) - self.wall())
 
-        What its node shut down because it was to boot itself was switched off by nobody.
-        """
-        last = next(_power(rows, on, began), None)
-        if last is None or last.kind not in STOPS:
-            return False
-        down = await self.hypervisor.tasks(node, last.started - DOWN, kind="stopall")
-        return not any(row.kind == "stopall" and row.started <= last.started for row in down)
-
-    async def _forgotten(self, node: str, spell: Spell, boot: int) -> Still:
+    async def _forgotten(self, book: _Book, spell: Spell, boot: int) -> Still:
         """Judge a machine that was not started at all since the boot, and should have been.
 
         Who was not seen running before may have come to the node later: it is owed a start only
         where the node did not get through all of its guests.
         """
-        told = await self.hypervisor.tasks(node, boot - REBOOT, kind="startall")
+        told = await book.tasks(boot - REBOOT, kind="startall")
         rounds = [row for row in told if row.kind == "startall"]
         if any(row.ended is None for row in rounds):
             return RISING
@@ -145,6 +161,18 @@ class Boots:
             return RISING
         missed = spell.on or any(not succeeded(row.status) for row in rounds)
         return Still("its node booted and did not start it") if missed else LEFT_OFF
+
+
+async def _switched_off(book: _Book, rows: Sequence[TaskRow], on: int, began: int) -> bool:
+    """Say whether somebody switched a machine off before the boot.
+
+    What its node shut down because it was to boot itself was switched off by nobody.
+    """
+    last = next(_power(rows, on, began), None)
+    if last is None or last.kind not in STOPS:
+        return False
+    down = await book.tasks(last.started - DOWN, kind="stopall")
+    return not any(row.kind == "stopall" and row.started <= last.started for row in down)
 
 
 def _known(spell: Spell, node: str | None, boot: int) -> bool:

@@ -39,6 +39,7 @@ CALLS: Final = (
     "hypervisor.destroy",
     "hypervisor.task_states",
     "hypervisor.tasks",
+    "hypervisor.clock",
     "hypervisor.freed",
     "hypervisor.volumes",
     "volumes.sizes",

@@ -1,9 +1,9 @@
 """What this package needs from the outside, as protocols.
 
 A hypervisor, ways into guests and onto nodes; the durable log of intents is `provisioner.oplog`.
-Each method of `Hypervisor`, `GuestShell` and `NodeShell` is one effect or one
-reading and never waits for a task; each is also two fault points (`before` and `after`), which a
-test holds against the registry in `provisioner.faultpoints`.
+Each method of `Hypervisor`, `GuestShell` and `NodeShell` is one effect or one reading and never
+waits for a task; each is also two fault points (`before` and `after`), which a test holds against
+the registry in `provisioner.faultpoints`.
 
 Every method may raise `Transient`, `Permanent`, `UnknownOutcome` or `HypervisorDown` from
 `provisioner.errors`; what else a method raises, it says.
@@ -232,10 +232,7 @@ class Hypervisor(Protocol):
         ...
 
     async def stop(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> str:
-        """Stop a guest at once, as if its power were cut, whatever shutdown is under way.
-
-        Returns the UPID.
-        """
+        """Cut a guest's power, whatever shutdown is under way. Returns the UPID."""
         ...
 
     async def snapshots(
@@ -270,7 +267,11 @@ class Hypervisor(Protocol):
     async def tasks(
         self, node: str, since: int, *, vmid: int | None = None, kind: str | None = None
     ) -> Sequence[TaskRow]:
-        """List a node's tasks since `since` (wall s), newest first, at most `LONGEST_LIST`."""
+        """List a node's tasks since `since` (its wall s), newest first, at most `LONGEST_LIST`."""
+        ...
+
+    async def clock(self, node: str) -> int:
+        """Return what time it is by a node's own clock, which dates its tasks (wall s)."""
         ...
 
     async def freed(self, since: int) -> AbstractSet[int]:

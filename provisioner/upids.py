@@ -22,6 +22,15 @@ def started_at(upid: str) -> int:
     return int(_fields(upid)[4], 16)
 
 
+def booted_at(upid: str) -> int:
+    """Return when a task's node had booted, by the clock that dates the task (wall seconds).
+
+    A process knows how long after the boot it began, in hundredths of a second; so tasks of one
+    boot are told from those of another whatever their clock was set to meanwhile.
+    """
+    return started_at(upid) - int(_fields(upid)[3], 16) // 100
+
+
 def guest_of(upid: str) -> int | None:
     """Return the VMID that a task carries, None for one that is about no guest."""
     ident = _fields(upid)[6]

@@ -192,6 +192,12 @@ def list_nodes(state: State, ask: Ask) -> JsonValue:
     ]
 
 
+def node_time(state: State, ask: Ask) -> JsonValue:
+    """GET nodes/{node}/time: what its own clock says; it stands in UTC."""
+    now = int(state.timeline.now + state.nodes[ask.node].clock_ahead)
+    return {"time": now, "localtime": now, "timezone": "Etc/UTC"}
+
+
 def node_status(state: State, ask: Ask) -> JsonValue:
     """GET nodes/{node}/status."""
     node, memory = state.nodes[ask.node], state.settings.node_memory

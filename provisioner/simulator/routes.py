@@ -107,6 +107,7 @@ ROUTES = (
     Route("GET", "/cluster/tasks", tasks.cluster_tasks, {}, None, lists=True),
     Route("GET", "/nodes", nodes.list_nodes, {}, None, lists=True),
     Route("GET", "/nodes/{node}/status", nodes.node_status, {}, ("/nodes/{node}", "Sys.Audit")),
+    Route("GET", "/nodes/{node}/time", nodes.node_time, {}, ("/nodes/{node}", "Sys.Audit")),
     Route("GET", "/nodes/{node}/tasks", tasks.list_tasks, TASKS, None, lists=True),
     Route("GET", "/nodes/{node}/tasks/{upid}/status", tasks.task_status, {}, None),
     Route("GET", "/nodes/{node}/tasks/{upid}/log", tasks.task_log, LOG, None),

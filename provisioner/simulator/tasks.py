@@ -19,6 +19,8 @@ from provisioner.simulator.timeline import Hold, Script, Sleep
 from provisioner.simulator.wire import Listing, Refused, bad_parameters
 
 RECENT = 25
+#: By how many seconds a clock may be set back, so that tasks are not dated in their order.
+CLOCK_SET = 3600
 INTERRUPTED = "interrupted by signal"
 
 
@@ -186,16 +188,21 @@ def stop_task(state: State, ask: Ask) -> Script[JsonValue]:
 
 
 def list_tasks(state: State, ask: Ask) -> "JsonValue | Listing":
-    """GET nodes/{node}/tasks, newest first; the archive unless `source` says otherwise."""
+    """GET nodes/{node}/tasks, newest first; the archive unless `source` says otherwise.
+
+    A clock that was set back has later tasks begin earlier, but by no more than `CLOCK_SET`.
+    """
     everything = allows(state, ask.token, f"/nodes/{ask.node}", "Sys.Audit")
     source = ask.text("source", "archive")
+    since = ask.number("since", 0)
     recent = takewhile(
-        lambda task: task.started >= ask.number("since", 0), reversed(state.tasks.values())
+        lambda task: task.started >= since - CLOCK_SET, reversed(state.tasks.values())
     )
     chosen = [
         task
         for task in recent
         if task.node == ask.node
+        and task.started >= since
         and (everything or task.user == ask.token.id.split("!")[0])
         and _in_source(task, source)
         and _matches(task, ask)

@@ -64,6 +64,7 @@ async def test_a_whole_life_speaks_the_official_language(
     await world.hypervisor.power(NODE, VMID)
     await world.ok(await world.hypervisor.shutdown(NODE, VMID, 30))
     await world.ok(await world.hypervisor.destroy(NODE, VMID))
+    assert await world.hypervisor.clock(NODE) >= since
     rows = await world.hypervisor.tasks(NODE, since)
     states = await world.hypervisor.task_states([row.upid for row in rows])
     assert all(state.error is None for state in states.values())

@@ -32,6 +32,13 @@ async def test_the_task_list_shows_who_did_what_to_whom_and_how_it_ended(world: 
     assert await world.hypervisor.tasks(NODE, destroyed.ended + 1) == []
 
 
+async def test_a_node_dates_its_tasks_by_the_clock_that_it_tells(world: World) -> None:
+    before = await world.hypervisor.clock(NODE)
+    upid = await world.hypervisor.clone(NODE, TEMPLATE, VMID, "lease-1", "d")
+    (task,) = [row for row in await world.hypervisor.tasks(NODE, before) if row.upid == upid]
+    assert before <= task.started <= await world.hypervisor.clock(NODE)
+
+
 async def test_a_vmid_that_anybody_freed_is_known_for_as_long_as_it_must_rest(
     world: World,
 ) -> None:

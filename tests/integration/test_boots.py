@@ -1,7 +1,7 @@
 """A node boots and does not bring a paid machine back: somebody has to. Who meant it stays off."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final, cast
@@ -17,52 +17,37 @@ from provisioner.simulator.state import Token
 from provisioner.simulator.wire import ApiRequest
 from tests.support.amnesia import forget, rebuild
 from tests.support.chain_model import plan_events
+from tests.support.lives import booted_in_vain, reboot, storage_away
 from tests.support.office import desk_of
 from tests.support.realm import FIRST, GRACE, Realm, realm
 from tests.support.verbs import VERBS
 
 KINDS: Final = pytest.mark.parametrize("kind", [Kind.VM, Kind.CONTAINER])
 NODE: Final = "pve"
-STORAGE: Final = "local"
 THEIRS: Final = "operator@pve!web"
 WORDS: Final = {Kind.VM: "qemu", Kind.CONTAINER: "lxc"}
 LEFT: Final = "is stopped, as its owner left it"
 
 
 @asynccontextmanager
-async def bought(folder: Path, kind: Kind = Kind.VM, *, start: float = 1.0) -> AsyncIterator[Realm]:
-    """A realm with one machine that is paid for long; a start takes `start` seconds."""
+async def bought(
+    folder: Path, kind: Kind = Kind.VM, *, start: float = 1.0, ahead: float = 0.0
+) -> AsyncIterator[Realm]:
+    """A realm with one machine that is paid for long; a start takes `start` seconds.
+
+    Its node's clock is `ahead` seconds ahead of ours.
+    """
     plan, cluster = (
         plan_events(kind=int(kind is Kind.CONTAINER)),
         Cluster(Settings(durations=Durations(start=start))),
     )
+    cluster.state.nodes[NODE].clock_ahead = ahead
     async with realm(folder, plan=plan, cluster=cluster) as world:
         world.buy(lasts=100 * GRACE)
         world.finalize()
         await world.settle()
         assert world.running() == [FIRST]
         yield world
-
-
-@contextmanager
-def storage_away(world: Realm) -> Iterator[None]:
-    world.cluster.state.storages[STORAGE].enabled = False
-    try:
-        yield
-    finally:
-        world.cluster.state.storages[STORAGE].enabled = True
-
-
-def booted_in_vain(world: Realm) -> None:
-    """The node boots, and its storage comes later than it."""
-    with storage_away(world):
-        reboot(world)
-    assert world.running() == []
-
-
-def reboot(world: Realm) -> None:
-    world.cluster.power_cycle(NODE)
-    world.cluster.advance(100)
 
 
 async def looked_at(world: Realm) -> None:
@@ -113,6 +98,26 @@ async def test_while_that_fails_an_alarm_says_why_and_then_it_ends(
         await world.settle(seconds=1200)
         assert world.running() == [FIRST]
         assert await world.alarms() == {}
+
+
+@KINDS
+@pytest.mark.parametrize("ahead", [240.0, -240.0])
+async def test_a_node_whose_clock_is_wrong_knows_no_less(
+    kind: Kind, ahead: float, tmp_path: Path
+) -> None:
+    async with bought(tmp_path, kind, ahead=ahead) as world:
+        booted_in_vain(world)
+        await looked_at(world)
+        assert world.running() == [FIRST]
+
+
+@KINDS
+async def test_a_node_whose_clock_was_set_since_knows_no_less(kind: Kind, tmp_path: Path) -> None:
+    async with bought(tmp_path, kind, ahead=240.0) as world:
+        booted_in_vain(world)
+        world.cluster.state.nodes[NODE].clock_ahead = 0.0
+        await looked_at(world)
+        assert world.running() == [FIRST]
 
 
 @KINDS

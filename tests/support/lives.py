@@ -5,7 +5,8 @@ stages the daemon works until nothing is left to do. What it all ends in is comp
 what the cluster has, without the times at which it came about.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -207,6 +208,37 @@ async def vanished(world: Realm) -> None:
     if FIRST in world.guests():
         world.cluster.stop_guest(FIRST)
         world.cluster.remove_guest(FIRST)
+    await world.daemon.supervisor.resync.enqueue_all("periodic resync")
+
+
+@contextmanager
+def storage_away(world: Realm) -> Iterator[None]:
+    """The storage of the machine's disks is away."""
+    storage = world.cluster.state.storages["local"]
+    storage.enabled = False
+    try:
+        yield
+    finally:
+        storage.enabled = True
+
+
+def reboot(world: Realm) -> None:
+    """The machine's node boots."""
+    world.cluster.power_cycle("pve")
+    world.cluster.advance(100)
+
+
+def booted_in_vain(world: Realm) -> None:
+    """The node boots, and its storage comes later than it."""
+    with storage_away(world):
+        reboot(world)
+    assert world.running() == []
+
+
+async def not_brought_back(world: Realm) -> None:
+    """Its node boots and cannot start it, and somebody looks."""
+    if world.running():
+        booted_in_vain(world)
     await world.daemon.supervisor.resync.enqueue_all("periodic resync")
 
 

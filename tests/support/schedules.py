@@ -273,6 +273,7 @@ class Schedule:
         for mode in reversed(self.armed.values()):
             self.mended(mode)
         self.world.cluster.settle()
+        self.look()  # at who stands still now, before the daemon makes something of it
         await self.turns(5)
         await self._operate()
         await self._settle()

@@ -29,6 +29,7 @@ from tests.support.lives import (
     held,
     keyed,
     lasting,
+    not_brought_back,
     read_again,
     renewed,
     retried,
@@ -210,6 +211,12 @@ _OF_MACHINES: Final[Mapping[str, Stretch]] = {
         (vanished,),
         (_MADE - {"commit.batch", "hypervisor.isolation"}) | {"hypervisor.vmid_is_free"},
     ),
+    "boot": Stretch(
+        (lasting,),
+        (not_brought_back,),
+        (_START - {"commit.batch", "hypervisor.configure"})
+        | {"hypervisor.clock", "hypervisor.tasks"},
+    ),
     "lost reply": Stretch(
         (),
         (deaf,),
@@ -219,7 +226,7 @@ _OF_MACHINES: Final[Mapping[str, Stretch]] = {
 }
 
 
-_LATER = ("lost reply", "kill", "reinstall", "backup", "restore", "backup expired")
+_LATER = ("boot", "lost reply", "kill", "reinstall", "backup", "restore", "backup expired")
 _BOTH = ("provision", "suspend", "resume", "destroy", "hold", "vanished", *_LATER)
 
 

@@ -13,6 +13,7 @@ from provisioner.ports import ClusterSnapshot, Hypervisor, NodeRow, Snapshots, T
 from tests.support.sketches import NONCE, NOW, PAID, SUSPENDED, VMID, observed
 
 BOOT: Final = NOW - 5000
+UP: Final = 86_400
 STILL: Final = observed(PAID, power=PowerState.STOPPED)
 KEY: Final = (PAID.key, NONCE)
 #: It was seen running before the boot, and after it.
@@ -23,11 +24,21 @@ DID_NOT: Final = "its node booted and did not start it"
 
 
 def row(at: int, kind: str, status: str | None = "OK") -> TaskRow:
-    """A task that began `at` seconds after the boot; without a status it still runs."""
-    began = BOOT + at
-    ended = None if status is None else began + 5
+    """A task that began `at` seconds after the boot; without a status it still runs.
+
+    The boot before was `UP` seconds earlier.
+    """
+    ended = None if status is None else BOOT + at + 5
     vmid = None if kind.endswith("all") else VMID
-    return TaskRow(f"UPID:{kind}:{at}", kind, vmid, "root@pam", began, ended, status)
+    return dated(TaskRow("", kind, vmid, "root@pam", BOOT + at, ended, status), 0)
+
+
+def dated(task: TaskRow, ahead: int) -> TaskRow:
+    """The same task as a clock dates it that is `ahead` of ours."""
+    since, at = task.started - BOOT, task.started + ahead
+    since += UP if since < 0 else 0
+    upid = f"UPID:pve:00000001:{since * 100:08X}:{at:08X}:{task.kind}:{task.vmid or ''}:root@pam:"
+    return replace(task, upid=upid, started=at)
 
 
 FAILED: Final = row(40, "qmstart", "it is away")
@@ -36,17 +47,27 @@ ROUND: Final = row(30, "startall")
 
 @dataclass
 class Node:
-    """A node that tells of tasks, and counts how often it was asked."""
+    """A node that tells of tasks, and counts how often it was asked; its clock is `ahead`.
+
+    What it tells of was dated by a clock that was `stamped` ahead.
+    """
 
     rows: tuple[TaskRow, ...]
+    ahead: int = 0
+    stamped: int = 0
     asked: list[str] = field(default_factory=list)
+
+    async def clock(self, node: str) -> int:
+        assert node == STILL.node
+        return NOW + self.ahead
 
     async def tasks(
         self, node: str, since: int, *, vmid: int | None = None, kind: str | None = None
     ) -> list[TaskRow]:
         assert node == STILL.node
         self.asked.append(kind or str(vmid))
-        found = (r for r in self.rows if r.started >= since and kind in (None, r.kind))
+        rows = [dated(r, self.stamped) for r in self.rows]
+        found = (r for r in rows if r.started >= since and kind in (None, r.kind))
         chosen = [r for r in found if vmid in (None, r.vmid)]
         return sorted(chosen, key=lambda r: r.started, reverse=True)
 
@@ -65,9 +86,12 @@ async def looked(
     *,
     boot: int = BOOT,
     again: int = 0,
+    ahead: int = 0,
+    stamped: int | None = None,
 ) -> tuple[Observed, list[str]]:
     """Look at a machine, and `again` so often; returns what was seen last, and what was asked."""
-    node, uptime = Node(rows), NOW - boot if boot else 0
+    node = Node(rows, ahead, ahead if stamped is None else stamped)
+    uptime = NOW - boot if boot else 0
     members = {"pve": NodeRow("pve", online=True, maintenance=False, memory=0, uptime=uptime)}
     shown = List(ClusterSnapshot(0.0, {}, ("pve",), members))
     spells = {KEY: replace(spell)} if spell else {}
@@ -94,6 +118,9 @@ async def looked(
         pytest.param((ROUND,), None, "", id="it may have come later"),
         pytest.param((), None, "", id="nothing is known"),
         pytest.param((row(30, "startall", "no quorum"),), None, DID_NOT, id="the round broke off"),
+        pytest.param(
+            (row(-100, "qmstart"), ROUND, FAILED), BEFORE, COULD_NOT, id="it was started before"
+        ),
         pytest.param((row(-900, "qmstop"), FAILED), None, "", id="it was stopped before"),
         pytest.param((row(-900, "hastop"), FAILED), None, "", id="it was stopped by HA's wish"),
         pytest.param(
@@ -129,11 +156,20 @@ async def looked(
         ),
     ],
 )
+@pytest.mark.parametrize("ahead", [0, 240, -240])
 async def test_a_start_is_owed_to_whom_the_boot_switched_off(
-    rows: tuple[TaskRow, ...], spell: Spell | None, fallen: str
+    rows: tuple[TaskRow, ...], spell: Spell | None, fallen: str, ahead: int
 ) -> None:
-    found, _ = await looked(rows, spell)
+    found, _ = await looked(rows, spell, ahead=ahead)
     assert (found.fallen, found.rising) == (fallen, False)
+
+
+@pytest.mark.parametrize("stamped", [240, -240])
+async def test_who_was_started_before_the_boot_is_owed_one_whatever_the_clock_was_set_to(
+    stamped: int,
+) -> None:
+    found, _ = await looked((row(-100, "qmstart"), ROUND, FAILED), BEFORE, stamped=stamped)
+    assert found.fallen in {COULD_NOT, DID_NOT}
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,7 @@ def ours(call: str, release: Release) -> set[tuple[str, frozenset[str]]]:
     guest = "/vms/{vmid}"
     places = {
         Scope.CLUSTER: "/",
+        Scope.NODES: "/nodes/{node}",
         Scope.TEMPLATE: guest,
         Scope.MACHINES: "/pool/{pool}" if call.endswith("/clone") else guest,
         Scope.STORAGE: "/storage/{storage}",

@@ -2,8 +2,7 @@
 
 Nothing here waits, retries or decides; what an error means says the table in `errors`. A lost
 answer to a read is `Transient`, because a read changes nothing; a lost answer to a write is
-`UnknownOutcome`, because somebody may have a machine now. Sources: the API schema of 8.4 and 9.1,
-and what an 8.4.21 answered.
+`UnknownOutcome`, for somebody may have a machine now. Sources: the API schema, and an 8.4.21.
 """
 
 import math
@@ -13,15 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from provisioner.backends.proxmox import containerconfig, guestconfig
-from provisioner.backends.proxmox.answers import (
-    Record,
-    flag,
-    number,
-    record,
-    records,
-    text,
-    upid,
-)
+from provisioner.backends.proxmox.answers import Record, flag, number, record, records, text, upid
 from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.bynode import ByNode
 from provisioner.backends.proxmox.errors import absent, parameter_errors, reading, sentence, writing
@@ -30,7 +21,13 @@ from provisioner.backends.proxmox.guestsnapshots import named, read_snapshots
 from provisioner.backends.proxmox.paths import guest_path
 from provisioner.backends.proxmox.settings import ProxmoxSettings
 from provisioner.backends.proxmox.snapshot import MonotonicClock, read_snapshot
-from provisioner.backends.proxmox.tasks import read_freed, read_left, read_rows, read_states
+from provisioner.backends.proxmox.tasks import (
+    read_clock,
+    read_freed,
+    read_left,
+    read_rows,
+    read_states,
+)
 from provisioner.errors import NO_CONTAINERS, HypervisorDown, Permanent, Transient
 from provisioner.faultpoints import guarded
 from provisioner.isolation import Isolation
@@ -120,8 +117,8 @@ class ProxmoxHypervisor:
         with reading(f"the state of {vmid}"):
             data = await self._api.call("GET", f"{guest_path(node, vmid, kind)}/status/current")
         row = record(data, f"the state of {vmid}")
-        hardware = (number(row, "cpus"), number(row, "maxmem") // 2**20)
-        return Power(_power(row), number(row, "uptime"), *hardware)
+        cores, memory = number(row, "cpus"), number(row, "maxmem") // 2**20
+        return Power(_power(row), number(row, "uptime"), cores, memory)
 
     @guarded("hypervisor.isolation")
     async def isolation(self, node: str, vmid: int, *, kind: Kind = Kind.VM) -> Isolation:
@@ -142,6 +139,12 @@ class ProxmoxHypervisor:
         """List a node's tasks started at or after `since` (wall seconds), newest first."""
         with reading(f"tasks of {node}"):
             return await read_rows(self._api, node, since, kind, vmid)
+
+    @guarded("hypervisor.clock")
+    async def clock(self, node: str) -> int:
+        """Ask a node for its time (UTC), which needs `Sys.Audit` there."""
+        with reading(f"the clock of {node}"):
+            return await read_clock(self._api, node)
 
     @guarded("hypervisor.freed")
     async def freed(self, since: int) -> AbstractSet[int]:
@@ -285,9 +288,8 @@ class ProxmoxHypervisor:
     ) -> str | None:
         """Grow `disk` to `gib` GiB, absolute, so that doing it twice is doing it once."""
         with writing(f"resize {disk} of {vmid}"):
-            data = await self._api.call(
-                "PUT", f"{guest_path(node, vmid, kind)}/resize", {"disk": disk, "size": f"{gib}G"}
-            )
+            path, size = f"{guest_path(node, vmid, kind)}/resize", f"{gib}G"
+            data = await self._api.call("PUT", path, {"disk": disk, "size": size})
         return data if isinstance(data, str) else None
 
     @guarded("hypervisor.start")
@@ -393,8 +395,6 @@ def _power(row: Record) -> PowerState:
         return PowerState.STOPPED
     if status != "running":
         return PowerState.UNKNOWN
-    match text(row, "qmpstatus", status):
-        case "running":
-            return PowerState.RUNNING
-        case _:  # paused, prelaunch, io-error, guest-panicked: it holds a process, can be stopped
-            return PowerState.PAUSED
+    if text(row, "qmpstatus", status) == "running":
+        return PowerState.RUNNING
+    return PowerState.PAUSED  # prelaunch, io-error, guest-panicked: a process that can be stopped

@@ -186,6 +186,7 @@ CALLS: Final[Calls] = {
             why="else what others destroyed is not seen, and its VMID is used again at once",
         ),
     ),
+    "GET /nodes/{node}/time": (Need(Scope.NODES, ("Sys.Audit",)),),
     "GET /nodes/{node}/tasks/{upid}/status": (),
     "GET /nodes/{node}/tasks/{upid}/log": (),
     "GET /nodes/{node}/storage": (

@@ -13,7 +13,7 @@ from typing import Final
 from provisioner.backends.proxmox.answers import Record, number, record, records, text
 from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.errors import sentence, task_meaning
-from provisioner.errors import NodeDown, UnknownOutcome
+from provisioner.errors import NodeDown, Transient, UnknownOutcome
 from provisioner.ports import TaskRow, TaskState
 from provisioner.taskwords import LONGEST_LIST, REPLACING, makes, over_before
 from provisioner.upids import kind_of, node_of, started_at
@@ -62,6 +62,15 @@ async def read_rows(
     data = await api.call("GET", f"/nodes/{node}/tasks", wanted)
     rows = [_row(row) for row in records(data, f"tasks of {node}")]
     return sorted(rows, key=lambda row: row.started, reverse=True)
+
+
+async def read_clock(api: Api, node: str) -> int:
+    """Ask what time it is by the clock that dates a node's tasks (wall seconds)."""
+    path = f"/nodes/{node}/time"
+    now = number(record(await api.call("GET", path), path), "time")
+    if not now:
+        raise Transient(f"node {node} does not say what time it is")
+    return now
 
 
 async def read_left(api: Api, upid: str) -> Sequence[str]:
