@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from provisioner.births import CLOCK_SKEW
 from provisioner.glimpses import REBOOT, stands_still
 from provisioner.model import DesiredMachine, Observed, PowerState
 from provisioner.oplog import OperationLog
@@ -81,9 +82,13 @@ class _Book:
         told = await self.hypervisor.tasks(self.node, theirs, vmid=vmid, kind=kind)
         return [replace(row, started=row.started - self.ahead) for row in told]
 
-    def since(self, boot: int, row: TaskRow) -> bool:
-        """Say whether a task is of the boot at `boot`; one that another clock dated is of none."""
-        return abs(booted_at(row.upid) - self.ahead - boot) <= REBOOT
+    def of(self, boot: int, rows: Sequence[TaskRow], slack: int = 0) -> Sequence[TaskRow]:
+        """Return the tasks of the boot at `boot`, and of any that seems `slack` seconds from it.
+
+        What was dated before a node's clock was set seems to be of a boot so much further away.
+        """
+        within = REBOOT + slack
+        return [row for row in rows if abs(booted_at(row.upid) - self.ahead - boot) <= within]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,21 +130,21 @@ class Boots:
             return LEFT_OFF
         book, began = await self._opened(seen.node), boot - REBOOT
         rows = [row for row in await book.tasks(vmid=seen.vmid) if row.vmid == seen.vmid]
-        since = [row for row in rows if row.kind in RUNS and book.since(boot, row)]
-        if any(row.ended is None for row in since):
+        runs = [row for row in rows if row.kind in RUNS]
+        since = book.of(boot, runs)
+        near = since or book.of(boot, runs, CLOCK_SKEW)
+        if any(row.ended is None for row in near):
             return RISING
         if any(succeeded(row.status) for row in since):
             return LEFT_OFF
         by_order = await self.log.switched_off(want.key, want.nonce)
         for off in (by_order, spell.off if spell.off < began else 0):
-            if off and not any(
-                succeeded(row.status) for row in rows if row.kind in RUNS and row.started >= off
-            ):
+            if off and not any(succeeded(row.status) for row in runs if row.started >= off):
                 return LEFT_OFF
         if await _switched_off(book, rows, spell.on, began):
             return LEFT_OFF
-        if since:
-            said = " ".join((since[0].status or "").split())[:SAID]
+        if near and not succeeded(near[0].status):
+            said = " ".join((near[0].status or "").split())[:SAID]
             return Still(f"its node booted and could not start it ({said})")
         return await self._forgotten(book, spell, boot) if _comes_up(seen) else LEFT_OFF
 
@@ -153,8 +158,9 @@ class Boots:
         Who was not seen running before may have come to the node later: it is owed a start only
         where the node did not get through all of its guests.
         """
-        told = await book.tasks(boot - REBOOT, kind="startall")
-        rounds = [row for row in told if row.kind == "startall"]
+        told = await book.tasks(boot - REBOOT - CLOCK_SKEW, kind="startall")
+        every = [row for row in told if row.kind == "startall"]
+        rounds = book.of(boot, every) or book.of(boot, every, CLOCK_SKEW)
         if any(row.ended is None for row in rounds):
             return RISING
         if not rounds and self.wall() - boot < YOUNG:

@@ -165,11 +165,22 @@ async def test_a_start_is_owed_to_whom_the_boot_switched_off(
 
 
 @pytest.mark.parametrize("stamped", [240, -240])
-async def test_who_was_started_before_the_boot_is_owed_one_whatever_the_clock_was_set_to(
-    stamped: int,
+@pytest.mark.parametrize(
+    ("rows", "spell", "fallen"),
+    [
+        pytest.param((row(-100, "qmstart"), ROUND, FAILED), BEFORE, COULD_NOT, id="it ran before"),
+        pytest.param((row(-100, "qmstart"), ROUND, FAILED), None, COULD_NOT, id="nobody knows"),
+        pytest.param((row(-100, "qmstart"), ROUND), BEFORE, DID_NOT, id="it was not started"),
+        pytest.param((ROUND, row(40, "qmstart")), None, "", id="its start went well"),
+        pytest.param((ROUND, FAILED, row(90, "qmstart")), None, "", id="a later one went well"),
+        pytest.param((row(30, "startall", "no quorum"),), None, DID_NOT, id="the round broke off"),
+    ],
+)
+async def test_a_clock_that_was_set_since_the_boot_deceives_nobody(
+    rows: tuple[TaskRow, ...], spell: Spell | None, fallen: str, stamped: int
 ) -> None:
-    found, _ = await looked((row(-100, "qmstart"), ROUND, FAILED), BEFORE, stamped=stamped)
-    assert found.fallen in {COULD_NOT, DID_NOT}
+    found, _ = await looked(rows, spell, stamped=stamped)
+    assert (found.fallen, found.rising) == (fallen, False)
 
 
 @pytest.mark.parametrize(
