@@ -49,6 +49,10 @@ class ArchiveStore(Protocol):
         """
         ...
 
+    async def protect(self, node: str, storage: str, volid: str) -> None:
+        """Protect a backup from pruning, and from a deletion by hand."""
+        ...
+
     async def drop(self, node: str, storage: str, volid: str) -> str | None:
         """Delete a backup, protected or not."""
         ...

@@ -52,14 +52,15 @@ class Aside:
     async def _saved(self, want: DesiredMachine, seen: Observed) -> Observed:
         """Look for backups before a destroy, and where a machine is owed.
 
-        Otherwise what was seen last is enough, to know when one need not be kept any longer.
+        Otherwise what was seen last is enough, to know when one need not be kept any longer, and
+        which of them is not protected.
         """
         archives, key, nonce = self.archives, want.key, want.nonce
         if archives is None or self.site.backups is None or seen.kept:
             return seen
         if seen.config is not None:
             if grace_over(want, seen) is None:
-                return seen
+                return replace(seen, backups=archives.of(key, nonce))
             return replace(seen, backups=await archives.look_for(key, nonce, expected=False))
         if want.presence is not Presence.RUNNING:
             return replace(seen, backups=archives.of(key, nonce))

@@ -140,7 +140,7 @@ class Executor:
             async with self._choosing:
                 where = await self._choose(want, have, now, restored=step is RESTORE)
                 return where, await self._begin(step, want, where.place)
-        if step.of_backup:
+        if step.of_backup and have.config is None:
             place = _of_backup(have)
         else:
             place, config = self._prove(step, want, have)

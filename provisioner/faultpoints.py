@@ -46,6 +46,7 @@ CALLS: Final = (
     "archive.archives",
     "archive.back_up",
     "archive.restore",
+    "archive.protect",
     "archive.drop",
     "ostemplate.holds",
     "guest.answers",

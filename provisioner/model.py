@@ -128,7 +128,7 @@ class BackupPolicy:
 class Archive:
     """A backup as its storage shows it, of the VMID `vmid`; size in bytes, `made_at` wall time.
 
-    `kind` is what the guest was.
+    `kind` is what the guest was; what is not `protected`, any pruning may take.
     """
 
     volid: str
@@ -137,6 +137,7 @@ class Archive:
     size: int
     notes: str
     kind: Kind = Kind.VM
+    protected: bool = True
 
 
 @dataclass(frozen=True, slots=True)

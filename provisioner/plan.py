@@ -24,6 +24,7 @@ from provisioner.steps.kill import KILL
 from provisioner.steps.mark_ordered import MARK_ORDERED
 from provisioner.steps.mark_started import MARK_STARTED
 from provisioner.steps.mark_suspended import MARK_SUSPENDED
+from provisioner.steps.protect_backup import PROTECT_BACKUP
 from provisioner.steps.reinstall import REINSTALL
 from provisioner.steps.resize import RESIZE
 from provisioner.steps.restore import RESTORE
@@ -56,6 +57,7 @@ TABLE: Final = (
     BACKUP,
     DESTROY,
     DROP_BACKUP,
+    PROTECT_BACKUP,
 )
 
 

@@ -124,7 +124,7 @@ class Step:
 
     Nothing follows from a `last` one by itself: the next pass may take its time. One that `obeys`
     is there for an order alone, and where it cannot be done the order ends, not the lease. What is
-    done `of_backup` is done to the backup of a machine that is gone.
+    done `of_backup` is done to the backups of a machine, which may be gone.
     """
 
     name: str

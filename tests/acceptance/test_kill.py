@@ -19,12 +19,13 @@ from provisioner import faultpoints
 from tests.support.acts import ACTS, KINDS, edges
 from tests.support.deaths import COVERING, Case, Stages, cases, named
 
-#: What no act here passes: a reorg's, where test_kill_reading.py kills; a halt's and a boot's, at
-#: which test_crashes.py crashes; the sender's and a delivery's, at which test_kill_sending.py
-#: kills; and what is done by hand, at which test_hands_unseen.py and test_commands_crashes.py
-#: crash.
+#: What no act here passes: a reorg's, where test_kill_reading.py kills; a halt's, a boot's and a
+#: bare backup's, at which test_crashes.py crashes; the sender's and a delivery's, at which
+#: test_kill_sending.py kills; and what is done by hand, at which test_hands_unseen.py and
+#: test_commands_crashes.py crash.
 ELSEWHERE: Final = edges(
-    *("commit.rewind", "commit.source", "hypervisor.clock", *faultpoints.BY_HAND),
+    *("commit.rewind", "commit.source", "hypervisor.clock", "archive.protect"),
+    *faultpoints.BY_HAND,
     *(*faultpoints.SENDING, *faultpoints.SENDING_COMMITS, *faultpoints.TELLING),
 )
 CASES: Final = cases("qemu")

@@ -37,6 +37,15 @@ def keeping(
     return realm(folder, cluster=cluster, adjust=lambda same: adjust(backing_up(same)), plan=plan)
 
 
+async def found_bare(world: Realm) -> None:
+    """Somebody takes the protection off every backup; they and every lease are looked at."""
+    files = world.cluster.state.files
+    for volid, file in files.items():
+        files[volid] = replace(file, protected=False)
+    await world.daemon.supervisor.resync.survey()
+    await world.daemon.supervisor.resync.enqueue_all("periodic resync")
+
+
 async def long_over(world: Realm) -> None:
     """The time for which backups are kept is over, and every lease is looked at."""
     world.pass_time(BACKUPS.keep + 1)

@@ -15,7 +15,7 @@ from chainwatch.config import Config
 from chainwatch.domain.events import Event
 from chainwatch.domain.lease import Plan
 from provisioner.model import Verb
-from tests.support.backing import keeping, long_over
+from tests.support.backing import found_bare, keeping, long_over
 from tests.support.chain_model import plan_events
 from tests.support.lives import (
     Stage,
@@ -197,6 +197,15 @@ _OF_MACHINES: Final[Mapping[str, Stretch]] = {
             "hypervisor.isolate",
             "hypervisor.vmid_is_free",
         },
+        backed=True,
+    ),
+    "bare backup": Stretch(
+        (bought, run_out, final, grace_over),
+        (found_bare,),
+        _READ
+        | {"archive.archives", "archive.protect", "commit.enqueue", "commit.wake", "commit.work"}
+        | {"commit.operation_begin", "commit.operation_finish", "commit.alarm"}
+        | {"hypervisor.snapshot", "hypervisor.config"},
         backed=True,
     ),
     "backup expired": Stretch(

@@ -87,6 +87,18 @@ def test_a_mended_mode_troubles_nobody_any_more(mode: Mode, form: int, stage: St
     assert len(cluster.state.faults.struck) == before
 
 
+def test_what_somebody_else_did_to_a_storage_stays_when_a_mode_is_mended(stage: Stage) -> None:
+    cluster, mode = stage.console.cluster, MODES[38]
+    storage = cluster.state.storages[cluster.settings.storage]
+    request, storage.active = stage.request(mode, 0), False
+    arm(cluster, mode, (request.method, request.path))
+    stage.asked(request)
+    assert cluster.state.faults.struck
+    storage.active = True
+    mend(cluster, mode)
+    assert storage.active
+
+
 @pytest.mark.parametrize("mode", [m for m in MODES.values() if m.forms], ids=lambda m: m.name)
 def test_a_mode_lies_in_wait_at_every_call_that_it_is_known_at(mode: Mode, stage: Stage) -> None:
     armed = arm(stage.console.cluster, mode)

@@ -9,7 +9,7 @@ name and description in the same call, qemu-server.
 from collections.abc import Sequence
 from typing import Final
 
-from provisioner.backends.proxmox.answers import number, records, text, upid
+from provisioner.backends.proxmox.answers import flag, number, records, text, upid
 from provisioner.backends.proxmox.api import Api, ApiError, ParamValue
 from provisioner.backends.proxmox.bynode import ByNode
 from provisioner.backends.proxmox.errors import reading, sentence, writing
@@ -47,6 +47,7 @@ class ProxmoxArchives:
                 size=number(row, "size"),
                 notes=text(row, "notes"),
                 kind=Kind.CONTAINER if text(row, "subtype") == "lxc" else Kind.VM,
+                protected=flag(row, "protected"),
             )
             for row in rows
         ]
@@ -97,6 +98,13 @@ class ProxmoxArchives:
         with writing(f"restore of {vmid}"):
             path = f"/nodes/{node}/{'lxc' if container else 'qemu'}"
             return upid(await self._api.call("POST", path, params), f"restore of {vmid}")
+
+    @guarded("archive.protect")
+    async def protect(self, node: str, storage: str, volid: str) -> None:
+        """Put the protection of a backup on, be it there already."""
+        path = f"/nodes/{node}/storage/{storage}/content/{volid}"
+        with writing(f"protect {volid}"):
+            await self._api.call("PUT", path, {"protected": True})
 
     @guarded("archive.drop")
     async def drop(self, node: str, storage: str, volid: str) -> str | None:

@@ -6,6 +6,7 @@ where there is one to be had. Strangers are people with the web interface: what 
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from provisioner.simulator.cluster import Cluster
 from provisioner.simulator.faults import Fault, Struck
@@ -159,16 +160,22 @@ def statistics_stop(cluster: Cluster, _: Struck) -> Remedy:
 # ------------------------------------------------------------------------------------ storages
 
 
+#: What may be changed of a storage.
+_CHANGING: Final = ("enabled", "active", "nodes", "size", "kind")
+
+
 def storage_changed(change: Callable[[Storage], None]) -> Happening:
     """Return how something befalls the storage that a call is about."""
 
     def happens(cluster: Cluster, struck: Struck) -> Remedy:
         storage = _storage_of(cluster, struck)
-        kept = (storage.enabled, storage.active, storage.nodes, storage.size, storage.kind)
+        kept = {name: getattr(storage, name) for name in _CHANGING}
         change(storage)
+        changed = {name: was for name, was in kept.items() if getattr(storage, name) != was}
 
-        def back() -> None:
-            storage.enabled, storage.active, storage.nodes, storage.size, storage.kind = kept
+        def back() -> None:  # and nothing that somebody else had changed before
+            for name, was in changed.items():
+                setattr(storage, name, was)
 
         return back
 
