@@ -7,6 +7,7 @@ one whose protection somebody took off by hand. Whoever wants one gone deletes i
 
 from collections.abc import Sequence
 
+from provisioner.errors import Transient
 from provisioner.model import Backup, DesiredMachine, Observed
 from provisioner.moments import utc
 from provisioner.site import Site
@@ -29,11 +30,12 @@ async def _effect(target: Target) -> None:
     policy, archives = target.site.backups, target.archives
     if policy is None or archives is None:
         raise LookupError("there is no backup to protect")
-    now = await archives.look_for(target.want.key, target.want.nonce, expected=False)
-    for backup in exposed(now):
-        volid = backup.archive.volid
-        await archives.store.protect(backup.nodes[0], policy.storage, volid)
-    await archives.look()
+    key, nonce = target.want.key, target.want.nonce
+    for backup in exposed(await archives.look_for(key, nonce, expected=False)):
+        await archives.store.protect(backup.nodes[0], policy.storage, backup.archive.volid)
+    if still := exposed(await archives.look_for(key, nonce, expected=False)):
+        volid = still[0].archive.volid
+        raise Transient(f"{volid} was protected and is not: see who takes that off, or delete it")
 
 
 PROTECT_BACKUP = Step("protect-backup", _due, _effect, of_backup=True)

@@ -15,7 +15,7 @@ from chainwatch.domain.desired import Hold
 from chainwatch.domain.events import KeysChanged
 from provisioner.model import Verb
 from provisioner.simulator.faults import Fault, FaultName
-from tests.support.backing import BACKUPS, found_bare, keeping
+from tests.support.backing import BACKUPS, bare, found_bare, keeping
 from tests.support.chain_model import plan_events
 from tests.support.office import desk_of
 from tests.support.realm import ALICES_KEY, BOBS_KEY, FIRST, GRACE, HOUR, Realm, realm
@@ -396,6 +396,25 @@ async def test_a_backup_that_somebody_bared_is_protected_again(paid: bool, tmp_p
         calls = sum(world.cluster.inventory().calls.values())
         await world.settle()
         assert sum(world.cluster.inventory().calls.values()) == calls
+
+
+async def test_a_backup_that_is_bared_again_and_again_is_told_of_and_not_fought_for_hot(
+    tmp_path: Path,
+) -> None:
+    async with keeping(tmp_path) as world:
+        await over(world)
+        path = "/nodes/*/storage/vault/content"
+        again = Fault(FaultName.HAPPENS, "GET", path, act=lambda _: bare(world), lasting=True)
+        world.cluster.arm(again)
+        await found_bare(world)
+        before = sum(world.cluster.inventory().calls.values())
+        await world.turns(100, 10)
+        assert sum(world.cluster.inventory().calls.values()) - before < 100
+        assert "was protected and is not" in (await world.alarms())["failing"]
+        world.cluster.state.faults.armed.clear()
+        await found_bare(world)
+        await world.settle(seconds=7200)
+        assert (unprotected(world), await world.alarms()) == ([], {})
 
 
 @pytest.mark.parametrize("why", ["hold", "pause", "renewed"])

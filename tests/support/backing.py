@@ -37,11 +37,16 @@ def keeping(
     return realm(folder, cluster=cluster, adjust=lambda same: adjust(backing_up(same)), plan=plan)
 
 
-async def found_bare(world: Realm) -> None:
-    """Somebody takes the protection off every backup; they and every lease are looked at."""
+def bare(world: Realm) -> None:
+    """Somebody takes the protection off every backup."""
     files = world.cluster.state.files
     for volid, file in files.items():
         files[volid] = replace(file, protected=False)
+
+
+async def found_bare(world: Realm) -> None:
+    """Somebody does so; backups and every lease are looked at."""
+    bare(world)
     await world.daemon.supervisor.resync.survey()
     await world.daemon.supervisor.resync.enqueue_all("periodic resync")
 
