@@ -15,7 +15,7 @@ from chainwatch.domain.desired import Hold
 from chainwatch.domain.events import KeysChanged
 from provisioner.model import Verb
 from provisioner.simulator.faults import Fault, FaultName
-from tests.support.backing import BACKUPS, bare, found_bare, keeping
+from tests.support.backing import BACKUPS, keeping
 from tests.support.chain_model import plan_events
 from tests.support.office import desk_of
 from tests.support.realm import ALICES_KEY, BOBS_KEY, FIRST, GRACE, HOUR, Realm, realm
@@ -354,67 +354,6 @@ async def test_a_backup_is_deleted_when_it_was_kept_for_long_enough(tmp_path: Pa
         await world.settle()
         assert backups(world) == {}
         assert (await desk_of(world).status()).destroys.spent == 1
-
-
-def unprotected(world: Realm) -> list[str]:
-    files = world.cluster.state.files.values()
-    return [file.volid for file in files if file.backup and not file.protected]
-
-
-async def test_a_backup_whose_deletion_broke_off_is_protected_again_once_it_is_needed(
-    tmp_path: Path,
-) -> None:
-    async with keeping(tmp_path) as world:
-        await over(world)
-        vault = "storage 'vault' is not online"
-        world.cluster.arm(Fault(FaultName.REFUSE, "DELETE", "*/content/*", status=500, text=vault))
-        world.pass_time(2 * KEEP)
-        world.finalize()
-        await world.daemon.supervisor.resync.enqueue_all("periodic resync")
-        for _ in range(10):
-            if unprotected(world):
-                break
-            await world.turns(1)
-        assert len(unprotected(world)) == len(backups(world)) == 1
-        await renewed(world)
-        assert world.running() == [FIRST]
-        await world.daemon.supervisor.resync.enqueue_all("periodic resync")
-        await world.settle()
-        assert (unprotected(world), len(backups(world))) == ([], 1)
-
-
-@pytest.mark.parametrize("paid", [False, True])
-async def test_a_backup_that_somebody_bared_is_protected_again(paid: bool, tmp_path: Path) -> None:
-    async with keeping(tmp_path) as world:
-        await over(world)
-        if paid:
-            await renewed(world)
-        await found_bare(world)
-        assert len(unprotected(world)) == 1
-        await world.settle()
-        assert (unprotected(world), len(backups(world))) == ([], 1)
-        calls = sum(world.cluster.inventory().calls.values())
-        await world.settle()
-        assert sum(world.cluster.inventory().calls.values()) == calls
-
-
-async def test_a_backup_that_is_bared_again_and_again_is_told_of_and_not_fought_for_hot(
-    tmp_path: Path,
-) -> None:
-    async with keeping(tmp_path) as world:
-        await over(world)
-        path = "/nodes/*/storage/vault/content"
-        again = Fault(FaultName.HAPPENS, "GET", path, act=lambda _: bare(world), lasting=True)
-        world.cluster.arm(again)
-        await found_bare(world)
-        before = sum(world.cluster.inventory().calls.values())
-        await world.turns(100, 10)
-        assert sum(world.cluster.inventory().calls.values()) - before < 100
-        assert "was protected and is not" in (await world.alarms())["failing"]
-        world.cluster.state.faults.armed.clear()
-        await found_bare(world)
-        await world.settle(seconds=7200)
-        assert (unprotected(world), await world.alarms()) == ([], {})
 
 
 @pytest.mark.parametrize("why", ["hold", "pause", "renewed"])

@@ -276,10 +276,8 @@ def test_nothing_is_due_while_the_machine_is_locked(want: DesiredMachine, have: 
 
 BACKED: Final = replace(SITE, backups=BackupPolicy("vault", "stop", 30 * DAY))
 WHO: Final = SITE.identity(OVER, VMID)
-EXPOSED: Final = Backup(
-    Archive("vault:y", VMID, NOW, 1, "", protected=False), ("pve",), WHO, SUSPENDED, NOW
-)
 BACKUP: Final = Backup(Archive("vault:x", VMID, NOW, 1, ""), ("pve",), WHO, SUSPENDED, NOW)
+EXPOSED: Final = replace(BACKUP, archive=replace(BACKUP.archive, protected=False))
 LATER: Final = replace(OVER, retirement=Retirement(NOW, DAY, NOW + 31 * DAY))
 SAVING: Final[list[tuple[str, DesiredMachine, Observed, str | None]]] = [
     ("whose grace is over is backed up first", OVER, observed(OVER, SUSPENDED, STOPPED), "backup"),
@@ -326,15 +324,7 @@ SAVING: Final[list[tuple[str, DesiredMachine, Observed, str | None]]] = [
         None,
     ),
     ("and no longer", LATER, replace(ABSENT, backups=(BACKUP,)), "drop-backup"),
-    ("protected or not", LATER, replace(ABSENT, backups=(EXPOSED,)), "drop-backup"),
     ("one that is kept is protected", OVER, replace(ABSENT, backups=(EXPOSED,)), "protect-backup"),
-    (
-        "also where its machine runs",
-        PAID,
-        replace(observed(PAID), backups=(BACKUP, EXPOSED)),
-        "protect-backup",
-    ),
-    ("who is paid for again comes first", PAID, replace(ABSENT, backups=(EXPOSED,)), "restore"),
     (
         "unless a hold, or the finalized view, says otherwise",
         replace(LATER, retirement=None),
