@@ -194,7 +194,7 @@ def list_nodes(state: State, ask: Ask) -> JsonValue:
 
 def node_time(state: State, ask: Ask) -> JsonValue:
     """GET nodes/{node}/time: what its own clock says; it stands in UTC."""
-    now = int(state.timeline.now + state.nodes[ask.node].clock_ahead)
+    now = state.clock(ask.node)
     return {"time": now, "localtime": now, "timezone": "Etc/UTC"}
 
 

@@ -304,6 +304,10 @@ class State:
         guest.digest_seen = None
         return guest
 
+    def clock(self, node: str) -> int:
+        """Return what time a node's own clock says, which dates its tasks."""
+        return int(self.timeline.now + self.nodes[node].clock_ahead)
+
     def heard(self, guest: Guest) -> Heard | None:
         """Return what the last statistics round said of `guest`, None before its first."""
         latest = self.last_round()

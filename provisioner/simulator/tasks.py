@@ -45,11 +45,11 @@ def start_system_task(
 def _new_task(state: State, node_name: str, kind: str, target: str, token: str) -> Task:
     node = state.nodes[node_name]
     node.next_pid += 7
-    now = state.timeline.now + node.clock_ahead
+    now = state.clock(node_name)
     pstart = int((state.timeline.now - node.up_since) * 100)
-    upid = f"UPID:{node.name}:{node.next_pid:08X}:{pstart:08X}:{int(now):08X}:{kind}:{target}:"
+    upid = f"UPID:{node.name}:{node.next_pid:08X}:{pstart:08X}:{now:08X}:{kind}:{target}:"
     upid += f"{token}:"
-    task = Task(upid, node.name, node.next_pid, pstart, int(now), kind, target, token)
+    task = Task(upid, node.name, node.next_pid, pstart, now, kind, target, token)
     state.tasks[upid] = task
     return task
 
@@ -60,7 +60,7 @@ def run_task(state: State, task: Task, script: Script[None], fault: Fault | None
     def ended(_: None, refusal: Refused | None) -> None:
         if task.status is not None:  # its node went down under it
             return
-        task.ended = _clock(state, task.node)
+        task.ended = state.clock(task.node)
         if refusal is not None:
             task.status = refusal.reason
             task.log.append(f"TASK ERROR: {refusal.reason}")
@@ -87,13 +87,8 @@ def cut_off(state: State, task: Task) -> None:
     """Kill a worker: nothing is cleaned up but its file locks."""
     if task.status is None and task.process is not None:
         task.status = UNEXPECTED
-        task.ended = _clock(state, task.node)
+        task.ended = state.clock(task.node)
         task.process.abandon()
-
-
-def _clock(state: State, node: str) -> int:
-    """Return what time a node's own clock says."""
-    return int(state.timeline.now + state.nodes[node].clock_ahead)
 
 
 def lock_of(vmid: int, *, shared: bool = False, patience: float = 10.0, prefix: str = "") -> Hold:

@@ -14,13 +14,13 @@ from provisioner.site import Site
 from provisioner.steps.step import Step, Target
 
 
-def exposed(backups: Sequence[Backup]) -> list[Backup]:
+def _exposed(backups: Sequence[Backup]) -> list[Backup]:
     """Return those that are not protected."""
     return [backup for backup in backups if not backup.archive.protected]
 
 
 def _due(site: Site, _: DesiredMachine, have: Observed) -> str | None:
-    bare = exposed(have.backups)
+    bare = _exposed(have.backups)
     if site.backups is None or not bare:
         return None
     return f"its backup of {utc(bare[0].at)} is not protected"
@@ -31,9 +31,9 @@ async def _effect(target: Target) -> None:
     if policy is None or archives is None:
         raise LookupError("there is no backup to protect")
     key, nonce = target.want.key, target.want.nonce
-    for backup in exposed(await archives.look_for(key, nonce, expected=False)):
+    for backup in _exposed(await archives.look_for(key, nonce, expected=False)):
         await archives.store.protect(backup.nodes[0], policy.storage, backup.archive.volid)
-    if still := exposed(await archives.look_for(key, nonce, expected=False)):
+    if still := _exposed(await archives.look_for(key, nonce, expected=False)):
         volid = still[0].archive.volid
         raise Transient(f"{volid} was protected and is not: see who takes that off, or delete it")
 

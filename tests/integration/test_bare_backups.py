@@ -83,3 +83,24 @@ async def test_a_backup_that_is_bared_again_and_again_is_told_of_and_not_fought_
         await found_bare(world)
         await world.settle(seconds=7200)
         assert (unprotected(world), await world.alarms()) == ([], {})
+
+
+async def test_a_storage_that_protects_nothing_is_told_of_and_keeps_nobody_from_his_machine(
+    tmp_path: Path,
+) -> None:
+    async with keeping(tmp_path) as world:
+        await over(world)
+        text = "attribute 'protected' is not supported for storage type 'other'"
+        path = "/nodes/*/storage/vault/content/*"
+        world.cluster.arm(Fault(FaultName.REFUSE, "PUT", path, text=text, lasting=True))
+        await found_bare(world)
+        await world.turns(30, 10)
+        alarms = await world.alarms()
+        assert alarms.keys() == {"failing"}
+        assert text in alarms["failing"]
+        await paid_again(world)
+        assert world.running() == [FIRST]
+        world.pass_time(200 * GRACE)
+        world.finalize()
+        await world.turns(30, 10)
+        assert world.running() == []

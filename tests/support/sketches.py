@@ -13,6 +13,9 @@ from provisioner.identity import Signer, access_stamp
 from provisioner.isolation import isolation
 from provisioner.model import (
     Access,
+    Archive,
+    Backup,
+    BackupPolicy,
     DesiredMachine,
     GuestConfig,
     GuestSettings,
@@ -77,6 +80,15 @@ OVER: Final = replace(
     ended=True,
     retirement=Retirement(ended_at=NOW - 3 * DAY, grace=DAY, final_time=NOW),
 )
+#: The same when the time for which a backup is kept is over too.
+LATER: Final = replace(OVER, retirement=Retirement(NOW, DAY, NOW + 31 * DAY))
+#: Where machines are backed up, and a backup of one.
+BACKED: Final = replace(SITE, backups=BackupPolicy("vault", "stop", 30 * DAY))
+BACKUP: Final = Backup(
+    Archive("vault:x", VMID, NOW, 1, ""), ("pve",), SITE.identity(OVER, VMID), SUSPENDED, NOW
+)
+#: A backup that any pruning may take.
+EXPOSED: Final = replace(BACKUP, archive=replace(BACKUP.archive, protected=False))
 #: No machine at all.
 ABSENT: Final = Observed(None, None, None, None, Stamps(), PowerState.UNKNOWN)
 

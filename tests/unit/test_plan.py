@@ -8,9 +8,6 @@ import pytest
 from provisioner.identity import access_stamp
 from provisioner.model import (
     Access,
-    Archive,
-    Backup,
-    BackupPolicy,
     DesiredMachine,
     GuestSettings,
     Observed,
@@ -26,7 +23,11 @@ from provisioner.plan import TABLE, decide
 from tests.support.sketches import (
     ABSENT,
     ACCESS,
+    BACKED,
+    BACKUP,
     DAY,
+    EXPOSED,
+    LATER,
     NONCE,
     NOW,
     OVER,
@@ -274,11 +275,6 @@ def test_nothing_is_due_while_the_machine_is_locked(want: DesiredMachine, have: 
     assert decide(SITE, want, locked).step is None
 
 
-BACKED: Final = replace(SITE, backups=BackupPolicy("vault", "stop", 30 * DAY))
-WHO: Final = SITE.identity(OVER, VMID)
-BACKUP: Final = Backup(Archive("vault:x", VMID, NOW, 1, ""), ("pve",), WHO, SUSPENDED, NOW)
-EXPOSED: Final = replace(BACKUP, archive=replace(BACKUP.archive, protected=False))
-LATER: Final = replace(OVER, retirement=Retirement(NOW, DAY, NOW + 31 * DAY))
 SAVING: Final[list[tuple[str, DesiredMachine, Observed, str | None]]] = [
     ("whose grace is over is backed up first", OVER, observed(OVER, SUSPENDED, STOPPED), "backup"),
     (
